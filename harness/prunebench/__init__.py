@@ -1,0 +1,78 @@
+"""prunebench: benchmark harness and tool for pruning training data."""
+
+from prunebench.contexts import (
+    Arch,
+    Backbone,
+    DataContext,
+    Dataset,
+    EmbedContext,
+    Embedding,
+    ProjectContext,
+    ScoreContext,
+    Scores,
+    SelectContext,
+    Selection,
+    Split,
+    TrainContext,
+    TrainResult,
+)
+from prunebench.errors import (
+    DataError,
+    DatasetMissing,
+    Diverged,
+    NotApplicable,
+    OutOfMemory,
+    PluginContractError,
+    PrunebenchError,
+    WeightsMissing,
+)
+from prunebench.hookspecs import hookimpl
+from prunebench.specs import (
+    BackboneSpec,
+    DatasetSpec,
+    ExecutorSpec,
+    LearnerSpec,
+    MetricSpec,
+    Param,
+    ProjectorSpec,
+    ScorerSpec,
+    SelectorSpec,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Arch",
+    "Backbone",
+    "BackboneSpec",
+    "DataContext",
+    "DataError",
+    "Dataset",
+    "DatasetMissing",
+    "DatasetSpec",
+    "Diverged",
+    "EmbedContext",
+    "Embedding",
+    "ExecutorSpec",
+    "LearnerSpec",
+    "MetricSpec",
+    "NotApplicable",
+    "OutOfMemory",
+    "Param",
+    "PluginContractError",
+    "ProjectContext",
+    "ProjectorSpec",
+    "PrunebenchError",
+    "ScoreContext",
+    "ScorerSpec",
+    "Scores",
+    "SelectContext",
+    "Selection",
+    "SelectorSpec",
+    "Split",
+    "TrainContext",
+    "TrainResult",
+    "WeightsMissing",
+    "__version__",
+    "hookimpl",
+]

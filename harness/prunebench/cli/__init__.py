@@ -1,0 +1,94 @@
+"""The command line: one small module a verb, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from prunebench.errors import PrunebenchError
+
+VERBS: Mapping[str, str] = {
+    "doctor": "Tell whether this machine is ready: plugins, data, devices, folders.",
+    "leaderboard": "Write the board from the records in the results folder.",
+    "list": "List suites, methods, data sets and whatever else the installed plugins offer.",
+    "plan": "Show what a run of a suite would compute, and how much of it is done.",
+    "run": "Run what is missing of a suite, then write the board.",
+    "status": "Show how far the latest run has come, and what failed.",
+}
+
+
+class _Verbs(click.Group):
+    """Imports a verb's module only when the verb is used: `list` must not wait for numerical libraries."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*VERBS, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = importlib.import_module(f"prunebench.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, VERBS[name]) for name in sorted(VERBS)]
+        rows += [(name, command.get_short_help_str()) for name, command in sorted(self.commands.items())]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from prunebench.errors import UsageError, did_you_mean
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            raise UsageError(
+                f"no command is named {args[0]!r}", did_you_mean(args[0], self.list_commands(ctx))
+            ) from None
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="prunebench")
+@click.option("--traceback", "show_traceback", is_flag=True, help="Show the traceback of an error.")
+def cli(show_traceback: bool) -> None:
+    """Benchmark and apply methods that prune training data."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; an error ends as one message with a hint and its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    show = "--traceback" in given or os.environ.get("PRUNEBENCH_TRACEBACK") == "1"
+    try:
+        _plugin_commands()
+        code = cli.main(args=given, prog_name="prunebench", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except PrunebenchError as error:
+        if show:
+            traceback.print_exc()
+        click.echo(f"error: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (head, say) has gone: point standard output elsewhere and stop quietly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _plugin_commands() -> None:
+    from prunebench.plugins import add_commands, load_plugins
+
+    add_commands(load_plugins(), cli)

@@ -1,0 +1,35 @@
+"""prunebench leaderboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from prunebench.cli.options import results_option
+from prunebench.errors import StaleBoard
+
+
+@click.command()
+@results_option
+@click.option("--suite", "suites", multiple=True, help="Print only this suite. Repeatable.")
+@click.option(
+    "--missing", type=click.Choice(["show", "drop", "error"]), default="show", show_default=True,
+    help="What to do about methods with holes.",
+)  # fmt: skip
+@click.option("--check", is_flag=True, help="Write nothing; fail when the files on disk are stale.")
+def command(results: Path, suites: tuple[str, ...], missing: str, check: bool) -> None:
+    """Write the board from the records in the results folder."""
+    from prunebench.leaderboard import check_board, render_terminal, write_board
+
+    if check:
+        if stale := check_board(results):
+            raise StaleBoard(
+                f"the board in {results / 'board'} is not what the records give: {', '.join(stale)}",
+                "write it again with `prunebench leaderboard` and commit it",
+            )
+        click.echo("the board is up to date")
+        return
+    board = write_board(results, missing=missing)
+    click.echo(render_terminal(board, suites=list(suites) or None))
+    click.echo(f"board: {results / 'board' / 'index.html'}", err=True)

@@ -1,0 +1,103 @@
+"""Options that several verbs share, and what they mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from prunebench.errors import UsageError
+from prunebench.plan import Filters
+from prunebench.plugins import Catalogue, load_plugins
+from prunebench.store import default_cache
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+registry_option = click.option(
+    "--registry", "registry_file", type=click.Path(path_type=Path), help="registry.toml to read."
+)
+results_option = click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Folder of records and board.",
+)
+cache_option = click.option("--cache", type=click.Path(path_type=Path), help="Folder of artefacts (PRUNEBENCH_CACHE).")
+data_option = click.option(
+    "--data",
+    "data_roots",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Folder to look for data and weights in (PRUNEBENCH_DATA).",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def filter_options(function: F) -> F:
+    """Add one option a filter axis; values are globs and can be repeated."""
+    axes = [
+        ("--scorer", "scorer", "Method or scorer."),
+        ("--projector", "projector", "Projector."),
+        ("--backbone", "backbone", "Scoring backbone."),
+        ("--arch", "arch", "Training architecture."),
+        ("--keep", "keep", "Fraction to keep, such as 0.1."),
+    ]
+    for flag, name, text in reversed(axes):
+        function = click.option(flag, name, multiple=True, metavar="GLOB", help=f"{text} Repeatable.")(function)
+    return click.option("--seeds", type=click.IntRange(min=1), help="Only the first N seeds.")(function)
+
+
+def make_filters(options: dict[str, Any]) -> Filters:
+    """Take the filter options out of a verb's keyword arguments."""
+    names = ("scorer", "projector", "backbone", "arch", "keep")
+    return Filters(**{name: tuple(options.pop(name)) for name in names}, seeds=options.pop("seeds"))
+
+
+def cache_folder(given: Path | None) -> Path:
+    """Return the cache folder as an absolute path."""
+    return (given or default_cache()).expanduser().absolute()
+
+
+def data_folders(given: tuple[Path, ...]) -> tuple[str, ...]:
+    """Return the folders to look for data in: given, from PRUNEBENCH_DATA, ./data, and the user's data folder."""
+    import platformdirs
+
+    named = [Path(part) for part in os.environ.get("PRUNEBENCH_DATA", "").split(os.pathsep) if part]
+    defaults = [Path("data"), Path(platformdirs.user_data_dir("prunebench"))]
+    return tuple(str(path.expanduser().absolute()) for path in (*given, *named, *defaults))
+
+
+def catalogue(strict: bool = False) -> Catalogue:
+    """Load the plugins and report the broken ones; with `strict`, or PRUNEBENCH_STRICT_PLUGINS=1, stop there."""
+    found = load_plugins()
+    for failure in found.failures:
+        click.echo(f"warning: plugin {failure.origin} was left out: {failure.error}", err=True)
+    if found.failures and (strict or os.environ.get("PRUNEBENCH_STRICT_PLUGINS") == "1"):
+        raise found.failures[0].as_error()
+    return found
+
+
+def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...]:
+    """Return one entry a worker: the index of its CUDA device, or "cpu".
+
+    devices: "auto", "cpu", "mps", or a list of CUDA device indices such as "0,1".
+    """
+    from prunebench.provenance import gpus
+
+    if devices == "auto":
+        found = gpus()
+        devices = ",".join(str(index) for index in range(len(found))) if found else "cpu"
+    if devices in ("cpu", "mps"):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return (devices,) * (jobs or (1 if devices == "mps" else min(cores, 8)))
+    indices = [part.removeprefix("cuda:") for part in devices.split(",")]
+    if not all(index.isdigit() for index in indices):
+        raise UsageError(
+            f"--devices {devices!r} is not understood", 'write "auto", "cpu", "mps", or indices such as 0,1'
+        )
+    slots = tuple(indices) * per_device
+    return slots[:jobs] if jobs else slots

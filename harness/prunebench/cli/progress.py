@@ -1,0 +1,101 @@
+"""Progress on standard error: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import click
+
+from prunebench.executors import Event
+from prunebench.schedule import Board
+
+PLAIN_EVERY_SECONDS = 10.0
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time left in words, such as "3 min 20 s"."""
+    if seconds is None:
+        return "unknown"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class Progress:
+    """Watches a run; use as a context manager and pass it as the observer."""
+
+    def __init__(self, slots: int, quiet: bool = False) -> None:
+        self._slots = slots
+        self._quiet = quiet
+        self._live = sys.stderr.isatty() and not quiet
+        self._last = 0.0
+        self._bar: Any = None
+        self._task: Any = None
+        self._texts: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        if self._live:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[left]}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("starting", total=None, left="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def notice(self, text: str) -> None:
+        """Show a message that stays."""
+        if self._bar is not None:
+            self._bar.console.print(text)
+        else:
+            click.echo(text, err=True)
+
+    def __call__(self, board: Board, event: Event | None) -> None:
+        if event is not None and event.outcome is not None:
+            self._texts.pop(event.key, None)
+            outcome = event.outcome
+            if outcome["status"] not in ("ok", "not_applicable"):
+                self.notice(f"{outcome['status']}: {outcome['reason']}")
+        elif event is not None and event.text:
+            self._texts[event.key] = event.text
+        if self._bar is not None:
+            stages = sorted({board.tasks[key].stage for key in board.running})
+            self._bar.update(
+                self._task,
+                description=" + ".join(stages) or "waiting",
+                total=len(board.tasks),
+                completed=len(board.outcomes),
+                left=f"{duration(board.seconds_left(self._slots))} left",
+            )
+        elif not self._quiet and time.monotonic() - self._last > PLAIN_EVERY_SECONDS:
+            self._last = time.monotonic()
+            self._plain(board)
+
+    def _plain(self, board: Board) -> None:
+        running = [
+            f"{board.tasks[key].stage}" + (f" ({self._texts[key]})" if key in self._texts else "")
+            for key in board.running
+        ]
+        click.echo(
+            f"{len(board.outcomes)}/{len(board.tasks)} tasks, {duration(board.seconds_left(self._slots))} left, "
+            f"running: {', '.join(running) or 'nothing'}",
+            err=True,
+        )

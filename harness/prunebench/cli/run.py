@@ -1,0 +1,124 @@
+"""prunebench run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from prunebench.cli.options import (
+    cache_folder,
+    cache_option,
+    catalogue,
+    data_folders,
+    data_option,
+    filter_options,
+    make_filters,
+    registry_option,
+    results_option,
+    slots_for,
+)
+from prunebench.cli.plan import summary
+from prunebench.cli.progress import Progress, duration
+from prunebench.plan import make_plan
+from prunebench.registry import load_registry
+from prunebench.run import RunOptions, RunReport, execute
+from prunebench.store import Store
+
+
+@click.command()
+@click.argument("suite")
+@filter_options
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option("--devices", default="auto", show_default=True, help='"auto", "cpu", "mps", or CUDA indices: 0,1.')
+@click.option("--jobs", type=click.IntRange(min=1), help="Workers at a time (default: one a core or GPU).")
+@click.option("--slots-per-device", type=click.IntRange(min=1), default=1, show_default=True, help="Workers a GPU.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads a worker.")
+@click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one task may take.")
+@click.option("--executor", default="local", show_default=True, help="Where tasks run.")
+@click.option("--max-failures", type=click.IntRange(min=1), help="Stop after so many failed tasks.")
+@click.option("--supersede", default="", metavar="REASON", help="Replace results that a repeat contradicts.")
+@click.option("--strict-plugins", is_flag=True, help="Stop when an installed plugin is broken.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@registry_option
+@results_option
+@cache_option
+@data_option
+def command(
+    suite: str,
+    dry_run: bool,
+    devices: str,
+    jobs: int | None,
+    slots_per_device: int,
+    threads: int,
+    timeout: float | None,
+    strict_plugins: bool,
+    quiet: bool,
+    as_json: bool,
+    registry_file: Path | None,
+    results: Path,
+    cache: Path | None,
+    data_roots: tuple[Path, ...],
+    executor: str,
+    max_failures: int | None,
+    supersede: str,
+    **options: Any,
+) -> None:
+    """Run what is missing of SUITE, then write the board.
+
+    A run that was stopped, killed or failed in places goes on where it was: run the same command again.
+    """
+    registry, plugins = load_registry(registry_file), catalogue(strict_plugins)
+    plan = make_plan(registry, plugins, suite, make_filters(options))
+    store = Store(cache_folder(cache))
+    if dry_run:
+        for line in summary(plan, store):
+            click.echo(line)
+        return
+    from prunebench.pipeline.workbench import Settings
+
+    slots = slots_for(devices, jobs, slots_per_device)
+    plugins.executor(executor)
+    run_options = RunOptions(
+        settings=Settings(str(store.root), data_folders(data_roots), slots[0], threads, timeout),
+        slots=slots,
+        results=results,
+        executor=executor,
+        supersede=supersede,
+        max_failures=max_failures,
+    )
+    with Progress(len(slots), quiet) as progress:
+        report = execute(plan, registry, plugins, run_options, observe=progress, notice=progress.notice)
+    _finish(report, suite, results, len(plan.cells), as_json)
+
+
+def _finish(report: RunReport, suite: str, results: Path, cells: int, as_json: bool) -> None:
+    from prunebench.leaderboard import render_terminal, write_board
+
+    board = write_board(results)
+    for problem in report.problems:
+        click.echo(f"warning: {problem}", err=True)
+    if as_json:
+        click.echo(json.dumps({**vars(report), "failures": [r["status_reason"] for r in report.failures]}))
+    else:
+        click.echo(render_terminal(board, suites=[suite]))
+    lines = [f"{cells} cells: {report.done_before} already done, {report.computed} computed now"]
+    if report.run_id:
+        lines[0] += f" in {duration(report.seconds)} (runs/{report.run_id})"
+    if report.replaced:
+        lines.append(f"{report.replaced} records of older versions were replaced")
+    reasons = {record["status_reason"] for record in report.failures}
+    if report.failures:
+        lines.append(f"{len(report.failures)} failed; {len(reasons)} reason(s), the first: {sorted(reasons)[0]}")
+        lines.append("failed cells are tried again by the next run")
+    lines.append(f"board: {results / 'board' / 'index.html'}")
+    for line in lines:
+        click.echo(line, err=True)
+    if report.interrupted:
+        click.echo("interrupted: run the same command again to go on", err=True)
+        raise SystemExit(130)
+    if report.failures:
+        raise SystemExit(1)

@@ -1,0 +1,333 @@
+"""What an implementation receives and returns: frozen contexts and the small types that cross the border."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from prunebench.errors import CellTimeout, DatasetMissing, PluginContractError
+from prunebench.specs import API, ParamValue
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+
+def silent(fraction: float, text: str = "") -> None:
+    """Discard a report of progress."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """One split of a data set, in its canonical order.
+
+    images: uint8 [n, height, width, channels], or None where a data set is features only.
+    features: float32 [n, d], or None.  labels: int64 [n] in 0..n_classes-1.  ids: n stable, unique strings.
+    """
+
+    images: NDArray[np.uint8] | None
+    labels: NDArray[np.int64]
+    ids: tuple[str, ...]
+    features: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Train and test images with labels, ids, class names and channel statistics (fractions of 1)."""
+
+    name: str
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arch:
+    """A network by name: the provider, its model name, and how images enter it.
+
+    image_size: pixels a side, None for the native size of the data (or of the weights, if they have one).
+    mean, std: normalisation; empty = that of the weights for pretrained ones, of the data set otherwise.
+    """
+
+    name: str
+    provider: str
+    model: str
+    image_size: int | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    interpolation: str = ""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Scores with what a plain array cannot say.
+
+    values: float64 [n], higher = keep first.  excluded: bool [n], samples to take only where a class would
+    fall short of its budget.  refill: float64 [n], the order in which excluded samples return, higher first.
+    diagnostics: JSON-able facts to store beside the scores.
+    """
+
+    values: NDArray[np.float64]
+    excluded: NDArray[np.bool_] | None = None
+    refill: NDArray[np.float64] | None = None
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Chosen indices int64 [m], and how many of them were filled in because the method fell short."""
+
+    indices: NDArray[np.int64]
+    filled: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """Penultimate features float32 [n, d] and logits float32 [n, c], with the preprocessing that was used."""
+
+    features: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    batch_size_used: int = 0
+    oom_retries: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What a learner reports: fractions, not percent; last epoch first, best beside it.
+
+    accuracy_per_epoch: test accuracy where it was measured.  weights: name to array, where they were asked
+    for.  dynamics: float16 [epochs, n, classes] class probabilities of the training samples as they were
+    seen in training, where they were asked for.
+    """
+
+    accuracy: float
+    accuracy_best: float
+    loss: float
+    epochs: int
+    accuracy_per_epoch: tuple[float, ...] = ()
+    weights: Mapping[str, NDArray[Any]] | None = None
+    dynamics: NDArray[np.float16] | None = None
+    batch_size_used: int = 0
+    oom_retries: int = 0
+    peak_gpu_bytes: int = 0
+
+
+class Backbone(Protocol):
+    """What the `load` of a BackboneSpec points to."""
+
+    def build(self, arch: Arch, n_classes: int, channels: int, image_size: int) -> torch.nn.Module:
+        """Return an untrained network with a classifier of `n_classes`; uses the global torch generator."""
+
+    def embed(self, ctx: EmbedContext) -> Embedding:
+        """Return penultimate features and logits of `ctx.images`, in eval mode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Context:
+    """Shared by all contexts: parameters, seed, device, the only writable folder, and the deadline."""
+
+    params: Mapping[str, ParamValue] = field(default_factory=dict)
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 1
+    workdir: Path = field(default_factory=Path)
+    deadline: float | None = None
+    progress: Callable[[float, str], None] = silent
+    api: int = API
+
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        """The seeded NumPy generator of this piece of work."""
+        import numpy as np
+
+        return np.random.default_rng(self.seed)
+
+    def torch_generator(self, device: str = "cpu") -> torch.Generator:
+        """Return a fresh torch generator with this seed."""
+        import torch
+
+        return torch.Generator(device=device).manual_seed(self.seed)
+
+    def check_deadline(self) -> None:
+        """Raise CellTimeout when the deadline (seconds since the epoch) has passed."""
+        if self.deadline is not None and time.time() > self.deadline:
+            raise CellTimeout("the time limit of the cell has passed", "raise it with --timeout SECONDS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataContext(_Context):
+    """For a data set: the folders in which to look for files, most specific first."""
+
+    roots: tuple[Path, ...] = ()
+    obtain: str = ""
+
+    def find(self, *candidates: str) -> Path:
+        """Return the first existing path among `candidates`, relative to the roots or absolute.
+
+        Raises DatasetMissing with where it looked and how to obtain the files.
+        """
+        for root in (*self.roots, Path("/")):
+            for candidate in candidates:
+                if root == Path("/") and not Path(candidate).is_absolute():
+                    continue
+                if (path := root / candidate).exists():
+                    return path
+        looked = ", ".join(str(root) for root in self.roots) or "no data root is set"
+        raise DatasetMissing(
+            f"none of {', '.join(candidates)} was found (looked in: {looked})",
+            self.obtain or "set PRUNEBENCH_DATA or --data to the folder that holds it",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedContext(_Context):
+    """For a backbone: images uint8 [n, h, w, c], the network, and its weights.
+
+    weights: a safetensors or torch file (trained here or given), or None to use the hub's.
+    source: "hub", "file", "trained" or "random".  mean, std: the channel statistics of the data set.
+    """
+
+    images: NDArray[np.uint8]
+    n_classes: int
+    arch: Arch
+    source: str
+    weights: Path | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    batch_size: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectContext(_Context):
+    """For a projector: features float32 [n, d], read-only."""
+
+    features: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreContext(_Context):
+    """For a scorer: the evidence that it declared, and nothing else.
+
+    n_keep: the budget; readable by budget-dependent scorers alone.  n, n_classes: always readable.
+    """
+
+    n: int
+    n_classes: int
+    scorer: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    budget: int | None = None
+
+    def _declared(self, name: str) -> Any:
+        if name not in self.evidence:
+            raise PluginContractError(
+                f"scorer {self.scorer!r} read {name!r}, which it did not declare",
+                f"add {name!r} to `needs` in its ScorerSpec",
+            )
+        return self.evidence[name]
+
+    @property
+    def n_keep(self) -> int:
+        if self.budget is None:
+            raise PluginContractError(
+                f"scorer {self.scorer!r} read the budget, which it did not declare",
+                "set budget_dependent=True in its ScorerSpec",
+            )
+        return self.budget
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        """Penultimate features float32 [n, d]."""
+        features: NDArray[np.float32] = self._declared("features")
+        return features
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """Logits float32 [n, n_classes] of the backbone."""
+        logits: NDArray[np.float32] = self._declared("logits")
+        return logits
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Labels int64 [n] in 0..n_classes-1."""
+        labels: NDArray[np.int64] = self._declared("labels")
+        return labels
+
+    @property
+    def projection(self) -> NDArray[np.float32]:
+        """Projected features float32 [n, k]."""
+        projection: NDArray[np.float32] = self._declared("projection")
+        return projection
+
+    @property
+    def dynamics(self) -> NDArray[np.float16]:
+        """Class probabilities float16 [epochs, n, n_classes] of one recorded training run."""
+        dynamics: NDArray[np.float16] = self._declared("dynamics")
+        return dynamics
+
+    @property
+    def gradients(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Last-layer gradients in factored form: (p - y) float32 [n, n_classes] and z float32 [n, d]."""
+        factors: tuple[NDArray[np.float32], NDArray[np.float32]] = self._declared("gradients")
+        return factors
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """Images uint8 [n, height, width, channels]."""
+        pixels: NDArray[np.uint8] = self._declared("pixels")
+        return pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectContext(_Context):
+    """For a selector.
+
+    scores: float64 [n].  labels: int64 [n].  n_keep: the exact budget.  order: int64 [n], best first, ties
+    already broken, excluded samples last.  eligible: bool [n], False for samples that the scorer excluded.
+    """
+
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    n_classes: int
+    n_keep: int
+    order: NDArray[np.int64]
+    eligible: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainContext(_Context):
+    """For a learner: the subset, the test set, and a way to build the network.
+
+    train_images: uint8 [m, h, w, c] of the kept samples.  train_features: float32 [m, d] and test_features:
+    frozen features of the arch, for learners that declared them.  build: returns a fresh network, to be
+    called under the learner's seed.  keep_weights, record_dynamics: what to return beside the accuracy.
+    """
+
+    train_images: NDArray[np.uint8] | None
+    train_labels: NDArray[np.int64]
+    test_images: NDArray[np.uint8] | None
+    test_labels: NDArray[np.int64]
+    n_classes: int
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    arch: Arch
+    build: Callable[[], torch.nn.Module]
+    train_features: NDArray[np.float32] | None = None
+    test_features: NDArray[np.float32] | None = None
+    keep_weights: bool = False
+    record_dynamics: bool = False

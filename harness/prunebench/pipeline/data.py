@@ -1,0 +1,103 @@
+"""Load a data set through its plugin, and check that it is the one that was promised."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prunebench.contexts import DataContext, Dataset, Split
+from prunebench.errors import DataError, FingerprintMismatch
+from prunebench.keys import canonical_json
+from prunebench.pipeline.workbench import Workbench, broken_promise
+from prunebench.plugins import Entry
+
+
+def dataset(bench: Workbench, config: Mapping[str, Any]) -> Dataset:
+    """Return the data set of a task's `dataset` configuration; loaded and checked once a process.
+
+    Raises DataError for unusable data and FingerprintMismatch when the content is not the registered one.
+    """
+    name = canonical_json(config)
+    if name not in bench.datasets:
+        entry = bench.catalogue.dataset(config["spec"])
+        roots = tuple(Path(root) for root in bench.settings.data_roots)
+        loaded = load_dataset(entry, config["params"], roots)
+        check_fingerprint(config["name"], config["fingerprint"], fingerprint(loaded))
+        bench.datasets.clear()  # one at a time: images are the largest thing in memory
+        bench.datasets[name] = loaded
+    return bench.datasets[name]
+
+
+def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: tuple[Path, ...]) -> Dataset:
+    """Load and validate a data set; arrays come back read-only."""
+    context = DataContext(params=params, roots=roots, obtain=entry.spec.obtain)
+    # A data set needs no folder of its own to write in.
+    load = entry.load()
+    loaded = load(context)
+    if not isinstance(loaded, Dataset):
+        raise broken_promise(entry, "a prunebench.Dataset", type(loaded).__name__)
+    for title, split in (("train", loaded.train), ("test", loaded.test)):
+        _check_split(f"{loaded.name} ({title})", split, loaded.class_names)
+    _check_classes(loaded)
+    return loaded
+
+
+def _check_split(title: str, split: Split, class_names: tuple[str, ...]) -> None:
+    n = len(split.labels)
+    if n == 0:
+        raise DataError(f"data set {title} has no samples", "check the folder or file that it was read from")
+    if len(split.ids) != n or len(set(split.ids)) != n:
+        raise DataError(f"data set {title}: {len(set(split.ids))} distinct ids for {n} samples", "ids must be unique")
+    arrays = [array for array in (split.images, split.features) if array is not None]
+    if not arrays or any(len(array) != n for array in arrays):
+        raise DataError(f"data set {title}: {n} labels, {[len(a) for a in arrays]} samples", "one label a sample")
+    if split.labels.min() < 0 or split.labels.max() >= len(class_names):
+        raise DataError(
+            f"data set {title}: labels run from {split.labels.min()} to {split.labels.max()}, and there are "
+            f"{len(class_names)} classes",
+            "labels must be 0..n_classes-1",
+        )
+    for array in (*arrays, split.labels):
+        array.flags.writeable = False
+
+
+def _check_classes(loaded: Dataset) -> None:
+    counts = np.bincount(loaded.train.labels, minlength=loaded.n_classes)
+    if len(loaded.train) < loaded.n_classes:
+        raise DataError(
+            f"data set {loaded.name} has {len(loaded.train)} training samples for {loaded.n_classes} classes",
+            "at least one sample a class is needed",
+        )
+    if (counts == 0).any():
+        empty = [loaded.class_names[i] for i in np.flatnonzero(counts == 0)[:5]]
+        raise DataError(
+            f"data set {loaded.name}: no training sample of class {', '.join(empty)}",
+            "remove the empty class, or add images to it",
+        )
+
+
+def fingerprint(loaded: Dataset) -> str:
+    """Return the digest of ids, labels and pixels of both splits, in their order (32 hexadecimal digits)."""
+    state = hashlib.blake2b(digest_size=16)
+    state.update(canonical_json(list(loaded.class_names)).encode())
+    for split in (loaded.train, loaded.test):
+        state.update(canonical_json(list(split.ids)).encode())
+        for array in (split.labels, split.images, split.features):
+            if array is not None:
+                state.update(f"{array.dtype.str}{array.shape}".encode())
+                state.update(np.ascontiguousarray(array).data)
+    return state.hexdigest()
+
+
+def check_fingerprint(name: str, expected: str, found: str) -> None:
+    """Raise FingerprintMismatch when a fingerprint is registered and differs."""
+    if expected and expected != found:
+        raise FingerprintMismatch(
+            f"data set {name!r} has fingerprint {found}, and registry.toml expects {expected}",
+            "the files differ from the canonical ones (another version, order or a damaged copy); fetch them "
+            f"again, or register yours under another name with fingerprint = {found!r}",
+        )

@@ -1,0 +1,89 @@
+"""Scores and a budget to exactly that many samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunebench.contexts import Dataset, SelectContext, Selection
+from prunebench.pipeline.workbench import Workbench, broken_promise, guarded
+from prunebench.store import Artefact
+from prunebench.tasks import Task
+from prunebench.toolbox import n_keep, preference_order
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Sorted distinct indices int64 [m], with how the cut fell."""
+
+    indices: NDArray[np.int64]
+    ties_at_cut: int
+    filled: int
+
+    @property
+    def digest(self) -> str:
+        """Identity of the subset's content: what training is keyed by."""
+        return hashlib.blake2b(self.indices.astype("<i8").tobytes(), digest_size=16).hexdigest()
+
+
+def subset(bench: Workbench, task: Task, scored: Artefact, data: Dataset) -> Subset:
+    """Pick exactly the budget; raises PluginContractError when the selector returns anything else."""
+    entry = bench.catalogue.selector(task.config["selector"])
+    values = scored.arrays["scores"]
+    budget = n_keep(task.config["keep"], len(values))
+    excluded = scored.arrays.get("excluded")
+    eligible = np.ones(len(values), dtype=np.bool_) if excluded is None else ~excluded
+    context = SelectContext(
+        **bench.context(task, seed=task.config["select_seed"], params=task.config["selector_params"]),
+        scores=values,
+        labels=data.train.labels,
+        n_classes=data.n_classes,
+        n_keep=budget,
+        order=_order(task, scored, eligible),
+        eligible=eligible,
+    )
+    with guarded(entry, context) as select:
+        chosen = select(context)
+        selection = chosen if isinstance(chosen, Selection) else Selection(indices=np.asarray(chosen))
+        indices = np.sort(np.asarray(selection.indices))
+        if indices.dtype.kind != "i" or len(indices) != budget or not _distinct(indices, len(values)):
+            raise broken_promise(
+                entry,
+                f"{budget} distinct indices in 0..{len(values) - 1}",
+                f"{indices.dtype} {list(indices.shape)}, {len(np.unique(indices))} distinct",
+            )
+    indices = indices.astype(np.int64)
+    return Subset(indices, ties_at_cut(values, indices), int(selection.filled))
+
+
+def _order(task: Task, scored: Artefact, eligible: NDArray[np.bool_]) -> NDArray[np.int64]:
+    # A stream of its own: the selector's draws must not depend on how many numbers the tie-break used.
+    rng = np.random.default_rng([task.config["select_seed"], 1])
+    return preference_order(scored.arrays["scores"], rng, eligible, scored.arrays.get("refill"))
+
+
+def _distinct(indices: NDArray[Any], n: int) -> bool:
+    return bool(len(indices) and indices[0] >= 0 and indices[-1] < n and (np.diff(indices) > 0).all())
+
+
+def ties_at_cut(scores: NDArray[np.float64], indices: NDArray[np.int64]) -> int:
+    """Return how many samples share the lowest kept score, when some of them were left out; else 0."""
+    lowest = scores[indices].min()
+    tied = int((scores == lowest).sum())
+    kept = int((scores[indices] == lowest).sum())
+    return tied if kept < tied else 0
+
+
+def describe(chosen: Subset) -> Mapping[str, Any]:
+    """Return the record fields of a subset."""
+    return {
+        "n_keep": len(chosen.indices),
+        "ties_at_cut": chosen.ties_at_cut,
+        "filled": chosen.filled,
+        "subset_digest": chosen.digest,
+    }

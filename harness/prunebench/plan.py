@@ -1,0 +1,237 @@
+"""Suite and filters to cells: pure, without data and without torch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from typing import Any
+
+from prunebench.errors import UsageError
+from prunebench.planner import Planner
+from prunebench.plugins import Catalogue
+from prunebench.registry import Method, Registry, Suite
+from prunebench.specs import ScorerSpec
+from prunebench.tasks import Task
+
+NONE = "-"
+FROM_BACKBONE = frozenset({"features", "logits", "projection", "gradients"})
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Globs on each axis; an empty tuple lets everything through. `seeds` is how many replicates to run."""
+
+    scorer: tuple[str, ...] = ()
+    projector: tuple[str, ...] = ()
+    backbone: tuple[str, ...] = ()
+    arch: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    seeds: int | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the board to be: its coordinates, and the task that computes it."""
+
+    axes: Mapping[str, Any]
+    task: Task
+
+    @property
+    def key(self) -> str:
+        return self.task.key
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells to train and pairs of scores to compare."""
+
+    suite: Suite
+    protocol: str
+    cells: tuple[Cell, ...]
+    agreements: tuple[Cell, ...]
+
+    def tasks(self) -> list[Task]:
+        """Return every task once, inputs first."""
+        found: dict[str, Task] = {}
+        for cell in (*self.cells, *self.agreements):
+            for task in (*cell.task.ancestors(), cell.task):
+                found.setdefault(task.key, task)
+        return list(found.values())
+
+
+def axes_of(spec: ScorerSpec, backbones: tuple[str, ...], projectors: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield the (backbone, projector) pairs that a scorer distinguishes; "-" where it reads none."""
+    yield from itertools.product(
+        backbones if spec.needs & FROM_BACKBONE else (NONE,),
+        projectors if "projection" in spec.needs else (NONE,),
+    )
+
+
+def make_plan(registry: Registry, catalogue: Catalogue, suite_name: str, filters: Filters | None = None) -> Plan:
+    """Return the cells of a suite that pass the filters; UsageError when none does."""
+    suite = registry.suite(suite_name)
+    planner = Planner(registry, catalogue, suite)
+    filters = filters or Filters()
+    _check_budgets(suite, filters)
+    cells, agreements = tuple(_cells(planner, filters)), tuple(_agreements(planner, filters))
+    if not cells and not agreements:
+        raise UsageError(
+            f"no cell of suite {suite.name!r} passes the filters",
+            f"see them all with `prunebench plan {suite.name}`",
+        )
+    return Plan(suite, registry.protocol, cells, agreements)
+
+
+def _check_budgets(suite: Suite, filters: Filters) -> None:
+    known = [keep_of(rate) for rate in suite.pruning_rates]
+    for keep in filters.keep:
+        if any(character in keep for character in "*?["):
+            continue
+        try:
+            value = Decimal(keep)
+        except ArithmeticError:
+            raise UsageError(f"keep = {keep!r} is not a number", "write a fraction such as 0.1") from None
+        if not 0 < value <= 1:
+            raise UsageError(f"keep = {keep} is outside (0, 1]", "it is the fraction to keep: 0.1 keeps 10 %")
+        if value != 1 and not any(Decimal(k) == value for k in known):
+            raise UsageError(f"suite {suite.name!r} has no keep = {keep}", "known: " + ", ".join(known))
+
+
+def keep_of(rate: str) -> str:
+    """Return the keep fraction of a pruning rate, both decimal strings: "0.90" to "0.1"."""
+    return format((1 - Decimal(rate)).normalize(), "f")
+
+
+def rate_of(keep: str) -> str:
+    """Return the pruning rate of a keep fraction, both decimal strings."""
+    return format((1 - Decimal(keep)).normalize(), "f")
+
+
+def _passes(value: str, globs: tuple[str, ...]) -> bool:
+    return not globs or any(fnmatchcase(value, glob) for glob in globs)
+
+
+def _keep_passes(keep: str, globs: tuple[str, ...]) -> bool:
+    return not globs or any(
+        fnmatchcase(keep, glob) if any(c in glob for c in "*?[") else Decimal(glob) == Decimal(keep) for glob in globs
+    )
+
+
+def _methods(planner: Planner, filters: Filters) -> Iterator[tuple[Method, str]]:
+    suite = planner.suite
+    named = [(name, "baseline" if name == suite.baseline else "method") for name in suite.methods]
+    if suite.unpruned:
+        named.append((suite.unpruned, "unpruned"))
+    for name, role in named:
+        method = planner.registry.method(name)
+        if _passes(name, filters.scorer) or _passes(method.scorer, filters.scorer):
+            yield method, role
+
+
+def _cells(planner: Planner, filters: Filters) -> Iterator[Cell]:
+    suite = planner.suite
+    seeds = range(min(suite.seeds, filters.seeds or suite.seeds))
+    for method, role in _methods(planner, filters):
+        spec = planner.catalogue.scorer(method.scorer).spec
+        keeps = ("1",) if role == "unpruned" else tuple(keep_of(rate) for rate in suite.pruning_rates)
+        for (backbone, projector), training, keep, seed in itertools.product(
+            axes_of(spec, suite.backbones, suite.projectors), suite.training, keeps, seeds
+        ):
+            if (
+                _passes(backbone, filters.backbone)
+                and _passes(projector, filters.projector)
+                and _passes(training[0], filters.arch)
+                and (role == "unpruned" or _keep_passes(keep, filters.keep))
+            ):
+                task = planner.cell(method, backbone, projector, keep, training, seed)
+                yield Cell(_cell_axes(planner, method, role, backbone, projector, keep, training, seed), task)
+
+
+def _cell_axes(
+    planner: Planner, method: Method, role: str, backbone: str, projector: str, keep: str,
+    training: tuple[str, str], seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    scorer = planner.catalogue.scorer(method.scorer)
+    selector, selector_params = planner.selector(method)
+    named = projector in planner.catalogue.entries["projectors"]
+    return {
+        "kind": "cell",
+        "suite": planner.suite.name,
+        "protocol": planner.registry.protocol,
+        "dataset": planner.suite.dataset,
+        "method": method.name,
+        "role": role,
+        "scorer": method.scorer,
+        "scorer_params": scorer.spec.resolve_params(method.params),
+        "scorer_version": scorer.version,
+        "scorer_dist": f"{scorer.origin.distribution} {scorer.origin.version}",
+        "api": scorer.spec.api,
+        "score_backbone": backbone,
+        "projector": projector,
+        "projector_version": planner.catalogue.projector(projector).version if named else NONE,
+        "selector": selector.spec.name,
+        "selector_params": selector_params,
+        "keep": keep,
+        "pruning_rate": rate_of(keep),
+        "train_arch": training[0],
+        "recipe": training[1],
+        "seed": seed,
+    }
+
+
+def _agreements(planner: Planner, filters: Filters) -> Iterator[Cell]:
+    suite = planner.suite
+    seeds = range(min(suite.seeds, filters.seeds or suite.seeds))
+    backbones = tuple(b for b in suite.agreement_backbones if _passes(b, filters.backbone))
+    for name in suite.agreement_methods:
+        method = planner.registry.method(name)
+        spec = planner.catalogue.scorer(method.scorer).spec
+        chosen = _passes(name, filters.scorer) or _passes(method.scorer, filters.scorer)
+        if not chosen or not spec.needs & FROM_BACKBONE or spec.budget_dependent:
+            continue
+        projectors = suite.agreement_projectors if "projection" in spec.needs else (NONE,)
+        for projector in (p for p in projectors if _passes(p, filters.projector)):
+            for first, second in _pairs(backbones, seeds):
+                yield _agreement(planner, method, projector, first, second)
+
+
+def _pairs(backbones: tuple[str, ...], seeds: range) -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
+    for a, b in itertools.combinations(backbones, 2):
+        for seed in seeds:
+            yield (a, seed), (b, seed)
+    for backbone in backbones:
+        for s, t in itertools.combinations(seeds, 2):
+            yield (backbone, s), (backbone, t)
+
+
+def _agreement(
+    planner: Planner, method: Method, projector: str, first: tuple[str, int], second: tuple[str, int]
+) -> Cell:
+    (backbone_a, seed_a), (backbone_b, seed_b) = first, second
+    networks = planner.registry.networks
+    task = Task(
+        "agreement",
+        {"dataset": planner.dataset()},
+        {
+            "a": planner.scores(method, backbone_a, projector, "", seed_a),
+            "b": planner.scores(method, backbone_b, projector, "", seed_b),
+        },
+    )
+    axes = {
+        "kind": "agreement",
+        "suite": planner.suite.name,
+        "protocol": planner.registry.protocol,
+        "dataset": planner.suite.dataset,
+        "method": method.name,
+        "scorer": method.scorer,
+        "projector": projector,
+        "backbone_a": backbone_a,
+        "seed_a": seed_a,
+        "backbone_b": backbone_b,
+        "seed_b": seed_b,
+        "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
+    }
+    return Cell(axes, task)

@@ -1,0 +1,299 @@
+"""Discovery of plugins: one broken plugin is reported with its distribution, and the rest works."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import click
+import pluggy
+
+from prunebench import hookspecs
+from prunebench.errors import PluginCollision, PluginError, PluginLoadError, UsageError, did_you_mean
+from prunebench.specs import (
+    API,
+    BackboneSpec,
+    DatasetSpec,
+    ExecutorSpec,
+    LearnerSpec,
+    MetricSpec,
+    PluginSpec,
+    ProjectorSpec,
+    ScorerSpec,
+    SelectorSpec,
+)
+
+GROUP = "prunebench"
+HOST = "prunebench"
+_KINDS: Mapping[str, type[PluginSpec]] = {
+    "scorers": ScorerSpec,
+    "projectors": ProjectorSpec,
+    "selectors": SelectorSpec,
+    "datasets": DatasetSpec,
+    "backbones": BackboneSpec,
+    "learners": LearnerSpec,
+    "executors": ExecutorSpec,
+    "metrics": MetricSpec,
+}
+
+S = TypeVar("S", bound=PluginSpec)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plugin comes from."""
+
+    entry_point: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.entry_point} ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plugin, or one declaration of it, that was left out, and why."""
+
+    origin: Origin
+    error: str
+    hint: str = ""
+    kind: type[PluginError] = PluginLoadError
+
+    def as_error(self) -> PluginError:
+        """Return the failure as an exception, for those who want to stop at the first one."""
+        return self.kind(f"plugin {self.origin}: {self.error}", self.hint)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[S]):
+    """One declared spec with the plugin that it came from."""
+
+    spec: S
+    origin: Origin
+
+    @property
+    def version(self) -> str:
+        """The author's version of the implementation, or a digest of its package's source files."""
+        return self.spec.version or source_digest(self.spec.load.partition(":")[0].partition(".")[0])
+
+    def load(self) -> Any:
+        """Import and return the implementation; raises PluginLoadError with the plugin's name and version."""
+        module, _, attribute = self.spec.load.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except Exception as error:
+            raise PluginLoadError(
+                f"plugin {self.origin}: {self.spec.kind} {self.spec.name!r} cannot be loaded from "
+                f"{self.spec.load!r}: {type(error).__name__}: {error}",
+                "the declaration works but the implementation does not; reinstall or update the plugin",
+            ) from error
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All that the installed plugins declare, by kind and name, and what was left out."""
+
+    entries: Mapping[str, Mapping[str, Entry[Any]]]
+    failures: tuple[Failure, ...]
+    manager: pluggy.PluginManager = field(repr=False, compare=False)
+
+    def get(self, kind: str, name: str) -> Entry[Any]:
+        """Return the entry `name` of `kind` ("scorers", ...); raises UsageError with the nearest name."""
+        known = self.entries[kind]
+        if name not in known:
+            hint = did_you_mean(name, known)
+            if self.failures:
+                hint += f"; {len(self.failures)} plugin(s) failed to load, see `prunebench list`"
+            raise UsageError(f"no {kind[:-1]} is named {name!r}", hint)
+        return known[name]
+
+    def scorer(self, name: str) -> Entry[ScorerSpec]:
+        """Return the scorer of that name."""
+        return self.get("scorers", name)
+
+    def projector(self, name: str) -> Entry[ProjectorSpec]:
+        """Return the projector of that name."""
+        return self.get("projectors", name)
+
+    def selector(self, name: str) -> Entry[SelectorSpec]:
+        """Return the selector of that name."""
+        return self.get("selectors", name)
+
+    def dataset(self, name: str) -> Entry[DatasetSpec]:
+        """Return the data set of that name."""
+        return self.get("datasets", name)
+
+    def backbone(self, name: str) -> Entry[BackboneSpec]:
+        """Return the provider of networks of that name."""
+        return self.get("backbones", name)
+
+    def learner(self, name: str) -> Entry[LearnerSpec]:
+        """Return the learner of that name."""
+        return self.get("learners", name)
+
+    def executor(self, name: str) -> Entry[ExecutorSpec]:
+        """Return the executor of that name."""
+        return self.get("executors", name)
+
+    def notify(self, hook: str, **payload: Any) -> list[str]:
+        """Call every observer of `hook`; an exception becomes a line of text and never stops the run."""
+        problems = []
+        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+            try:
+                implementation.function(*(payload[name] for name in implementation.argnames))
+            except Exception as error:
+                problems.append(f"plugin {implementation.plugin_name}: {hook}: {type(error).__name__}: {error}")
+        return problems
+
+
+@lru_cache(maxsize=256)
+def source_digest(package: str) -> str:
+    """Return the digest of all Python files of a package or module, without importing it."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return "unknown"
+    origin = Path(spec.origin)
+    files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
+    state = hashlib.blake2b(digest_size=8)
+    for file in files:
+        state.update(file.relative_to(origin.parent).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return state.hexdigest()
+
+
+def _entry_points(chosen: str | None) -> list[tuple[importlib.metadata.EntryPoint, Origin]]:
+    found = []
+    for point in importlib.metadata.entry_points(group=GROUP):
+        distribution = point.dist
+        name = distribution.name if distribution else "unknown"
+        origin = Origin(point.name, name, distribution.version if distribution else "unknown")
+        if chosen is None or point.name in chosen.split(","):
+            found.append((point, origin))
+    # The bundled plugins come first so that on a collision of names they stay.
+    return sorted(found, key=lambda pair: (pair[1].distribution != HOST, pair[1].distribution, pair[0].name))
+
+
+def _register(manager: pluggy.PluginManager, load: Callable[[], Any], origin: Origin) -> Failure | None:
+    plugin = None
+    try:
+        plugin = load()
+        manager.register(plugin, name=origin.entry_point)
+        _reject_unknown_hooks(manager, plugin)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may call sys.exit at import: it must not take the host along
+        if plugin is not None and manager.is_registered(plugin):
+            manager.unregister(plugin)
+        hint = getattr(error, "hint", "") or "the rest works; update or uninstall this distribution"
+        return Failure(origin, f"{type(error).__name__}: {error}", hint)
+    return None
+
+
+def _reject_unknown_hooks(manager: pluggy.PluginManager, plugin: Any) -> None:
+    known = [name for name in dir(hookspecs) if name.startswith("prunebench_")]
+    for caller in manager.get_hookcallers(plugin) or []:
+        if not caller.has_spec():
+            raise PluginLoadError(f"unknown hook {caller.name!r}", did_you_mean(caller.name, known))
+
+
+def _declared(hook: pluggy.HookCaller, expected: type[PluginSpec]) -> Iterable[tuple[str, Any]]:
+    # get_hookimpls lists in registration order; each is called alone, so that a fault has one owner.
+    for implementation in hook.get_hookimpls():
+        try:
+            specs: list[Any] = list(cast(Iterable[Any], implementation.function()))
+        except Exception as error:
+            yield implementation.plugin_name, f"{hook.name} raised {type(error).__name__}: {error}"
+            continue
+        for spec in specs:
+            if not isinstance(spec, expected):
+                yield (
+                    implementation.plugin_name,
+                    f"{hook.name} returned {type(spec).__name__}, expected {expected.__name__}",
+                )
+            elif spec.api > API:
+                yield (
+                    implementation.plugin_name,
+                    f"{spec.kind} {spec.name!r} is written for plugin API {spec.api}, this prunebench speaks "
+                    f"{API}: update prunebench",
+                )
+            else:
+                yield implementation.plugin_name, spec
+
+
+class _Builtin:
+    """The harness's own declarations, through the same hooks as everybody's."""
+
+    @staticmethod
+    @hookspecs.hookimpl
+    def prunebench_executors() -> Iterable[ExecutorSpec]:
+        return [
+            ExecutorSpec(name="local", summary="Warm worker processes on this machine, one a slot.",
+                         load="prunebench.executors.local:LocalExecutor"),
+            ExecutorSpec(name="serial", summary="Everything in this process, for debugging.",
+                         load="prunebench.executors.serial:SerialExecutor"),
+        ]  # fmt: skip
+
+
+def load_plugins(extra: Mapping[str, Any] | None = None, only: str | None = None) -> Catalogue:
+    """Discover, register and ask all plugins; never raises for a plugin's fault.
+
+    extra: name to plugin object, registered beside the installed ones (for tests and notebooks).
+    only: comma-separated entry-point names; default the environment variable PRUNEBENCH_LOAD_PLUGINS.
+    """
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    origins = {HOST: Origin(HOST, HOST, _host_version())}
+    failures: list[Failure] = []
+    manager.register(_Builtin(), name=HOST)
+    chosen = only if only is not None else os.environ.get("PRUNEBENCH_LOAD_PLUGINS")
+    loaders: list[tuple[Callable[[], Any], Origin]] = [(p.load, o) for p, o in _entry_points(chosen)]
+    for name, plugin in (extra or {}).items():
+        loaders.append((cast(Callable[[], Any], lambda plugin=plugin: plugin), Origin(name, name, "local")))
+    for load, origin in loaders:
+        origins[origin.entry_point] = origin
+        if failure := _register(manager, load, origin):
+            failures.append(failure)
+    entries = {kind: _collect(manager, kind, origins, failures) for kind in _KINDS}
+    return Catalogue(entries, tuple(failures), manager)
+
+
+def _collect(
+    manager: pluggy.PluginManager, kind: str, origins: Mapping[str, Origin], failures: list[Failure]
+) -> dict[str, Entry[Any]]:
+    found: dict[str, Entry[Any]] = {}
+    for plugin_name, spec in _declared(getattr(manager.hook, f"prunebench_{kind}"), _KINDS[kind]):
+        origin = origins[plugin_name]
+        if isinstance(spec, str):
+            failures.append(Failure(origin, spec, "the rest of the plugin works"))
+        elif spec.name in found:
+            other = found[spec.name].origin
+            failures.append(
+                Failure(
+                    origin,
+                    f"{spec.kind} {spec.name!r} is declared by {other} and by {origin}",
+                    f"{other.distribution}'s is used; rename or uninstall one",
+                    PluginCollision,
+                )
+            )
+        else:
+            found[spec.name] = Entry(spec, origin)
+    return found
+
+
+def add_commands(catalogue: Catalogue, cli: click.Group) -> None:
+    """Let plugins add commands to the command line."""
+    catalogue.notify("prunebench_commands", cli=cli)
+
+
+def _host_version() -> str:
+    from prunebench import __version__
+
+    return __version__

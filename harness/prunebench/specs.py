@@ -1,0 +1,201 @@
+"""What plugins declare: frozen, JSON-able, importable without torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
+
+from prunebench.errors import PluginContractError, UsageError, did_you_mean
+
+API = 1
+EVIDENCE = frozenset({"features", "logits", "labels", "projection", "dynamics", "gradients", "pixels"})
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+ParamValue = bool | int | float | str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Param:
+    """One parameter of a method: its default, what it means, and which values it takes.
+
+    The type of `default` is the type of the parameter (an int is accepted for a float); `minimum` and
+    `maximum` are inclusive; `source` cites the paper or code that the default comes from.
+    """
+
+    default: ParamValue
+    doc: str
+    choices: tuple[ParamValue, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    unit: str = ""
+    source: str = ""
+
+    def problem(self, value: Any) -> str:
+        """Return why `value` is not allowed, or an empty string."""
+        if self.choices:
+            return "" if value in self.choices else f"expected one of {', '.join(map(repr, self.choices))}"
+        expected = type(self.default)
+        if expected is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if self.default is not None and type(value) is not expected:
+            return f"expected {expected.__name__}, got {type(value).__name__}"
+        if self.minimum is not None and value is not None and value < self.minimum:
+            return f"expected at least {self.minimum}"
+        if self.maximum is not None and value is not None and value > self.maximum:
+            return f"expected at most {self.maximum}"
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginSpec:
+    """What every kind of plugin declares.
+
+    name: unique slug within its kind.  summary: one sentence.  load: "module:object", imported only where
+    work is done.  params: name to `Param`.  version: default is a digest of the package's source files.
+    paper: citation.  licence: SPDX of the implementation.  api: the number of the plugin API it is written for.
+    """
+
+    kind: ClassVar[str] = "plugin"
+
+    name: str
+    summary: str
+    load: str
+    params: Mapping[str, Param] = field(default_factory=dict)
+    version: str = ""
+    paper: str = ""
+    licence: str = "MIT"
+    api: int = API
+
+    def __post_init__(self) -> None:
+        if not _SLUG.fullmatch(self.name):
+            raise PluginContractError(
+                f"{self.kind} name {self.name!r} is not a slug", "use lower-case letters, digits, '-' and '_'"
+            )
+        if ":" not in self.load:
+            raise PluginContractError(
+                f"{self.kind} {self.name!r}: load = {self.load!r} names no object", 'write "module:object"'
+            )
+        object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
+
+    def resolve_params(self, given: Mapping[str, Any]) -> dict[str, ParamValue]:
+        """Return all parameters, defaults filled in.
+
+        Raises UsageError for an unknown name (with the nearest known one) or a value out of range.
+        """
+        for name, value in given.items():
+            if name not in self.params:
+                raise UsageError(
+                    f"{self.kind} {self.name!r} has no parameter {name!r}", did_you_mean(name, self.params)
+                )
+            if problem := self.params[name].problem(value):
+                raise UsageError(f"{self.kind} {self.name!r}: {name} = {value!r}: {problem}", self.params[name].doc)
+        resolved = {name: param.default for name, param in self.params.items()}
+        for name, value in given.items():
+            resolved[name] = float(value) if isinstance(self.params[name].default, float) else value
+        return resolved
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorerSpec(PluginSpec):
+    """A data-pruning method: evidence to one number a sample, higher = keep first, or an order.
+
+    `load` is a function `score(ctx: ScoreContext) -> ndarray[n] | Scores`.
+    needs: the evidence that it reads.  stochastic: the result depends on the seed (beyond the projection).
+    budget_dependent: the score depends on the budget, so subsets of two budgets need not be nested.
+    output: "scores" float64[n], higher = keep first, or "order" int64[n], best first.
+    cost: growth with n.  selector, selector_params: how the method picks from its scores by default.
+    favours: what it prefers on a planted set.
+    """
+
+    kind: ClassVar[str] = "scorer"
+
+    needs: frozenset[str] = frozenset()
+    stochastic: bool = False
+    budget_dependent: bool = False
+    output: Literal["scores", "order"] = "scores"
+    cost: Literal["n", "n log n", "n^2"] = "n log n"
+    min_samples: int = 1
+    gpu: Literal["no", "optional", "required"] = "no"
+    favours: Literal["", "easy", "hard", "diverse", "clean"] = ""
+    selector: str = "class_top"
+    selector_params: Mapping[str, ParamValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if unknown := self.needs - EVIDENCE:
+            raise PluginContractError(
+                f"scorer {self.name!r} needs unknown evidence {sorted(unknown)}",
+                "known: " + ", ".join(sorted(EVIDENCE)),
+            )
+        object.__setattr__(self, "selector_params", MappingProxyType(dict(self.selector_params)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectorSpec(PluginSpec):
+    """features[n, d] to float32[n, k]; `load` is `project(ctx: ProjectContext) -> ndarray`."""
+
+    kind: ClassVar[str] = "projector"
+
+    stochastic: bool = True
+    transform: bool = False
+    deterministic_threads: bool = True
+    min_samples: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectorSpec(PluginSpec):
+    """Scores and a budget to exactly that many indices; `load` is `select(ctx: SelectContext) -> ndarray`.
+
+    stochastic: the choice itself draws random numbers (ties are broken by the harness, not here).
+    """
+
+    kind: ClassVar[str] = "selector"
+
+    stochastic: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(PluginSpec):
+    """Images, labels and stable ids; `load` is `load(ctx: DataContext) -> Dataset`."""
+
+    kind: ClassVar[str] = "dataset"
+
+    image_licence: str = ""
+    n_classes: int = 0
+    obtain: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec(PluginSpec):
+    """A provider of networks; `load` is an object with `build(...)` and `embed(...)` (see contexts.Backbone)."""
+
+    kind: ClassVar[str] = "backbone"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerSpec(PluginSpec):
+    """Subset to trained model; `load` is `train(ctx: TrainContext) -> TrainResult`.
+
+    needs: "pixels" to train a network on images, "features" to train on frozen features of the arch.
+    """
+
+    kind: ClassVar[str] = "learner"
+
+    needs: frozenset[str] = frozenset({"pixels"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorSpec(PluginSpec):
+    """Where tasks run; `load` is a factory of an object with the Executor protocol."""
+
+    kind: ClassVar[str] = "executor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(PluginSpec):
+    """An extra column of the board; `load` is a function from the records of one row to a number."""
+
+    kind: ClassVar[str] = "metric"

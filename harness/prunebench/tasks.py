@@ -1,0 +1,71 @@
+"""A task: one stage of the pipeline with all that determines its result, and the tasks that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from prunebench.keys import digest
+
+# Raised when the meaning of a stage's artefact changes; every key of the stage changes with it.
+STAGE_VERSIONS: Mapping[str, int] = {
+    "pretrain": 1,
+    "features": 1,
+    "projection": 1,
+    "scores": 1,
+    "cell": 1,
+    "agreement": 1,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One stage with its configuration (in the key), its inputs (their keys are in the key) and locators.
+
+    Locators say where to find things, such as the path of a weights file whose digest is in the
+    configuration; they are not in the key.
+    """
+
+    stage: str
+    config: Mapping[str, Any]
+    upstream: Mapping[str, Task] = field(default_factory=dict)
+    locators: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """Identity: a pure function of stage, configuration and upstream keys."""
+        return digest(
+            {
+                "stage": self.stage,
+                "stage_version": STAGE_VERSIONS[self.stage],
+                "config": self.config,
+                "upstream": {role: task.key for role, task in self.upstream.items()},
+            }
+        )
+
+    def ancestors(self) -> Iterator[Task]:
+        """Yield every task that this one reads, directly or not, before the ones that read it."""
+        for task in self.upstream.values():
+            yield from task.ancestors()
+            yield task
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the task as JSON-able values."""
+        return {
+            "stage": self.stage,
+            "config": dict(self.config),
+            "upstream": {role: task.to_json() for role, task in self.upstream.items()},
+            "locators": dict(self.locators),
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Task:
+        """Return the task that `to_json` described."""
+        return Task(
+            value["stage"],
+            value["config"],
+            {role: Task.from_json(task) for role, task in value["upstream"].items()},
+            value["locators"],
+        )

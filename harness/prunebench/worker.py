@@ -1,0 +1,126 @@
+"""The only entry that computes: `python -m prunebench.worker CELL.json`, or `--serve` for a warm worker.
+
+A served worker reads one JSON request a line from standard input and answers with JSON lines on the descriptor
+that was its standard output; whatever plugins print goes to standard error. It ends when its input does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from prunebench.errors import CellError, NotApplicable, PrunebenchError, StoreError
+from prunebench.pipeline.workbench import Settings, Workbench, make_workbench
+from prunebench.plugins import load_plugins
+from prunebench.tasks import Task
+
+
+def perform(bench: Workbench, task: Task) -> dict[str, Any]:
+    """Compute one task and return its outcome: status, reason, hint, and how long it took in seconds.
+
+    An exception of any kind becomes an outcome; its traceback goes to standard error, the log of the run.
+    """
+    started = time.perf_counter()
+    status, reason, hint = "ok", "", ""
+    try:
+        bench.ensure(task)
+    except NotApplicable as error:
+        status, reason, hint = "not_applicable", error.message, error.hint
+    except StoreError as error:
+        status, reason, hint = "store", error.message, error.hint
+    except PrunebenchError as error:
+        traceback.print_exc()
+        status = error.status if isinstance(error, CellError) else "failed"
+        reason, hint = error.message, error.hint
+    except Exception as error:
+        traceback.print_exc()
+        status, reason = "failed", f"stage {task.stage}: {type(error).__name__}: {error}"
+        hint = "this is a defect of prunebench itself; the traceback is in the log of the run"
+    return {
+        "key": task.key,
+        "status": status,
+        "reason": reason,
+        "hint": hint,
+        "seconds": round(time.perf_counter() - started, 3),
+        "device": bench.device,
+    }
+
+
+def serve(settings: Settings, requests: TextIO, answers: TextIO) -> None:
+    """Answer requests until the input ends; an orphan stops at once, in the middle of its work."""
+
+    def say(message: Mapping[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    bench = make_workbench(settings, load_plugins())
+    bench = replace(bench, progress=_reporter(say))
+    say({"event": "ready", "device": bench.device})
+    for request in _requests(requests):
+        task = Task.from_json(request)
+        _title(task)
+        say({"event": "done", **perform(bench, task)})
+
+
+def _requests(stream: TextIO) -> Any:
+    # Read in a thread, so that the end of the input (the parent has died) is seen while work is going on.
+    # Everything is published atomically, so stopping dead leaves nothing half-written.
+    lines: queue.Queue[str] = queue.Queue()
+
+    def listen() -> None:
+        for line in stream:
+            lines.put(line)
+        os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        yield json.loads(lines.get())
+
+
+def _reporter(say: Callable[[Mapping[str, Any]], None]) -> Callable[[float, str], None]:
+    last = [0.0]
+
+    def report(fraction: float, text: str = "") -> None:
+        now = time.monotonic()
+        if now - last[0] >= 0.5:
+            last[0] = now
+            say({"event": "progress", "fraction": float(fraction), "text": str(text)})
+
+    return report
+
+
+def _title(task: Task) -> None:
+    print(f"--- {time.strftime('%H:%M:%S')} {task.stage} {task.key}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def main(arguments: list[str]) -> int:
+    """Serve, or compute one cell file ({"settings": ..., "task": ...}) and print its outcome as JSON."""
+    # Plugins and libraries may print: keep the answers apart from that.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    if arguments and arguments[0] == "--serve":
+        settings = Settings.from_json(json.loads(arguments[1]))
+        serve(settings, sys.stdin, answers)
+        return 0
+    if len(arguments) != 1:
+        print("usage: python -m prunebench.worker CELL.json", file=sys.stderr)  # noqa: T201
+        return 2
+    request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    bench = make_workbench(Settings.from_json(request["settings"]), load_plugins())
+    outcome = perform(bench, Task.from_json(request["task"]))
+    answers.write(json.dumps(outcome) + "\n")
+    answers.flush()
+    return 0 if outcome["status"] in ("ok", "not_applicable") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

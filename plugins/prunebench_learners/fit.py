@@ -1,0 +1,118 @@
+"""One run from initialisation to the last epoch, at one micro-batch size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from prunebench import Diverged, TrainContext
+from prunebench_learners.engine import Engine, evaluate, make_engine, update
+from prunebench_learners.pixels import Draw, Pixels, draw_epoch
+from prunebench_learners.recipe import Plan, Recipe, cosine_rate, draws_per_epoch
+
+_ITERATIONS_PER_DEADLINE_CHECK = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A trained network, its test accuracy where measured (last one last), test loss, and dynamics."""
+
+    model: torch.nn.Module
+    accuracies: tuple[float, ...]
+    loss: float
+    dynamics: NDArray[np.float16] | None
+
+
+def fit(ctx: TrainContext, recipe: Recipe, plan: Plan, pixels: Pixels, micro_batch: int) -> Fitted:
+    """Train from scratch; the global torch generators are as before afterwards.
+
+    The seed of `ctx` seeds the initialisation and then dropout; order and augmentation have generators of
+    their own.  Raises Diverged for a loss that is not finite, CellTimeout past the deadline.
+    """
+    device = torch.device(ctx.device)
+    with torch.random.fork_rng(devices=_cuda_devices(device)):
+        torch.manual_seed(ctx.seed)
+        engine = make_engine(ctx.build, recipe, device, micro_batch)
+        return _run(ctx, recipe, plan, pixels, engine)
+
+
+def _cuda_devices(device: torch.device) -> list[int]:
+    if device.type != "cuda":
+        return []
+    return [torch.cuda.current_device() if device.index is None else device.index]
+
+
+def _generators(seed: int) -> tuple[torch.Generator, torch.Generator]:
+    by_order, by_crop = (int(word) for word in np.random.SeedSequence(seed).generate_state(2, np.uint64))
+    return torch.Generator().manual_seed(by_order), torch.Generator().manual_seed(by_crop)
+
+
+def _run(ctx: TrainContext, recipe: Recipe, plan: Plan, pixels: Pixels, engine: Engine) -> Fitted:
+    n = len(pixels.train_labels)
+    generators = _generators(ctx.seed)
+    padding = recipe.padding if recipe.augment == "crop_flip" else None
+    seen, dynamics = _recorders(ctx, plan, n, engine.device)
+    accuracies: list[float] = []
+    loss = math.nan
+    engine.model.train()
+    for epoch in range(plan.n_epochs):
+        ctx.check_deadline()
+        draw = draw_epoch(n, draws_per_epoch(n), padding, generators, engine.device)
+        train_loss = _pass(ctx, recipe, plan, pixels, engine, draw, epoch, seen)
+        if seen is not None and dynamics is not None:
+            dynamics[epoch] = seen.cpu().numpy()
+        text = f"epoch {epoch + 1}/{plan.n_epochs}, loss {train_loss:.4g}"
+        if epoch + 1 in plan.evaluated:
+            accuracy, loss = evaluate(engine, pixels)
+            accuracies.append(accuracy)
+            text += f", test accuracy {accuracy:.4f}"
+        ctx.progress((epoch + 1) / plan.n_epochs, text)
+    _require_finite(loss, "test loss", plan.n_epochs, plan, recipe, plan.n_iterations - 1)
+    return Fitted(model=engine.model, accuracies=tuple(accuracies), loss=loss, dynamics=dynamics)
+
+
+def _recorders(
+    ctx: TrainContext, plan: Plan, n: int, device: torch.device
+) -> tuple[torch.Tensor | None, NDArray[np.float16] | None]:
+    if not ctx.record_dynamics:
+        return None, None
+    seen = torch.full((n, ctx.n_classes), math.nan, dtype=torch.float16, device=device)
+    return seen, np.empty((plan.n_epochs, n, ctx.n_classes), dtype=np.float16)
+
+
+def _pass(
+    ctx: TrainContext,
+    recipe: Recipe,
+    plan: Plan,
+    pixels: Pixels,
+    engine: Engine,
+    draw: Draw,
+    epoch: int,
+    seen: torch.Tensor | None,
+) -> float:
+    """Make the updates of one pass and return their mean loss, fetched from the device once."""
+    done = epoch * len(plan.batches)
+    windows = plan.batches[: plan.n_iterations - done]
+    total = torch.zeros((), device=engine.device)
+    for iteration, window in enumerate(windows, start=done):
+        if iteration % _ITERATIONS_PER_DEADLINE_CHECK == 0:
+            ctx.check_deadline()
+        rate = cosine_rate(iteration, plan.n_iterations, recipe.learning_rate, recipe.eta_min)
+        total += update(engine, pixels, draw, window, rate, seen)
+    mean = float(total) / len(windows)
+    _require_finite(mean, "training loss", epoch + 1, plan, recipe, done + len(windows) - 1)
+    return mean
+
+
+def _require_finite(value: float, what: str, epoch: int, plan: Plan, recipe: Recipe, iteration: int) -> None:
+    if math.isfinite(value):
+        return
+    rate = cosine_rate(iteration, plan.n_iterations, recipe.learning_rate, recipe.eta_min)
+    raise Diverged(
+        f"the {what} became {value} in epoch {epoch} of {plan.n_epochs}, at learning rate {rate:.3g}",
+        "lower learning_rate",
+    )

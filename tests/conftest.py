@@ -1,0 +1,79 @@
+"""Shared by the tests: real distributions on disk, and the command line in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A working folder with its own cache, results and installed third-party plugins."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PRUNEBENCH_")}
+        return {
+            **kept,
+            "PRUNEBENCH_CACHE": str(self.folder / "cache"),
+            "PYTHONPATH": str(self.folder / "site"),
+            "COLUMNS": "100",
+            "NO_COLOR": "1",
+        }
+
+    def install(self, name: str, source: str, version: str = "1.0") -> None:
+        """Put a module and its metadata where an installer would have put them."""
+        site = self.folder / "site"
+        metadata = site / f"{name}-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        module = name.replace("-", "_")
+        (site / f"{module}.py").write_text(source, encoding="utf-8")
+        (metadata / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
+        )
+        (metadata / "entry_points.txt").write_text(f"[prunebench]\n{module} = {module}\n", encoding="utf-8")
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command line and return the running process."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "prunebench", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line to its end."""
+        process = self.start(*arguments)
+        stdout, stderr = process.communicate(timeout=280)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Sandbox:
+    """An empty working folder."""
+    return Sandbox(tmp_path)
+
+
+@pytest.fixture
+def write_registry(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a registry.toml with a header and the given tables, and return its path."""
+
+    def write(tables: str) -> Path:
+        path = tmp_path / "registry.toml"
+        path.write_text('schema = 1\nprotocol = "test"\n' + tables, encoding="utf-8")
+        return path
+
+    return write

@@ -1,0 +1,102 @@
+"""The border between harness and plugins, checked in the source and in fresh interpreters."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import prunebench
+import prunebench.toolbox
+from prunebench import hookspecs
+
+ROOT = Path(__file__).resolve().parent.parent
+PLUGINS = sorted((ROOT / "plugins").glob("prunebench_*"))
+HARNESS = sorted((ROOT / "harness" / "prunebench").rglob("*.py"))
+PUBLIC = {"prunebench": set(prunebench.__all__), "prunebench.toolbox": set(prunebench.toolbox.__all__)}
+
+
+def imports(path: Path) -> list[tuple[str, str]]:
+    """Return (module, name) for every import in a file; name is empty for `import module`."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [("." * node.level + (node.module or ""), alias.name) for alias in node.names]
+    return found
+
+
+def test_the_tests_below_look_at_all_bundled_plugins():
+    assert len(PLUGINS) == 11
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
+def test_a_bundled_plugin_imports_only_public_names_of_the_harness(folder):
+    for path in folder.rglob("*.py"):
+        for module, name in imports(path):
+            if module.split(".")[0] == "prunebench":
+                assert name in PUBLIC.get(module, set()), f"{path.name} imports {module}.{name}"
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
+def test_a_bundled_plugin_imports_no_other_bundled_plugin(folder):
+    for path in folder.rglob("*.py"):
+        for module, _ in imports(path):
+            top = module.split(".")[0]
+            assert not top.startswith("prunebench_") or top == folder.name, f"{path.name} imports {module}"
+
+
+def test_the_harness_imports_no_plugin():
+    for path in HARNESS:
+        for module, _ in imports(path):
+            assert not module.startswith("prunebench_"), f"{path} imports {module}"
+
+
+def test_the_harness_names_no_method():
+    names = {"topocore", "ripsnet", "moderate", "echo", "umap", "pacmap", "deepcore", "strata"}
+    for path in HARNESS:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value:
+                assert node.value not in names, f"{path}: {node.value!r}"
+
+
+def test_declarations_are_read_without_importing_a_numerical_library():
+    script = (
+        "import sys; from prunebench.plugins import load_plugins; load_plugins();"
+        "print(sorted({'torch', 'numpy', 'sklearn', 'scipy', 'numba'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_listing_imports_no_numerical_library(tmp_path):
+    script = (
+        "import sys; from prunebench.cli import cli; cli.main(['list'], standalone_mode=False);"
+        "print(sorted({'torch', 'numpy', 'pandas', 'rich'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stderr.strip() == "[]"
+
+
+def test_there_are_at_most_twelve_hooks_and_each_is_one_sentence():
+    hooks = [getattr(hookspecs, name) for name in dir(hookspecs) if name.startswith("prunebench_")]
+    assert 0 < len(hooks) <= 12
+    for hook in hooks:
+        assert hook.__doc__.count("\n") == 0
+        assert hook.__doc__.endswith(".")
+
+
+def test_no_module_has_grown_out_of_its_room():
+    for path in [*HARNESS, *(file for folder in PLUGINS for file in folder.rglob("*.py"))]:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= 360, f"{path} has {lines} lines"
+
+
+def test_the_version_is_written_in_one_way():
+    import importlib.metadata
+
+    assert importlib.metadata.version("prunebench") == prunebench.__version__

@@ -1,0 +1,158 @@
+"""One broken plugin is reported with its distribution and version, and the rest works."""
+
+from __future__ import annotations
+
+import json
+import types
+
+import pytest
+
+from prunebench import ScorerSpec, hookimpl
+from prunebench.errors import PluginCollision, PluginLoadError, UsageError
+from prunebench.plugins import load_plugins
+
+GOOD = """
+from prunebench import ScorerSpec, hookimpl
+
+@hookimpl
+def prunebench_scorers():
+    return [ScorerSpec(name="fine", summary="Works.", load="good:score")]
+"""
+
+
+def scorer(name: str = "mine", **fields) -> ScorerSpec:
+    return ScorerSpec(**{"name": name, "summary": "A test.", "load": "nowhere:score", **fields})
+
+
+def plugin(specs) -> types.SimpleNamespace:
+    return types.SimpleNamespace(prunebench_scorers=hookimpl(specs))
+
+
+def test_the_bundled_plugins_all_load():
+    found = load_plugins()
+    assert found.failures == ()
+    assert {"random", "full", "moderate", "d2", "echo", "topocore", "ripsnet"} <= set(found.entries["scorers"])
+    assert {"umap", "pacmap", "pca", "tsne", "identity"} <= set(found.entries["projectors"])
+    assert {"top", "class_top", "strata"} <= set(found.entries["selectors"])
+    assert {"digits", "fashion-mnist", "cifar10", "cifar100"} <= set(found.entries["datasets"])
+
+
+def test_every_declared_implementation_of_the_bundled_plugins_can_be_imported():
+    found = load_plugins()
+    for entries in found.entries.values():
+        for entry in entries.values():
+            assert callable(entry.load()) or hasattr(entry.load(), "embed"), entry.spec.name
+
+
+BROKEN = {
+    "raises at import": ("raise RuntimeError('no such library')", "RuntimeError: no such library"),
+    "calls sys.exit at import": ("import sys; sys.exit(3)", "SystemExit: 3"),
+    "has a syntax error": ("def (", "SyntaxError"),
+    "misspells a hook": (
+        "from prunebench import hookimpl\n@hookimpl\ndef prunebench_scorer():\n    return []",
+        "unknown hook 'prunebench_scorer'",
+    ),
+    "asks for an argument that no hook has": (
+        "from prunebench import hookimpl\n@hookimpl\ndef prunebench_scorers(wrong):\n    return []",
+        "wrong",
+    ),
+    "raises in a hook": (
+        "from prunebench import hookimpl\n@hookimpl\ndef prunebench_scorers():\n    return 1 / 0",
+        "prunebench_scorers raised ZeroDivisionError",
+    ),
+    "returns something else": (
+        "from prunebench import hookimpl\n@hookimpl\ndef prunebench_scorers():\n    return ['x']",
+        "returned str, expected ScorerSpec",
+    ),
+    "has a name that is not a slug": (
+        GOOD.replace('"fine"', '"Not Fine"'),
+        "'Not Fine' is not a slug",
+    ),
+    "is written for a newer API": (GOOD.replace('load="good', 'api=2, load="good'), "plugin API 2"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_plugin_that(fault, sandbox):
+    source, expected = BROKEN[fault]
+    sandbox.install("broken-one", source, "0.3")
+    sandbox.install("good", GOOD)
+    done = sandbox.run("list", "--json", "scorers")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
+    failures = [f for f in listed["failures"] if f["distribution"] == "broken-one"]
+    assert len(failures) == 1
+    assert failures[0]["version"] == "0.3"
+    assert expected in failures[0]["error"]
+    assert {"fine", "random"} <= {row["name"] for row in listed["scorers"]}
+    assert "warning: plugin broken_one (broken-one 0.3) was left out" in done.stderr
+
+
+def test_a_misspelt_hook_is_answered_with_the_nearest_name():
+    found = load_plugins({"x": types.SimpleNamespace(prunebench_scorer=hookimpl(list))})
+    assert found.failures[0].hint == "did you mean 'prunebench_scorers'?"
+
+
+def test_two_plugins_with_one_name_are_both_named_and_the_first_stays():
+    found = load_plugins({"a": plugin(lambda: [scorer()]), "b": plugin(lambda: [scorer()])})
+    assert found.scorer("mine").origin.entry_point == "a"
+    assert "a (a local)" in found.failures[0].error
+    assert "b (b local)" in found.failures[0].error
+    with pytest.raises(PluginCollision):
+        raise found.failures[0].as_error()
+
+
+def test_a_bundled_method_cannot_be_replaced_by_a_plugin_of_the_same_name():
+    found = load_plugins({"a": plugin(lambda: [scorer("random")])})
+    assert found.scorer("random").origin.distribution == "prunebench"
+
+
+def test_strict_plugins_stop_a_run_before_it_starts(sandbox):
+    sandbox.install("broken-one", "raise RuntimeError('x')")
+    done = sandbox.run("run", "quickstart", "--strict-plugins", "--registry", "missing.toml")
+    assert done.returncode in (2, 3)
+
+
+def test_only_chosen_plugins_are_loaded_when_the_environment_says_so():
+    found = load_plugins(only="baselines")
+    assert set(found.entries["projectors"]) == set()
+    assert "random" in found.entries["scorers"]
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_one():
+    with pytest.raises(UsageError) as caught:
+        load_plugins().scorer("moderat")
+    assert caught.value.hint == "did you mean 'moderate'?"
+
+
+def test_an_implementation_that_cannot_be_imported_names_its_plugin():
+    found = load_plugins({"a": plugin(lambda: [scorer(load="no_such_module:score")])})
+    with pytest.raises(PluginLoadError, match=r"plugin a \(a local\): scorer 'mine'.*no_such_module"):
+        found.scorer("mine").load()
+
+
+def test_the_version_of_a_method_is_a_digest_of_its_source_unless_the_author_pins_it():
+    found = load_plugins({"a": plugin(lambda: [scorer(version="7")])})
+    assert found.scorer("mine").version == "7"
+    assert len(found.scorer("random").version) == 16
+
+
+def test_an_observer_that_raises_is_reported_and_not_fatal():
+    def fail(record):
+        raise ValueError("bad day")
+
+    observer = types.SimpleNamespace(prunebench_cell_finished=hookimpl(fail))
+    found = load_plugins({"a": observer})
+    assert found.notify("prunebench_cell_finished", record={}) == [
+        "plugin a: prunebench_cell_finished: ValueError: bad day"
+    ]
+
+
+def test_a_plugin_can_add_a_command(sandbox):
+    sandbox.install(
+        "greeter",
+        "import click\nfrom prunebench import hookimpl\n@hookimpl\ndef prunebench_commands(cli):\n"
+        "    @cli.command()\n    def greet():\n        'Say hello.'\n        click.echo('hello')\n",
+    )
+    assert sandbox.run("greet").stdout == "hello\n"
+    assert "Say hello." in sandbox.run("--help").stdout

@@ -1,0 +1,107 @@
+"""Tasks run once, inputs first; a failure takes its dependents along and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunebench.errors import StoreError
+from prunebench.executors import Event
+from prunebench.schedule import missing_tasks, run_tasks
+from prunebench.store import Store
+from prunebench.tasks import Task
+
+
+class Scripted:
+    """An executor that answers from a script, out of order, and remembers what it was asked."""
+
+    def __init__(self, slots=2, statuses=None):
+        self.slots, self.statuses, self.running, self.order = slots, statuses or {}, [], []
+
+    def idle(self):
+        return self.slots - len(self.running)
+
+    def submit(self, task):
+        assert self.idle() > 0
+        self.running.append(task)
+        self.order.append(task)
+
+    def wait(self, timeout_seconds):
+        task = self.running.pop()
+        status = self.statuses.get(task.config["name"], "ok")
+        return [
+            Event(task.key, outcome={"key": task.key, "status": status, "reason": status, "hint": "", "seconds": 1.0})
+        ]
+
+    def close(self, *, kill=False):
+        self.running.clear()
+
+
+def chain(n: int) -> list[Task]:
+    features = Task("features", {"name": "features"})
+    scores = [Task("scores", {"name": f"scores{i}"}, {"features": features}) for i in range(n)]
+    cells = [Task("cell", {"name": f"cell{i}{j}"}, {"scores": s}) for i, s in enumerate(scores) for j in range(2)]
+    return [features, *scores, *cells]
+
+
+def by_key(tasks):
+    return {task.key: task for task in tasks}
+
+
+@given(st.integers(1, 6), st.integers(1, 5))
+def test_every_task_runs_once_and_after_its_inputs(n, slots):
+    executor = Scripted(slots)
+    board = run_tasks(by_key(chain(n)), executor)
+    assert len(executor.order) == len({t.key for t in executor.order}) == 1 + 3 * n
+    position = {task.key: number for number, task in enumerate(executor.order)}
+    for task in executor.order:
+        assert all(position[upstream.key] < position[task.key] for upstream in task.upstream.values())
+    assert {outcome["status"] for outcome in board.outcomes.values()} == {"ok"}
+
+
+def test_a_failed_stage_fails_its_dependents_with_its_reason_and_spares_the_others():
+    tasks = chain(2)
+    executor = Scripted(statuses={"scores0": "failed"})
+    board = run_tasks(by_key(tasks), executor)
+    status = {task.config["name"]: board.outcomes[task.key]["status"] for task in tasks}
+    assert status == {
+        "features": "ok", "scores0": "failed", "scores1": "ok",
+        "cell00": "failed", "cell01": "failed", "cell10": "ok", "cell11": "ok",
+    }  # fmt: skip
+    assert "cell00" not in {task.config["name"] for task in executor.order}
+
+
+def test_not_applicable_is_inherited_as_such():
+    board = run_tasks(by_key(chain(1)), Scripted(statuses={"scores0": "not_applicable"}))
+    assert sorted(o["status"] for o in board.outcomes.values()) == ["not_applicable"] * 3 + ["ok"]
+
+
+def test_draining_starts_nothing_new_and_waits_for_what_runs():
+    tasks, executor = chain(3), Scripted(1)
+    board = run_tasks(by_key(tasks), executor, draining=lambda: len(executor.order) >= 2)
+    assert len(board.outcomes) == len(executor.order) == 2
+
+
+def test_a_cache_that_cannot_be_written_stops_the_run():
+    with pytest.raises(StoreError):
+        run_tasks(by_key(chain(1)), Scripted(statuses={"features": "store"}))
+
+
+def test_what_is_stored_needs_none_of_its_inputs(tmp_path):
+    store, tasks = Store(tmp_path), chain(2)
+    features, scores0, scores1, *cells = tasks
+    store.publish("scores", scores0.key, {}, {})
+    missing = missing_tasks(cells[:2], store)
+    assert [task.config["name"] for task in missing.values()] == ["cell00", "cell01"]
+    assert features.key in missing_tasks(cells, store)
+    assert next(iter(missing_tasks(cells, store).values())) is features
+
+
+def test_the_time_left_is_the_mean_of_each_stage_over_the_slots():
+    tasks = chain(2)
+    executor = Scripted(1)
+    seen = []
+    run_tasks(by_key(tasks), executor, observe=lambda board, event: seen.append(board.seconds_left(2)))
+    assert seen[0] == pytest.approx((len(tasks) - 1) * 1.0 / 2)
+    assert seen[-1] == 0
