@@ -35,7 +35,9 @@ def record_file(results: Path, record: Mapping[str, Any]) -> Path:
 def read_records(path: Path) -> list[Record]:
     """Read one JSON Lines file; DataError names the line that is not a record."""
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not splitlines: a reason may hold other separators that Unicode knows, and only LF ends a line here.
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
         try:
             record = json.loads(line)
             schema, _ = record["schema"], coordinates(record)

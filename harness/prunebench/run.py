@@ -50,6 +50,7 @@ class RunReport:
     done_before: int = 0
     computed: int = 0
     failures: list[Record] = field(default_factory=list)
+    exit_code: int = 0
     interrupted: bool = False
     replaced: int = 0
     seconds: float = 0.0
@@ -103,10 +104,15 @@ def execute(
     report = RunReport(done_before=sum(cell.key not in tasks for cell in plan.cells))
     outcomes: Mapping[str, Mapping[str, Any]] = {}
     if tasks:
+        from prunebench.pipeline.preflight import preflight
+
+        preflight(tasks.values(), catalogue, options.settings)
         outcomes = _compute(plan, registry, catalogue, options, store, tasks, report, observe, notice)
     records = collect(goals, store, outcomes)
     report.computed = sum(cell.key in tasks and store.has("cell", cell.key) for cell in plan.cells)
     report.failures = [record for record in records if record["status"] not in FINAL]
+    codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}
+    report.exit_code = 130 if report.interrupted else codes.pop() if len(codes) == 1 else int(bool(codes))
     report.replaced = publish(plan, registry, records, options)
     return report
 

@@ -30,7 +30,7 @@ def perform(bench: Workbench, task: Task) -> dict[str, Any]:
     An exception of any kind becomes an outcome; its traceback goes to standard error, the log of the run.
     """
     started = time.perf_counter()
-    status, reason, hint = "ok", "", ""
+    status, reason, hint, exit_code = "ok", "", "", 0
     try:
         bench.ensure(task)
     except NotApplicable as error:
@@ -40,16 +40,17 @@ def perform(bench: Workbench, task: Task) -> dict[str, Any]:
     except PrunebenchError as error:
         traceback.print_exc()
         status = error.status if isinstance(error, CellError) else "failed"
-        reason, hint = error.message, error.hint
+        reason, hint, exit_code = error.message, error.hint, error.exit_code
     except Exception as error:
         traceback.print_exc()
         status, reason = "failed", f"stage {task.stage}: {type(error).__name__}: {error}"
-        hint = "this is a defect of prunebench itself; the traceback is in the log of the run"
+        hint, exit_code = "this is a defect of prunebench itself; the traceback is in the log of the run", 1
     return {
         "key": task.key,
         "status": status,
         "reason": reason,
         "hint": hint,
+        "exit_code": exit_code,
         "seconds": round(time.perf_counter() - started, 3),
         "device": bench.device,
     }

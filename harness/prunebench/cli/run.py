@@ -119,6 +119,4 @@ def _finish(report: RunReport, suite: str, results: Path, cells: int, as_json: b
         click.echo(line, err=True)
     if report.interrupted:
         click.echo("interrupted: run the same command again to go on", err=True)
-        raise SystemExit(130)
-    if report.failures:
-        raise SystemExit(1)
+    raise SystemExit(report.exit_code)

@@ -159,6 +159,7 @@ class LocalExecutor:
             "status": error.status,
             "reason": error.message,
             "hint": error.hint,
+            "exit_code": error.exit_code,
             "seconds": seconds,
         }
 

@@ -16,13 +16,19 @@ REQUIRED = ("suite", "dataset", "method", "keep", "train_arch", "recipe", "seed"
 
 
 class Section(NamedTuple):
-    """What may be compared: one protocol and recipe on one data set; partial runs stay among themselves."""
+    """What may be compared: one protocol on one data set; partial runs stay among themselves."""
 
     suite: str
     dataset: str
     protocol: str
-    recipe: str
     partial: bool
+
+
+class Training(NamedTuple):
+    """What the subsets train: an architecture under a recipe."""
+
+    arch: str
+    recipe: str
 
 
 class Entrant(NamedTuple):
@@ -40,7 +46,7 @@ class Cell:
     entrant: Entrant
     role: str
     score_backbone: str
-    train_arch: str
+    training: Training
     keep: str
     seed: int
     status: str
@@ -52,9 +58,9 @@ class Cell:
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def place(self) -> tuple[Section, Entrant, str, str, Decimal, int]:
+    def place(self) -> tuple[Section, Entrant, str, Training, Decimal, int]:
         """Where the cell stands in the grid, whoever computed it."""
-        return (self.section, self.entrant, self.score_backbone, self.train_arch, Decimal(self.keep), self.seed)
+        return (self.section, self.entrant, self.score_backbone, self.training, Decimal(self.keep), self.seed)
 
 
 def plain_decimal(value: str) -> str:
@@ -100,13 +106,12 @@ def parse_cell(record: Mapping[str, Any]) -> Cell:
             str(record["suite"]),
             str(record["dataset"]),
             str(record.get("protocol", "")),
-            str(record["recipe"]),
             bool(record.get("partial", False)),
         ),
         entrant=Entrant(str(record["method"]), str(record.get("projector") or "-")),
         role=str(record.get("role", "method")),
         score_backbone=str(record.get("score_backbone") or "-"),
-        train_arch=str(record["train_arch"]),
+        training=Training(str(record["train_arch"]), str(record["recipe"])),
         keep=keep,
         seed=int(record["seed"]),
         status=status,
@@ -132,7 +137,7 @@ def _merge(attempts: list[Cell]) -> Cell:
         first, second = finished[0], next(cell for cell in finished if cell.key != finished[0].key)
         raise ResultConflict(
             f"two different cells claim one place on the board: {first.entrant.method} on "
-            f"{first.section.suite}/{first.section.dataset}, keep {first.keep}, {first.train_arch}, "
+            f"{first.section.suite}/{first.section.dataset}, keep {first.keep}, {first.training.arch}, "
             f"seed {first.seed} (keys {first.key} and {second.key})",
             "give variants of a method their own label, or drop the records of the older version",
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from prunebench.errors import UsageError
-from prunebench.leaderboard.cells import FAILURES, Cell, Entrant, Section, plain_decimal
+from prunebench.leaderboard.cells import FAILURES, Cell, Entrant, Section, Training, plain_decimal
 
 UNPRUNED, BASELINE = "unpruned", "baseline"
 
@@ -19,13 +19,13 @@ class Entry:
     """One row before its statistics.
 
     values, best: seed to accuracy, where every scoring backbone of the row finished.  expected: the seeds that
-    the section has on this architecture.  cells: all cells of the row, finished or not.
+    the section has for this training.  cells: all cells of the row, finished or not.
     """
 
     section: Section
     entrant: Entrant
     role: str
-    train_arch: str
+    training: Training
     keep: str
     score_backbone: str
     expected: tuple[int, ...]
@@ -81,7 +81,7 @@ def _entry(slot: Entry, cells: Sequence[Cell], backbones: Sequence[str], label: 
         section=slot.section,
         entrant=slot.entrant,
         role=slot.role,
-        train_arch=slot.train_arch,
+        training=slot.training,
         keep=slot.keep,
         expected=slot.expected,
         score_backbone=label,
@@ -101,33 +101,32 @@ def _entries_of_slot(slot: Entry, cells: Sequence[Cell], backbones: Sequence[str
 
 
 def _section_entries(section: Section, cells: Sequence[Cell]) -> list[Entry]:
-    """Return the full grid of one section: every method at every budget and architecture, run or not."""
-    archs = sorted({cell.train_arch for cell in cells})
+    """Return the full grid of one section: every method at every budget and training, run or not."""
     keeps = sorted({cell.keep for cell in cells if cell.role != UNPRUNED}, key=Decimal, reverse=True)
-    by_slot: dict[tuple[Entrant, str, str], list[Cell]] = defaultdict(list)
-    backbones: dict[tuple[Entrant, str], set[str]] = defaultdict(set)
+    by_slot: dict[tuple[Entrant, Training, str], list[Cell]] = defaultdict(list)
+    backbones: dict[tuple[Entrant, Training], set[str]] = defaultdict(set)
     roles: dict[Entrant, str] = {}
     for cell in cells:
-        by_slot[cell.entrant, cell.train_arch, cell.keep].append(cell)
-        backbones[cell.entrant, cell.train_arch].add(cell.score_backbone)
+        by_slot[cell.entrant, cell.training, cell.keep].append(cell)
+        backbones[cell.entrant, cell.training].add(cell.score_backbone)
         roles[cell.entrant] = min(cell.role, roles.get(cell.entrant, cell.role))
     entries = []
-    for arch in archs:
-        expected = tuple(sorted({cell.seed for cell in cells if cell.train_arch == arch}))
+    for training in sorted({cell.training for cell in cells}):
+        expected = tuple(sorted({cell.seed for cell in cells if cell.training == training}))
         for entrant, role in sorted(roles.items()):
-            used = sorted(backbones[entrant, arch]) or ["-"]
+            used = sorted(backbones[entrant, training]) or ["-"]
             for keep in ["1"] if role == UNPRUNED else keeps:
                 slot = Entry(
                     section=section,
                     entrant=entrant,
                     role=role,
-                    train_arch=arch,
+                    training=training,
                     keep=plain_decimal(keep),
                     score_backbone="",
                     expected=expected,
                     cells=(),
                 )
-                entries += _entries_of_slot(slot, by_slot[entrant, arch, keep], used)
+                entries += _entries_of_slot(slot, by_slot[entrant, training, keep], used)
     return entries
 
 
@@ -135,18 +134,18 @@ def build_grid(cells: Sequence[Cell], missing: str) -> list[Entry]:
     """Return the entries of all sections under the policy for missing cells.
 
     "show": incomplete rows stay as holes and take no rank; "drop": they are left out; "error": UsageError
-    names them, except where a method declined the input.
+    names them, except where a method declined the input or the run was partial by wish.
     """
     by_section: dict[Section, list[Cell]] = defaultdict(list)
     for cell in cells:
         by_section[cell.section].append(cell)
     entries = [entry for section in sorted(by_section) for entry in _section_entries(section, by_section[section])]
-    holes = [entry for entry in entries if not entry.complete and not entry.declined]
+    holes = [e for e in entries if not (e.complete or e.declined or e.section.partial)]
     if missing == "error" and holes:
         first = holes[0]
         raise UsageError(
             f"{len(holes)} rows are incomplete, the first: {first.entrant.method} on {first.section.suite}/"
-            f"{first.section.dataset}, keep {first.keep}, {first.train_arch}: {first.reason}",
+            f"{first.section.dataset}, keep {first.keep}, {first.training.arch}: {first.reason}",
             f"run `prunebench run {first.section.suite}`, or allow holes with --missing show",
         )
     return [entry for entry in entries if entry.complete] if missing == "drop" else entries

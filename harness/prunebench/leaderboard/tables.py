@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
-from prunebench.leaderboard.cells import Section
+from prunebench.leaderboard.cells import Section, Training
 
 DECIMALS = 6  # of every number on the board: enough for a million test samples, blind to the last bits
 POOLED = ("-", "mean")  # the score_backbone of the rows that stand for a whole method
@@ -57,7 +57,11 @@ class AccuracyRow:
 
     @property
     def section(self) -> Section:
-        return Section(self.suite, self.dataset, self.protocol, self.recipe, self.partial)
+        return Section(self.suite, self.dataset, self.protocol, self.partial)
+
+    @property
+    def training(self) -> Training:
+        return Training(self.train_arch, self.recipe)
 
     @property
     def label(self) -> str:
@@ -74,8 +78,9 @@ class CorrelationRow:
 
     quantity: method_tau and method_rho (between the rankings of the methods on two training architectures),
     or score_rho, score_rho_pooled, score_pearson (between the scores of one method from two backbones).
-    comparison: archs; cross_backbone or seed_to_seed; with the prefix "control_" for pairs that involve an
-    untrained network.  a, b: the architectures or backbones, "mean" for the mean over pairs.
+    recipe: "a | b" where the two differ.  comparison: archs; cross_backbone or seed_to_seed; with the prefix
+    "control_" for pairs that involve an untrained network.  a, b: the architectures or backbones, "mean" for
+    the mean over pairs.
     """
 
     suite: str
@@ -134,6 +139,7 @@ class Provenance:
     prunebench_versions: tuple[str, ...]
     git_commits: tuple[str, ...]
     n_cells: int
+    n_cells_dirty: int
     n_agreements: int
     missing: str
 

@@ -68,8 +68,15 @@ def _weights_file(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) 
         return inputs["weights"].path / DATA
     if task.config["weights"]["source"] != "file":
         return None
-    name, expected = task.locators["weights_file"], task.config["weights"]["sha256"]
-    roots = [Path(root) for root in bench.settings.data_roots]
+    roots = tuple(Path(root) for root in bench.settings.data_roots)
+    return find_weights(task.locators["weights_file"], task.config["weights"]["sha256"], roots)
+
+
+def find_weights(name: str, sha256: str, roots: tuple[Path, ...]) -> Path:
+    """Return the file `name` from the data roots or their sub-folder `weights`, its digest checked.
+
+    Raises WeightsMissing when it is nowhere or is another file.
+    """
     candidates = [Path(name), *(root / name for root in roots), *(root / "weights" / name for root in roots)]
     found = next((path for path in candidates if path.is_file()), None)
     if found is None:
@@ -77,7 +84,7 @@ def _weights_file(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) 
             f"weights file {name!r} was not found (looked in: {', '.join(map(str, roots)) or 'no data root is set'})",
             "put it in a data root (--data DIR or PRUNEBENCH_DATA), there or in its sub-folder weights",
         )
-    _check_sha256(found, expected)
+    _check_sha256(found, sha256)
     return found
 
 

@@ -1,0 +1,20 @@
+"""The results folder to records: cells and agreements, in the order of the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prunebench.errors import UsageError
+from prunebench.records import Record, read_records
+
+
+def load_results(results: Path) -> tuple[list[Record], list[Record]]:
+    """Return the cell records and the agreement records of results/<suite>/<dataset>/*.jsonl.
+
+    Raises UsageError for a folder without records, DataError for a line that is no record.
+    """
+    records = [record for path in sorted(results.glob("*/*/*.jsonl")) for record in read_records(path)]
+    if not records:
+        raise UsageError(f"{results} holds no records", "run `prunebench run SUITE` first, or name another --results")
+    cells = [record for record in records if record["kind"] == "cell"]
+    return cells, [record for record in records if record["kind"] == "agreement"]

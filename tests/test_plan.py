@@ -1,0 +1,135 @@
+"""Plans are pure: what is computed depends on the suite, and on nothing around it."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prunebench.errors import UsageError
+from prunebench.plan import Filters, keep_of, make_plan, rate_of
+from prunebench.plugins import load_plugins
+from prunebench.registry import load_registry
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def quickstart():
+    registry, catalogue = load_registry(ROOT / "registry.toml"), load_plugins()
+    return lambda **filters: make_plan(registry, catalogue, "quickstart", Filters(**filters))
+
+
+def keys(plan):
+    return {cell.key for cell in plan.cells}
+
+
+def test_every_cell_has_a_key_and_coordinates_of_its_own(quickstart):
+    plan = quickstart()
+    names = ("method", "score_backbone", "projector", "keep", "train_arch", "recipe", "seed")
+    assert len({tuple(cell.axes[name] for name in names) for cell in plan.cells}) == len(plan.cells)
+    assert len(keys(plan)) == len(plan.cells)
+
+
+def test_planning_twice_gives_the_same_keys(quickstart):
+    assert [c.key for c in quickstart().cells] == [c.key for c in quickstart().cells]
+
+
+FILTERS = {
+    "scorer": ["random", "mod*", "topocore"],
+    "backbone": ["digits-resnet", "*vit"],
+    "arch": ["digits-scratch", "digits-*"],
+    "keep": ["0.1", "0.50"],
+}
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.fixed_dictionaries({}, optional={axis: st.sampled_from(globs) for axis, globs in FILTERS.items()}))
+def test_a_filter_chooses_cells_and_never_changes_their_keys(quickstart, chosen):
+    filters = {axis: (glob,) for axis, glob in chosen.items()}
+    try:
+        plan = quickstart(**filters)
+    except UsageError:
+        return
+    assert keys(plan) <= keys(quickstart())
+
+
+def test_methods_that_read_no_backbone_are_not_repeated_over_backbones(quickstart):
+    backbones = {c.axes["score_backbone"] for c in quickstart().cells if c.axes["method"] in ("random", "echo", "full")}
+    assert backbones == {"-"}
+
+
+def test_the_unpruned_set_and_the_baseline_are_on_the_board(quickstart):
+    roles = {cell.axes["role"]: cell.axes["method"] for cell in quickstart().cells if cell.axes["role"] != "method"}
+    assert roles == {"baseline": "random", "unpruned": "full"}
+    assert {c.axes["keep"] for c in quickstart().cells if c.axes["role"] == "unpruned"} == {"1"}
+
+
+def test_all_methods_train_from_the_same_seed_and_differ_in_their_selection_seed(quickstart):
+    cells = [c for c in quickstart().cells if c.axes["train_arch"] == "digits-scratch" and c.axes["seed"] == 1]
+    assert len({c.task.config["train_seed"] for c in cells}) == 1
+    assert len({c.task.config["select_seed"] for c in cells}) > 5
+
+
+def test_selection_seeds_do_not_depend_on_the_budget_so_that_subsets_are_nested(quickstart):
+    cells = [c for c in quickstart(scorer=("random",)).cells if c.axes["seed"] == 0]
+    assert len({c.task.config["select_seed"] for c in cells}) == 1
+
+
+def test_a_stage_shared_by_many_cells_is_one_task(quickstart):
+    tasks = quickstart().tasks()
+    stages = [task.stage for task in tasks]
+    assert len({task.key for task in tasks}) == len(tasks)
+    assert stages.count("features") == 4  # three backbones and the untrained control
+    assert stages.count("pretrain") == 3
+
+
+def test_score_seeds_differ_between_backbones_so_that_agreement_is_not_built_in(quickstart):
+    seeds = {
+        (c.axes["score_backbone"], c.task.upstream["scores"].config["seed"])
+        for c in quickstart(scorer=("ripsnet",)).cells
+        if c.axes["seed"] == 0
+    }
+    assert len({seed for _, seed in seeds}) == len({backbone for backbone, _ in seeds}) == 3
+
+
+def test_agreements_compare_backbones_at_one_seed_and_seeds_at_one_backbone(quickstart):
+    for cell in quickstart().agreements:
+        a, b = cell.axes["backbone_a"], cell.axes["backbone_b"]
+        assert (a == b) != (cell.axes["seed_a"] == cell.axes["seed_b"])
+    pairs = {(c.axes["backbone_a"], c.axes["backbone_b"]) for c in quickstart().agreements}
+    assert len([p for p in pairs if p[0] != p[1]]) == len(list(itertools.combinations(range(4), 2)))
+
+
+def test_two_seeds_mean_the_first_two(quickstart):
+    assert {c.axes["seed"] for c in quickstart(seeds=2).cells} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("filters", "words"),
+    [
+        ({"keep": ("0",)}, r"outside \(0, 1\]"),
+        ({"keep": ("1.2",)}, r"outside \(0, 1\]"),
+        ({"keep": ("-0.1",)}, r"outside \(0, 1\]"),
+        ({"keep": ("ten",)}, "not a number"),
+        ({"keep": ("0.25",)}, "has no keep = 0.25"),
+        ({"scorer": ("none-such",)}, "no cell"),
+    ],
+)
+def test_a_filter_that_cannot_match_is_answered(quickstart, filters, words):
+    with pytest.raises(UsageError, match=words):
+        quickstart(**filters)
+
+
+def test_rates_and_keeps_are_exact_decimals():
+    assert [keep_of(rate) for rate in ("0.9", "0.3", "0", "0.999")] == ["0.1", "0.7", "1", "0.001"]
+    assert all(rate_of(keep_of(rate)) == rate for rate in ("0.9", "0.3", "0.999"))
+
+
+def test_an_unknown_suite_is_answered_with_the_nearest(quickstart):
+    with pytest.raises(UsageError) as caught:
+        make_plan(load_registry(ROOT / "registry.toml"), load_plugins(), "quikstart")
+    assert "quickstart" in caught.value.hint

@@ -1,0 +1,316 @@
+"""The main job in real processes: run, run again, kill it, interrupt it, break it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REGISTRY = """
+schema = 1
+protocol = "test"
+
+[dataset.digits]
+
+[backbone.untrained]
+timm = "test_resnet"
+image_size = 16
+weights = "random"
+
+[recipe.probe]
+learner = "probe"
+
+[suite.tiny]
+dataset = "digits"
+methods = ["random", "moderate"]
+baseline = "random"
+unpruned = "full"
+backbones = ["untrained"]
+pruning_rates = ["0.9"]
+seeds = 2
+training = [{ arch = "untrained", recipe = "probe" }]
+
+[suite.third-party]
+dataset = "digits"
+methods = ["random", "odd"]
+baseline = "random"
+pruning_rates = ["0.9", "0.8"]
+seeds = 2
+training = [{ arch = "untrained", recipe = "probe" }]
+"""
+
+ODD = """
+from prunebench import ScorerSpec, hookimpl
+
+@hookimpl
+def prunebench_scorers():
+    return [ScorerSpec(name="odd", summary="A test.", load="odd_one:score", stochastic=True)]
+
+def score(ctx):
+    import os, time, numpy as np
+    BODY
+    return ctx.rng.random(ctx.n)
+"""
+
+
+def odd(body: str) -> str:
+    return ODD.replace("BODY", body)
+
+
+@pytest.fixture
+def bench(sandbox):
+    (sandbox.folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
+    return sandbox
+
+
+def records(folder: Path, suite: str) -> list[dict]:
+    files = sorted((folder / "results" / suite).rglob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def stamps(folder: Path, stage: str) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in (folder / "cache" / stage).rglob("meta.json")}
+
+
+def test_a_run_leaves_records_a_manifest_and_a_board_and_the_second_run_changes_nothing(bench):
+    first = bench.run("run", "tiny")
+    assert first.returncode == 0, first.stderr
+    found = [r for r in records(bench.folder, "tiny") if r["kind"] == "cell"]
+    assert len(found) == 6  # random and moderate at 90 %, and the whole set, two seeds each
+    assert {r["status"] for r in found} == {"ok"}
+    assert all(0 < r["accuracy"] <= 1 and r["protocol"] == "test" for r in found)
+    assert {r["n_keep"] for r in found if r["keep"] == "0.1"} == {round(0.1 * found[0]["n_train"])}
+    manifests = list((bench.folder / "runs").glob("*/manifest.json"))
+    assert len(manifests) == 1
+    manifest = json.loads(manifests[0].read_text())
+    assert manifest["finished"]["exit_reason"] == "finished"
+    assert {"python", "torch", "timm", "numpy"} <= set(manifest["versions"])
+    assert {"accuracy.csv", "rank_correlation.csv", "leaderboard.md", "index.html"} <= {
+        path.name for path in (bench.folder / "results" / "board").iterdir()
+    }
+
+    before = tree(bench.folder / "results")
+    second = bench.run("run", "tiny")
+    assert second.returncode == 0, second.stderr
+    assert "6 cells: 6 already done, 0 computed now" in second.stderr
+    assert tree(bench.folder / "results") == before
+    assert bench.run("leaderboard", "--check").returncode == 0
+    status = json.loads(bench.run("status", "--json").stdout)
+    assert (status["done"], status["to_do"], status["state"]) == (6, 0, "finished")
+
+
+def test_the_same_seed_gives_the_same_scores_and_subsets_byte_for_byte(bench):
+    def compute(cache: str) -> dict[str, bytes]:
+        done = bench.run("run", "tiny", "--cache", cache, "--results", f"{cache}-results")
+        assert done.returncode == 0, done.stderr
+        files = [*(bench.folder / cache / "scores").rglob("*.safetensors"), *(bench.folder / cache / "cell").rglob("*.safetensors")]
+        return {str(path.relative_to(bench.folder / cache)): path.read_bytes() for path in files}
+
+    first, second = compute("a"), compute("b")
+    assert len(first) > 6
+    assert first == second
+
+
+def test_a_run_that_is_killed_goes_on_where_it_was_and_does_nothing_twice(bench):
+    bench.install("odd-one", odd("time.sleep(0.6)"))
+    process = bench.start("run", "third-party", "--jobs", "1")
+    deadline = time.monotonic() + 120
+    while len(stamps(bench.folder, "cell")) < 3:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    time.sleep(1.0)  # an orphaned worker ends by itself: whatever it still wrote is there now
+    done_before = {stage: stamps(bench.folder, stage) for stage in ("cell", "scores", "training", "features")}
+    again = bench.run("run", "third-party", "--jobs", "1")
+    assert again.returncode == 0, again.stderr
+    found = [r for r in records(bench.folder, "third-party") if r["kind"] == "cell"]
+    assert len(found) == 8
+    assert {r["status"] for r in found} == {"ok"}
+    for stage, old in done_before.items():
+        now = stamps(bench.folder, stage)
+        assert {key: now[key] for key in old} == old, f"stage {stage} was computed again"
+    assert f"8 cells: {len(done_before['cell'])} already done" in again.stderr
+
+
+def test_workers_do_not_outlive_a_killed_run(bench):
+    bench.install("odd-one", odd("open('worker.pid', 'w').write(str(os.getpid())); time.sleep(120)"))
+    process = bench.start("run", "third-party", "--jobs", "1")
+    pid_file = bench.folder / "worker.pid"
+    deadline = time.monotonic() + 120
+    while not pid_file.exists() or not pid_file.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    pid = int(pid_file.read_text())
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and "zombie" not in Path(f"/proc/{pid}/status").read_text():
+        assert time.monotonic() < deadline, "the worker is still there"
+        time.sleep(0.1)
+
+
+FAULTS = {
+    "raises": ("raise ValueError('bad day')", "scorer 'odd': ValueError: bad day"),
+    "segfaults": ("import ctypes; ctypes.string_at(0)", "killed by SIGSEGV"),
+    "calls sys.exit": ("import sys; sys.exit(3)", "ended with exit code 3"),
+    "is killed": ("os.kill(os.getpid(), 9)", "killed by SIGKILL"),
+    "returns the wrong length": ("return np.zeros(3)", "expected scores float64 [1437], got float64 [3]"),
+    "returns not a number": ("return np.full(ctx.n, np.nan)", "expected finite scores, got 1437 that are not"),
+    "reads what it did not declare": ("ctx.features", "did not declare"),
+    "writes to its input": ("ctx.labels[:] = 0", "did not declare"),
+}
+
+
+@pytest.mark.parametrize("fault", ["raises", "segfaults", "returns not a number"])
+def test_a_scorer_that(fault, bench):
+    body, words = FAULTS[fault]
+    bench.install("odd-one", odd(body), "0.7")
+    done = bench.run("run", "third-party")
+    found = [r for r in records(bench.folder, "third-party") if r["kind"] == "cell"]
+    status = {method: {r["status"] for r in found if r["method"] == method} for method in ("random", "odd")}
+    assert status == {"random": {"ok"}, "odd": {"failed"}}
+    reasons = {r["status_reason"] for r in found if r["method"] == "odd"}
+    assert all(words in reason for reason in reasons), reasons
+    assert done.returncode in (1, 3)
+    assert "Traceback" not in done.stderr
+    board = (bench.folder / "results" / "board" / "leaderboard.md").read_text()
+    assert words in board
+
+
+def test_every_other_fault_of_a_scorer_is_named_too(bench):
+    others = [fault for fault in FAULTS if fault not in ("raises", "segfaults", "returns not a number")]
+    for number, fault in enumerate(others):
+        body, words = FAULTS[fault]
+        site = bench.folder / "site"
+        bench.install("odd-one", odd(body), f"0.{number}")
+        done = bench.run("run", "third-party", "--scorer", "odd", "--seeds", "1", "--keep", "0.1")
+        assert done.returncode in (1, 3), done.stderr
+        assert words in done.stderr, f"{fault}: {done.stderr}"
+        (site / "odd_one.py").unlink()
+        for path in (site / f"odd_one-0.{number}.dist-info", site / f"odd-one-0.{number}.dist-info"):
+            if path.exists():
+                for file in path.iterdir():
+                    file.unlink()
+                path.rmdir()
+
+
+def test_a_method_that_declines_is_a_skip_with_its_reason_and_not_a_failure(bench):
+    bench.install("odd-one", odd("from prunebench import NotApplicable; raise NotApplicable('only for faces')"))
+    done = bench.run("run", "third-party")
+    assert done.returncode == 0, done.stderr
+    found = [r for r in records(bench.folder, "third-party") if r["method"] == "odd"]
+    assert {(r["status"], r["status_reason"]) for r in found} == {("not_applicable", "only for faces")}
+
+
+def test_control_c_waits_for_what_runs_and_keeps_it(bench):
+    bench.install("odd-one", odd("open('running', 'w').close(); time.sleep(1.5)"))
+    process = bench.start("run", "third-party", "--jobs", "1")
+    deadline = time.monotonic() + 120
+    while not (bench.folder / "running").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "run the same command again" in stderr
+    assert len(stamps(bench.folder, "scores")) >= 1
+    assert bench.run("run", "third-party").returncode == 0
+
+
+def test_a_task_that_takes_too_long_is_stopped_and_recorded(bench, monkeypatch):
+    import prunebench.executors.local as local
+    from prunebench.pipeline.workbench import Settings
+    from prunebench.tasks import Task
+
+    monkeypatch.setattr(local, "GRACE_SECONDS", 0.0)
+    bench.install("odd-one", odd("time.sleep(120)"))
+    for name, value in bench.environment.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(str(bench.folder / "cache"), timeout_seconds=5.0, device="cpu")
+    executor = local.LocalExecutor(settings, ("cpu",), bench.folder / "logs")
+    task = Task(
+        "scores",
+        {
+            "dataset": {"name": "digits", "spec": "digits", "params": {}, "fingerprint": ""},
+            "scorer": "odd", "params": {}, "version": "x", "seed": 1,
+        },
+    )  # fmt: skip
+    executor.submit(task)
+    outcome = None
+    while outcome is None:
+        for event in executor.wait(0.5):
+            outcome = event.outcome
+    executor.close(kill=True)
+    assert (outcome["status"], outcome["key"]) == ("timeout", task.key)
+    assert "5 seconds" in outcome["reason"]
+
+
+def test_one_cell_file_is_computed_by_one_command(bench):
+    from prunebench.pipeline.workbench import Settings
+
+    task = {
+        "stage": "scores",
+        "config": {
+            "dataset": {"name": "digits", "spec": "digits", "params": {}, "fingerprint": ""},
+            "scorer": "random", "params": {}, "version": "x", "seed": 1,
+        },
+        "upstream": {},
+        "locators": {},
+    }  # fmt: skip
+    request = {"settings": Settings(str(bench.folder / "cache"), device="cpu").to_json(), "task": task}
+    (bench.folder / "CELL.json").write_text(json.dumps(request))
+    done = subprocess.run(
+        [sys.executable, "-m", "prunebench.worker", "CELL.json"],
+        cwd=bench.folder, env=bench.environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["status"] == "ok"
+    assert len(stamps(bench.folder, "scores")) == 1
+
+
+def test_the_serial_executor_gives_the_same_numbers_as_the_workers(bench):
+    for executor in ("local", "serial"):
+        done = bench.run("run", "tiny", "--executor", executor, "--cache", executor, "--results", f"r-{executor}")
+        assert done.returncode == 0, done.stderr
+    found = {}
+    for executor in ("local", "serial"):
+        lines = (bench.folder / f"r-{executor}" / "tiny" / "digits" / "moderate.jsonl").read_text().splitlines()
+        found[executor] = [(r["key"], r["subset_digest"], r["accuracy"]) for r in map(json.loads, lines)]
+    assert found["local"] == found["serial"]
+
+
+def test_an_observer_sees_every_cell_and_the_end_of_the_run(bench):
+    bench.install(
+        "watcher",
+        "import json\nfrom prunebench import hookimpl\n"
+        "@hookimpl\ndef prunebench_cell_finished(record):\n"
+        "    with open('seen.jsonl', 'a') as file: print(json.dumps(record), file=file)\n"
+        "@hookimpl\ndef prunebench_run_finished(manifest):\n    raise RuntimeError('cannot upload')\n",
+    )
+    done = bench.run("run", "tiny")
+    assert done.returncode == 0, done.stderr
+    seen = [json.loads(line) for line in (bench.folder / "seen.jsonl").read_text().splitlines()]
+    assert len([record for record in seen if record["kind"] == "cell"]) == 6
+    assert "cannot upload" in done.stderr
+
+
+def test_plain_progress_tells_the_time_left(bench):
+    done = bench.run("run", "tiny")
+    assert "left, running:" in done.stderr
+
+
+def test_a_cache_on_a_full_disk_is_answered(bench):
+    done = bench.run("run", "tiny", "--cache", "/dev/full/cache")
+    assert done.returncode == 5
+    assert "--cache" in done.stderr
+    assert "Traceback" not in done.stderr
