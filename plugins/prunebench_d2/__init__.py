@@ -63,7 +63,7 @@ _DIFFICULTY = {
         choices=("forgetting", "aum", "el2n", "uniform"),
         doc="difficulty x: forgetting = changes from right to wrong (never right: 0); aum = (1 - mean margin) / 2;"
         " el2n = sum over the first 10 epochs; uniform = 1",
-        source="code: forgetting for CIFAR, AUM for ImageNet; (1 - margin) / 2 is ours, so that hard is high and x >= 0",
+        source="code: forgetting for CIFAR, AUM for ImageNet; (1 - margin) / 2 is ours: hard is high, x >= 0",
     ),
     "mis_ratio": Param(
         default=0.0,

@@ -26,7 +26,8 @@ class Graph:
     def neighbour_sum(self, weights: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return sum over neighbours j of weights[ij] * values[j], float64 [n]; weights: float64 [edges]."""
         sources = np.repeat(np.arange(len(values)), np.diff(self.starts))
-        return np.bincount(sources, weights * values[self.neighbours], minlength=len(values))
+        total = np.bincount(sources, weights * values[self.neighbours], minlength=len(values))
+        return total.astype(np.float64)
 
 
 def neighbour_graph(points: NDArray[np.float64], k: int) -> Graph:

@@ -1,1 +1,122 @@
-"""Placeholder until its implementation lands."""
+"""RipsNet: influence of a sample on the persistence image of the clouds that contain it."""
+
+from __future__ import annotations
+
+from prunebench import Param, ScorerSpec, hookimpl
+
+_TOPKD = "Kim et al., TopKD, ICCV 2025"
+_PAPER = (
+    "ours; clouds, images and network from TopKD (a distillation method without a pruning score) and from"
+    " de Surrel et al., RipsNet, 2022"
+)
+_STRATA = {"strata": 50, "balanced": True, "cutoff": 0.0}
+
+
+@hookimpl
+def prunebench_scorers() -> list[ScorerSpec]:
+    """Declare the leave-one-out scorer with the network, and its exact twin."""
+    return [
+        ScorerSpec(
+            name="ripsnet",
+            summary="Our score: change of a RipsNet persistence image when the sample leaves its cloud.",
+            load="prunebench_ripsnet.score:ripsnet",
+            needs=frozenset({"features", "labels"}),
+            stochastic=True,
+            params={**_cloud_params(), **_network_params()},
+            cost="n",
+            gpu="optional",
+            selector="strata",
+            selector_params=_STRATA,
+            paper=_PAPER,
+        ),
+        ScorerSpec(
+            name="ripsnet-exact",
+            summary="Our score: change of the exact persistence image when the sample leaves its cloud.",
+            load="prunebench_ripsnet.score:exact",
+            needs=frozenset({"features", "labels"}),
+            stochastic=True,
+            params=_cloud_params(),
+            cost="n",
+            selector="strata",
+            selector_params=_STRATA,
+            paper=_PAPER,
+        ),
+    ]
+
+
+def _cloud_params() -> dict[str, Param]:
+    return {
+        "cloud_size": Param(
+            default=64,
+            minimum=3,
+            maximum=1024,
+            unit="samples",
+            doc="samples in a cloud; a smaller class is one cloud, a class of 1 or 2 scores 0",
+            source="TopKD code: 64 (256 for ImageNet)",
+        ),
+        "clouds": Param(
+            default="class",
+            choices=("class", "global"),
+            doc="class: clouds of one class; global: clouds of all classes mixed",
+            source="TopKD: global; ours: class, as the other methods rank within classes",
+        ),
+        "repeats": Param(
+            default=10,
+            minimum=1,
+            doc="random partitions of the data into clouds; each sample is scored once in each, and where"
+            " the last cloud falls short it is filled up with samples that are not scored in it",
+            source="ours",
+        ),
+        "homology": Param(
+            default=0,
+            choices=(0, 1),
+            doc="dimension of the homology; 0 has a closed form (spanning tree), 1 costs milliseconds a cloud",
+            source=f"{_TOPKD}: 0 is best (table 5)",
+        ),
+        "train_clouds": Param(
+            default=20_000,
+            minimum=8,
+            doc="clouds that fix bandwidth, range and maximum of the images (and train the network), half of"
+            " them one sample short; never more than 256 passes over the data",
+            source="TopKD code: 256 passes",
+        ),
+    }
+
+
+def _network_params() -> dict[str, Param]:
+    return {
+        "mode": Param(
+            default="net",
+            choices=("net", "exact"),
+            doc="net: images by the network; exact: images by computing every diagram",
+            source="ours",
+        ),
+        "operator": Param(
+            default="mean",
+            choices=("mean", "sum"),
+            doc="permutation-invariant pooling of a cloud",
+            source="TopKD code offers both; RipsNet: sum; ours: mean",
+        ),
+        "max_epochs": Param(
+            default=40,
+            minimum=1,
+            unit="epochs",
+            doc="most passes over the training clouds; the weights of the best held-out loss are kept",
+            source="TopKD code: 25,000 with early stopping; ours: 40, check gate_spearman before raising it",
+        ),
+        "patience": Param(
+            default=50,
+            minimum=1,
+            unit="epochs",
+            doc="stop after this many epochs without a lower held-out loss (by more than 1e-10)",
+            source="TopKD code: 50 (RipsNet: 200)",
+        ),
+        "gate_samples": Param(
+            default=256,
+            minimum=0,
+            unit="samples",
+            doc="samples on which the scores of network and exact images are compared (Spearman, in the"
+            " diagnostics as gate_spearman); 0 leaves the comparison out",
+            source="ours",
+        ),
+    }

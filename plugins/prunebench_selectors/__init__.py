@@ -63,9 +63,7 @@ def prunebench_selectors() -> list[SelectorSpec]:
             summary="Coverage-centric selection: the budget spread over strata of equal score width.",
             load="prunebench_selectors.strata:strata",
             params={
-                "strata": Param(
-                    default=50, minimum=1, doc="number of strata of equal width", source="CCS code"
-                ),
+                "strata": Param(default=50, minimum=1, doc="number of strata of equal width", source="CCS code"),
                 "balanced": _BALANCED,
                 "cutoff": Param(
                     default=0.0,

@@ -48,9 +48,7 @@ def split_ends(
     return eligible[n_cut:], np.concatenate([eligible[:n_cut][::-1], excluded])
 
 
-def pools(
-    ctx: SelectContext, ranking: NDArray[np.int64], *, balanced: bool
-) -> list[tuple[NDArray[np.int64], int]]:
+def pools(ctx: SelectContext, ranking: NDArray[np.int64], *, balanced: bool) -> list[tuple[NDArray[np.int64], int]]:
     """Return (members of `ranking` in its order, budget) for every class, or for the whole set."""
     if not balanced:
         return [(ranking, ctx.n_keep)]

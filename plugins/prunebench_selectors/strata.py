@@ -21,9 +21,7 @@ def strata(ctx: SelectContext) -> Selection:
         raise NotApplicable("strata of equal width need finite scores", "use the selector class_top or top")
     chosen, filled = [np.empty(0, dtype=np.int64)], 0
     for members, budget in pools(ctx, ctx.order, balanced=bool(ctx.params["balanced"])):
-        kept, reserve = split_ends(
-            ctx, members, cast(float, ctx.params["cutoff"]), cast(str, ctx.params["cutoff_end"])
-        )
+        kept, reserve = split_ends(ctx, members, cast(float, ctx.params["cutoff"]), cast(str, ctx.params["cutoff_end"]))
         picked = _spread(ctx, kept, min(budget, len(kept)))
         refill = reserve[: budget - len(picked)]
         chosen += [picked, refill]

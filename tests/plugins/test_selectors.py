@@ -206,9 +206,7 @@ def test_random_draws_every_sample_equally_often() -> None:
         ("bottom", 9, list(range(1, 10)), 1),
     ],
 )
-def test_double_end_keeps_what_lies_next_to_the_cut(
-    end: str, budget: int, expected: list[int], filled: int
-) -> None:
+def test_double_end_keeps_what_lies_next_to_the_cut(end: str, budget: int, expected: list[int], filled: int) -> None:
     selection = pick("double_end", np.arange(10), budget, drop=0.2, end=end)
     assert (selection.indices.tolist(), selection.filled) == (expected, filled)
 

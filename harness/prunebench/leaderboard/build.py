@@ -10,7 +10,7 @@ from typing import Any, Literal
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.leaderboard.accuracy import accuracy_rows
 from prunebench.leaderboard.agreement import agreement_rows
-from prunebench.leaderboard.cells import Cell, parse_cells
+from prunebench.leaderboard.cells import Cell, Entrant, Section, parse_cells
 from prunebench.leaderboard.correlation import method_correlation_rows
 from prunebench.leaderboard.grid import build_grid
 from prunebench.leaderboard.tables import AccuracyRow, Board, FailureRow, Provenance
@@ -24,32 +24,25 @@ def _chosen(records: Iterable[Mapping[str, Any]], suites: Sequence[str] | None) 
 
 def _failures(cells: Sequence[Cell]) -> list[FailureRow]:
     """Return unfinished cells, gathered by method and reason."""
-    groups: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
+    groups: dict[tuple[Section, str, Entrant, str, str], list[Cell]] = defaultdict(list)
     for cell in cells:
         if cell.status != "ok":
-            section = cell.section
-            groups[
-                section.suite, section.dataset, cell.training.recipe, *cell.entrant, cell.status, cell.reason
-            ].append(cell)
-    rows = []
-    for (suite, dataset, recipe, method, projector, status, reason), members in sorted(groups.items()):
-        rows.append(
-            FailureRow(
-                suite=suite,
-                dataset=dataset,
-                recipe=recipe,
-                method=method,
-                projector=projector,
-                status=status,
-                reason=reason,
-                n_cells=len(members),
-                train_archs=", ".join(sorted({cell.training.arch for cell in members})),
-                score_backbones=", ".join(sorted({cell.score_backbone for cell in members})),
-                keeps=", ".join(sorted({cell.keep for cell in members}, key=Decimal)),
-                seeds=", ".join(map(str, sorted({cell.seed for cell in members}))),
-            )
+            groups[cell.section, cell.training.recipe, cell.entrant, cell.status, cell.reason].append(cell)
+    return [
+        FailureRow(
+            **section._asdict(),
+            recipe=recipe,
+            **entrant._asdict(),
+            status=status,
+            reason=reason,
+            n_cells=len(members),
+            train_archs=", ".join(sorted({cell.training.arch for cell in members})),
+            score_backbones=", ".join(sorted({cell.score_backbone for cell in members})),
+            keeps=", ".join(sorted({cell.keep for cell in members}, key=Decimal)),
+            seeds=", ".join(map(str, sorted({cell.seed for cell in members}))),
         )
-    return rows
+        for (section, recipe, entrant, status, reason), members in sorted(groups.items())
+    ]
 
 
 def _distinct(records: Iterable[Mapping[str, Any]], name: str) -> tuple[str, ...]:

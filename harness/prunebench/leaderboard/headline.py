@@ -14,11 +14,15 @@ MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Line:
-    """One method, or one of its scoring backbones, over the pruning rates of its table."""
+    """One method, or one of its scoring backbones, over the pruning rates of its table.
+
+    style: index of its look in charts, the same for a method in every chart of a section.
+    """
 
     label: str
     score_backbone: str
     role: str
+    style: int
     rows: dict[str, AccuracyRow]
 
 
@@ -65,10 +69,11 @@ def _standing(line: Line) -> tuple[float, float, str, str]:
     return len(line.rows) - len(values), -mean, line.label, line.score_backbone
 
 
-def _lines(rows: Iterable[AccuracyRow]) -> tuple[Line, ...]:
+def _lines(rows: Iterable[AccuracyRow], styles: dict[str, int]) -> tuple[Line, ...]:
     found: dict[tuple[str, str], Line] = {}
     for row in rows:
-        line = found.setdefault((row.label, row.score_backbone), Line(row.label, row.score_backbone, row.role, {}))
+        fresh = Line(row.label, row.score_backbone, row.role, styles.get(row.label, 0), {})
+        line = found.setdefault((row.label, row.score_backbone), fresh)
         line.rows[row.pruning_rate] = row
     return tuple(sorted(found.values(), key=_standing))
 
@@ -78,6 +83,8 @@ def headlines(board: Board, section: Section | None = None) -> list[Headline]:
     tables = []
     for chosen in board.sections if section is None else [section]:
         rows = [row for row in board.accuracy if row.section == chosen]
+        labels = sorted({row.label for row in rows if row.role == "method"})
+        styles = {label: index for index, label in enumerate(labels)}
         for training in sorted({row.training for row in rows}):
             mine = [row for row in rows if row.training == training]
             pruned = [row for row in mine if row.role != "unpruned"]
@@ -87,8 +94,8 @@ def headlines(board: Board, section: Section | None = None) -> list[Headline]:
                     section=chosen,
                     training=training,
                     rates=tuple(sorted({row.pruning_rate for row in pruned}, key=Decimal)),
-                    lines=_lines(row for row in pruned if row.is_headline),
-                    details=_lines(row for row in pruned if not row.is_headline),
+                    lines=_lines((row for row in pruned if row.is_headline), styles),
+                    details=_lines((row for row in pruned if not row.is_headline), styles),
                     unpruned=unpruned[0] if unpruned else None,
                 )
             )

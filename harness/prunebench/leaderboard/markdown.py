@@ -31,7 +31,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _accuracy(row: AccuracyRow | None) -> str:
-    """Return "82.1 ±0.4 (**+5.4**)": bold where the interval of the gain excludes 0."""
+    """Return "82.1 ±0.4 (**+5.4**)" and the rank: bold where the interval of the gain excludes 0."""
     if row is None or row.accuracy_mean is None:
         return "hole"
     text = percent(row.accuracy_mean)
@@ -40,6 +40,8 @@ def _accuracy(row: AccuracyRow | None) -> str:
     if row.gain_mean is not None:
         gain = signed_percent(row.gain_mean)
         text += f" (**{gain}**)" if row.gain_excludes_zero else f" ({gain})"
+    if row.rank is not None:
+        text += f" <sup>{row.rank}</sup>"
     return text if row.status == "ok" else f"{text} [{row.n_seeds} of {row.n_seeds_expected} seeds]"
 
 
@@ -119,15 +121,14 @@ def _scores(lines: Sequence[AgreementLine]) -> list[str]:
 
 
 def _failures(board: Board, section: Section) -> list[str]:
-    rows = [row for row in board.failures if (row.suite, row.dataset) == section[:2]]
+    rows = [row for row in board.failures if row.section == section]
     if not rows:
         return []
     text = ["### Cells without an accuracy", ""]
     for row in rows:
-        name = row.method if row.projector == "-" else f"{row.method} + {row.projector}"
         reason = f": {_escaped(row.reason)}" if row.reason else ""
         text.append(
-            f"- {_escaped(name)}, {row.n_cells} cells {row.status} (keep {row.keeps}; seeds {row.seeds}; "
+            f"- {_escaped(row.label)}, {row.n_cells} cells {row.status} (keep {row.keeps}; seeds {row.seeds}; "
             f"{_escaped(row.train_archs)}){reason}"
         )
     return [*text, ""]
@@ -140,15 +141,13 @@ def _section(board: Board, section: Section) -> list[str]:
     reference = baseline_of(rows)
     explained = "Accuracy in %, mean ± half-width of the 95 % t interval over seeds, by pruning rate."
     if reference:
-        explained += (
-            f" In parentheses: the paired gain over {_escaped(reference)}, bold where its interval excludes 0."
-        )
+        explained += f" In parentheses: the paired gain over {_escaped(reference)}, bold where its interval excludes 0."
+    explained += " Raised: the rank, shared by methods that the seeds cannot tell apart."
     text += [f"Protocol {section.protocol or 'unknown'}. {explained}", ""]
     for table in headlines(board, section):
         text += _headline(table)
     text += _archs(arch_correlations(board, section)) + _scores(agreement_lines(board, section))
-    if not section.partial:
-        text += _failures(board, section)
+    text += _failures(board, section)
     return [*text, f"Reproduce: `prunebench run {section.suite}`, then `prunebench leaderboard`.", ""]
 
 

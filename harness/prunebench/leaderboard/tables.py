@@ -119,6 +119,8 @@ class FailureRow:
 
     suite: str
     dataset: str
+    protocol: str
+    partial: bool
     recipe: str
     method: str
     projector: str
@@ -129,6 +131,14 @@ class FailureRow:
     score_backbones: str
     keeps: str
     seeds: str
+
+    @property
+    def section(self) -> Section:
+        return Section(self.suite, self.dataset, self.protocol, self.partial)
+
+    @property
+    def label(self) -> str:
+        return self.method if self.projector == "-" else f"{self.method} + {self.projector}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,13 @@ LABEL = 26
 
 
 def _cell(row: AccuracyRow | None) -> str:
-    """Return "82.1±0.4+": mean, half-width, and + or - where the gain over the baseline is certain."""
+    """Return "82.1±0.4+": mean, half-width, and + or - where the interval of its gain excludes 0."""
     if row is None or row.accuracy_mean is None:
         return "-"
-    half = "" if row.accuracy_half_width is None else f"±{percent(row.accuracy_half_width)}"
+    half = ""
+    if row.accuracy_half_width is not None:
+        wide = row.accuracy_half_width >= 0.1  # tenths of a point would say nothing, and would not fit
+        half = f"±{row.accuracy_half_width * 100:.0f}" if wide else f"±{percent(row.accuracy_half_width)}"
     sign = ""
     if row.gain_excludes_zero and row.gain_mean is not None:
         sign = "+" if row.gain_mean > 0 else "-"
@@ -71,7 +74,7 @@ def render_terminal(board: Board, width: int = 80, at_keep: str | None = None) -
         parts.append("\n".join(_table(table, width)))
     notes = ["accuracy in %, mean ± 95 % interval over seeds"]
     if baseline := baseline_of(board.accuracy):
-        notes += [f"+ - certainly above or below {baseline}"]
+        notes += [f"+ - above or below {baseline}: the 95 % interval of the difference excludes 0"]
     if failed := sum(row.n_cells for row in board.failures):
         notes += [f"{failed} cells gave no accuracy: see leaderboard.md"]
     parts.append("\n".join(_shortened(note, width) for note in notes))

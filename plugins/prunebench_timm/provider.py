@@ -1,0 +1,205 @@
+"""timm models as backbones: build them, load their weights, and embed images with the right preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import timm
+import timm.data.config
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from prunebench import Arch, EmbedContext, Embedding, OutOfMemory, WeightsMissing
+
+from . import networks
+from .weights import head_width, load_into, read_weights
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images enter a network: side in pixels, channels, normalisation of values in [0, 1]."""
+
+    image_size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+
+
+class TimmProvider:
+    """Builds and runs anything that `timm.create_model` knows."""
+
+    def build(self, arch: Arch, n_classes: int, channels: int, image_size: int) -> nn.Module:
+        """Return an untrained network; raises WeightsMissing for a name that timm does not know."""
+        return create(arch, n_classes, channels, image_size)
+
+    def embed(self, ctx: EmbedContext) -> Embedding:
+        """Return penultimate features float32 [n, d] and logits float32 [n, c] in eval mode.
+
+        Raises WeightsMissing when the weights cannot be had or do not fit, OutOfMemory when memory does not
+        suffice for one image.
+        """
+        model, preprocessing = _prepared(ctx)
+        model.eval().to(ctx.device)
+        with torch.inference_mode():
+            features, logits, batch, retries = _in_batches(ctx, model, preprocessing)
+        return Embedding(
+            features=features,
+            logits=logits,
+            preprocessing={
+                "image_size": preprocessing.image_size,
+                "channels": preprocessing.channels,
+                "mean": list(preprocessing.mean),
+                "std": list(preprocessing.std),
+                "interpolation": preprocessing.interpolation,
+            },
+            batch_size_used=batch,
+            oom_retries=retries,
+        )
+
+
+TIMM = TimmProvider()
+
+
+def create(arch: Arch, n_classes: int, channels: int, image_size: int) -> nn.Module:
+    """Make a model by its timm name; the side in pixels is passed on to models that fix it when they are made."""
+    if not timm.is_model(arch.model):
+        near = timm.list_models(f"*{arch.model.split('_')[0].split('.')[0]}*")[:5]
+        raise WeightsMissing(f"timm knows no model {arch.model!r}", f"near: {', '.join(near)}" if near else "")
+    make = partial(timm.create_model, arch.model, pretrained=False, num_classes=n_classes, in_chans=channels)
+    try:
+        # Transformers fix the size of their images when they are made; other models do not know the argument.
+        sized: nn.Module = make(**{"img_size": image_size, **arch.kwargs})
+        return sized
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+    model: nn.Module = make(**dict(arch.kwargs))
+    return model
+
+
+def _prepared(ctx: EmbedContext) -> tuple[nn.Module, Preprocessing]:
+    native = int(ctx.images.shape[1])
+    if ctx.source == "hub":
+        model = _from_hub(ctx.arch)
+        return model, _own_preprocessing(ctx, model, native)
+    channels = int(ctx.images.shape[3])
+    size = ctx.arch.image_size or native
+    if ctx.source == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(ctx.seed)
+            model = create(ctx.arch, ctx.n_classes, channels, size)
+        return model, _data_preprocessing(ctx, channels, size)
+    if ctx.weights is None:
+        raise WeightsMissing(f"no weights were given for {ctx.arch.model}", "name a file, or train the network here")
+    state = read_weights(ctx.weights)
+    width = head_width(state) or ctx.n_classes
+    with torch.random.fork_rng(devices=[]):
+        if ctx.source == "trained":
+            model = create(ctx.arch, width, channels, size)
+            load_into(model, state, ctx.arch.model, ctx.weights)
+            return model, _data_preprocessing(ctx, channels, size)
+        model = create(ctx.arch, width, _input_channels(state), size)
+    load_into(model, state, ctx.arch.model, ctx.weights)
+    return model, _own_preprocessing(ctx, model, native)
+
+
+def _from_hub(arch: Arch) -> nn.Module:
+    try:
+        model: nn.Module = timm.create_model(arch.model, pretrained=True, **dict(arch.kwargs))
+    except Exception as error:
+        raise WeightsMissing(
+            f"the weights of {arch.model} cannot be had from the hub: {type(error).__name__}: {error}",
+            'without a network, name a file: weights = { file = "...", sha256 = "..." }',
+        ) from error
+    return model
+
+
+def _input_channels(state: Mapping[str, Tensor]) -> int:
+    first = next((value for value in state.values() if value.ndim == 4), None)
+    return 3 if first is None else int(first.shape[1])
+
+
+def _own_preprocessing(ctx: EmbedContext, model: nn.Module, native: int) -> Preprocessing:
+    """Take what the weights were trained with, except where the registry says otherwise."""
+    config: dict[str, Any] = timm.data.config.resolve_data_config({}, model=model)  # type: ignore[no-untyped-call]
+    channels, size, _ = config["input_size"]
+    return Preprocessing(
+        ctx.arch.image_size or size,
+        channels,
+        ctx.arch.mean or tuple(config["mean"]),
+        ctx.arch.std or tuple(config["std"]),
+        ctx.arch.interpolation or str(config["interpolation"]),
+    )
+
+
+def _data_preprocessing(ctx: EmbedContext, channels: int, size: int) -> Preprocessing:
+    mean, std = ctx.arch.mean or ctx.mean, ctx.arch.std or ctx.std
+    return Preprocessing(size, channels, mean, std, ctx.arch.interpolation or "bilinear")
+
+
+def _in_batches(
+    ctx: EmbedContext, model: nn.Module, preprocessing: Preprocessing
+) -> tuple[NDArray[np.float32], NDArray[np.float32], int, int]:
+    features: list[NDArray[np.float32]] = []
+    logits: list[NDArray[np.float32]] = []
+    begin, batch, retries = 0, ctx.batch_size, 0
+    while begin < len(ctx.images):
+        ctx.check_deadline()
+        try:
+            found = _batch(ctx.images[begin : begin + batch], model, preprocessing, ctx.device)
+        except RuntimeError as error:  # torch's OutOfMemoryError is one
+            text = str(error).lower()
+            if "out of memory" not in text or "illegal" in text:
+                raise
+            if batch == 1:
+                raise OutOfMemory(
+                    f"{ctx.arch.model}: one image does not fit into memory", "use a smaller image_size"
+                ) from error
+            batch, retries = max(1, batch // 2), retries + 1
+            if ctx.device.startswith("cuda"):
+                torch.cuda.empty_cache()
+            continue
+        features.append(found[0])
+        logits.append(found[1])
+        begin += batch
+        ctx.progress(min(begin / len(ctx.images), 1.0), f"embedding, {ctx.arch.model}")
+    return np.concatenate(features), np.concatenate(logits), batch, retries
+
+
+def _batch(
+    images: NDArray[np.uint8], model: nn.Module, preprocessing: Preprocessing, device: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    x = preprocess(torch.tensor(images).to(device), preprocessing)
+    with torch.autocast("cuda", enabled=device.startswith("cuda")):
+        features, logits = networks.penultimate(model, x)
+    return features.float().cpu().numpy(), logits.float().cpu().numpy()
+
+
+def preprocess(images: Tensor, how: Preprocessing) -> Tensor:
+    """Turn uint8 [n, h, w, c] into normalised float32 [n, channels, size, size]."""
+    x = images.permute(0, 3, 1, 2).float() / 255.0
+    if x.shape[1] == 1 and how.channels > 1:
+        x = x.expand(-1, how.channels, -1, -1)
+    elif x.shape[1] > 1 and how.channels == 1:
+        x = x.mean(dim=1, keepdim=True)
+    if x.shape[-1] != how.image_size or x.shape[-2] != how.image_size:
+        x = _resize(how.interpolation)(x, how.image_size)
+    mean = torch.tensor(how.mean, device=x.device).reshape(1, -1, 1, 1)
+    std = torch.tensor(how.std, device=x.device).reshape(1, -1, 1, 1)
+    return (x - mean) / std
+
+
+def _resize(interpolation: str) -> Callable[[Tensor, int], Tensor]:
+    mode = interpolation if interpolation in ("bilinear", "bicubic") else "bicubic"
+
+    def resize(x: Tensor, size: int) -> Tensor:
+        return functional.interpolate(x, size=(size, size), mode=mode, antialias=True, align_corners=False).clamp(0, 1)
+
+    return resize
