@@ -14,7 +14,8 @@ from prunebench.records import coordinates, merge, read_records, record_file, wr
 
 def cell(**fields):
     base = {
-        "schema": 1, "kind": "cell", "suite": "s", "dataset": "d", "method": "m", "score_backbone": "b", "projector": "-",
+        "schema": 1, "kind": "cell", "suite": "s", "dataset": "d", "method": "m", "score_backbone": "b",
+        "projector": "-",
         "keep": "0.1", "train_arch": "a", "recipe": "r", "seed": 0, "key": "k0", "status": "ok", "accuracy": 0.5,
         "attempt": 1,
     }  # fmt: skip

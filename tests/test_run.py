@@ -112,7 +112,10 @@ def test_the_same_seed_gives_the_same_scores_and_subsets_byte_for_byte(bench):
     def compute(cache: str) -> dict[str, bytes]:
         done = bench.run("run", "tiny", "--cache", cache, "--results", f"{cache}-results")
         assert done.returncode == 0, done.stderr
-        files = [*(bench.folder / cache / "scores").rglob("*.safetensors"), *(bench.folder / cache / "cell").rglob("*.safetensors")]
+        files = [
+            *(bench.folder / cache / "scores").rglob("*.safetensors"),
+            *(bench.folder / cache / "cell").rglob("*.safetensors"),
+        ]
         return {str(path.relative_to(bench.folder / cache)): path.read_bytes() for path in files}
 
     first, second = compute("a"), compute("b")
@@ -165,8 +168,8 @@ FAULTS = {
     "segfaults": ("import ctypes; ctypes.string_at(0)", "killed by SIGSEGV"),
     "calls sys.exit": ("import sys; sys.exit(3)", "ended with exit code 3"),
     "is killed": ("os.kill(os.getpid(), 9)", "killed by SIGKILL"),
-    "returns the wrong length": ("return np.zeros(3)", "expected scores float64 [1437], got float64 [3]"),
-    "returns not a number": ("return np.full(ctx.n, np.nan)", "expected finite scores, got 1437 that are not"),
+    "returns the wrong length": ("return np.zeros(3)", "expected scores float64 [1438], got float64 [3]"),
+    "returns not a number": ("return np.full(ctx.n, np.nan)", "expected finite scores, got 1438 that are not"),
     "reads what it did not declare": ("ctx.features", "did not declare"),
     "writes to its input": ("ctx.labels[:] = 0", "did not declare"),
 }

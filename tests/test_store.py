@@ -21,6 +21,7 @@ KEY = "ab" + "0" * 30
 def test_an_artefact_reads_back_byte_for_byte_and_read_only(tmp_path):
     store = Store(tmp_path)
     arrays = {"scores": np.arange(5, dtype=np.float64), "kept": np.array([True, False]), "none": np.zeros((0, 3), "f4")}
+    arrays["counter"] = np.array(7, dtype=np.int64)
     store.publish("scores", KEY, arrays, {"seconds": 1.5})
     found = store.read("scores", KEY)
     assert found.meta["seconds"] == 1.5

@@ -174,7 +174,7 @@ def map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
             if 0 in shape:
                 arrays[name] = np.zeros(shape, dtype)
             else:
-                arrays[name] = np.memmap(path, dtype=dtype, mode="r", offset=begin, shape=shape)
+                arrays[name] = np.memmap(path, dtype=dtype, mode="r", offset=begin, shape=shape or (1,)).reshape(shape)
         return arrays
     except (ValueError, KeyError) as error:
         raise CorruptArtefact(f"{path} is not a readable safetensors file: {error}", "remove it") from error
@@ -193,7 +193,8 @@ def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     import numpy as np
     from safetensors.numpy import save
 
-    data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    # Not ascontiguousarray: it would turn a scalar, such as a counter of batches, into a vector.
+    data = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
     with path.open("wb") as file:
         file.write(data)
         file.flush()

@@ -21,7 +21,8 @@ def prunebench_scorers() -> list[ScorerSpec]:
             gpu="optional",
             favours="diverse",
             selector="top",
-            paper="ECHO: structure-aware data pruning with perceptual-chain graphs (reimplemented from the paper)",
+            paper="ECHO, after the paper (code: github.com/Mobile-Intelligence-Lab/ECHO); PC graphs: Diallo and"
+            " Patras, Deciphering Clusters With a Deterministic Measure of Clustering Tendency, TKDE 2024",
         )
     ]
 
@@ -35,9 +36,7 @@ def _encoder_params() -> dict[str, Param]:
             " principal components, which need no training",
             source="paper: a single linear mapping (complexity) and an MLP (text); width ours; pca ours",
         ),
-        "encoder_epochs": Param(
-            default=40, minimum=1, unit="epochs", doc="passes over the images", source="paper: 40"
-        ),
+        "encoder_epochs": Param(default=40, minimum=1, unit="epochs", doc="passes over the images", source="paper: 40"),
         "encoder_batch": Param(
             default=256,
             minimum=2,

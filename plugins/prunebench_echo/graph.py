@@ -1,4 +1,4 @@
-"""The grid over the unit square and the perceptual-chain graph of its occupied cells."""
+"""The grid over the unit square and the proximally connected (PC) graph of its occupied cells."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Cells:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChainGraph:
+class PCGraph:
     """Edges between cells that share a side, and bridges between the components that these leave.
 
     adjacent: int64 [a, 2], bridges: int64 [b, 2], pairs of cells, the lower first.
@@ -49,7 +49,7 @@ class ChainGraph:
         """Number of components before bridging."""
         rows, columns = self.adjacent.T
         edges = coo_array((np.ones(len(rows)), (rows, columns)), shape=(self.n_cells, self.n_cells))
-        return int(connected_components(edges, directed=False, return_labels=False))
+        return len(np.unique(connected_components(edges, directed=False)[1]))
 
 
 def build_cells(embedded: NDArray[np.float64], side: int = 0) -> Cells:
@@ -72,7 +72,7 @@ def build_cells(embedded: NDArray[np.float64], side: int = 0) -> Cells:
     )
 
 
-def build_graph(cells: Cells) -> ChainGraph:
+def build_graph(cells: Cells) -> PCGraph:
     """Join cells that share a side, and the components by bridges of least length between centroids.
 
     A minimum spanning tree over all pairs of cells, in which every pair that shares a side is cheaper than any
@@ -83,14 +83,14 @@ def build_graph(cells: Cells) -> ChainGraph:
     costs = np.where(touching, 1.0, 2.0 + cdist(cells.centroids, cells.centroids))
     tree = minimum_spanning_tree(np.triu(costs, k=1)).tocoo()
     tree_edges = np.sort(np.stack([tree.row, tree.col], axis=1).astype(np.int64), axis=1)
-    return ChainGraph(
+    return PCGraph(
         n_cells=len(cells.populations),
         adjacent=np.argwhere(np.triu(touching)).astype(np.int64),
         bridges=tree_edges[tree.data >= 2.0],
     )
 
 
-def visiting_order(cells: Cells, graph: ChainGraph, shuffle: np.random.Generator | None) -> NDArray[np.int64]:
+def visiting_order(cells: Cells, graph: PCGraph, shuffle: np.random.Generator | None) -> NDArray[np.int64]:
     """Return the cells int64 [m] by degree, highest first.
 
     Equal degrees: the larger population first, then the lower position; or random with `shuffle`.

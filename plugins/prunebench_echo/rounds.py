@@ -32,10 +32,6 @@ class Places:
         rounds = np.where(early, 1, self.rounds)
         return np.lexsort((np.where(early, self.support, 0), self.turns, rounds)).astype(np.int64)
 
-    def with_supports_last(self) -> NDArray[np.int64]:
-        """Return the picks with nothing moved but supports put before all others from `n_first` on."""
-        return self.picks()
-
 
 def place_samples(
     embedded: NDArray[np.float64],
@@ -73,9 +69,7 @@ def distances_to_cell_mean(pixels: NDArray[np.uint8], cells: Cells, rows: int = 
     return distances
 
 
-def _rank_in_cell(
-    cell: NDArray[np.int64], key: NDArray[np.float64], tie: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _rank_in_cell(cell: NDArray[np.int64], key: NDArray[np.float64], tie: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rank int64 [n] from 0 of each sample in its cell, lowest key first."""
     order = np.lexsort((tie, key, cell))
     sizes = np.bincount(cell)

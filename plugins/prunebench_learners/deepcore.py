@@ -36,8 +36,7 @@ def train(ctx: TrainContext) -> TrainResult:
     Raises DataError for images that do not fit, Diverged for a loss that is not finite, OutOfMemory at a
     micro-batch of two, CellTimeout past the deadline.  Source: Guo et al. 2022, arXiv:2204.08499.
     """
-    recipe = recipe_of(ctx)
-    n = len(ctx.train_labels)
+    recipe, n = recipe_of(ctx), len(ctx.train_labels)
     if n == 0:
         raise DataError("the subset is empty", "raise the budget")
     plan = plan_of(recipe, n)

@@ -99,7 +99,6 @@ def fit_linear(
     values = np.asarray(features, dtype=np.float64)
     mean = values.mean(axis=0)
     std = np.where(np.ptp(values, axis=0) > 0, values.std(axis=0), 1.0)
-    std[std == 0] = 1.0
     weight = np.zeros((n_classes, values.shape[1]))
     bias = np.full(n_classes, -np.inf)
     present = np.unique(labels)

@@ -38,9 +38,7 @@ def sample_pools(labels: NDArray[np.int64], n_classes: int, *, by_class: bool) -
     return [pool for pool in pools if len(pool) >= SMALLEST_POOL]
 
 
-def partitions(
-    pools: list[NDArray[np.int64]], size: int, repeats: int, rng: np.random.Generator
-) -> list[CloudGroup]:
+def partitions(pools: list[NDArray[np.int64]], size: int, repeats: int, rng: np.random.Generator) -> list[CloudGroup]:
     """Cut every pool `repeats` times at random into clouds of min(size, pool) samples.
 
     Each partition scores each sample once.  A last cloud that falls short is filled up with other samples
@@ -67,7 +65,8 @@ def training_clouds(
     Pools get clouds in proportion to their sizes, from random passes over the pool.  A cloud is full or lacks
     one sample with equal odds: both occur when one sample is left out.
     """
-    shares = apportion_any(count, pools)
+    sizes = np.array([len(pool) for pool in pools], dtype=np.int64)
+    shares = apportion(count, sizes * count)  # the factor: a pool may give more clouds than it has samples
     clouds = [_passes(pool, min(size, len(pool)), int(share), rng) for pool, share in zip(pools, shares, strict=True)]
     padded = np.full((sum(map(len, clouds)), max(cloud.shape[1] for cloud in clouds)), -1, dtype=np.int64)
     start = 0
@@ -77,13 +76,6 @@ def training_clouds(
         padded[start : start + len(cloud), : cloud.shape[1]] = cloud
         start += len(cloud)
     return padded[rng.permutation(len(padded))]
-
-
-def apportion_any(count: int, pools: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Split `count` in proportion to the pool sizes, at least 1 each where `count` allows it."""
-    sizes = np.array([len(pool) for pool in pools], dtype=np.int64)
-    # a share may exceed the size of its pool here, hence the common multiple
-    return apportion(count, sizes * count)
 
 
 def _partition(pool: NDArray[np.int64], width: int, rng: np.random.Generator) -> CloudGroup:

@@ -23,7 +23,8 @@ def cloud_distances(points: NDArray[np.float32]) -> NDArray[np.float64]:
     squares = norms[:, :, None] + norms[:, None, :] - 2 * centred @ centred.transpose(0, 2, 1)
     # below the rounding of this expansion: duplicates are at distance 0
     squares[squares < 1e-13 * norms.max(axis=1)[:, None, None]] = 0.0
-    return np.sqrt(squares)
+    distances: NDArray[np.float64] = np.sqrt(squares)
+    return distances
 
 
 def persistence(

@@ -48,9 +48,11 @@ class Imager:
         weights /= 2 * np.pi * self.bandwidth**2
         vertical = self._kernel(pairs[..., 1], self.persistences)
         if self.homology == 0:
-            return np.einsum("pk,pkj->pj", weights, vertical)
+            column: NDArray[np.float64] = np.einsum("pk,pkj->pj", weights, vertical)
+            return column
         horizontal = self._kernel(pairs[..., 0], self.births) * weights[..., None]
-        return np.matmul(horizontal.transpose(0, 2, 1), vertical).reshape(len(pairs), SIDE * SIDE)
+        surface: NDArray[np.float64] = np.matmul(horizontal.transpose(0, 2, 1), vertical)
+        return surface.reshape(len(pairs), SIDE * SIDE)
 
     def _kernel(self, values: NDArray[np.float64], limits: tuple[float, float]) -> NDArray[np.float64]:
         offsets = values[..., None] - np.linspace(*limits, SIDE)

@@ -38,13 +38,13 @@ def mean_change(
 def exact_change(points: NDArray[np.float32], imager: Imager) -> Change:
     """Return the function that compares exact images of a cloud with and without one sample."""
 
-    def change(
-        members: NDArray[np.int64], rows: NDArray[np.int64], columns: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def change(members: NDArray[np.int64], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float64]:
         distances = cloud_distances(points[members])
         whole = imager.images(persistence(distances, np.arange(len(members)), None, imager.homology))
         without = imager.images(persistence(distances, rows, columns, imager.homology))
-        return np.sqrt(imager.copies) * np.linalg.norm(whole[rows] - without, axis=1)
+        difference: NDArray[np.float64] = np.linalg.norm(whole[rows] - without, axis=1)
+        difference *= np.sqrt(imager.copies)
+        return difference
 
     return change
 
@@ -54,14 +54,13 @@ def network_change(points: Tensor, network: RipsNet) -> Change:
     embedded = embed_points(network, points)
 
     @torch.no_grad()
-    def change(
-        members: NDArray[np.int64], rows: NDArray[np.int64], columns: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def change(members: NDArray[np.int64], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float64]:
         left_out = embedded[torch.from_numpy(members[rows, columns]).to(embedded.device)]
         pooled = network.pool(embedded, torch.from_numpy(members).to(embedded.device))
         which = torch.from_numpy(rows).to(embedded.device)
         without = network.head(network.without(pooled[which], left_out, members.shape[1]))
         difference = torch.linalg.vector_norm(network.head(pooled)[which] - without, dim=1)
-        return difference.double().cpu().numpy()
+        values: NDArray[np.float64] = difference.double().cpu().numpy()
+        return values
 
     return change

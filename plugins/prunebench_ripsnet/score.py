@@ -48,7 +48,9 @@ def ripsnet(ctx: ScoreContext) -> Scores:
     network = build_network(prepared.points.shape[1], 400, operator, ctx.seed).to(ctx.device)
     points = torch.from_numpy(prepared.points).to(ctx.device)
     recipe = Recipe(
-        max_epochs=cast(int, ctx.params["max_epochs"]), patience=cast(int, ctx.params["patience"])
+        max_epochs=cast(int, ctx.params["max_epochs"]),
+        patience=cast(int, ctx.params["patience"]),
+        learning_rate=cast(float, ctx.params["learning_rate"]),
     )
 
     def report(epoch: int) -> None:
@@ -90,9 +92,7 @@ def _prepare(ctx: ScoreContext) -> _Prepared | None:
     clouds = training_clouds(pools, size, count, ctx.rng)
     diagrams = _diagrams(ctx, points, clouds, homology)
     imager = fit_imager(diagrams, homology)
-    return _Prepared(
-        points=points, groups=groups, clouds=clouds, images=imager.images(diagrams), imager=imager
-    )
+    return _Prepared(points=points, groups=groups, clouds=clouds, images=imager.images(diagrams), imager=imager)
 
 
 def _diagrams(

@@ -73,7 +73,10 @@ def train_network(
             break
     network.load_state_dict(weights)
     return Fit(
-        best_epoch=best.best_epoch, epochs=epoch, train_loss=best.train_loss, validation_loss=best.validation_loss
+        best_epoch=best.best_epoch,
+        epochs=epoch,
+        train_loss=best.train_loss,
+        validation_loss=best.validation_loss,
     )
 
 
@@ -111,12 +114,16 @@ def _local_rows(clouds: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
 @torch.no_grad()
 def embed_points(network: RipsNet, points: Tensor, batch_size: int = 4096) -> Tensor:
     """Return the point embeddings float32 [n, h] of `points` [n, d]."""
-    return torch.cat([network.point(batch) for batch in points.split(batch_size)])
+    return torch.cat([network.point(batch) for batch in torch.split(points, batch_size)])
 
 
 @torch.no_grad()
 def held_out_loss(
-    network: RipsNet, points: Tensor, clouds: NDArray[np.int64], images: NDArray[np.float32], batch_size: int = 1024
+    network: RipsNet,
+    points: Tensor,
+    clouds: NDArray[np.int64],
+    images: NDArray[np.float32],
+    batch_size: int = 1024,
 ) -> float:
     """Return the mean squared error a pixel on clouds int64 [t, m] with images float32 [t, pixels]."""
     used, members = _local_rows(clouds)

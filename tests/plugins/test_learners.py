@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.datasets import load_digits
@@ -259,14 +260,13 @@ def test_images_are_resized_once_to_the_size_of_the_parameter_or_of_the_arch(by_
     assert set(sizes) == {(1, 12, 12)}
 
 
-def test_halving_an_image_with_antialias_keeps_its_mean_and_a_constant_stays() -> None:
-    rng = np.random.default_rng(0)
-    images = np.stack([rng.integers(0, 256, (16, 16, 1)), np.full((16, 16, 1), 77)]).astype(np.uint8)
-    ctx = image_context(2, train_images=images, test_images=images, test_labels=np.zeros(2, dtype=np.int64))
-    resized = place_pixels(ctx, 8, 0).train.numpy()
-    assert resized.shape == (2, 1, 8, 8)
-    assert resized[0].mean() == pytest.approx(images[0].mean(), abs=4)
-    assert (resized[1] == 77).all()
+def test_resizing_equals_the_antialiased_bilinear_resize_of_pillow() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 12, 1), dtype=np.uint8)
+    ctx = image_context(3, train_images=images)
+    resized = place_pixels(ctx, 6, 0).train.numpy()
+    for found, image in zip(resized[:, 0], images[..., 0], strict=True):
+        expected = np.asarray(Image.fromarray(image).resize((6, 6), Image.Resampling.BILINEAR))
+        np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=1)
 
 
 # --- training
@@ -344,7 +344,8 @@ def softmax_regression_step(
 
 @pytest.mark.parametrize("nesterov", [True, False])
 def test_three_updates_equal_momentum_steps_by_hand(nesterov: bool) -> None:
-    ctx = image_context(40, linear_net, keep_weights=True, params={"epochs": 3, "nesterov": nesterov})
+    params = {"epochs": 3, "nesterov": nesterov}
+    ctx = image_context(40, linear_net, seed=11, keep_weights=True, params=params)
     result = deepcore.train(ctx)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(ctx.seed)
@@ -423,7 +424,7 @@ def test_progress_reaches_one_and_names_every_epoch() -> None:
 
 def test_dynamics_of_a_network_that_stands_still_are_its_softmax() -> None:
     params = {"epochs": 3, "learning_rate": 0.0, "eta_min": 0.0, "batch_size": 32}
-    ctx = image_context(70, linear_net, record_dynamics=True, params=params)
+    ctx = image_context(70, linear_net, seed=12, record_dynamics=True, params=params)
     result = deepcore.train(ctx)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(ctx.seed)

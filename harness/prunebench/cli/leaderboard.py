@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -18,9 +19,10 @@ from prunebench.errors import StaleBoard
     help="What to do about methods with holes.",
 )  # fmt: skip
 @click.option("--check", is_flag=True, help="Write nothing; fail when the files on disk are stale.")
-def command(results: Path, suites: tuple[str, ...], missing: str, check: bool) -> None:
+def command(results: Path, suites: tuple[str, ...], missing: Literal["show", "drop", "error"], check: bool) -> None:
     """Write the board from the records in the results folder."""
-    from prunebench.leaderboard import check_board, render_terminal, write_board
+    from prunebench.leaderboard.update import update_board
+    from prunebench.leaderboard.write import check_board
 
     if check:
         if stale := check_board(results):
@@ -30,6 +32,5 @@ def command(results: Path, suites: tuple[str, ...], missing: str, check: bool) -
             )
         click.echo("the board is up to date")
         return
-    board = write_board(results, missing=missing)
-    click.echo(render_terminal(board, suites=list(suites) or None))
+    click.echo(update_board(results, missing=missing, shown=list(suites) or None))
     click.echo(f"board: {results / 'board' / 'index.html'}", err=True)

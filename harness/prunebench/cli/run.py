@@ -96,15 +96,15 @@ def command(
 
 
 def _finish(report: RunReport, suite: str, results: Path, cells: int, as_json: bool) -> None:
-    from prunebench.leaderboard import render_terminal, write_board
+    from prunebench.leaderboard.update import update_board
 
-    board = write_board(results)
+    text = update_board(results, shown=[suite])
     for problem in report.problems:
         click.echo(f"warning: {problem}", err=True)
     if as_json:
         click.echo(json.dumps({**vars(report), "failures": [r["status_reason"] for r in report.failures]}))
     else:
-        click.echo(render_terminal(board, suites=[suite]))
+        click.echo(text)
     lines = [f"{cells} cells: {report.done_before} already done, {report.computed} computed now"]
     if report.run_id:
         lines[0] += f" in {duration(report.seconds)} (runs/{report.run_id})"

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from functools import cache
 from html import escape
 from importlib.resources import files
 
@@ -24,8 +23,13 @@ from prunebench.leaderboard.headline import (
 from prunebench.leaderboard.svg import accuracy_chart, agreement_chart, gain_chart, marker, swatch
 from prunebench.leaderboard.tables import Board, columns
 
+POLICY = {
+    "show": "incomplete rows are shown as holes and take no rank",
+    "drop": "incomplete rows are left out",
+    "error": "no row is incomplete",
+}
 
-@cache
+
 def _asset(name: str) -> str:
     return files("prunebench.leaderboard").joinpath(name).read_text(encoding="utf-8")
 
@@ -153,7 +157,7 @@ def _footer(board: Board) -> str:
         ("Protocol", ", ".join(facts.protocols) or "unknown"),
         ("prunebench", ", ".join(facts.prunebench_versions) or "unknown"),
         ("Commit", commits),
-        ("Records", f"{facts.n_cells} cells, {facts.n_agreements} agreements; missing cells: {facts.missing}"),
+        ("Records", f"{facts.n_cells} cells, {facts.n_agreements} agreements; {POLICY[facts.missing]}"),
     ]
     listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in entries)
     return (

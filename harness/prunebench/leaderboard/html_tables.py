@@ -164,10 +164,11 @@ def agreement_table(lines: Sequence[AgreementLine]) -> str:
             + value_cell(pairs, str(pairs))
             + "</tr>"
         )
-    names = ["method", "across backbones", "seed to seed", "ratio", "pooled", "Pearson", "untrained control", "pairs"]
+    names = ["method", "across backbones", "seed to seed", "ratio", "pooled", "Pearson", "control", "pairs"]
     caption = (
         "Spearman within class of one method's scores, mean over classes and pairs of backbones, with the 95 % "
-        "interval over seeds. Seed to seed, on one backbone, is its noise ceiling."
+        "interval over seeds. Seed to seed, on one backbone, is its noise ceiling; control: against an untrained "
+        "network."
     )
     return table(caption, heads(names), body, "Agreement of scores")
 
@@ -200,4 +201,4 @@ def failure_table(rows: Sequence[FailureRow]) -> str:
             + "</tr>"
         )
     head = heads(["method", "status", "cells", "where", "reason"], ["status", "where", "reason"])
-    return table("Cells without an accuracy, and why.", head, body, "Cells without an accuracy")
+    return table("Every status but ok, with the reason that was recorded.", head, body, "Cells without an accuracy")

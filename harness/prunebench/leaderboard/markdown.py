@@ -127,8 +127,9 @@ def _failures(board: Board, section: Section) -> list[str]:
     text = ["### Cells without an accuracy", ""]
     for row in rows:
         reason = f": {_escaped(row.reason)}" if row.reason else ""
+        cells = "cell" if row.n_cells == 1 else "cells"
         text.append(
-            f"- {_escaped(row.label)}, {row.n_cells} cells {row.status} (keep {row.keeps}; seeds {row.seeds}; "
+            f"- {_escaped(row.label)}, {row.n_cells} {cells} {row.status} (keep {row.keeps}; seeds {row.seeds}; "
             f"{_escaped(row.train_archs)}){reason}"
         )
     return [*text, ""]

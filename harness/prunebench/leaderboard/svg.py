@@ -98,6 +98,8 @@ def _extent(points: Sequence[_Point], values: Sequence[float]) -> tuple[float, f
     """Return the range of the values, widened by intervals up to half that range (two seeds have huge ones)."""
     means = [*values, *[point.value for point in points]]
     low, high = min(means), max(means)
+    if high - low < 0.01:  # one point, or a tie: a percent of room on both sides
+        low, high = low - 0.01, high + 0.01
     room = max((high - low) / 2, 0.01)
     lows = [point.low for point in points if point.low is not None]
     highs = [point.high for point in points if point.high is not None]
@@ -189,8 +191,9 @@ def _chart(
         parts.append(f'<line class="full" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{_n(y)}" y2="{_n(y)}"/>')
         parts.append(f'<text class="note" x="{WIDTH - RIGHT}" y="{_n(y - 5)}" text-anchor="end">nothing pruned</text>')
     parts += [_series(line, index, series[index], scale) for index, line in enumerate(table.lines)]
+    many = " many" if len(series) > COLOURS else ""
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="{title_id}">'
+        f'<svg class="chart{many}" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="{title_id}">'
         f'<title id="{title_id}">{escape(title)}</title>{"".join(parts)}</svg>'
     )
 
@@ -224,7 +227,7 @@ def swatch(line: Line) -> str:
 
 def _agreement_axis(low: float, bottom: float, left: float) -> list[str]:
     parts = []
-    for tick in ticks(low, 1.0, 5):
+    for tick in ticks(low, 1.0, 7):
         if not low - 1e-9 <= tick <= 1.0:
             continue
         x = _agreement_x(tick, low, left)
@@ -273,8 +276,8 @@ def agreement_chart(lines: Sequence[AgreementLine], title_id: str) -> str:
     known = _known(lines)
     if not known:
         return ""
-    low = min([0.0, *ticks(min(known), 1.0, 5)])
-    left = min(170.0, 24 + 6.6 * max(len(line.label) for line in lines))
+    low = min([0.0, *ticks(min(known), 1.0, 7)])
+    left = min(190.0, 20 + 7.0 * max(len(line.label) for line in lines))
     bottom = 8 + ROW * len(lines) + 4
     rows = [_agreement_row(line, index, low, left) for index, line in enumerate(lines)]
     title = f'<title id="{title_id}">Agreement of scores across backbones and from seed to seed</title>'
