@@ -70,8 +70,12 @@ def distances_to_cell_mean(pixels: NDArray[np.uint8], cells: Cells, rows: int = 
 
 
 def _rank_in_cell(cell: NDArray[np.int64], key: NDArray[np.float64], tie: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rank int64 [n] from 0 of each sample in its cell, lowest key first."""
-    order = np.lexsort((tie, key, cell))
+    """Return the rank int64 [n] from 0 of each sample in its cell, lowest key first.
+
+    Keys are compared to 9 decimals: in a cell of two both samples are equally far from the mean, and
+    rounding errors must not decide between them.
+    """
+    order = np.lexsort((tie, np.round(key, 9), cell))
     sizes = np.bincount(cell)
     ranks = np.empty(len(cell), dtype=np.int64)
     ranks[order] = np.arange(len(cell)) - (np.cumsum(sizes) - sizes)[cell[order]]

@@ -109,7 +109,7 @@ def _network_params() -> dict[str, Param]:
         "learning_rate": Param(
             default=5e-4,
             minimum=1e-8,
-            doc="learning rate of Adamax; ten times the published one learns in far fewer epochs",
+            doc="learning rate of Adamax",
             source="TopKD code and RipsNet: 5e-4",
         ),
         "patience": Param(

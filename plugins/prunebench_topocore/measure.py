@@ -12,11 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .circuits import basis_masses, flag_triangles
 from .complexes import delaunay, enclosing_edges, weak_delaunay_edges
 from .forest import forest_masses
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+# Rows of bits grow with the square of the class, reductions after edge collapse more slowly; they meet about here.
+BITS_UP_TO = 1000
 
 
 @dataclass(frozen=True)
@@ -74,16 +78,47 @@ def _cancelled(edges: Ints, vertices: Ints, weights: Ints, lengths: Floats, g: F
 
 
 def weak_delaunay(x: Floats, g: Floats) -> Measure:
-    """Return the measure of the flag complex on the weak Delaunay graph, by multipers after edge collapse."""
-    return _flag_measure(x, g, weak_delaunay_edges(x, g), 0.5)
+    """Return the measure of the flag complex on the weak Delaunay graph.
+
+    Up to BITS_UP_TO points by a maintained basis of triangles, above by multipers after edge collapse.
+    """
+    edges = weak_delaunay_edges(x, g)
+    return by_circuits(x, g, edges) if len(x) <= BITS_UP_TO else by_multipers(x, g, edges, 0.5)
+
+
+def by_circuits(x: Floats, g: Floats, edges: Ints) -> Measure:
+    """Return the measure of the flag complex of a graph, edges int64 [m, 2] with u < v, half lengths."""
+    lengths = np.hypot(*(x[edges[:, 0]] - x[edges[:, 1]]).T)
+    top = np.where(g[edges[:, 0]] >= g[edges[:, 1]], edges[:, 0], edges[:, 1])
+    order = np.lexsort((lengths, g[top]))
+    outside, outside_vertex = forest_masses(len(x), edges[order], lengths[order], top[order])
+    triangles = flag_triangles(len(x), edges)
+    longest = triangles[np.arange(len(triangles)), lengths[triangles].argmax(axis=1)]
+    highest = top[triangles][np.arange(len(triangles)), g[top[triangles]].argmax(axis=1)]
+    sweep = np.lexsort((lengths[longest], g[highest]))
+    rank_of_length = np.empty(len(edges), dtype=np.int64)
+    rank_of_length[np.argsort(lengths, kind="stable")] = np.arange(len(edges))
+    entered, evicted_edge, evicting = basis_masses(len(edges), triangles[sweep], rank_of_length)
+    holders = np.concatenate([order[outside], longest[sweep[entered]], evicted_edge])
+    return _cancelled(
+        edges[holders],
+        np.concatenate([outside_vertex, highest[sweep[entered]], highest[sweep[evicting]]]),
+        np.concatenate(
+            [np.ones(len(outside), np.int64), -np.ones(len(entered), np.int64), np.ones(len(evicting), np.int64)]
+        ),
+        lengths[holders],
+        g,
+        0.5,
+    )
 
 
 def rips(x: Floats, g: Floats) -> Measure:
     """Return the measure of the Rips complex up to the enclosing radius, full lengths, by multipers."""
-    return _flag_measure(x, g, enclosing_edges(x), 1.0)
+    return by_multipers(x, g, enclosing_edges(x), 1.0)
 
 
-def _flag_measure(x: Floats, g: Floats, edges: Ints, scale: float) -> Measure:
+def by_multipers(x: Floats, g: Floats, edges: Ints, scale: float) -> Measure:
+    """Return the measure of the flag complex of a graph by the library, after edge collapse."""
     import multipers
 
     lengths = scale * np.hypot(*(x[edges[:, 0]] - x[edges[:, 1]]).T)

@@ -88,7 +88,7 @@ def test_every_edge_between_cells_apart_is_a_bridge_of_the_least_length_across_i
     graph = build_graph(cells)
     network = as_networkx(cells, graph)
     assert nx.is_connected(network)
-    assert {node: degree for node, degree in network.degree} == dict(enumerate(graph.degrees))
+    assert dict(network.degree) == dict(enumerate(graph.degrees))
     adjacent = nx.Graph(edge for *edge, kind in network.edges(data="kind") if kind == "adjacent")
     adjacent.add_nodes_from(network)
     assert nx.number_connected_components(adjacent) == graph.components == len(graph.bridges) + 1
@@ -134,79 +134,65 @@ def test_equal_degrees_are_ordered_by_population_then_position_or_at_random() ->
     assert len(orders) > 5
 
 
-def placed(n: int, n_supports: int, seed: int = 0) -> tuple[Places, Cells, NDArray[np.int64], NDArray[np.float64]]:
-    embedded = scattered(seed, n)
+def placed(n: int, n_supports: int) -> tuple[Places, Cells, NDArray[np.int64], NDArray[np.float64]]:
+    embedded = scattered(0, n)
     cells = build_cells(embedded)
     order = visiting_order(cells, build_graph(cells), None)
     places = place_samples(embedded, images(n).reshape(n, -1), cells, order, n_supports, np.random.default_rng(0))
     return places, cells, order, embedded
 
 
-def rounds_by_double_loop(
-    cells: Cells, order: NDArray[np.int64], embedded: NDArray[np.float64], supports: dict[int, list[int]]
-) -> list[int]:
-    """Visit all cells in every round; a cell is followed by its supports in the first."""
-    waiting = {}
-    for cell in order.tolist():
-        members = np.flatnonzero(cells.of == cell).tolist()
-        waiting[cell] = sorted(members, key=lambda i, c=cell: float(np.linalg.norm(embedded[i] - cells.centroids[c])))
-    sequence: list[int] = []
-    visit = 0
-    while any(waiting.values()):
-        for cell in order.tolist():
-            if not waiting[cell]:
-                continue
-            for sample in [waiting[cell].pop(0), *(supports[cell] if visit == 0 else [])]:
-                if sample not in sequence:
-                    sequence.append(sample)
-        visit += 1
-    return sequence
+def ranked(samples: NDArray[np.int64], keys: list[float], n: int) -> list[int]:
+    """Sort samples by key, lowest first; equal ones as the generator of `placed` draws them."""
+    tie = np.random.default_rng(0).permutation(n)
+    found = sorted(zip(np.round(keys, 9), tie[samples], samples, strict=True))
+    return [int(sample) for *_, sample in found]
 
 
-def farthest(cells: Cells, n_supports: int, n: int) -> dict[int, list[int]]:
-    """Supports by brute force: mean plus the longest displacements, found again among the images."""
+def supports_by_brute_force(cells: Cells, n_supports: int, n: int) -> dict[int, list[int]]:
+    """Mean plus the longest displacements (strength 1), each found again among the images."""
     pixels = images(n).reshape(n, -1) / 255
     found = {}
     for cell in range(len(cells.populations)):
         members = np.flatnonzero(cells.of == cell)
         mean = pixels[members].mean(axis=0)
-        lengths = np.linalg.norm(pixels[members] - mean, axis=1)
-        found[cell] = members[np.argsort(-lengths, kind="stable")][:n_supports].tolist()
+        lengths = [-math.dist(pixels[member], mean) for member in members]
+        found[cell] = ranked(members, lengths, n)[:n_supports]
         for sample in found[cell]:
             augmented = mean + 1.0 * (pixels[sample] - mean)
             assert np.isclose(pixels, augmented).all(axis=1).any()
     return found
 
 
+def rounds_by_double_loop(
+    cells: Cells, order: NDArray[np.int64], embedded: NDArray[np.float64], supports: dict[int, list[int]]
+) -> list[int]:
+    """Visit all cells in every round; a cell is followed by its supports in the first."""
+    nearest = {}
+    for cell in order.tolist():
+        members = np.flatnonzero(cells.of == cell)
+        lengths = [math.dist(embedded[member], cells.centroids[cell]) for member in members]
+        nearest[cell] = ranked(members, lengths, len(embedded))
+    sequence: list[int] = []
+    for visit in range(int(cells.populations.max())):
+        for cell in order.tolist():
+            if visit < len(nearest[cell]):
+                new = [nearest[cell][visit], *(supports[cell] if visit == 0 else [])]
+                sequence += [sample for sample in dict.fromkeys(new) if sample not in sequence]
+    return sequence
+
+
 @pytest.mark.parametrize("n_supports", [0, 1, 2, 5])
 @pytest.mark.parametrize("n", [1, 7, 120])
 def test_rounds_with_supports_are_those_of_a_double_loop(n: int, n_supports: int) -> None:
     places, cells, order, embedded = placed(n, n_supports)
-    supports = farthest(cells, n_supports, n)
-    if n == 120:  # in a cell of two both are equally far from mean and centroid
-        supports = {cell: tied(members, cells, places) for cell, members in supports.items()}
-    pick_loop = rounds_by_double_loop(cells, order, embedded, {cell: [] for cell in supports})
-    loop = rounds_by_double_loop(cells, order, embedded, supports)
-    pairs = cells.populations[cells.of] != 2
-    assert [i for i in places.picks().tolist() if pairs[i]] == [i for i in pick_loop if pairs[i]]
-    assert [i for i in places.with_supports().tolist() if pairs[i]] == [i for i in loop if pairs[i]]
-    assert cells.of[places.with_supports()].tolist() == cells.of[loop].tolist()
-
-
-def tied(members: list[int], cells: Cells, places: Places) -> list[int]:
-    """Return supports in the order that the implementation drew where a cell of two leaves it open."""
-    if len(members) and cells.populations[cells.of[members[0]]] == 2:
-        return sorted(members, key=lambda i: int(places.support[i]) or 99)
-    return members
-
-
-def test_supports_are_the_samples_farthest_from_the_mean_image_of_their_cell() -> None:
-    places, cells, _, _ = placed(120, 2)
-    for cell, members in farthest(cells, 2, 120).items():
+    supports = supports_by_brute_force(cells, n_supports, n)
+    for cell, members in supports.items():
         found = np.flatnonzero((cells.of == cell) & (places.support > 0))
-        if cells.populations[cell] != 2:
-            assert sorted(members) == found.tolist()
-        assert len(found) == min(2, cells.populations[cell])
+        assert sorted(members) == found.tolist()
+    nothing: dict[int, list[int]] = {cell: [] for cell in supports}
+    assert places.picks().tolist() == rounds_by_double_loop(cells, order, embedded, nothing)
+    assert places.with_supports().tolist() == rounds_by_double_loop(cells, order, embedded, supports)
 
 
 def test_no_supports_means_the_rounds_alone() -> None:
@@ -222,26 +208,112 @@ def test_distances_to_the_mean_image_do_not_depend_on_the_chunk() -> None:
 
 
 @pytest.mark.parametrize("encoder", ["linear", "mlp", "pca"])
-def test_larger_budgets_contain_smaller_ones_and_the_counts_fit_the_budget(encoder: str) -> None:
+def test_supports_are_inside_the_budget_and_larger_budgets_contain_smaller_ones(encoder: str) -> None:
     before: set[int] = set()
     for budget in (1, 5, 30, 79, 80):
         found = score(images(), budget, encoder=encoder)
-        facts = found.diagnostics
-        assert before <= chosen(found, budget)
+        assert before < chosen(found, budget)
         before = chosen(found, budget)
-        assert facts["distinct_images"] == budget
-        assert facts["supports"] <= budget
-        assert facts["bridges"] == facts["components"] - 1
-    assert facts["supports"] == sum(min(2, size) for size in sizes_of_cells(encoder))
+        assert found.diagnostics["distinct_images"] == budget
+        assert found.diagnostics["supports"] <= budget
+        assert found.diagnostics["bridges"] == found.diagnostics["components"] - 1
 
 
-def sizes_of_cells(encoder: str) -> list[int]:
-    """Return populations, from how many distinct images the paper's accounting counts with each support number."""
-    counts = [score(images(), 1, encoder=encoder, supports=s, accounting="paper").diagnostics for s in range(81)]
-    at_least = [fact["distinct_images"] for fact in counts]
-    steps = np.diff([at_least[0], *at_least[1:]])
-    return [2] * 0 + _populations(steps.tolist())
+def test_a_small_budget_goes_to_few_cells_with_their_supports() -> None:
+    facts = score(images(), 12, encoder="pca").diagnostics
+    assert facts["rounds"] == 1
+    assert facts["supports"] >= 6
+    alone = score(images(), 12, encoder="pca", supports=0).diagnostics
+    assert alone["supports"] == 0
 
 
-def _populations(steps: list[int]) -> list[int]:
-    return steps
+def test_the_papers_accounting_keeps_the_picks_and_counts_the_images_that_supports_add() -> None:
+    paper = score(images(), 12, encoder="pca", accounting="paper")
+    assert chosen(paper, 12) == chosen(score(images(), 12, encoder="pca", supports=0), 12)
+    facts = paper.diagnostics
+    assert 12 < facts["distinct_images"] <= 12 + 2 * facts["cells"]
+    everything = score(images(), 80, encoder="pca", accounting="paper").diagnostics
+    assert everything["distinct_images"] == 80
+
+
+def test_per_class_gives_every_class_its_share_of_any_budget() -> None:
+    labels = np.repeat([0, 1, 2, 4], [50, 25, 4, 1])
+    for budget in (1, 4, 20, 80):
+        found = score(images(), budget, labels, per_class=True)
+        counts = np.bincount(labels[list(chosen(found, budget))], minlength=5)
+        assert counts.tolist() == class_quotas(labels, 5, budget).tolist()
+        assert len(found.diagnostics["cells"]) == 4
+
+
+def test_the_structural_loss_is_that_of_a_double_loop() -> None:
+    generator = np.random.default_rng(0)
+    raw, flat = generator.random((7, 9)), generator.random((7, 2))
+    wide, low = cdist(raw, raw), cdist(flat, flat)
+    expected = 0.0
+    for i in range(7):
+        expected += (sum(wide[i]) / wide.max() / 7 - sum(low[i]) / low.max() / 7) ** 2
+    assert float(structural_loss(torch.from_numpy(raw), torch.from_numpy(flat))) == pytest.approx(expected)
+
+
+def test_the_structural_loss_of_a_scaled_copy_is_zero_and_that_of_one_point_has_a_finite_gradient() -> None:
+    points = torch.rand((6, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert float(structural_loss(points, 3 * points)) == pytest.approx(0, abs=1e-20)
+    same = torch.zeros((4, 2), requires_grad=True)
+    structural_loss(torch.rand((4, 5), generator=torch.Generator().manual_seed(0)), same).backward()
+    assert torch.isfinite(same.grad).all()
+
+
+def test_training_lowers_the_structural_loss() -> None:
+    losses = [
+        score(images(), 5, encoder="mlp", encoder_epochs=epochs).diagnostics["structural_loss"] for epochs in (1, 60)
+    ]
+    assert losses[1] < 0.5 * losses[0]
+
+
+def test_principal_components_are_those_of_scikit_learn() -> None:
+    flat = images().reshape(80, -1)
+    expected = PCA(2).fit_transform(flat / 255)
+    np.testing.assert_allclose(np.abs(principal_components(flat)), np.abs(expected), atol=1e-8)
+
+
+def test_the_result_depends_on_the_seed_alone_and_leaves_the_global_generators_as_they_were() -> None:
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    runs = [score(images(), 20, seed=seed, ties="random").values for seed in (0, 0, 1)]
+    assert runs[0].tobytes() == runs[1].tobytes()
+    assert (runs[0] != runs[2]).any()
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()  # noqa: NPY002
+
+
+def test_permuting_the_images_permutes_the_choice_with_principal_components() -> None:
+    pixels = images(60)
+    order = np.random.default_rng(4).permutation(60)
+    # cells of two are equally far from their mean and drawn, so supports = 0 and one pick a cell
+    cells = int(score(pixels, 60, encoder="pca").diagnostics["cells"])
+    labels = np.zeros(60)
+    first = chosen(score(pixels, cells, labels, encoder="pca", supports=60), cells)
+    second = chosen(score(pixels[order], cells, labels, encoder="pca", supports=60), cells)
+    occupied = build_cells(to_unit_square(principal_components(pixels.reshape(60, -1)))).of
+    assert sorted(occupied[list(first)]) == sorted(occupied[order[list(second)]])
+
+
+@pytest.mark.parametrize("encoder", ["linear", "mlp", "pca"])
+@pytest.mark.parametrize("per_class", [False, True])
+@pytest.mark.parametrize("case", ["one", "two alike", "three", "constant", "one pixel", "257"])
+def test_degenerate_input_gives_exact_budgets(case: str, per_class: bool, encoder: str) -> None:
+    pixels = {
+        "one": images(1),
+        "two alike": np.repeat(images(1), 2, axis=0),
+        "three": images(3),
+        "constant": np.full((9, 2, 2, 3), 7, dtype=np.uint8),
+        "one pixel": images(9, side=1),
+        "257": images(257, side=2),
+    }[case]
+    for budget in {1, len(pixels)}:
+        found = score(pixels, budget, np.arange(len(pixels)) % 2, encoder=encoder, per_class=per_class)
+        assert found.diagnostics["distinct_images"] == budget
+
+
+def test_pixels_that_are_not_bytes_are_an_error() -> None:
+    with pytest.raises(DataError, match="uint8"):
+        score(np.full((3, 2, 2, 1), np.nan), 1)

@@ -66,6 +66,28 @@ def test_the_near_linear_engine_gives_the_measure_of_multipers(kind, n):
         assert summed(found.points(x, g), found.weights) == multipers_delaunay_rips(x, g)
 
 
+@pytest.mark.parametrize("kind", ["normal", "clusters", "ring", "lattice"])
+@pytest.mark.parametrize("n", [5, 9, 25, 60, 120])
+def test_the_basis_of_triangles_gives_the_measure_of_multipers(kind, n):
+    for seed in range(3):
+        x = cloud(kind, n, seed)
+        g = codensity(x, 0.4) if seed % 2 else np.random.default_rng(seed).permutation(n) / n
+        edges = complexes.weak_delaunay_edges(x, g)
+        ours, theirs = measure.by_circuits(x, g, edges), measure.by_multipers(x, g, edges, 0.5)
+        assert summed(ours.points(x, g), ours.weights) == summed(theirs.points(x, g), theirs.weights)
+
+
+@pytest.mark.parametrize("density_of_edges", [0.2, 0.6, 1.0])
+def test_the_basis_of_triangles_is_right_on_graphs_that_are_not_planar(density_of_edges):
+    rng = np.random.default_rng(7)
+    x, g = rng.random((16, 2)), rng.permutation(16) / 16
+    u, v = np.triu_indices(16, 1)
+    kept = rng.random(len(u)) < density_of_edges
+    edges = np.stack([u[kept], v[kept]], axis=1).astype(np.int64)
+    ours, theirs = measure.by_circuits(x, g, edges), measure.by_multipers(x, g, edges, 0.5)
+    assert summed(ours.points(x, g), ours.weights) == summed(theirs.points(x, g), theirs.weights)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_near_linear_engine_survives_coinciding_and_collinear_points(seed):
     rng = np.random.default_rng(seed)
