@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay, QhullError
 from scipy.spatial.distance import cdist
+
+from .insertion import insertion_edges
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -43,11 +47,28 @@ def weak_delaunay_edges(x: Floats, g: Floats) -> Ints:
 
 
 def _insertions(ranked: Floats) -> Ints:
-    """Return (earlier, later) for every edge that appears when the points are inserted in their order."""
-    found = [np.array([[0, 1], [0, 2], [1, 2]], dtype=np.int64)]
+    """Return (earlier, later) for every edge that appears when the points are inserted in their order.
+
+    Our own insertion is fast and works in plain double precision, so its triangulation of the whole cloud is
+    compared with Qhull's; where they differ, Qhull does every insertion.
+    """
     u, v = ranked[1] - ranked[0], ranked[2] - ranked[0]
     if abs(u[0] * v[1] - u[1] * v[0]) <= 1e-12 * float(np.hypot(*u) * np.hypot(*v)):
         raise QhullError("the first three points are on a line")
+    edges, triangles, arrived = insertion_edges(ranked)
+    if arrived and _same_triangles(triangles, Delaunay(ranked).simplices):
+        return edges
+    return qhull_insertions(ranked)
+
+
+def _same_triangles(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    ours, theirs = (np.unique(np.sort(t.astype(np.int64), axis=1), axis=0) for t in (a, b))
+    return ours.shape == theirs.shape and bool((ours == theirs).all())
+
+
+def qhull_insertions(ranked: Floats) -> Ints:
+    """Return the same edges by Qhull's incremental mode, which costs a copy of everything for each point."""
+    found = [np.array([[0, 1], [0, 2], [1, 2]], dtype=np.int64)]
     triangulation = Delaunay(ranked[:4], incremental=True)
     try:
         for new in range(3, len(ranked)):
@@ -91,4 +112,12 @@ def is_flat(x: Floats) -> bool:
     return bool(spread[-1] < 1e-8 * np.sqrt(len(x)))
 
 
-__all__ = ["QhullError", "delaunay", "enclosing_edges", "general_position", "is_flat", "weak_delaunay_edges"]
+__all__ = [
+    "QhullError",
+    "delaunay",
+    "enclosing_edges",
+    "general_position",
+    "is_flat",
+    "qhull_insertions",
+    "weak_delaunay_edges",
+]

@@ -19,8 +19,8 @@ from .forest import forest_masses
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Rows of bits grow with the square of the class, reductions after edge collapse more slowly; they meet about here.
-BITS_UP_TO = 1000
+# The rows of bits of the basis take about 12 n^2 bytes: 0.8 GB at this size.
+BITS_UP_TO = 8000
 
 
 @dataclass(frozen=True)

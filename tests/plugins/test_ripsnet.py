@@ -249,7 +249,7 @@ def test_the_network_overfits_8_clouds(operator: str) -> None:
     images = imager.full(imager.images(diagrams))
     network = build_network(16, 400, operator, 0)
     # the eight clouds twice, as one is held out
-    recipe = Recipe(max_epochs=500, patience=500, held_out=0.001, learning_rate=1e-2)
+    recipe = Recipe(max_epochs=800, patience=800, held_out=0.001, learning_rate=5e-3)
     tensor = torch.from_numpy(points)
     train_network(network, tensor, np.tile(clouds, (2, 1)), np.tile(images, (2, 1)), recipe, generator, lambda _: None)
     assert held_out_loss(network, tensor, clouds, images) < 1e-4

@@ -16,6 +16,7 @@ from prunebench.plugins import load_plugins
 from prunebench_topocore import complexes, measure
 from prunebench_topocore.density import codensity, codensity_gradient, density
 from prunebench_topocore.displacement import Optimisation, displacement, loss_and_gradient
+from prunebench_topocore.insertion import insertion_edges
 from prunebench_topocore.loss import evaluate, norm_l1, transport
 from prunebench_topocore.score import score
 
@@ -120,6 +121,28 @@ def test_weak_delaunay_edges_are_the_union_over_all_sublevel_sets(n):
             for simplex in below[Delaunay(x[below]).simplices]:
                 union |= {tuple(sorted(pair)) for pair in (simplex[[0, 1]], simplex[[1, 2]], simplex[[0, 2]])}
         assert {tuple(edge) for edge in complexes.weak_delaunay_edges(x, g)} == union
+
+
+@pytest.mark.parametrize("kind", ["normal", "clusters", "ring"])
+def test_our_insertion_finds_the_edges_and_triangles_of_qhull(kind):
+    for seed in range(15):
+        x = cloud(kind, int(np.random.default_rng(seed).integers(4, 90)), seed)
+        edges, triangles, arrived = insertion_edges(x)
+        assert arrived
+        assert {tuple(e) for e in np.sort(edges, axis=1)} == {
+            tuple(e) for e in np.sort(complexes.qhull_insertions(x), axis=1)
+        }
+        assert {tuple(t) for t in np.sort(triangles, axis=1)} == {
+            tuple(t) for t in np.sort(Delaunay(x).simplices, axis=1)
+        }
+
+
+def test_qhull_takes_over_where_our_triangulation_is_not_its_own(monkeypatch):
+    x = cloud("normal", 30, 0)
+    expected = complexes.weak_delaunay_edges(x, codensity(x, 0.4))
+    wrong = (np.zeros((0, 2), np.int64), np.zeros((0, 3), np.int64), True)
+    monkeypatch.setattr(complexes, "insertion_edges", lambda points: wrong)
+    np.testing.assert_array_equal(complexes.weak_delaunay_edges(x, codensity(x, 0.4)), expected)
 
 
 @pytest.mark.parametrize("engine", ["delaunay_rips", "weak_delaunay"])
