@@ -89,7 +89,8 @@ def test_a_plugin_that(fault, sandbox):
 
 
 def test_a_misspelt_hook_is_answered_with_the_nearest_name():
-    found = load_plugins({"x": types.SimpleNamespace(prunebench_scorer=hookimpl(list))})
+    misspelt = types.SimpleNamespace(prunebench_scorer=hookimpl(lambda: [scorer()]))
+    found = load_plugins({"x": misspelt})
     assert found.failures[0].hint == "did you mean 'prunebench_scorers'?"
 
 

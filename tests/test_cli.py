@@ -1,0 +1,345 @@
+"""What people meet on the command line: answers, and errors that say what to do."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+HEAD = 'schema = 1\nprotocol = "test"\n'
+BODY = """
+[dataset.small]
+spec = "image-folder"
+params = { path = "images", image_size = 16 }
+
+[dataset.digits]
+
+[dataset.fashion-mnist]
+
+[dataset.cifar10]
+
+[backbone.net]
+timm = "test_resnet"
+image_size = 16
+weights = "random"
+
+[recipe.probe]
+learner = "probe"
+
+[method.odd]
+scorer = "moderate"
+params = { centre = "mean" }
+
+[suite.tiny]
+dataset = "digits"
+methods = ["random"]
+pruning_rates = ["0.9"]
+seeds = 1
+training = [{ arch = "net", recipe = "probe" }]
+"""
+
+
+@pytest.fixture
+def shell(sandbox):
+    """A sandbox with a registry that a test can change."""
+
+    def write(*changes: tuple[str, str]) -> None:
+        text = HEAD + BODY
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        (sandbox.folder / "registry.toml").write_text(text, encoding="utf-8")
+
+    write()
+    sandbox_write = write
+    return sandbox, sandbox_write
+
+
+def failure(done: subprocess.CompletedProcess, code: int) -> str:
+    """Check that an error is a message with a hint and its exit code, and return both lines."""
+    assert done.returncode == code, f"{done.returncode}: {done.stderr}"
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith(("error:", "hint:"))]
+    assert len(lines) == 2, done.stderr
+    return "\n".join(lines)
+
+
+def test_an_unknown_suite_is_answered_with_the_nearest(shell):
+    sandbox, _ = shell
+    assert "did you mean 'tiny'?" in failure(sandbox.run("run", "tinny"), 2)
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(shell):
+    sandbox, _ = shell
+    assert "did you mean 'leaderboard'?" in failure(sandbox.run("leaderbord"), 2)
+
+
+def test_an_unknown_scorer_is_answered_with_the_nearest(shell):
+    sandbox, write = shell
+    write(('methods = ["random"]', 'methods = ["randon"]'))
+    assert "did you mean 'random'?" in failure(sandbox.run("run", "tiny"), 2)
+
+
+def test_an_unknown_parameter_is_answered_with_the_nearest(shell):
+    sandbox, write = shell
+    write(('methods = ["random"]', 'methods = ["odd"]'), ('timm = "test_resnet"', 'timm = "test_resnet"'))
+    text = failure(sandbox.run("run", "tiny"), 2)
+    assert "'moderate' has no parameter 'centre'" in text
+    assert "did you mean 'center'?" in text
+
+
+def test_a_typo_in_the_registry_is_answered_with_key_and_line(shell):
+    sandbox, write = shell
+    write(("pruning_rates", "prunning_rates"))
+    text = failure(sandbox.run("run", "tiny"), 3)
+    line = (sandbox.folder / "registry.toml").read_text().splitlines().index('prunning_rates = ["0.9"]') + 1
+    assert f"registry.toml, line {line}: suite.tiny.prunning_rates: unknown key" in text
+    assert "did you mean 'pruning_rates'?" in text
+
+
+@pytest.mark.parametrize("keep", ["0", "1.5", "-0.1", "0,5"])
+def test_a_keep_fraction_outside_its_range_is_answered(shell, keep):
+    sandbox, _ = shell
+    assert "keep = " in failure(sandbox.run("run", "tiny", f"--keep={keep}"), 2)
+
+
+def test_missing_data_are_answered_with_where_to_put_them(shell):
+    sandbox, write = shell
+    write(('[suite.tiny]\ndataset = "digits"', '[suite.tiny]\ndataset = "cifar10"'))
+    text = failure(sandbox.run("run", "tiny", "--data", str(sandbox.folder / "nowhere")), 4)
+    assert "cifar-10-batches-py" in text
+    assert "PRUNEBENCH_DATA" in text
+
+
+def test_a_wrong_fingerprint_is_answered_before_anything_is_computed(shell):
+    sandbox, write = shell
+    write(("[dataset.digits]", '[dataset.digits]\nfingerprint = "beef"'))
+    text = failure(sandbox.run("run", "tiny"), 4)
+    assert "registry.toml expects beef" in text
+    assert not (sandbox.folder / "cache" / "cell").exists()
+
+
+def test_a_damaged_data_file_is_named(shell):
+    sandbox, write = shell
+    write(('[suite.tiny]\ndataset = "digits"', '[suite.tiny]\ndataset = "fashion-mnist"'))
+    raw = sandbox.folder / "data" / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    header = struct.pack(">BBBBiii", 0, 0, 8, 3, 10, 28, 28)
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + b"\0" * 100))
+    for name in ("train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        (raw / name).write_bytes(struct.pack(">BBBBi", 0, 0, 8, 1, 1) + b"\0")
+    assert "train-images-idx3-ubyte.gz" in failure(sandbox.run("run", "tiny"), 4)
+
+
+def image_folder(folder, counts: dict[str, int]) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name, count in counts.items():
+        (folder / "images" / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(rng.integers(0, 255, (20, 24, 3), dtype=np.uint8)).save(
+                folder / "images" / name / f"{number}.png"
+            )
+
+
+def test_an_empty_class_is_named(shell):
+    sandbox, write = shell
+    write(('[suite.tiny]\ndataset = "digits"', '[suite.tiny]\ndataset = "small"'))
+    image_folder(sandbox.folder, {"cat": 5, "dog": 0})
+    assert "dog has no images" in failure(sandbox.run("run", "tiny"), 4)
+
+
+def test_a_class_without_a_training_sample_is_named(shell):
+    from prunebench.contexts import Dataset, Split
+    from prunebench.errors import DataError
+    from prunebench.pipeline.data import _check_classes
+
+    def split(labels):
+        images = np.zeros((len(labels), 2, 2, 1), np.uint8)
+        return Split(images=images, labels=np.array(labels), ids=tuple(map(str, range(len(labels)))))
+
+    with pytest.raises(DataError, match="no training sample of class b"):
+        _check_classes(Dataset(name="x", train=split([0, 0, 2]), test=split([0]), class_names=("a", "b", "c")))
+    with pytest.raises(DataError, match="2 training samples for 3 classes"):
+        _check_classes(Dataset(name="x", train=split([0, 1]), test=split([0]), class_names=("a", "b", "c")))
+
+
+def test_own_images_go_through_the_whole_pipeline(shell):
+    sandbox, write = shell
+    write(('[suite.tiny]\ndataset = "digits"', '[suite.tiny]\ndataset = "small"'), ('"0.9"', '"0.5"'))
+    image_folder(sandbox.folder, {"cat": 10, "dog": 14})
+    done = sandbox.run("run", "tiny")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((sandbox.folder / "results" / "tiny" / "small" / "random.jsonl").read_text().splitlines()[0])
+    assert (record["n_train"], record["n_keep"]) == (19, 10)
+
+
+def weights_registry(write, sha256: str) -> None:
+    write(
+        ('weights = "random"', f'weights = {{ file = "w.safetensors", sha256 = "{sha256}" }}'),
+        ('methods = ["random"]', 'methods = ["moderate"]\nbackbones = ["net"]'),
+    )
+
+
+def test_missing_weights_are_answered_with_where_to_put_them(shell):
+    sandbox, write = shell
+    weights_registry(write, "00")
+    text = failure(sandbox.run("run", "tiny"), 4)
+    assert "w.safetensors" in text
+    assert "data root" in text
+
+
+def test_weights_of_another_version_are_refused(shell):
+    sandbox, write = shell
+    weights_registry(write, "00")
+    (sandbox.folder / "w.safetensors").write_bytes(b"x")
+    assert "registry.toml expects 00" in failure(sandbox.run("run", "tiny"), 4)
+
+
+def test_weights_that_do_not_fit_the_model_are_answered_with_the_keys(shell):
+    import hashlib
+
+    from safetensors.numpy import save_file
+
+    sandbox, write = shell
+    path = sandbox.folder / "w.safetensors"
+    save_file({"conv1.weight": np.zeros((3, 3), np.float32)}, path)
+    weights_registry(write, hashlib.sha256(path.read_bytes()).hexdigest())
+    done = sandbox.run("run", "tiny")
+    assert done.returncode == 4, done.stderr
+    assert "w.safetensors does not fit test_resnet" in done.stderr
+    assert "missing:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_results_folder_without_records_is_answered(shell):
+    sandbox, _ = shell
+    assert "prunebench run SUITE" in failure(sandbox.run("leaderboard"), 2)
+
+
+def test_a_stale_board_is_named(shell):
+    sandbox, _ = shell
+    assert sandbox.run("run", "tiny").returncode == 0
+    page = sandbox.folder / "results" / "board" / "accuracy.csv"
+    page.write_text(page.read_text() + "x")
+    assert "accuracy.csv" in failure(sandbox.run("leaderboard", "--check"), 7)
+
+
+def test_status_without_a_run_is_answered(shell):
+    sandbox, _ = shell
+    assert "prunebench run SUITE" in failure(sandbox.run("status"), 2)
+
+
+def test_a_device_that_is_not_understood_is_answered(shell):
+    sandbox, _ = shell
+    assert "0,1" in failure(sandbox.run("run", "tiny", "--devices", "gpu"), 2)
+
+
+def test_a_dry_run_computes_nothing(shell):
+    sandbox, _ = shell
+    done = sandbox.run("run", "tiny", "--dry-run")
+    assert done.returncode == 0
+    assert re.search(r"cell\s+1\s+1", done.stdout)
+    assert not (sandbox.folder / "cache").exists()
+
+
+def test_the_plan_is_json_on_demand(shell):
+    sandbox, _ = shell
+    rows = json.loads(sandbox.run("plan", "tiny", "--json").stdout)
+    assert [row["state"] for row in rows] == ["planned"]
+
+
+def test_the_doctor_tells_what_is_there_and_what_is_missing(shell):
+    sandbox, write = shell
+    write(("[dataset.small]", "[dataset.other]"), ('spec = "image-folder"', 'spec = "image-folder"'))
+    sandbox.install("broken-one", "raise RuntimeError('x')")
+    done = sandbox.run("doctor", "--json", "--data", str(sandbox.folder / "nowhere"))
+    assert done.returncode == 1
+    findings = {row["topic"]: row for row in json.loads(done.stdout)}
+    assert findings["plugin broken_one (broken-one 1.0)"]["state"] == "problem"
+    assert findings["data set digits"]["state"] == "ok"
+    assert findings["data set cifar10"]["state"] == "note"
+    assert "PRUNEBENCH_DATA" in findings["data set cifar10"]["hint"]
+
+
+def test_the_traceback_is_shown_on_demand(shell):
+    sandbox, _ = shell
+    done = sandbox.run("--traceback", "run", "tinny")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+def test_help_names_every_verb_with_one_sentence(shell):
+    sandbox, _ = shell
+    text = sandbox.run("--help").stdout
+    for verb in ("doctor", "leaderboard", "list", "plan", "run", "status"):
+        assert re.search(rf"^  {verb} +[A-Z].*", text, re.MULTILINE)
+        assert sandbox.run(verb, "--help").returncode == 0
+
+
+def test_listing_is_as_fast_as_an_interpreter_with_the_command_line_library(shell):
+    sandbox, _ = shell
+
+    def seconds(*command: str) -> float:
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            subprocess.run(
+                [sys.executable, *command], cwd=sandbox.folder, env=sandbox.environment, check=True, capture_output=True
+            )
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    assert seconds("-m", "prunebench", "list") < 5 * seconds(
+        "-c", "import click, pluggy, platformdirs, importlib.metadata"
+    )
+
+
+def test_a_narrow_terminal_gets_lines_that_fit(shell):
+    sandbox, _ = shell
+    leader, follower = pty.openpty()
+    import fcntl
+    import termios
+
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    environment = {key: value for key, value in sandbox.environment.items() if key != "COLUMNS"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prunebench", "list"],
+        cwd=sandbox.folder,
+        env=environment,
+        stdout=follower,
+        stderr=follower,
+    )
+    os.close(follower)
+    output = b""
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        output += chunk
+    assert process.wait() == 0
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", output.decode()).splitlines()
+    assert len(lines) > 20
+    assert max(map(len, lines)) <= 60
+
+
+def test_a_reader_that_leaves_early_does_not_cause_a_traceback(shell):
+    sandbox, _ = shell
+    process = sandbox.start("list", "--json")
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+    process.wait()
