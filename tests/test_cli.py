@@ -42,6 +42,7 @@ params = { centre = "mean" }
 [suite.tiny]
 dataset = "digits"
 methods = ["random"]
+backbones = ["net"]
 pruning_rates = ["0.9"]
 seeds = 1
 training = [{ arch = "net", recipe = "probe" }]
@@ -91,10 +92,16 @@ def test_an_unknown_scorer_is_answered_with_the_nearest(shell):
 
 def test_an_unknown_parameter_is_answered_with_the_nearest(shell):
     sandbox, write = shell
-    write(('methods = ["random"]', 'methods = ["odd"]'), ('timm = "test_resnet"', 'timm = "test_resnet"'))
+    write(('methods = ["random"]', 'methods = ["odd"]'))
     text = failure(sandbox.run("run", "tiny"), 2)
     assert "'moderate' has no parameter 'centre'" in text
     assert "did you mean 'center'?" in text
+
+
+def test_a_method_without_its_projectors_is_answered_with_the_key_to_add(shell):
+    sandbox, write = shell
+    write(('methods = ["random"]', 'methods = ["prototype"]'))
+    assert "add projectors = [...] to [suite.tiny]" in failure(sandbox.run("run", "tiny"), 2)
 
 
 def test_a_typo_in_the_registry_is_answered_with_key_and_line(shell):
@@ -145,10 +152,10 @@ def image_folder(folder, counts: dict[str, int]) -> None:
 
     rng = np.random.default_rng(0)
     for name, count in counts.items():
-        (folder / "images" / name).mkdir(parents=True)
+        (folder / "data" / "images" / name).mkdir(parents=True)
         for number in range(count):
             Image.fromarray(rng.integers(0, 255, (20, 24, 3), dtype=np.uint8)).save(
-                folder / "images" / name / f"{number}.png"
+                folder / "data" / "images" / name / f"{number}.png"
             )
 
 
@@ -187,7 +194,7 @@ def test_own_images_go_through_the_whole_pipeline(shell):
 def weights_registry(write, sha256: str) -> None:
     write(
         ('weights = "random"', f'weights = {{ file = "w.safetensors", sha256 = "{sha256}" }}'),
-        ('methods = ["random"]', 'methods = ["moderate"]\nbackbones = ["net"]'),
+        ('methods = ["random"]', 'methods = ["moderate"]'),
     )
 
 
@@ -261,7 +268,7 @@ def test_the_plan_is_json_on_demand(shell):
 
 def test_the_doctor_tells_what_is_there_and_what_is_missing(shell):
     sandbox, write = shell
-    write(("[dataset.small]", "[dataset.other]"), ('spec = "image-folder"', 'spec = "image-folder"'))
+    write(("[dataset.small]", "[dataset.other]"))
     sandbox.install("broken-one", "raise RuntimeError('x')")
     done = sandbox.run("doctor", "--json", "--data", str(sandbox.folder / "nowhere"))
     assert done.returncode == 1

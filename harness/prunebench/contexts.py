@@ -190,7 +190,7 @@ class DataContext(_Context):
                     return path
         looked = ", ".join(str(root) for root in self.roots) or "no data root is set"
         raise DatasetMissing(
-            f"none of {', '.join(candidates)} was found (looked in: {looked})",
+            f"not found: {' or '.join(candidates)} (looked in: {looked})",
             self.obtain or "set PRUNEBENCH_DATA or --data to the folder that holds it",
         )
 

@@ -128,7 +128,24 @@ def _methods(planner: Planner, filters: Filters) -> Iterator[tuple[Method, str]]
     for name, role in named:
         method = planner.registry.method(name)
         if _passes(name, filters.scorer) or _passes(method.scorer, filters.scorer):
+            _check_axes(suite, method, planner.catalogue.scorer(method.scorer).spec)
             yield method, role
+
+
+def _check_axes(suite: Suite, method: Method, spec: ScorerSpec) -> None:
+    lacking = [
+        axis
+        for axis, wanted, named in (
+            ("backbones", bool(spec.needs & FROM_BACKBONE), suite.backbones),
+            ("projectors", "projection" in spec.needs, suite.projectors),
+        )
+        if wanted and not named
+    ]
+    if lacking:
+        raise UsageError(
+            f"method {method.name!r} needs {' and '.join(lacking)}, and suite {suite.name!r} names none",
+            f"add {lacking[0]} = [...] to [suite.{suite.name}]",
+        )
 
 
 def _cells(planner: Planner, filters: Filters) -> Iterator[Cell]:
