@@ -86,10 +86,7 @@ class LocalExecutor:
             except subprocess.TimeoutExpired:
                 _kill(worker.process)
                 worker.process.wait()
-            for stream in (worker.process.stdin, worker.process.stdout):
-                if stream is not None:
-                    with contextlib.suppress(OSError):
-                        stream.close()
+            _close_streams(worker.process)
         self._workers.clear()
 
     def _start(self, slot: int) -> _Worker:
@@ -131,7 +128,7 @@ class LocalExecutor:
             return []
         task = worker.task
         if message is None:
-            del self._workers[slot]
+            _close_streams(self._workers.pop(slot).process)
             return [] if task is None else [Event(task.key, outcome=self._obituary(worker, task))]
         if task is None or message["event"] == "ready":
             return []
@@ -177,6 +174,13 @@ def _kill(process: subprocess.Popen[str]) -> None:
     # The whole session: a plugin may have started processes of its own.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _close_streams(process: subprocess.Popen[str]) -> None:
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 def _thread_limits(threads: int) -> dict[str, str]:
