@@ -98,7 +98,8 @@ def command(
 def _finish(report: RunReport, suite: str, results: Path, cells: int, as_json: bool) -> None:
     from prunebench.leaderboard.update import update_board
 
-    text = update_board(results, shown=[suite])
+    finished = report.done_before + report.computed + len(report.failures)
+    text = update_board(results, shown=[suite]) if finished else "no cell is finished yet"
     for problem in report.problems:
         click.echo(f"warning: {problem}", err=True)
     if as_json:
@@ -114,7 +115,8 @@ def _finish(report: RunReport, suite: str, results: Path, cells: int, as_json: b
     if report.failures:
         lines.append(f"{len(report.failures)} failed; {len(reasons)} reason(s), the first: {sorted(reasons)[0]}")
         lines.append("failed cells are tried again by the next run")
-    lines.append(f"board: {results / 'board' / 'index.html'}")
+    if finished:
+        lines.append(f"board: {results / 'board' / 'index.html'}")
     for line in lines:
         click.echo(line, err=True)
     if report.interrupted:
