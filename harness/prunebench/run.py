@@ -49,6 +49,7 @@ class RunReport:
     run_id: str = ""
     done_before: int = 0
     computed: int = 0
+    n_records: int = 0
     failures: list[Record] = field(default_factory=list)
     exit_code: int = 0
     interrupted: bool = False
@@ -109,6 +110,7 @@ def execute(
         preflight(tasks.values(), catalogue, options.settings)
         outcomes = _compute(plan, registry, catalogue, options, store, tasks, report, observe, notice)
     records = collect(goals, store, outcomes)
+    report.n_records = len(records)
     report.computed = sum(cell.key in tasks and store.has("cell", cell.key) for cell in plan.cells)
     report.failures = [record for record in records if record["status"] not in FINAL]
     codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}

@@ -98,8 +98,7 @@ def command(
 def _finish(report: RunReport, suite: str, results: Path, cells: int, as_json: bool) -> None:
     from prunebench.leaderboard.update import update_board
 
-    finished = report.done_before + report.computed + len(report.failures)
-    text = update_board(results, shown=[suite]) if finished else "no cell is finished yet"
+    text = update_board(results, shown=[suite]) if report.n_records else "no cell is finished yet"
     for problem in report.problems:
         click.echo(f"warning: {problem}", err=True)
     if as_json:
@@ -115,7 +114,7 @@ def _finish(report: RunReport, suite: str, results: Path, cells: int, as_json: b
     if report.failures:
         lines.append(f"{len(report.failures)} failed; {len(reasons)} reason(s), the first: {sorted(reasons)[0]}")
         lines.append("failed cells are tried again by the next run")
-    if finished:
+    if report.n_records:
         lines.append(f"board: {results / 'board' / 'index.html'}")
     for line in lines:
         click.echo(line, err=True)
