@@ -214,6 +214,26 @@ def test_a_method_that_declines_is_a_skip_with_its_reason_and_not_a_failure(benc
     assert done.returncode == 0, done.stderr
     found = [r for r in records(bench.folder, "third-party") if r["method"] == "odd"]
     assert {(r["status"], r["status_reason"]) for r in found} == {("not_applicable", "only for faces")}
+    board = (bench.folder / "results" / "board" / "accuracy.csv").read_bytes()
+    assert bench.run("run", "third-party").returncode == 0
+    assert len(list((bench.folder / "runs").iterdir())) == 1, "the second run tried again"
+    assert (bench.folder / "results" / "board" / "accuracy.csv").read_bytes() == board
+
+
+def test_of_two_inputs_that_failed_the_first_in_the_plan_is_to_blame_whichever_failed_first(tmp_path):
+    from prunebench.plan import Cell
+    from prunebench.run import collect
+    from prunebench.store import Store
+    from prunebench.tasks import Task
+
+    a, b = (Task("scores", {"name": name}) for name in "ab")
+    pair = Cell({"kind": "agreement"}, Task("agreement", {"name": "ab"}, {"a": a, "b": b}))
+    reasons = {a.key: "a has 96 dimensions", b.key: "b has 64 dimensions"}
+    for first in (a, b):
+        outcomes = {key: {"status": "not_applicable", "reason": reasons[key]} for key in (first.key, a.key, b.key)}
+        outcomes[pair.key] = outcomes[first.key]
+        (record,) = collect([pair], Store(tmp_path), outcomes)
+        assert record["reason"] == "a has 96 dimensions"
 
 
 def test_control_c_waits_for_what_runs_and_keeps_it(bench):

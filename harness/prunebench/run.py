@@ -109,6 +109,8 @@ def execute(
 
         preflight(tasks.values(), catalogue, options.settings)
         outcomes = _compute(plan, registry, catalogue, options, store, tasks, report, observe, notice)
+        if not report.interrupted:
+            _remember_not_applicable(goals, store, outcomes)
     records = collect(goals, store, outcomes)
     report.n_records = len(records)
     report.computed = sum(cell.key in tasks and store.has("cell", cell.key) for cell in plan.cells)
@@ -246,11 +248,24 @@ def collect(goals: Sequence[Cell], store: Store, outcomes: Mapping[str, Mapping[
         if meta is not None:
             records.append({**base, **meta["record"]})
         elif goal.key in outcomes:
-            records.append({**base, **_failure(goal, outcomes[goal.key])})
+            records.append({**base, **_failure(goal, outcomes)})
     return records
 
 
-def _failure(goal: Cell, outcome: Mapping[str, Any]) -> Record:
+def _remember_not_applicable(goals: Sequence[Cell], store: Store, outcomes: Mapping[str, Mapping[str, Any]]) -> None:
+    # The inputs decide that a method does not apply, and the key names them: the next run need not try again.
+    for goal in goals:
+        if goal.key in outcomes and outcomes[goal.key]["status"] == "not_applicable":
+            record = _failure(goal, outcomes)
+            if record["status"] == "not_applicable":
+                store.publish(goal.task.stage, goal.key, {}, {"record": record, "seconds": 0.0})
+
+
+def _failure(goal: Cell, outcomes: Mapping[str, Mapping[str, Any]]) -> Record:
+    """Return the record of a goal without a result; the first input to blame in the order of the plan, not of time."""
+    tried = [outcomes[task.key] for task in (*goal.task.ancestors(), goal.task) if task.key in outcomes]
+    failed = [outcome for outcome in tried if outcome["status"] not in FINAL]
+    outcome = (failed or [outcome for outcome in tried if outcome["status"] != "ok"])[0]
     nothing = {"accuracy": None, "accuracy_best": None} if goal.axes["kind"] == "cell" else {
         "within_class_spearman": None, "pooled_spearman": None, "pearson": None, "n": None,
     }  # fmt: skip

@@ -27,7 +27,10 @@ def score(ctx: ScoreContext) -> Scores:
     """
     points = np.asarray(ctx.projection, dtype=np.float64)
     if points.shape[1] != 2:
-        raise NotApplicable(f"a planar projection is needed, this one has {points.shape[1]} dimensions")
+        raise NotApplicable(
+            f"a planar projection is needed, this one has {points.shape[1]} dimensions",
+            "choose one with 2, such as umap",
+        )
     if not np.isfinite(points).all():
         raise DataError("the projection is not finite", "look at the backbone and the projector")
     excluded, refill = _filter(ctx)
