@@ -33,9 +33,9 @@ class Pixels:
     padding: int
 
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
-        """Return uint8 [b, c, h, w] as float32, channels last on a CUDA device."""
+        """Return uint8 [b, c, h, w] as float32, channels last."""
         values = torch.addcmul(self.shift, images.float(), self.scale)
-        return values.contiguous(memory_format=torch.channels_last) if values.is_cuda else values
+        return values.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True, kw_only=True)
