@@ -650,6 +650,25 @@ def test_charts_stay_inside_their_view(files: dict[str, str]) -> None:
             assert 0 <= float(y) <= float(height)
 
 
+def test_a_method_that_warns_of_its_own_scores_is_marked_wherever_it_is_listed() -> None:
+    doubt = "ranks <nothing>"
+    cells, agreements = full_grid()
+    cells = [c | {"caveat": doubt} if c["method"] == "beta" and c["seed"] == 1 else c for c in cells]
+    agreements = [a | {"caveat": doubt} if a["method"] == "beta" else a for a in agreements]
+    board = build_board(cells, agreements)
+    files = board_files(board)
+    rows = list(csv.DictReader(io.StringIO(files["accuracy.csv"])))
+    assert {row["caveat"] for row in rows if row["method"] == "beta"} == {doubt}
+    assert {row["caveat"] for row in rows if row["method"] != "beta"} == {""}
+    tables, text = files["leaderboard.md"], render_terminal(board)
+    assert tables.count("| beta \N{DAGGER} |") == 3, "two architectures and the agreement"
+    assert "\N{DAGGER} beta: ranks &lt;nothing>" in tables
+    assert "\nbeta \N{DAGGER} " in text
+    assert "\N{DAGGER} beta: ranks <nothing>" in text
+    assert files["index.html"].count("\N{DAGGER} beta: ranks &lt;nothing&gt;") == 3
+    assert "alpha + umap \N{DAGGER}" not in tables + text + files["index.html"]
+
+
 def test_one_budget_one_seed_and_all_holes_still_make_a_board() -> None:
     for records in (
         [cell()],

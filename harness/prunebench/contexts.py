@@ -79,13 +79,15 @@ class Scores:
 
     values: float64 [n], higher = keep first.  excluded: bool [n], samples to take only where a class would
     fall short of its budget.  refill: float64 [n], the order in which excluded samples return, higher first.
-    diagnostics: JSON-able facts to store beside the scores.
+    diagnostics: JSON-able facts to store beside the scores.  caveat: why these scores should not be trusted,
+    a few words that the board prints beside them; empty where there is nothing to say.
     """
 
     values: NDArray[np.float64]
     excluded: NDArray[np.bool_] | None = None
     refill: NDArray[np.float64] | None = None
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    caveat: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ STAGE_VERSIONS: Mapping[str, int] = {
     "pretrain": 1,
     "features": 1,
     "projection": 1,
-    "scores": 1,
+    "scores": 2,
     "cell": 1,
     "agreement": 1,
 }

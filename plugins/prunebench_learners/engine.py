@@ -34,7 +34,8 @@ class Engine:
 
 def make_engine(build: Callable[[], torch.nn.Module], recipe: Recipe, device: torch.device, micro_batch: int) -> Engine:
     """Build the network, which consumes the global torch generator, and place it with its optimiser."""
-    model = build().to(device, memory_format=torch.channels_last)  # LeNet trains 1.6 times as fast, on CPUs too
+    # Channels last: on a processor too, LeNet trains 1.6 times as fast.
+    model = build().to(device).to(memory_format=torch.channels_last)
     precision = _precision(device) if recipe.amp else None
     return Engine(
         model=model,

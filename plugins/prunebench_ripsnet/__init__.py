@@ -119,6 +119,13 @@ def _network_params() -> dict[str, Param]:
             doc="stop after this many epochs without a lower held-out loss (by more than 1e-10)",
             source="TopKD code: 50 (RipsNet: 200)",
         ),
+        "gate": Param(
+            default=0.9,
+            minimum=-1.0,
+            maximum=1.0,
+            doc="least Spearman correlation of network and exact scores; below it the board marks the method",
+            source="ours",
+        ),
         "gate_samples": Param(
             default=256,
             minimum=0,

@@ -36,7 +36,8 @@ def ripsnet(ctx: ScoreContext) -> Scores:
     The change is the Euclidean norm over 400 pixels between the image of a cloud and that of the cloud
     without the sample; large = topologically influential.  With mode = net the images are those of a
     network trained on exact ones here, and the diagnostics hold its losses and the rank correlation with
-    exact scores on some samples (`gate_spearman`).  Samples of classes of 1 or 2 score 0.
+    exact scores on some samples (`gate_spearman`); below the gate the scores carry a caveat.
+    Samples of classes of 1 or 2 score 0.
     Raises DataError for features that are not finite, Diverged where training fails.
     """
     if ctx.params["mode"] == "exact":
@@ -62,7 +63,9 @@ def ripsnet(ctx: ScoreContext) -> Scores:
     values = mean_change(prepared.groups, ctx.n, network_change(points, network), 128, ctx.check_deadline)
     facts = {"train_loss": fit.train_loss, "validation_loss": fit.validation_loss, "epochs": fit.epochs}
     facts["best_epoch"] = fit.best_epoch
-    return Scores(values=values, diagnostics={**_facts(prepared, "net"), **facts, **_gate(ctx, prepared, values)})
+    judged = _gate(ctx, prepared, values)
+    diagnostics = {**_facts(prepared, "net"), **facts, **judged}
+    return Scores(values=values, diagnostics=diagnostics, caveat=_caveat(ctx, judged))
 
 
 def exact(ctx: ScoreContext) -> Scores:
@@ -126,6 +129,16 @@ def _gate(ctx: ScoreContext, prepared: _Prepared, values: NDArray[np.float64]) -
     targets = ctx.rng.choice(eligible, count, replace=False)
     exact_values = _exact_values(ctx, prepared, [group.only(targets) for group in prepared.groups])
     return {"gate_samples": count, "gate_spearman": _spearman(values[targets], exact_values[targets])}
+
+
+def _caveat(ctx: ScoreContext, judged: dict[str, Any]) -> str:
+    """Return what to print beside scores that fail the gate, or were not put to it."""
+    gate = float(str(ctx.params["gate"]))
+    if judged["gate_samples"] == 0:
+        return "the network was not compared with exact images"
+    if judged["gate_spearman"] is None or judged["gate_spearman"] < gate:
+        return f"the network does not rank the samples as exact images do (Spearman below {gate:g})"
+    return ""
 
 
 def _spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:

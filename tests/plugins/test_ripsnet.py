@@ -355,6 +355,16 @@ def test_the_diagnostics_hold_the_losses_and_the_gate() -> None:
     assert "gate_spearman" not in score(features, labels, max_epochs=1, gate_samples=0, **SMALL).diagnostics
 
 
+def test_scores_below_the_gate_carry_a_caveat_and_those_above_none() -> None:
+    features, labels = blobs(60, 2)
+    common = {"max_epochs": 2, "gate_samples": 30, **SMALL}
+    assert "Spearman below 1" in score(features, labels, gate=1.0, **common).caveat
+    assert score(features, labels, gate=-1.0, **common).caveat == ""
+    untested = {**common, "gate_samples": 0}
+    assert "not compared" in score(features, labels, gate=-1.0, **untested).caveat
+    assert score(features, labels, exact=True, **SMALL).caveat == ""
+
+
 def test_the_gate_is_the_rank_correlation_with_the_exact_scores_in_the_same_clouds() -> None:
     features, labels = blobs()
     found = score(features, labels, max_epochs=2, gate_samples=60, **SMALL)

@@ -106,6 +106,7 @@ def _row(entry: Entry, baseline: Mapping[int, float], rank: int | None) -> Accur
         partial=section.partial,
         conformance=" | ".join(sorted({cell.conformance for cell in entry.cells if cell.conformance})),
         diagnostics=_diagnostics(entry),
+        caveat="; ".join(sorted({cell.caveat for cell in entry.cells if cell.caveat})),
         status=status,
         status_reason=entry.reason,
     )

@@ -41,6 +41,7 @@ class _Pair:
     run: tuple[int, ...]
     values: Mapping[str, float | None]
     reason: str
+    caveat: str
 
 
 def _scope(record: Mapping[str, Any]) -> Scope:
@@ -65,7 +66,9 @@ def _pair(record: Mapping[str, Any]) -> _Pair:
     for quantity, name in MEASURES:
         value = record.get(name)
         values[quantity] = float(value) if value is not None and math.isfinite(value) else None
-    return _Pair(control + comparison, a, b, seeds, values, str(record.get("reason") or ""))
+    return _Pair(
+        control + comparison, a, b, seeds, values, str(record.get("reason") or ""), str(record.get("caveat") or "")
+    )
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -133,6 +136,7 @@ def _row(
         n_pairs=len(known),
         status="ok" if known else "insufficient",
         reason="; ".join(sorted({pair.reason for pair in pairs if pair.reason})),
+        caveat="; ".join(sorted({pair.caveat for pair in pairs if pair.caveat})),
     )
 
 

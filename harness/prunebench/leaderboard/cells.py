@@ -55,6 +55,7 @@ class Cell:
     accuracy_best: float | None
     key: str
     conformance: str
+    caveat: str = ""
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -120,6 +121,7 @@ def parse_cell(record: Mapping[str, Any]) -> Cell:
         accuracy_best=_fraction(record.get("accuracy_best")) if status == "ok" else None,
         key=str(record.get("key", "")),
         conformance=_conformance(record.get("conformance")),
+        caveat=str(record.get("caveat") or ""),
         diagnostics={name: number for name, number in sorted(numbers.items()) if number is not None},
     )
 

@@ -10,6 +10,7 @@ from prunebench.leaderboard.cells import Section, Training, plain_decimal
 from prunebench.leaderboard.tables import AccuracyRow, Board, CorrelationRow
 
 MINUS = "\N{MINUS SIGN}"
+DAGGER = "\N{DAGGER}"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Line:
     role: str
     style: int
     rows: dict[str, AccuracyRow]
+
+    @property
+    def caveat(self) -> str:
+        return joined_caveats(self.rows.values())
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,21 @@ def headlines(board: Board, section: Section | None = None) -> list[Headline]:
     return tables
 
 
+def joined_caveats(rows: Iterable[AccuracyRow | CorrelationRow]) -> str:
+    """Return what the methods say against their own scores in these rows, each sentence once."""
+    return "; ".join(sorted({part for row in rows for part in row.caveat.split("; ") if part}))
+
+
+def marked(line: Line | AgreementLine) -> str:
+    """Return the label of a line, with a dagger where its scores come with a caveat."""
+    return f"{line.label} {DAGGER}" if line.caveat else line.label
+
+
+def caveat_notes(lines: Iterable[Line | AgreementLine]) -> list[str]:
+    """Return "† method: caveat" for each marked line."""
+    return sorted({f"{DAGGER} {line.label}: {line.caveat}" for line in lines if line.caveat})
+
+
 def baseline_of(rows: Iterable[AccuracyRow]) -> str:
     """Return the label of the method that gains are measured against, or an empty string."""
     return next((row.label for row in rows if row.role == "baseline"), "")
@@ -123,6 +143,10 @@ class AgreementLine:
     pooled: CorrelationRow | None
     pearson: CorrelationRow | None
     pairs: tuple[CorrelationRow, ...]
+
+    @property
+    def caveat(self) -> str:
+        return joined_caveats(row for row in (self.cross, self.seed) if row is not None)
 
 
 def agreement_lines(board: Board, section: Section) -> list[AgreementLine]:

@@ -9,6 +9,8 @@ from prunebench.leaderboard.headline import (
     AgreementLine,
     Headline,
     Line,
+    caveat_notes,
+    marked,
     number,
     percent,
     rate_label,
@@ -47,9 +49,14 @@ def text_cell(text: str) -> str:
     return f'<td class="text" data-value="{escape(text)}">{escape(text)}</td>'
 
 
-def row_head(label: str, tag: str = "") -> str:
+def row_head(label: str, tag: str = "", shown: str = "") -> str:
     mark = f' <span class="tag">{escape(tag)}</span>' if tag else ""
-    return f'<th scope="row" data-value="{escape(label)}">{escape(label)}{mark}</th>'
+    return f'<th scope="row" data-value="{escape(label)}">{escape(shown or label)}{mark}</th>'
+
+
+def footnotes(lines: Sequence[Line] | Sequence[AgreementLine]) -> str:
+    """Return the caveats of the marked lines, for the caption."""
+    return "".join(f" {escape(note)}." for note in caveat_notes(lines))
 
 
 def _gain(row: AccuracyRow) -> str:
@@ -82,7 +89,7 @@ def accuracy_cell(row: AccuracyRow | None) -> str:
 
 def _line(line: Line, index: int | None, rates: Sequence[str]) -> str:
     link = f' data-series="{index}"' if index is not None else ""
-    head = row_head(line.label, "baseline" if line.role == "baseline" else "")
+    head = row_head(line.label, "baseline" if line.role == "baseline" else "", marked(line))
     if index is None:
         head += text_cell(line.score_backbone)
     return f"<tr{link}>{head}{''.join(accuracy_cell(line.rows.get(rate)) for rate in rates)}</tr>"
@@ -91,6 +98,7 @@ def _line(line: Line, index: int | None, rates: Sequence[str]) -> str:
 def headline_table(found: Headline, caption: str) -> str:
     rows = [_line(line, index, found.rates) for index, line in enumerate(found.lines)]
     head = heads(["method", *[rate_label(rate) for rate in found.rates]])
+    caption += footnotes(found.lines)
     return table(caption, head, rows, f"Accuracy, {found.training.arch}")
 
 
@@ -156,7 +164,7 @@ def agreement_table(lines: Sequence[AgreementLine]) -> str:
         ratio = line.cross.ratio if line.cross else None
         pairs = line.cross.n_pairs if line.cross else 0
         body.append(
-            f"<tr>{row_head(line.label)}{_interval(line.cross)}{_plain(line.seed)}"
+            f"<tr>{row_head(line.label, shown=marked(line))}{_interval(line.cross)}{_plain(line.seed)}"
             + value_cell(ratio, number(ratio))
             + _plain(line.pooled)
             + _plain(line.pearson)
@@ -170,7 +178,7 @@ def agreement_table(lines: Sequence[AgreementLine]) -> str:
         "interval over seeds. Seed to seed, on one backbone, is its noise ceiling; control: against an untrained "
         "network."
     )
-    return table(caption, heads(names), body, "Agreement of scores")
+    return table(caption + footnotes(lines), heads(names), body, "Agreement of scores")
 
 
 def pair_table(lines: Sequence[AgreementLine]) -> str:

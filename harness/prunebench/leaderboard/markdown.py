@@ -8,10 +8,13 @@ from prunebench.leaderboard.cells import Section
 from prunebench.leaderboard.headline import (
     AgreementLine,
     Headline,
+    Line,
     agreement_lines,
     arch_correlations,
     baseline_of,
+    caveat_notes,
     headlines,
+    marked,
     number,
     percent,
     rate_label,
@@ -55,8 +58,12 @@ def _headline(table: Headline) -> list[str]:
         facts.append("Partial run: not ranked.")
     text += [" ".join(facts), ""]
     head = ["method", *[rate_label(rate) for rate in table.rates]]
-    rows = [[_escaped(line.label), *[_accuracy(line.rows.get(rate)) for rate in table.rates]] for line in table.lines]
-    return text + _table(head, rows)
+    rows = [[_escaped(marked(line)), *[_accuracy(line.rows.get(rate)) for rate in table.rates]] for line in table.lines]
+    return text + _table(head, rows) + _notes(table.lines)
+
+
+def _notes(lines: Sequence[Line] | Sequence[AgreementLine]) -> list[str]:
+    return [part for note in caveat_notes(lines) for part in (_escaped(note), "")]
 
 
 def _range(row: CorrelationRow) -> str:
@@ -108,7 +115,7 @@ def _scores(lines: Sequence[AgreementLine]) -> list[str]:
     head = ["method", "across backbones", "seed to seed", "ratio", "pairs", "untrained control"]
     body = [
         [
-            _escaped(line.label),
+            _escaped(marked(line)),
             _range(line.cross) if line.cross else "-",
             number(line.seed.value if line.seed else None),
             number(line.cross.ratio if line.cross else None),
@@ -117,7 +124,7 @@ def _scores(lines: Sequence[AgreementLine]) -> list[str]:
         ]
         for line in lines
     ]
-    return text + _table(head, body)
+    return text + _table(head, body) + _notes(lines)
 
 
 def _failures(board: Board, section: Section) -> list[str]:

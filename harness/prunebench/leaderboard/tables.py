@@ -52,6 +52,7 @@ class AccuracyRow:
     partial: bool
     conformance: str
     diagnostics: str
+    caveat: str
     status: str
     status_reason: str
 
@@ -107,6 +108,7 @@ class CorrelationRow:
     n_pairs: int | None
     status: str
     reason: str
+    caveat: str = ""
 
     @property
     def label(self) -> str:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from prunebench.leaderboard.headline import Headline, Line, baseline_of, headlines, percent, rate_label
+from prunebench.leaderboard.headline import (
+    Headline,
+    Line,
+    baseline_of,
+    caveat_notes,
+    headlines,
+    marked,
+    percent,
+    rate_label,
+)
 from prunebench.leaderboard.tables import AccuracyRow, Board
 
 COLUMN = 11
@@ -42,7 +51,7 @@ def _title(table: Headline) -> str:
 
 
 def _table(table: Headline, width: int) -> list[str]:
-    label = min(LABEL, max([len(line.label) for line in table.lines] + [len("pruning rate")]))
+    label = min(LABEL, max([len(marked(line)) for line in table.lines] + [len("pruning rate")]))
     label = max(8, min(label, width - COLUMN))
     text = [_shortened(_title(table), width)]
     for rates in _blocks(table.rates, width - label):
@@ -56,7 +65,7 @@ def _table(table: Headline, width: int) -> list[str]:
 
 def _line(line: Line, rates: tuple[str, ...], label: int) -> str:
     cells = "".join(f"{_cell(line.rows.get(rate)):>{COLUMN}}" for rate in rates)
-    return f"{_shortened(line.label, label):<{label}}{cells}"
+    return f"{_shortened(marked(line), label):<{label}}{cells}"
 
 
 def render_terminal(board: Board, width: int = 80, at_keep: str | None = None) -> str:
@@ -75,6 +84,7 @@ def render_terminal(board: Board, width: int = 80, at_keep: str | None = None) -
     notes = ["accuracy in %, mean ± 95 % interval over seeds"]
     if baseline := baseline_of(board.accuracy):
         notes += [f"+ - above or below {baseline}: the 95 % interval of the difference excludes 0"]
+    notes += sorted({note for table in headlines(board) for note in caveat_notes(table.lines)})
     if failed := sum(row.n_cells for row in board.failures):
         notes += [f"{failed} cells gave no accuracy: see leaderboard.md"]
     parts.append("\n".join(_shortened(note, width) for note in notes))

@@ -44,7 +44,7 @@ def scores(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> Stag
         arrays["excluded"] = result.excluded
     if result.refill is not None:
         arrays["refill"] = result.refill
-    return arrays, {"diagnostics": dict(result.diagnostics)}
+    return arrays, {"diagnostics": dict(result.diagnostics), "caveat": result.caveat}
 
 
 def _evidence(
@@ -120,6 +120,7 @@ def _checked(entry: Entry[Any], returned: Any, n: int) -> Scores:
         excluded=None if result.excluded is None else np.asarray(result.excluded, dtype=np.bool_),
         refill=None if result.refill is None else np.asarray(result.refill, dtype=np.float64),
         diagnostics=result.diagnostics,
+        caveat=result.caveat,
     )
 
 
@@ -127,4 +128,6 @@ def agreement(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> S
     """Compare two score vectors of the same samples: rank correlation within class, pooled, and Pearson."""
     data = dataset(bench, task.config["dataset"])
     a, b = (inputs[role].arrays["scores"] for role in ("a", "b"))
-    return {}, {"record": {"n": len(a), "status": "ok", **asdict(score_agreement(a, b, data.train.labels))}}
+    measured = asdict(score_agreement(a, b, data.train.labels))
+    caveat = inputs["a"].meta["caveat"] or inputs["b"].meta["caveat"]
+    return {}, {"record": {"n": len(a), "status": "ok", "caveat": caveat, **measured}}
