@@ -1,0 +1,73 @@
+"""The averaged merge height of every sample, turned into a score."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from scipy.stats import rankdata
+
+from prunebench import DataError, ScoreContext, Scores
+from prunebench.toolbox import min_max
+
+from .merge import merge_heights
+from .metric import distances, place
+
+Floats = NDArray[np.float64]
+
+
+def score(ctx: ScoreContext) -> Scores:
+    """Return the averaged height at which a sample joins the bulk of its class, scaled to [0, 1] within it.
+
+    Reads features float32 [n, d], logits [n, classes] and labels.  Each class is split `repeats` times at random
+    into clouds; in a cloud the height is that of the Rips filtration at which the sample's component first holds
+    a share `bulk` of the cloud.  A sample alone in its class has height 0.  Raises DataError for features that are not
+    finite.
+    """
+    params = cast("dict[str, Any]", ctx.params)
+    bad = int((~np.isfinite(ctx.features).all(axis=1)).sum())
+    if bad:
+        raise DataError(f"the features of {bad} samples are not finite", "look at the backbone and its weights")
+    points = place(ctx.features, ctx.labels, str(params["metric"]), float(params["shrinkage"]))
+    values = np.zeros(ctx.n)
+    classes = np.unique(ctx.labels)
+    for number, label in enumerate(classes):
+        members = np.flatnonzero(ctx.labels == label)
+        heights = mean_heights(points[members], ctx)
+        scaled = min_max(heights) if params["normalise"] == "min_max" else _ranked(heights)
+        values[members] = scaled if params["prefer"] == "fringe" else 1.0 - scaled
+        ctx.progress((number + 1) / len(classes), "clouds by class")
+    excluded, refill = _filter(ctx)
+    return Scores(values=values, excluded=excluded, refill=refill, diagnostics={"n_filtered": int(excluded.sum())})
+
+
+def mean_heights(points: NDArray[np.float32], ctx: ScoreContext) -> Floats:
+    """Return the mean merge height of the samples of one class over all its clouds, float64 [m]."""
+    params = cast("dict[str, Any]", ctx.params)
+    n_clouds = max(1, round(len(points) / int(params["cloud_size"])))
+    total = np.zeros(len(points))
+    for _ in range(int(params["repeats"])):
+        ctx.check_deadline()
+        for cloud in np.array_split(ctx.rng.permutation(len(points)), n_clouds):
+            bulk = max(2, math.ceil(float(params["bulk"]) * len(cloud)))
+            total[cloud] += merge_heights(distances(points[cloud], str(params["metric"])), bulk)
+    return total / int(params["repeats"])
+
+
+def _ranked(heights: Floats) -> Floats:
+    if len(heights) < 2 or float(np.ptp(heights)) == 0.0:
+        return np.zeros(len(heights))
+    ranks: Floats = (rankdata(heights) - 1.0) / (len(heights) - 1.0)
+    return ranks
+
+
+def _filter(ctx: ScoreContext) -> tuple[NDArray[np.bool_], Floats]:
+    """Return which samples the backbone misclassifies, and minus their loss: the order in which they return."""
+    logits = np.asarray(ctx.logits, dtype=np.float64)
+    log_probability: Floats = log_softmax(logits, axis=1)[np.arange(ctx.n), ctx.labels]
+    if not ctx.params["filter_misclassified"]:
+        return np.zeros(ctx.n, dtype=np.bool_), log_probability
+    return logits.argmax(axis=1) != ctx.labels, log_probability
