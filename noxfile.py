@@ -49,6 +49,13 @@ def smoke(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Write the reference pages from the code; `-- --check` fails when the committed ones are stale."""
+    install(session)
+    session.run("python", "-m", "prunebench.reference", "docs/reference", *session.posargs)
+
+
+@nox.session
 def leaderboard(session: nox.Session) -> None:
     """Write the board from the committed records; `-- --check` fails when the committed one is stale."""
     install(session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,12 @@ def imports(path: Path) -> list[tuple[str, str]]:
     return found
 
 
-def test_the_tests_below_look_at_all_bundled_plugins():
-    assert len(PLUGINS) == 11
+def test_every_bundled_plugin_is_declared_and_packaged():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    names = sorted(path.name for path in PLUGINS)
+    assert sorted(project["project"]["entry-points"]["prunebench"].values()) == names
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert sorted(packages) == ["harness/prunebench", *(f"plugins/{name}" for name in names)]
 
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)

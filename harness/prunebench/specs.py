@@ -55,7 +55,7 @@ class PluginSpec:
 
     name: unique slug within its kind.  summary: one sentence.  load: "module:object", imported only where
     work is done.  params: name to `Param`.  version: default is a digest of the package's source files.
-    paper: citation.  licence: SPDX of the implementation.  api: the number of the plugin API it is written for.
+    paper: citation.  differences: where the paper and its released code part, and which is followed here.  licence: SPDX of the implementation.  api: the number of the plugin API it is written for.
     """
 
     kind: ClassVar[str] = "plugin"
@@ -66,6 +66,7 @@ class PluginSpec:
     params: Mapping[str, Param] = field(default_factory=dict)
     version: str = ""
     paper: str = ""
+    differences: str = ""
     licence: str = "MIT"
     api: int = API
 

@@ -101,6 +101,8 @@ def _from_dynamics() -> list[ScorerSpec]:
                     " of which one is recorded here",
                 ),
             },
+            differences="The paper takes one early epoch and averages over ten networks; CCS sums the first ten"
+            " epochs of one network, which is the default here, as one recorded run serves all methods.",
             cost="n",
             favours="hard",
             paper="Paul et al., Deep Learning on a Data Diet, NeurIPS 2021",
@@ -118,6 +120,8 @@ def _from_dynamics() -> list[ScorerSpec]:
                     source="paper: most (our default); the DeepCore and CCS codes: zero",
                 )
             },
+            differences="DeepCore and CCS give samples that were never learnt the count 0, that is, keep them last;"
+            " the paper counts them among the most forgotten, and so does the default.",
             cost="n",
             favours="hard",
             paper="Toneva et al., An Empirical Study of Example Forgetting, ICLR 2019",

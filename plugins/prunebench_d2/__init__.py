@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from prunebench import Param, ScorerSpec, hookimpl
 
+_DIFFERENCES = (
+    "The paper's messages decay with the squared distance, the released code's with the distance: the code is the"
+    " default, distance_power = 2 the paper. The code keeps subtracting from scores that have become negative, and so"
+    " adds to the neighbours of such a pick; that is kept. Its path for precomputed distances is directed and mixes"
+    " filtered with unfiltered indices; here the graph is always symmetric. Features enter at their own scale, so"
+    " that messages fade where distances are large: results depend on the scale of the embedding, as in the original."
+)
 _GRAPH = {
     "k": Param(
         default=5,
@@ -87,6 +94,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
             needs=frozenset({"features", "labels", "dynamics"}),
             params={**_GRAPH, **_MESSAGES, **_DIFFICULTY},
             cost="n^2",
+            differences=_DIFFERENCES,
             paper="Maharana et al., D2 Pruning, ICLR 2024",
         )
     ]

@@ -21,6 +21,15 @@ def prunebench_scorers() -> list[ScorerSpec]:
             gpu="optional",
             favours="diverse",
             selector="top",
+            differences="The paper counts only the picked samples as the budget, while its supports, up to two a cell,"
+            " are real labelled images as well: at 0.1 % they are most of the training set. Here they are part of"
+            " the budget; the paper's accounting is a flagged variant that states the true number. The encoder"
+            " matches each sample's mean distance alone, in batches of 256, as an N x N matrix is out of reach."
+            " The published probabilities fall strictly with the distance to the centre of a cell and only their"
+            " order is used, so the temperature and epsilon of the paper change nothing. Cells of one degree"
+            " abound: larger ones come first. Bridges between components are the edges of a minimum spanning"
+            " tree, which is the paper's definition; the group's earlier code takes the first component that it"
+            " meets. The structure loss of the training is not part of the selection.",
             paper="ECHO, after the paper (code: github.com/Mobile-Intelligence-Lab/ECHO); PC graphs: Diallo and"
             " Patras, Deciphering Clusters With a Deterministic Measure of Clustering Tendency, TKDE 2024",
         )

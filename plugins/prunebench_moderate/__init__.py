@@ -38,5 +38,9 @@ def prunebench_scorers() -> list[ScorerSpec]:
             },
             cost="n log n",
             paper="Xia et al., Moderate Coreset, ICLR 2023",
+            differences="The paper measures distances to the mean of the class and keeps those nearest to the median"
+            " distance; the released code takes the coordinate-wise median as the centre, pools the distances of all"
+            " classes and keeps a window of ranks about the middle. Centre and window are the code's by default. The"
+            " window is taken within each class, because budgets are class-balanced. Sorting is stable and seeded.",
         )
     ]

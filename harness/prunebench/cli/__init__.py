@@ -14,9 +14,11 @@ import click
 from prunebench.errors import PrunebenchError
 
 VERBS: Mapping[str, str] = {
+    "check": "Check that plugins keep the promises of their declarations.",
     "doctor": "Tell whether this machine is ready: plugins, data, devices, folders.",
     "leaderboard": "Write the board from the records in the results folder.",
     "list": "List suites, methods, data sets and whatever else the installed plugins offer.",
+    "new": "Start a plugin: a distribution with a working method, tests and continuous integration.",
     "plan": "Show what a run of a suite would compute, and how much of it is done.",
     "run": "Run what is missing of a suite, then write the board.",
     "status": "Show how far the latest run has come, and what failed.",

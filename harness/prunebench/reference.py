@@ -1,0 +1,141 @@
+"""A page a plugin, written from its spec and the docstring of its function: `python -m prunebench.reference DIR`."""
+
+from __future__ import annotations
+
+import inspect
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from prunebench.errors import StaleBoard
+from prunebench.plugins import Catalogue, Entry, load_plugins
+from prunebench.records import AGREEMENT_FILE, read_records, write_text
+from prunebench.specs import Param, ScorerSpec
+
+TITLES = {"scorers": "Methods", "projectors": "Projectors", "selectors": "Selectors", "learners": "Learners"}
+Times = Mapping[str, Sequence[tuple[str, int, float]]]
+
+
+def reference_pages(catalogue: Catalogue, times: Times, distribution: str = "prunebench") -> dict[str, str]:
+    """Return file name to text: one page a plugin of the distribution, and an index.
+
+    times: scorer to (data set, samples, seconds) of scorings that records tell of.
+    """
+    pages, index = {}, ["# Reference", "", "Written from the code; do not edit.", ""]
+    for kind, title in TITLES.items():
+        index += [f"## {title}", ""]
+        for name, entry in sorted(catalogue.entries[kind].items()):
+            if entry.origin.distribution != distribution:
+                continue
+            file = f"{kind[:-1]}-{name}.md"
+            pages[file] = _page(entry, times.get(name, ()))
+            index.append(f"- [{name}]({file}): {entry.spec.summary}")
+        index.append("")
+    return {"index.md": "\n".join(index).rstrip() + "\n", **pages}
+
+
+def _page(entry: Entry[Any], times: Iterable[tuple[str, int, float]]) -> str:
+    spec = entry.spec
+    lines = [f"# {spec.name}", "", spec.summary, ""]
+    if spec.paper:
+        lines += [f"Source: {spec.paper}.", ""]
+    if isinstance(spec, ScorerSpec):
+        lines += _facts(spec)
+    lines += ["## What it computes", "", *_docstring(entry), ""]
+    if spec.differences:
+        lines += ["## Paper, released code, and this one", "", spec.differences, ""]
+    lines += _parameters(spec.params)
+    if measured := [f"- {data}, {n:,} samples: {_seconds(seconds)}" for data, n, seconds in sorted(times)]:
+        lines += ["## Measured", "", "Median of the scorings in the committed records:", "", *measured, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _facts(spec: ScorerSpec) -> list[str]:
+    selector = spec.selector
+    if spec.selector_params:
+        selector += f" ({', '.join(f'{name} = {value}' for name, value in spec.selector_params.items())})"
+    facts = {
+        "reads": ", ".join(sorted(spec.needs)) or "nothing",
+        "returns": "an order, best first" if spec.output == "order" else "scores, higher = keep first",
+        "selector": selector,
+        "random": "yes" if spec.stochastic else "no",
+        "depends on the budget": "yes" if spec.budget_dependent else "no",
+        "time grows as": spec.cost,
+        "prefers": spec.favours or "not stated",
+    }
+    return ["| | |", "|---|---|", *(f"| {name} | {_cell(text)} |" for name, text in facts.items()), ""]
+
+
+def _docstring(entry: Entry[Any]) -> list[str]:
+    return (inspect.getdoc(entry.load()) or "Not documented.").splitlines()
+
+
+def _parameters(params: Mapping[str, Param]) -> list[str]:
+    if not params:
+        return []
+    rows = [
+        f"| `{name}` | `{param.default}` | {_cell(_allowed(param))} | {_cell(param.doc)} | {_cell(param.source)} |"
+        for name, param in params.items()
+    ]
+    head = ["| parameter | default | allowed | meaning | source |", "|---|---|---|---|---|"]
+    return ["## Parameters", "", *head, *rows, ""]
+
+
+def _allowed(param: Param) -> str:
+    if param.choices:
+        return ", ".join(f"`{choice}`" for choice in param.choices)
+    bounds = [f"at least {param.minimum:g}"] if param.minimum is not None else []
+    bounds += [f"at most {param.maximum:g}"] if param.maximum is not None else []
+    kind = type(param.default).__name__ if param.default is not None else "any"
+    return f"{kind}{', ' if bounds else ''}{' and '.join(bounds)}{f'; {param.unit}' if param.unit else ''}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2g} s" if value < 10 else f"{value:,.0f} s"
+
+
+def scoring_times(results: Path) -> Times:
+    """Return for each scorer the median seconds of a scoring by data set and size, from the records under `results`."""
+    found: dict[str, dict[tuple[str, int], list[float]]] = defaultdict(lambda: defaultdict(list))
+    for path in sorted(results.glob("*/*/*.jsonl")):
+        if path.name == AGREEMENT_FILE:
+            continue
+        for record in read_records(path):
+            if record["status"] == "ok" and "seconds_score" in record:
+                place = (str(record["dataset"]), int(record["n_train"]))
+                found[str(record["scorer"])][place].append(float(record["seconds_score"]))
+    return {
+        scorer: [(data, n, statistics.median(values)) for (data, n), values in places.items()]
+        for scorer, places in found.items()
+    }
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--check", is_flag=True, help="Write nothing; fail when a page on disk is stale.")
+def command(folder: Path, results: Path, check: bool) -> None:
+    """Write the reference pages of the bundled plugins into FOLDER."""
+    pages = reference_pages(load_plugins(), scoring_times(results))
+    present = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.md")}
+    stale = sorted(name for name in pages.keys() | present.keys() if pages.get(name) != present.get(name))
+    if check and stale:
+        raise StaleBoard(f"{folder}: {', '.join(stale)} are not what the code says", "run `nox -s docs` and commit it")
+    for name in stale if not check else ():
+        if name in pages:
+            write_text(folder / name, pages[name])
+        else:
+            (folder / name).unlink()
+    click.echo(f"{len(pages)} pages in {folder}")
+
+
+if __name__ == "__main__":
+    command()

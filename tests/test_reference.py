@@ -1,0 +1,58 @@
+"""The reference pages say what the code says: a committed page that differs is a failure."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prunebench.plugins import Catalogue, load_plugins
+from prunebench.reference import reference_pages, scoring_times
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return load_plugins()
+
+
+def test_the_committed_pages_are_what_the_code_gives(catalogue: Catalogue) -> None:
+    pages = reference_pages(catalogue, scoring_times(ROOT / "results"))
+    committed = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md")}
+    assert committed == pages, "write them again with `nox -s docs`"
+
+
+def test_every_method_says_what_it_computes_and_where_it_comes_from(catalogue: Catalogue) -> None:
+    for entry in catalogue.entries["scorers"].values():
+        if entry.origin.distribution == "prunebench":
+            page = reference_pages(catalogue, {})[f"scorer-{entry.spec.name}.md"]
+            assert "Not documented." not in page, entry.spec.name
+            assert all(f"| `{name}` |" in page for name in entry.spec.params)
+            assert all(param.doc for param in entry.spec.params.values())
+
+
+def test_measured_times_come_from_the_records(catalogue: Catalogue) -> None:
+    pages = reference_pages(catalogue, {"moderate": [("digits", 1438, 0.0213), ("big", 60000, 75.2)]})
+    assert "- digits, 1,438 samples: 0.021 s\n" in pages["scorer-moderate.md"]
+    assert "- big, 60,000 samples: 75 s\n" in pages["scorer-moderate.md"]
+    assert "Measured" not in pages["scorer-d2.md"]
+
+
+def test_a_stale_page_is_named_and_a_fresh_folder_passes(tmp_path: Path) -> None:
+    def reference(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "prunebench.reference", str(tmp_path), *more]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert reference().returncode == 0
+    assert reference("--check").returncode == 0
+    (tmp_path / "scorer-random.md").write_text("old", encoding="utf-8")
+    (tmp_path / "scorer-gone.md").write_text("old", encoding="utf-8")
+    found = reference("--check")
+    assert found.returncode != 0
+    assert "scorer-gone.md, scorer-random.md" in found.stderr
+    assert reference().returncode == 0
+    assert not (tmp_path / "scorer-gone.md").exists()
+    assert reference("--check").returncode == 0
