@@ -35,7 +35,9 @@ def load_cifar100(ctx: DataContext) -> Dataset:
     mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
     if found.is_file():
         return _from_npz("cifar100", found, mean, std)
-    names = tuple(_text(name) for name in _unpickle(found / "meta")["fine_label_names"])
+    names = tuple(_text(name) for name in _unpickle(found / "meta").get("fine_label_names", ()))
+    if not names:
+        raise DataError(f"{found / 'meta'} has no fine_label_names", "fetch the file again")
     train, test = (_batch(found / title, "fine_labels") for title in ("train", "test"))
     return _dataset("cifar100", train, test, names, mean, std)
 
@@ -68,9 +70,9 @@ def _from_npz(name: str, path: Path, mean: tuple[float, ...], std: tuple[float, 
         train = (arrays["train_images"], arrays["train_labels"].astype(np.int64))
         test = (arrays["test_images"], arrays["test_labels"].astype(np.int64))
         names = tuple(str(label) for label in arrays["class_names"])
-    except (KeyError, ValueError, OSError) as error:
+    except Exception as error:  # a damaged archive raises whatever zip, zlib or the header reader trips over
         raise DataError(
-            f"{path} cannot be read: {error}",
+            f"{path} cannot be read: {type(error).__name__}: {error}",
             "it holds train_images uint8 [n, 32, 32, 3], train_labels, test_images, test_labels, class_names",
         ) from error
     for images, labels in (train, test):
@@ -84,8 +86,12 @@ def _batch(path: Path, label_key: str) -> Arrays:
     try:
         images = np.asarray(content["data"], dtype=np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = np.asarray(content[label_key], dtype=np.int64)
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{path} is not a CIFAR batch: {error}", "fetch the file again") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DataError(
+            f"{path} is not a CIFAR batch: {type(error).__name__}: {error}", "fetch the file again"
+        ) from error
+    if labels.shape != (len(images),):
+        raise DataError(f"{path} has {len(images)} images and labels {list(labels.shape)}", "fetch the file again")
     return np.ascontiguousarray(images), labels
 
 
@@ -99,8 +105,8 @@ def _unpickle(path: Path) -> dict[str, Any]:
     try:
         content = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="bytes").load()
         return {_text(key): value for key, value in content.items()}
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}", "fetch the file again") from error
+    except Exception as error:  # a damaged pickle may raise anything
+        raise DataError(f"{path} cannot be read: {type(error).__name__}: {error}", "fetch the file again") from error
 
 
 class _ArraysOnly(pickle.Unpickler):

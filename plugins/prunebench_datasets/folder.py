@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,10 @@ from prunebench import DataContext, DataError, Dataset, Split
 
 from .splits import held_out
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -18,18 +23,26 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def load(ctx: DataContext) -> Dataset:
     """Return the images of a folder as uint8 [n, size, size, 3]; ids are paths relative to it.
 
-    Folders named train and test (or val) become the splits; without them a share of each class is held out.
-    Raises DataError for an empty class or an unreadable image, DatasetMissing when there is no such folder.
+    Folders named train and test (or val, or valid) become the splits; without them a share of each class is
+    held out.  Raises DataError for an empty class, a test class that training lacks or an unreadable image,
+    DatasetMissing when there is no such folder.
     """
     root = ctx.find(str(ctx.params["path"]))
     size = int(str(ctx.params["image_size"]))
     test_name = next((name for name in ("test", "val", "valid") if (root / name).is_dir()), None)
     if (root / "train").is_dir() and test_name is not None:
         names = _classes(root / "train")
+        if unknown := sorted(set(_classes(root / test_name)) - set(names)):
+            raise DataError(
+                f"{root / test_name} has classes that train lacks: {', '.join(unknown[:3])}",
+                "both need the same class folders",
+            )
         train = _split(ctx, root, [root / "train" / name for name in names], size)
         test = _split(ctx, root, [root / test_name / name for name in names], size)
         return _dataset(root, train, test, names)
     names = _classes(root)
+    if names == ("train",):
+        raise DataError(f"{root} has a train folder and no test, val or valid", "add one, or name the train folder")
     everything = _split(ctx, root, [root / name for name in names], size)
     mask = held_out(list(everything.ids), everything.labels, float(str(ctx.params["test_fraction"])))
     return _dataset(root, _take(everything, ~mask), _take(everything, mask), names)
@@ -65,14 +78,25 @@ def _read(path: Path, size: int) -> NDArray[np.uint8]:
 
     try:
         with Image.open(path) as file:
-            image = file.convert("RGB")
-    except (OSError, ValueError) as error:
+            image = _as_rgb(file)
+    except Exception as error:  # decoders raise what they like for a damaged file
         raise DataError(f"{path} cannot be read as an image: {error}", "remove or replace the file") from error
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
     image = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - size) // 2, (height - size) // 2
     return np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.uint8)
+
+
+def _as_rgb(file: ImageFile) -> Image:
+    from PIL import Image, ImageOps
+
+    upright = ImageOps.exif_transpose(file)
+    if upright.mode.startswith("I;16"):  # Pillow would cut 16-bit grey off at 255
+        return Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8)).convert("RGB")
+    if "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+    return upright.convert("RGB")
 
 
 def _take(split: Split, mask: NDArray[np.bool_]) -> Split:

@@ -33,9 +33,9 @@ def _load(
 ) -> Dataset:
     splits = {}
     for title, prefix in (("train", "train"), ("test", "t10k")):
-        images = _find(ctx, folders, f"{prefix}-images-idx3-ubyte")
-        labels = _find(ctx, folders, f"{prefix}-labels-idx1-ubyte")
-        splits[title] = numbered(title, read_idx(images)[..., None], read_idx(labels).astype(np.int64))
+        images = read_idx(_find(ctx, folders, f"{prefix}-images-idx3-ubyte"), dimensions=3)
+        labels = read_idx(_find(ctx, folders, f"{prefix}-labels-idx1-ubyte"), dimensions=1)
+        splits[title] = numbered(title, images[..., None], labels.astype(np.int64))
     return Dataset(
         name=name, train=splits["train"], test=splits["test"], class_names=class_names, mean=(mean,), std=(std,)
     )
@@ -45,7 +45,7 @@ def _find(ctx: DataContext, folders: tuple[str, ...], name: str) -> Path:
     return ctx.find(*(f"{folder}/{name}{ending}" for folder in folders for ending in ("", ".gz")))
 
 
-def read_idx(path: Path) -> NDArray[np.uint8]:
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Return the array of an IDX file of unsigned bytes, gzipped or not whatever its name says.
 
     Raises DataError when the file is truncated, damaged or of another type.
@@ -58,9 +58,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             raise DataError(f"{path} cannot be decompressed: {error}", "fetch the file again") from error
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8:
         raise DataError(f"{path} is not an IDX file of unsigned bytes", "fetch the file again")
-    dimensions = raw[3]
-    shape = tuple(np.frombuffer(raw, ">i4", dimensions, 4).tolist()) if len(raw) >= 4 + 4 * dimensions else ()
-    expected = 4 + 4 * dimensions + math.prod(shape)
-    if len(raw) != expected or not shape:
+    if raw[3] != dimensions:
+        raise DataError(f"{path} has {raw[3]} dimensions instead of {dimensions}", "fetch the file again")
+    header = 4 + 4 * dimensions
+    shape = tuple(np.frombuffer(raw, ">u4", dimensions, 4).tolist()) if len(raw) >= header else (0,)
+    expected = header + math.prod(shape)
+    if len(raw) != expected:
         raise DataError(f"{path} has {len(raw)} bytes, its header promises {expected}", "fetch the file again")
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)

@@ -21,12 +21,13 @@ def numbered(
 def held_out(ids: list[str], labels: NDArray[np.int64], fraction: float) -> NDArray[np.bool_]:
     """Return a mask of the samples to hold out: of each class the `fraction` whose ids hash lowest.
 
-    A hash of the id decides, so that adding an image moves no other one, and no generator is involved.
+    The share is exact up to rounding, and at least one sample of a class is left to train on.  No generator
+    is involved: adding an image moves at most one other, the one of its class whose rank is at the border.
     """
     rank = np.array([int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big") for name in ids])
     mask = np.zeros(len(ids), dtype=np.bool_)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        count = round(fraction * len(members))
+        count = min(round(fraction * len(members)), len(members) - 1)
         mask[members[np.argsort(rank[members], kind="stable")[:count]]] = True
     return mask

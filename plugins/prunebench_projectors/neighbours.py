@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +24,7 @@ def umap(ctx: ProjectContext) -> NDArray[np.float32]:
     features, k = finite(ctx.features), _number(ctx, "n_components")
     if len(features) < SMALLEST:
         return principal_components(features, k)
-    with _quiet():
+    with _quiet(), _global_generator(ctx.seed):
         from umap import UMAP
 
         layout = UMAP(
@@ -31,16 +32,17 @@ def umap(ctx: ProjectContext) -> NDArray[np.float32]:
             n_neighbors=min(_number(ctx, "n_neighbors"), len(features) - 1),
             min_dist=float(str(ctx.params["min_dist"])),
             metric=str(ctx.params["metric"]),
-            # Spectral initialisation needs more samples than components; random serves the smallest sets.
-            init="spectral" if len(features) > 4 * k + 4 else "random",
-            random_state=ctx.seed,
+            # Spectral initialisation needs more samples than components; random serves the smallest sets.  In
+            # one dimension directions are all ties, and the eigenvectors would differ from run to run.
+            init="spectral" if len(features) > 4 * k + 4 and features.shape[1] > 1 else "random",
+            random_state=ctx.seed % 2**32,
             n_jobs=1,
         ).fit_transform(_spread(features, ctx))
     return _checked(layout, features, k)
 
 
 def pacmap(ctx: ProjectContext) -> NDArray[np.float32]:
-    """Return a PaCMAP layout float32 [n, k]; fewer than 5 samples get their principal components."""
+    """Return a PaCMAP layout float32 [n, k]; fewer than 10 samples get their principal components."""
     features, k = finite(ctx.features), _number(ctx, "n_components")
     if len(features) < 2 * SMALLEST:
         return principal_components(features, k)
@@ -51,7 +53,7 @@ def pacmap(ctx: ProjectContext) -> NDArray[np.float32]:
             n_components=k,
             n_neighbors=min(_number(ctx, "n_neighbors"), (len(features) - 1) // 2),
             random_state=ctx.seed % 2**31,
-        ).fit_transform(_spread(features, ctx), init="pca" if features.shape[1] >= k else "random")
+        ).fit_transform(_at_least(k, _spread(features, ctx)), init="pca" if features.shape[1] >= k else "random")
     return _checked(layout, features, k)
 
 
@@ -67,7 +69,7 @@ def tsne(ctx: ProjectContext) -> NDArray[np.float32]:
             n_components=k,
             perplexity=min(float(str(ctx.params["perplexity"])), (len(features) - 1) / 3),
             init="pca" if min(features.shape) > k and features.std() > 0 else "random",
-            random_state=ctx.seed,
+            random_state=ctx.seed % 2**32,
             n_jobs=1,
         ).fit_transform(features)
     return _checked(layout, features, k)
@@ -75,6 +77,11 @@ def tsne(ctx: ProjectContext) -> NDArray[np.float32]:
 
 def _number(ctx: ProjectContext, name: str) -> int:
     return int(str(ctx.params[name]))
+
+
+def _at_least(k: int, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    # PaCMAP wants as many features as components; columns of zeros change no distance.
+    return np.pad(features, ((0, 0), (0, max(0, k - features.shape[1]))))
 
 
 def _spread(features: NDArray[np.float32], ctx: ProjectContext) -> NDArray[np.float32]:
@@ -101,15 +108,21 @@ def _checked(layout: Any, features: NDArray[np.float32], k: int) -> NDArray[np.f
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    # Remarks about threads, spectral fall-backs and versions: none changes the layout, and all are recorded.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    # Remarks about threads, seeds, spectral fall-backs and versions: none changes the layout.
+    remarks = logging.getLogger("pacmap.pacmap")
+    level = remarks.level
+    remarks.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        remarks.setLevel(level)
 
 
 @contextlib.contextmanager
 def _global_generator(seed: int) -> Iterator[None]:
-    # PaCMAP draws from NumPy's global generator; what is outside must not notice.
+    # PaCMAP, and UMAP for a graph in pieces, draw from NumPy's global generator; what is outside must not notice.
     state = np.random.get_state()  # noqa: NPY002
     np.random.seed(seed % 2**32)  # noqa: NPY002
     try:

@@ -93,8 +93,8 @@ def prunebench_selectors() -> list[SelectorSpec]:
             stochastic=True,
             differences="The released code closes the last stratum at 1.0001 times the maximum, which leaves the"
             " maximum out where it is not positive: here the last stratum is closed. It always cuts the lowest AUM,"
-            " tunes the cut on the target accuracy, and draws without a seed; here the cut is off by default and its key is"
-            " the score itself. Empty strata are counted when the budget is shared, which changes nothing, as"
+            " tunes the cut on the target accuracy, and draws without a seed; here the cut is off by default and its"
+            " key is the score itself. Empty strata are counted when the budget is shared, which changes nothing, as"
             " they come first.",
             paper="Zheng et al., Coverage-centric Coreset Selection for High Pruning Rates, ICLR 2023",
         ),

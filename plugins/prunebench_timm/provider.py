@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prunebench import Arch, EmbedContext, Embedding, OutOfMemory, WeightsMissing
+from prunebench import Arch, DataError, EmbedContext, Embedding, OutOfMemory, WeightsMissing
 
 from . import networks
-from .weights import head_width, load_into, read_weights
+from .weights import head_width, input_channels, load_into, read_weights
+
+# What torch says for a device and for main memory.
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 @dataclass(frozen=True)
@@ -67,30 +70,34 @@ class TimmProvider:
 TIMM = TimmProvider()
 
 
-def create(arch: Arch, n_classes: int, channels: int, image_size: int) -> nn.Module:
-    """Make a model by its timm name; the side in pixels is passed on to models that fix it when they are made."""
+def create(arch: Arch, n_classes: int, channels: int, image_size: int | None) -> nn.Module:
+    """Make a model by its timm name; a side in pixels is passed on to models that fix it when they are made."""
     if not timm.is_model(arch.model):
         near = timm.list_models(f"*{arch.model.split('_')[0].split('.')[0]}*")[:5]
         raise WeightsMissing(f"timm knows no model {arch.model!r}", f"near: {', '.join(near)}" if near else "")
-    make = partial(timm.create_model, arch.model, pretrained=False, num_classes=n_classes, in_chans=channels)
-    try:
-        # Transformers fix the size of their images when they are made; other models do not know the argument.
-        sized: nn.Module = make(**{"img_size": image_size, **arch.kwargs})
-        return sized
-    except TypeError as error:
-        if "img_size" not in str(error):
-            raise
+    return _sized(arch, image_size, pretrained=False, num_classes=n_classes, in_chans=channels)
+
+
+def _sized(arch: Arch, image_size: int | None, **options: Any) -> nn.Module:
+    make = partial(timm.create_model, arch.model, **options)
+    if image_size is not None:
+        try:
+            # Transformers fix the size of their images when they are made; other models do not know the argument.
+            sized: nn.Module = make(**{"img_size": image_size, **arch.kwargs})
+            return sized
+        except TypeError as error:
+            if "img_size" not in str(error):
+                raise
     model: nn.Module = make(**dict(arch.kwargs))
     return model
 
 
 def _prepared(ctx: EmbedContext) -> tuple[nn.Module, Preprocessing]:
-    native = int(ctx.images.shape[1])
     if ctx.source == "hub":
         model = _from_hub(ctx.arch)
-        return model, _own_preprocessing(ctx, model, native)
+        return model, _own_preprocessing(ctx, model)
     channels = int(ctx.images.shape[3])
-    size = ctx.arch.image_size or native
+    size = ctx.arch.image_size or int(ctx.images.shape[1])
     if ctx.source == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(ctx.seed)
@@ -99,49 +106,65 @@ def _prepared(ctx: EmbedContext) -> tuple[nn.Module, Preprocessing]:
     if ctx.weights is None:
         raise WeightsMissing(f"no weights were given for {ctx.arch.model}", "name a file, or train the network here")
     state = read_weights(ctx.weights)
-    width = head_width(state) or ctx.n_classes
     with torch.random.fork_rng(devices=[]):
         if ctx.source == "trained":
-            model = create(ctx.arch, width, channels, size)
-            load_into(model, state, ctx.arch.model, ctx.weights)
-            return model, _data_preprocessing(ctx, channels, size)
-        model = create(ctx.arch, width, _input_channels(state), size)
+            model = _shaped(ctx, state, channels, size)
+        else:
+            model = _shaped(ctx, state, None, ctx.arch.image_size)
     load_into(model, state, ctx.arch.model, ctx.weights)
-    return model, _own_preprocessing(ctx, model, native)
+    if ctx.source == "trained":
+        return model, _data_preprocessing(ctx, channels, size)
+    return model, _own_preprocessing(ctx, model)
+
+
+def _shaped(ctx: EmbedContext, state: Mapping[str, Tensor], channels: int | None, size: int | None) -> nn.Module:
+    """Make the model with the classes, and where `channels` is None with the channels, that a state has."""
+    model = create(ctx.arch, ctx.n_classes, channels or 3, size)
+    width = head_width(model, state) or ctx.n_classes
+    channels_found = channels or input_channels(model, state) or 3
+    if (width, channels_found) == (ctx.n_classes, channels or 3):
+        return model
+    return create(ctx.arch, width, channels_found, size)
 
 
 def _from_hub(arch: Arch) -> nn.Module:
     try:
-        model: nn.Module = timm.create_model(arch.model, pretrained=True, **dict(arch.kwargs))
+        with torch.random.fork_rng(devices=[]):
+            return _sized(arch, arch.image_size, pretrained=True)
     except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise WeightsMissing(
-            f"the weights of {arch.model} cannot be had from the hub: {type(error).__name__}: {error}",
+            f"the weights of {arch.model} cannot be had from the hub: {reason}",
             'without a network, name a file: weights = { file = "...", sha256 = "..." }',
         ) from error
-    return model
 
 
-def _input_channels(state: Mapping[str, Tensor]) -> int:
-    first = next((value for value in state.values() if value.ndim == 4), None)
-    return 3 if first is None else int(first.shape[1])
-
-
-def _own_preprocessing(ctx: EmbedContext, model: nn.Module, native: int) -> Preprocessing:
+def _own_preprocessing(ctx: EmbedContext, model: nn.Module) -> Preprocessing:
     """Take what the weights were trained with, except where the registry says otherwise."""
     config: dict[str, Any] = timm.data.config.resolve_data_config({}, model=model)  # type: ignore[no-untyped-call]
     channels, size, _ = config["input_size"]
-    return Preprocessing(
-        ctx.arch.image_size or size,
-        channels,
-        ctx.arch.mean or tuple(config["mean"]),
-        ctx.arch.std or tuple(config["std"]),
-        ctx.arch.interpolation or str(config["interpolation"]),
-    )
+    channels = input_channels(model, model.state_dict()) or channels  # what timm says is for its own weights
+    mean, std = ctx.arch.mean or tuple(config["mean"]), ctx.arch.std or tuple(config["std"])
+    interpolation = ctx.arch.interpolation or str(config["interpolation"])
+    return _normalised(ctx.arch.image_size or size, channels, mean, std, interpolation)
 
 
 def _data_preprocessing(ctx: EmbedContext, channels: int, size: int) -> Preprocessing:
     mean, std = ctx.arch.mean or ctx.mean, ctx.arch.std or ctx.std
-    return Preprocessing(size, channels, mean, std, ctx.arch.interpolation or "bilinear")
+    return _normalised(size, channels, mean, std, ctx.arch.interpolation or "bilinear")
+
+
+def _normalised(
+    size: int, channels: int, mean: tuple[float, ...], std: tuple[float, ...], interpolation: str
+) -> Preprocessing:
+    # No statistics leave values in [0, 1]; one serves all channels, as in training.
+    mean, std = mean or (0.0,), std or (1.0,)
+    if {len(mean), len(std)} - {1, channels}:
+        raise DataError(
+            f"images have {channels} channels, but there are {len(mean)} means and {len(std)} deviations",
+            "give one number, or one per channel",
+        )
+    return Preprocessing(size, channels, mean, tuple(value or 1.0 for value in std), interpolation)
 
 
 def _in_batches(
@@ -156,7 +179,7 @@ def _in_batches(
             found = _batch(ctx.images[begin : begin + batch], model, preprocessing, ctx.device)
         except RuntimeError as error:  # torch's OutOfMemoryError is one
             text = str(error).lower()
-            if "out of memory" not in text or "illegal" in text:
+            if "illegal" in text or not any(phrase in text for phrase in OUT_OF_MEMORY):
                 raise
             if batch == 1:
                 raise OutOfMemory(

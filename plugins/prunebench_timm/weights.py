@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -11,28 +13,53 @@ from torch import Tensor, nn
 
 from prunebench import WeightsMissing
 
-HEADS = ("linear.weight", "fc.weight", "head.fc.weight", "head.weight", "classifier.weight", "fc_3.weight")
-
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors or torch file; raises WeightsMissing when it is neither."""
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state: Any = load_file(path) if path.suffix == ".safetensors" else _torch_file(path)
     except Exception as error:
-        raise WeightsMissing(
-            f"weights file {path.name} cannot be read: {type(error).__name__}: {error}",
-            "give a safetensors file, or a torch file that holds tensors alone",
-        ) from error
+        raise _unreadable(path, _reason(error)) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
-    return {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
+    if not isinstance(state, dict):
+        raise _unreadable(path, f"it holds a {type(state).__name__} instead of named tensors")
+    # DataParallel puts "module." before every name.
+    return {str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
 
 
-def head_width(state: Mapping[str, Tensor]) -> int | None:
-    """Return the number of outputs of the classifier in a state, None when it has none."""
-    return next((int(state[name].shape[0]) for name in HEADS if name in state and state[name].ndim == 2), None)
+def _torch_file(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError):  # torch's own text advises to run what is in the file
+        return "it is damaged, or holds objects other than tensors"
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+
+
+def _unreadable(path: Path, reason: str) -> WeightsMissing:
+    return WeightsMissing(
+        f"weights file {path.name} cannot be read: {reason}",
+        "give a safetensors file, or a torch file that holds tensors alone",
+    )
+
+
+def head_width(model: nn.Module, state: Mapping[str, Tensor]) -> int | None:
+    """Return the number of outputs that the classifier of `model` has in a state, None when it is not there."""
+    timm_model: Any = model  # timm's interface is a convention, not a type
+    classifier = timm_model.get_classifier()
+    names = [f"{name}.weight" for name, module in model.named_modules() if module is classifier]
+    return next((int(state[name].shape[0]) for name in names if name in state), None)
+
+
+def input_channels(model: nn.Module, state: Mapping[str, Tensor]) -> int | None:
+    """Return the channels of the images that a state takes, None when `model` has no convolution first.
+
+    The order of the model decides which one is first: a file may be sorted by name.
+    """
+    first = next((name for name, value in model.named_parameters() if value.ndim == 4), "")
+    return int(state[first].shape[1]) if first in state and state[first].ndim == 4 else None
 
 
 def load_into(model: nn.Module, state: Mapping[str, Tensor], name: str, path: Path) -> None:

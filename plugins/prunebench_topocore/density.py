@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _kernel_sums(x: Floats, bandwidth: float) -> Floats:
     n = len(x)
     sums = np.ones(n)
@@ -23,7 +23,7 @@ def _kernel_sums(x: Floats, bandwidth: float) -> Floats:
     return sums
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _codensity_gradient(x: Floats, sums: Floats, weights: Floats, bandwidth: float) -> Floats:
     n = len(x)
     gradient = np.zeros((n, 2))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _reroot(parent: Ints, above: Ints, node: int) -> None:
     """Make `node` the root of its tree by turning round the path to the old root."""
     previous, held = -1, -1
@@ -19,7 +19,7 @@ def _reroot(parent: Ints, above: Ints, node: int) -> None:
         previous, held, node = node, edge, following
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _meeting(parent: Ints, stamp: Ints, mark: int, u: int, v: int) -> int:
     """Return the lowest common ancestor of u and v, or -1 when they are in different trees."""
     a, b = u, v
@@ -37,7 +37,7 @@ def _meeting(parent: Ints, stamp: Ints, mark: int, u: int, v: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _longest(parent: Ints, above: Ints, lengths: NDArray[np.float64], u: int, v: int, ancestor: int) -> int:
     """Return the node whose edge to its parent is the longest on the path from u to v."""
     worst, node_of_worst = -1.0, -1
@@ -50,7 +50,7 @@ def _longest(parent: Ints, above: Ints, lengths: NDArray[np.float64], u: int, v:
     return node_of_worst
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def forest_masses(n: int, edges: Ints, lengths: NDArray[np.float64], top: Ints) -> tuple[Ints, Ints]:
     """Sweep edges int64 [m, 2] in the given order (by codensity, then length); return the masses +1.
 

@@ -15,13 +15,13 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _turn(x: Floats, a: int, b: int, c: int) -> float:
     """Return twice the signed area of the triangle a b c: positive when it turns left."""
     return float((x[b, 0] - x[a, 0]) * (x[c, 1] - x[a, 1]) - (x[b, 1] - x[a, 1]) * (x[c, 0] - x[a, 0]))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _inside_circle(x: Floats, a: int, b: int, c: int, p: int) -> bool:
     """Tell whether p is inside the circle through a, b, c, which turn left."""
     ax, ay = x[a, 0] - x[p, 0], x[a, 1] - x[p, 1]
@@ -31,7 +31,7 @@ def _inside_circle(x: Floats, a: int, b: int, c: int, p: int) -> bool:
     return bool(ax * (by * c2 - b2 * cy) - ay * (bx * c2 - b2 * cx) + a2 * (bx * cy - by * cx) > 0)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _conflicts(x: Floats, corners: Ints, t: int, p: int, ghost: int) -> bool:
     """Tell whether triangle t has to go when p comes; a ghost's first two corners have the outside on their left."""
     a, b, c = corners[t, 0], corners[t, 1], corners[t, 2]
@@ -40,7 +40,7 @@ def _conflicts(x: Floats, corners: Ints, t: int, p: int, ghost: int) -> bool:
     return _turn(x, a, b, p) > 0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _locate(x: Floats, corners: Ints, across: Ints, start: int, p: int, ghost: int) -> int:
     """Walk from triangle `start` towards p and return a triangle in conflict with it, or -1 when lost."""
     t = start
@@ -61,7 +61,7 @@ def _locate(x: Floats, corners: Ints, across: Ints, start: int, p: int, ghost: i
     return -1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _set_triangle(corners: Ints, t: int, a: int, b: int, c: int, ghost: int) -> None:
     """Write the corners so that a ghost comes last, keeping their cyclic order."""
     if a == ghost:
@@ -71,7 +71,7 @@ def _set_triangle(corners: Ints, t: int, a: int, b: int, c: int, ghost: int) -> 
     corners[t, 0], corners[t, 1], corners[t, 2] = a, b, c
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _side_of(corners: Ints, t: int, u: int, v: int) -> int:
     """Return the side of t whose edge goes from u to v."""
     for side in range(3):
@@ -80,7 +80,7 @@ def _side_of(corners: Ints, t: int, u: int, v: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _first_triangle(x: Floats, corners: Ints, across: Ints, ghost: int) -> None:
     a, b, c = (0, 1, 2) if _turn(x, 0, 1, 2) > 0 else (0, 2, 1)
     _set_triangle(corners, 0, a, b, c, ghost)
@@ -95,7 +95,7 @@ def _first_triangle(x: Floats, corners: Ints, across: Ints, ghost: int) -> None:
                     across[t, side] = other
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _carve(
     x: Floats, corners: Ints, across: Ints, mark: Ints, first: int, p: int, ghost: int, cavity: Ints, rim: Ints
 ) -> tuple[int, int]:
@@ -125,7 +125,7 @@ def _carve(
     return n_cavity, n_rim
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fill(corners: Ints, across: Ints, rim: Ints, slots: Ints, starting: Ints, p: int, ghost: int) -> bool:
     """Join p to every edge of the rim and link the new triangles; False when the rim is not a cycle."""
     for k in range(len(rim)):
@@ -147,7 +147,7 @@ def _fill(corners: Ints, across: Ints, rim: Ints, slots: Ints, starting: Ints, p
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def insertion_edges(x: Floats) -> tuple[Ints, Ints, bool]:
     """Insert the points float64 [n, 2] in their order.
 

@@ -19,9 +19,6 @@ from .forest import forest_masses
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# The rows of bits of the basis take about 12 n^2 bytes: 0.8 GB at this size.
-BITS_UP_TO = 8000
-
 
 @dataclass(frozen=True)
 class Measure:
@@ -78,12 +75,8 @@ def _cancelled(edges: Ints, vertices: Ints, weights: Ints, lengths: Floats, g: F
 
 
 def weak_delaunay(x: Floats, g: Floats) -> Measure:
-    """Return the measure of the flag complex on the weak Delaunay graph.
-
-    Up to BITS_UP_TO points by a maintained basis of triangles, above by multipers after edge collapse.
-    """
-    edges = weak_delaunay_edges(x, g)
-    return by_circuits(x, g, edges) if len(x) <= BITS_UP_TO else by_multipers(x, g, edges, 0.5)
+    """Return the measure of the flag complex on the weak Delaunay graph, by a maintained basis of triangles."""
+    return by_circuits(x, g, weak_delaunay_edges(x, g))
 
 
 def by_circuits(x: Floats, g: Floats, edges: Ints) -> Measure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import numpy as np
@@ -35,15 +36,17 @@ def score(ctx: ScoreContext) -> Scores:
         raise DataError("the projection is not finite", "look at the backbone and the projector")
     excluded, refill = _filter(ctx)
     values, unmoved, kept = np.zeros(ctx.n), 0, 0
-    classes = np.unique(ctx.labels)
-    for number, label in enumerate(classes):
-        members = np.flatnonzero((ctx.labels == label) & ~excluded)
-        if len(members):
-            moved, dense = _class_terms(ctx, points[members])
+    classes = [np.flatnonzero((ctx.labels == label) & ~excluded) for label in np.unique(ctx.labels)]
+    classes = [members for members in classes if len(members)]
+    # A generator a class: the result does not depend on the order in which threads finish.
+    work = [(points[members], rng) for members, rng in zip(classes, ctx.rng.spawn(len(classes)), strict=True)]
+    with ThreadPoolExecutor(max(1, ctx.threads)) as pool:
+        terms = pool.map(lambda given: _class_terms(ctx, *given), work)
+        for number, (members, (moved, dense)) in enumerate(zip(classes, terms, strict=True)):
             values[members] = _combined(ctx, moved, dense)
             unmoved += int((moved == 0).sum())
             kept += len(members)
-        ctx.progress((number + 1) / len(classes), "persistence by class")
+            ctx.progress((number + 1) / len(classes), "persistence by class")
     diagnostics = {"fraction_unmoved": unmoved / max(kept, 1), "n_filtered": int(excluded.sum())}
     return Scores(values=values, excluded=excluded, refill=refill, diagnostics=diagnostics)
 
@@ -57,14 +60,14 @@ def _filter(ctx: ScoreContext) -> tuple[NDArray[np.bool_], Floats]:
     return logits.argmax(axis=1) != ctx.labels, log_probability
 
 
-def _class_terms(ctx: ScoreContext, points: Floats) -> tuple[Floats, Floats]:
+def _class_terms(ctx: ScoreContext, points: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     params = cast("dict[str, Any]", ctx.params)
     fields = ("complex", "loss", "optimiser", "learning_rate", "steps", "bandwidth")
     how = Optimisation(**{name: params[name] for name in fields})
     moved = np.zeros(len(points))
     if params["alpha"] > 0:
-        for chunk in _chunks(len(points), int(params["max_class_points"]), ctx.rng):
-            moved[chunk] = displacement(points[chunk], how, ctx.rng, ctx.check_deadline)
+        for chunk in _chunks(len(points), int(params["max_class_points"]), rng):
+            moved[chunk] = displacement(points[chunk], how, rng, ctx.check_deadline)
     return moved, density(points, how.bandwidth)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gudhi
 import multipers
 import numpy as np
@@ -381,6 +383,15 @@ def test_a_projection_that_is_not_planar_is_declined():
     _, labels = three_classes()
     with pytest.raises(NotApplicable, match="64 dimensions"):
         score(context(np.zeros((90, 64)), labels))
+
+
+def test_classes_in_parallel_give_the_same_bytes():
+    points, labels = three_classes()
+    points[labels == 1] = points[labels == 1][:1]  # coinciding points draw random numbers
+    alone = score(context(points, labels))
+    together = score(replace(context(points, labels), threads=4))
+    assert alone.values.tobytes() == together.values.tobytes()
+    assert alone.diagnostics == together.diagnostics
 
 
 def test_the_same_seed_gives_the_same_bytes():
