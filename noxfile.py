@@ -56,6 +56,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Compare the speed of the bundled methods with the libraries that they replace; ratios, a few minutes."""
+    install(session, "test")
+    session.run("pytest", "tests/benchmarks", "-o", "python_files=bench_*.py", "-s", "-q", *session.posargs)
+
+
+@nox.session
 def leaderboard(session: nox.Session) -> None:
     """Write the board from the committed records; `-- --check` fails when the committed one is stale."""
     install(session)

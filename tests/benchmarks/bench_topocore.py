@@ -1,0 +1,99 @@
+"""TopoCore's engines against the library that they replace, both sides in one run: `nox -s bench`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import multipers
+import numpy as np
+import pytest
+
+from prunebench_topocore.complexes import delaunay, weak_delaunay_edges
+from prunebench_topocore.density import codensity
+from prunebench_topocore.displacement import Optimisation, displacement
+from prunebench_topocore.measure import by_multipers, delaunay_rips, weak_delaunay
+
+
+def seconds(work: Callable[[], Any], repeats: int = 1) -> float:
+    """Return the best of some runs."""
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def cloud(n: int) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(n)
+    points = np.concatenate([generator.normal(0, 1, (n - n // 2, 2)), generator.normal(3, 0.7, (n // 2, 2))])
+    return points, codensity(points, 0.4)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    points, g = cloud(60)
+    for engine in (delaunay_rips, weak_delaunay):
+        engine(points, g)
+
+
+def library_tree(points: np.ndarray, g: np.ndarray) -> Any:
+    """Return the bifiltered Delaunay triangulation as multipers wants it; its making is not counted."""
+    edges, triangles = delaunay(points)
+    lengths = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1) / 2
+    top = g[edges].max(axis=1)
+    tree = multipers.SimplexTreeMulti(num_parameters=2, dtype=np.float64)
+    tree.insert_batch(np.arange(len(points), dtype=np.int32)[None], np.stack([np.zeros(len(points)), g], 1))
+    tree.insert_batch(edges.T.astype(np.int32), np.stack([lengths, top], 1))
+    corners = np.array([np.unique(edges[triangle]) for triangle in triangles], dtype=np.int32)
+    tree.insert_batch(corners.T, np.stack([lengths[triangles].max(1), top[triangles].max(1)], 1))
+    return tree
+
+
+def report(text: str, ours: float, theirs: float) -> float:
+    print(f"\n{text}: {ours:.4g} s, multipers {theirs:.4g} s, {theirs / ours:.0f} times")  # noqa: T201
+    return theirs / ours
+
+
+@pytest.mark.parametrize(("n", "least"), [(2000, 120), (5000, 400)])
+def test_delaunay_rips_is_faster_than_multipers(n: int, least: float) -> None:
+    points, g = cloud(n)
+    ours = seconds(lambda: delaunay_rips(points, g), 3)
+    tree = library_tree(points, g)
+    theirs = seconds(lambda: multipers.signed_measure(tree, degree=1))
+    assert report(f"delaunay_rips, n = {n}", ours, theirs) >= least
+
+
+@pytest.mark.parametrize("n", [1000, 2000])
+def test_weak_delaunay_is_faster_than_multipers_after_edge_collapse(n: int) -> None:
+    points, g = cloud(n)
+    ours = seconds(lambda: weak_delaunay(points, g), 3)
+    theirs = seconds(lambda: by_multipers(points, g, weak_delaunay_edges(points, g), 0.5))
+    assert report(f"weak_delaunay, n = {n}", ours, theirs) >= 10
+
+
+@pytest.mark.parametrize("kind", ["delaunay_rips", "weak_delaunay"])
+@pytest.mark.parametrize("n", [5000, 20_000])
+def test_doubling_the_points_costs_little_more_than_twice_the_time_of_the_measure(kind: str, n: int) -> None:
+    engine = delaunay_rips if kind == "delaunay_rips" else weak_delaunay
+    clouds = [cloud(n), cloud(2 * n)]
+    small, large = (seconds(partial(engine, *given), 2) for given in clouds)
+    print(f"\n{kind}: {small:.3g} s at {n}, {large:.3g} s at {2 * n}")  # noqa: T201
+    assert large / small < 4
+
+
+def test_a_large_cloud_is_within_reach() -> None:
+    points, _ = cloud(200_000)
+    g = np.random.default_rng(0).random(len(points))
+    print(f"\ndelaunay_rips, n = 200,000: {seconds(lambda: delaunay_rips(points, g)):.2f} s")  # noqa: T201
+
+
+@pytest.mark.parametrize("kind", ["delaunay_rips", "weak_delaunay"])
+def test_six_steps_on_a_class_of_five_thousand(kind: str) -> None:
+    points, _ = cloud(5000)
+    how = Optimisation(kind, "norm_l1", "adam", 0.01, 6, 0.4)
+    took = seconds(lambda: displacement(points, how, np.random.default_rng(0)))
+    print(f"\nsix steps, {kind}, n = 5,000: {took:.2f} s")  # noqa: T201
