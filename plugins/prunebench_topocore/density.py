@@ -9,43 +9,65 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)
-def _kernel_sums(x: Floats, bandwidth: float) -> Floats:
-    n = len(x)
-    sums = np.ones(n)
+# Sums may be reordered, which lets the loops over j use vector instructions: the same order on the same machine.
+_FAST = {"reassoc", "contract", "nsz"}
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, inline="always")
+def _exp(t: float) -> float:
+    """Return exp(t) for t <= 0 to 1e-12, relative; below -40 it stays at 4e-18.
+
+    The series of t / 256 to the ninth power, squared eight times: no branch and no table, so that it vectorises.
+    """
+    r = max(t, -40.0) * (1 / 256)
+    series = 1 / 5040 + r * (1 / 40320 + r * (1 / 362880))
+    series = 1 / 24 + r * (1 / 120 + r * (1 / 720 + r * series))
+    series = 1.0 + r * (1.0 + r * (1 / 2 + r * (1 / 6 + r * series)))
+    for _ in range(8):
+        series *= series
+    return series
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _kernel_sums(x0: Floats, x1: Floats, bandwidth: float) -> Floats:
+    n = len(x0)
+    sums = np.empty(n)
     scale = -0.5 / (bandwidth * bandwidth)
     for i in range(n):
-        for j in range(i):
-            d0, d1 = x[i, 0] - x[j, 0], x[i, 1] - x[j, 1]
-            k = np.exp(scale * (d0 * d0 + d1 * d1))
-            sums[i] += k
-            sums[j] += k
+        total = 0.0
+        for j in range(n):
+            d0, d1 = x0[i] - x0[j], x1[i] - x1[j]
+            total += _exp(scale * (d0 * d0 + d1 * d1))
+        sums[i] = total
     return sums
 
 
-@njit(cache=True, nogil=True)
-def _codensity_gradient(x: Floats, sums: Floats, weights: Floats, bandwidth: float) -> Floats:
-    n = len(x)
-    gradient = np.zeros((n, 2))
-    square = bandwidth * bandwidth
-    share = weights / sums
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _codensity_gradient(x0: Floats, x1: Floats, shares: Floats, bandwidth: float) -> Floats:
+    n = len(x0)
+    gradient = np.empty((n, 2))
+    scale = -0.5 / (bandwidth * bandwidth)
     for i in range(n):
-        for j in range(i):
-            pull = share[i] + share[j]
-            if pull == 0.0:
-                continue
-            d0, d1 = x[i, 0] - x[j, 0], x[i, 1] - x[j, 1]
-            k = np.exp(-0.5 * (d0 * d0 + d1 * d1) / square) * pull / square
-            gradient[i, 0] += k * d0
-            gradient[i, 1] += k * d1
-            gradient[j, 0] -= k * d0
-            gradient[j, 1] -= k * d1
+        total0, total1 = 0.0, 0.0
+        for j in range(n):
+            d0, d1 = x0[i] - x0[j], x1[i] - x1[j]
+            k = _exp(scale * (d0 * d0 + d1 * d1)) * (shares[i] + shares[j])
+            total0 += k * d0
+            total1 += k * d1
+        gradient[i, 0], gradient[i, 1] = -2.0 * scale * total0, -2.0 * scale * total1
     return gradient
+
+
+def kernel_sums(x: Floats, bandwidth: float) -> Floats:
+    """Return the sum of the kernel over all points at each point float64 [n, 2], self term of 1 included."""
+    x0, x1 = np.ascontiguousarray(x.T)
+    result: Floats = _kernel_sums(x0, x1, bandwidth)
+    return result
 
 
 def density(x: Floats, bandwidth: float) -> Floats:
     """Return the kernel density float64 [n] at the points float64 [n, 2] themselves, self term included."""
-    result: Floats = _kernel_sums(x, bandwidth) / (len(x) * 2.0 * np.pi * bandwidth**2)
+    result: Floats = kernel_sums(x, bandwidth) / (len(x) * 2.0 * np.pi * bandwidth**2)
     return result
 
 
@@ -54,7 +76,12 @@ def codensity(x: Floats, bandwidth: float) -> Floats:
     return -np.log(density(x, bandwidth))
 
 
-def codensity_gradient(x: Floats, weights: Floats, bandwidth: float) -> Floats:
-    """Return the gradient float64 [n, 2] of sum(weights * codensity) with respect to the points."""
-    gradient: Floats = _codensity_gradient(x, _kernel_sums(x, bandwidth), weights, bandwidth)
+def codensity_gradient(x: Floats, codensities: Floats, weights: Floats, bandwidth: float) -> Floats:
+    """Return the gradient float64 [n, 2] of sum(weights * codensity) with respect to the points.
+
+    codensities: float64 [n], those of the points.
+    """
+    sums = np.exp(-codensities) * (len(x) * 2.0 * np.pi * bandwidth**2)
+    x0, x1 = np.ascontiguousarray(x.T)
+    gradient: Floats = _codensity_gradient(x0, x1, weights / sums, bandwidth)
     return gradient

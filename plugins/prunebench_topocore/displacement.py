@@ -45,7 +45,7 @@ def loss_and_gradient(x: Floats, how: Optimisation) -> tuple[float, Floats]:
     np.add.at(gradient, v, -pull)
     on_vertices: Floats = np.zeros(len(x))
     np.add.at(on_vertices, measure.vertices, slope[:, 1])
-    gradient += codensity_gradient(x, on_vertices, how.bandwidth)
+    gradient += codensity_gradient(x, g, on_vertices, how.bandwidth)
     return value, gradient
 
 

@@ -16,7 +16,7 @@ from sklearn.neighbors import KernelDensity
 from prunebench import DataError, NotApplicable, ScoreContext
 from prunebench.plugins import load_plugins
 from prunebench_topocore import complexes, measure
-from prunebench_topocore.density import codensity, codensity_gradient, density
+from prunebench_topocore.density import codensity, codensity_gradient, density, kernel_sums
 from prunebench_topocore.displacement import Optimisation, displacement, loss_and_gradient
 from prunebench_topocore.insertion import insertion_edges
 from prunebench_topocore.loss import evaluate, norm_l1, transport
@@ -197,9 +197,15 @@ def test_the_density_is_that_of_scikit_learn():
     np.testing.assert_allclose(density(x, 0.4), np.exp(log_density), rtol=1e-10)
 
 
+def test_far_points_add_nothing_to_the_density():
+    x = np.array([[0.0, 0.0], [0.1, 0.0], [1e3, 0.0], [1e8, -1e8]])
+    near = 1 + np.exp(-0.5 * (0.1 / 0.4) ** 2)
+    np.testing.assert_allclose(kernel_sums(x, 0.4), [near, near, 1, 1], rtol=1e-12)
+
+
 def test_the_gradient_of_the_codensity_is_its_finite_difference():
     x, weights = cloud("normal", 12, 1), np.random.default_rng(0).normal(size=12)
-    gradient = codensity_gradient(x, weights, 0.4)
+    gradient = codensity_gradient(x, codensity(x, 0.4), weights, 0.4)
     np.testing.assert_allclose(gradient, differences(lambda y: weights @ codensity(y, 0.4), x), atol=1e-6)
 
 
