@@ -80,3 +80,16 @@ def test_excluded_samples_come_last_in_the_order_of_their_refill_score(rows):
 def test_a_constant_score_normalises_to_zero():
     assert min_max(np.full(3, 7.0)).tolist() == [0.0, 0.0, 0.0]
     assert min_max(np.array([1.0, 3.0, 2.0])).tolist() == pytest.approx([0.0, 1.0, 0.5])
+
+
+def test_files_below_a_data_root_come_before_absolute_places(tmp_path):
+    from prunebench import DataContext
+
+    first, second, system = (tmp_path / name for name in ("first", "second", "system"))
+    for folder in (first, second, system):
+        folder.mkdir()
+    (second / "images").touch()
+    (system / "images").touch()
+    context = DataContext(roots=(first, second))
+    assert context.find("images", str(system / "images")) == second / "images"
+    assert context.find("labels", str(system / "images")) == system / "images"

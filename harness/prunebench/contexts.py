@@ -180,16 +180,14 @@ class DataContext(_Context):
     obtain: str = ""
 
     def find(self, *candidates: str) -> Path:
-        """Return the first existing path among `candidates`, relative to the roots or absolute.
+        """Return the first existing path among `candidates`: below the roots in their order, then the absolute ones.
 
         Raises DatasetMissing with where it looked and how to obtain the files.
         """
-        for root in (*self.roots, Path("/")):
-            for candidate in candidates:
-                if root == Path("/") and not Path(candidate).is_absolute():
-                    continue
-                if (path := root / candidate).exists():
-                    return path
+        relative = [root / name for root in self.roots for name in candidates if not Path(name).is_absolute()]
+        for path in (*relative, *(Path(name) for name in candidates if Path(name).is_absolute())):
+            if path.exists():
+                return path
         looked = ", ".join(str(root) for root in self.roots) or "no data root is set"
         raise DatasetMissing(
             f"not found: {' or '.join(candidates)} (looked in: {looked})",

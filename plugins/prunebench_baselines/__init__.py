@@ -23,6 +23,16 @@ def _trivial() -> list[ScorerSpec]:
             cost="n",
         ),
         ScorerSpec(
+            name="random-after-filter",
+            summary="Uniform random numbers after leaving out what the backbone misclassifies.",
+            load="prunebench_baselines.trivial:filtered",
+            needs=frozenset({"logits", "labels"}),
+            stochastic=True,
+            cost="n",
+            favours="clean",
+            paper="the filter is TopoCore's; how much of a method's gain is due to it?",
+        ),
+        ScorerSpec(
             name="full",
             summary="Every sample alike: the whole set, meant for keep = 1.",
             load="prunebench_baselines.trivial:constant",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
-from prunebench import ScoreContext
+from prunebench import ScoreContext, Scores
 
 
 def uniform(ctx: ScoreContext) -> NDArray[np.float64]:
@@ -16,3 +17,19 @@ def uniform(ctx: ScoreContext) -> NDArray[np.float64]:
 def constant(ctx: ScoreContext) -> NDArray[np.float64]:
     """Return float64 [n] zeros: every sample is as good as any other."""
     return np.zeros(ctx.n)
+
+
+def filtered(ctx: ScoreContext) -> Scores:
+    """Return uniform random numbers float64 [n], with misclassified samples excluded.
+
+    Those return by lowest loss where a class falls short of its budget.  Reads logits [n, classes] and labels.
+    """
+    logits = np.asarray(ctx.logits, dtype=np.float64)
+    log_probability = log_softmax(logits, axis=1)[np.arange(ctx.n), ctx.labels]
+    excluded = logits.argmax(axis=1) != ctx.labels
+    return Scores(
+        values=ctx.rng.random(ctx.n),
+        excluded=excluded,
+        refill=log_probability,
+        diagnostics={"n_filtered": int(excluded.sum())},
+    )

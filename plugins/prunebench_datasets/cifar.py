@@ -65,7 +65,7 @@ def _dataset(
 
 def _from_npz(name: str, path: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> Dataset:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
         train = (arrays["train_images"], arrays["train_labels"].astype(np.int64))
         test = (arrays["test_images"], arrays["test_labels"].astype(np.int64))

@@ -36,8 +36,8 @@ def principal_components(features: NDArray[np.float32], k: int) -> NDArray[np.fl
 
 
 def finite(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the features as float32; raises DataError when some are not finite."""
-    array = np.asarray(features, dtype=np.float32)
+    """Return the features as contiguous float32; raises DataError when some are not finite."""
+    array = np.ascontiguousarray(features, dtype=np.float32)  # sums depend on the order in memory
     if bad := int((~np.isfinite(array).all(axis=1)).sum()):
         raise DataError(f"{bad} of {len(array)} feature vectors are not finite", "look for a diverged backbone")
     return array

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -33,9 +33,10 @@ def _torch_file(path: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, pickle.UnpicklingError):  # torch's own text advises to run what is in the file
-        return "it is damaged, or holds objects other than tensors"
-    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+    if isinstance(error, (OSError, SafetensorError)):
+        return " ".join(str(error).split())
+    # torch's own text is a paragraph, and advises to run what is in the file.
+    return "it is damaged, or holds objects other than tensors"
 
 
 def _unreadable(path: Path, reason: str) -> WeightsMissing:
@@ -65,9 +66,9 @@ def input_channels(model: nn.Module, state: Mapping[str, Tensor]) -> int | None:
 def load_into(model: nn.Module, state: Mapping[str, Tensor], name: str, path: Path) -> None:
     """Load a state strictly; raises WeightsMissing that says what is missing, unexpected or of another shape."""
     own = model.state_dict()
-    # A counter that evaluation does not read; older files leave it out.
+    # num_batches_tracked is a counter that evaluation does not read; older files leave it out.
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in state if key not in own]
+    unexpected = [key for key in state if key not in own and not key.endswith("num_batches_tracked")]
     reshaped = [
         f"{key}: {list(state[key].shape)} for {list(own[key].shape)}"
         for key in own

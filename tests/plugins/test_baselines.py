@@ -12,7 +12,8 @@ from scipy.spatial.distance import cdist
 from scipy.stats import kstest, spearmanr
 
 import prunebench_baselines
-from prunebench import DataError, PluginContractError, ScoreContext
+from prunebench import DataError, PluginContractError, ScoreContext, Scores
+from prunebench_baselines.trivial import filtered
 
 SPECS = {spec.name: spec for spec in prunebench_baselines.prunebench_scorers()}
 
@@ -35,7 +36,8 @@ def score(
         evidence={key: value for key, value in evidence.items() if key in spec.needs},
     )
     module, function = spec.load.split(":")
-    values: NDArray[np.float64] = getattr(importlib.import_module(module), function)(context)
+    returned = getattr(importlib.import_module(module), function)(context)
+    values: NDArray[np.float64] = returned.values if isinstance(returned, Scores) else returned
     assert values.dtype == np.float64
     assert values.shape == (context.n,)
     assert np.isfinite(values).all()
@@ -72,6 +74,20 @@ def test_random_scores_are_uniform_and_follow_the_seed() -> None:
     assert not np.array_equal(values, score("random", n=5000, seed=1))
 
 
+def test_random_after_the_filter_leaves_out_what_the_backbone_gets_wrong() -> None:
+    labels = np.arange(300) % 3
+    logits = (3.0 * np.eye(3)[labels]).astype(np.float32)
+    logits[:6] = logits[:6, ::-1] * np.arange(1, 7)[:, None]  # class 1 stays right
+    spec = SPECS["random-after-filter"]
+    evidence = {"logits": logits, "labels": labels}
+    found = filtered(ScoreContext(params=spec.resolve_params({}), n=300, n_classes=3, evidence=evidence))
+    assert found.excluded is not None
+    assert found.refill is not None
+    assert np.flatnonzero(found.excluded).tolist() == [0, 2, 3, 5]
+    assert np.argsort(-found.refill[[0, 2, 3, 5]]).tolist() == [0, 1, 2, 3], "the lowest loss returns first"
+    assert kstest(found.values, "uniform").pvalue > 0.01
+
+
 def test_no_baseline_touches_the_global_random_state() -> None:
     before = np.random.get_state()[1].copy()  # noqa: NPY002 - the global state is what is checked
     points, labels = clusters()
@@ -80,6 +96,7 @@ def test_no_baseline_touches_the_global_random_state() -> None:
         "projection": points,
         "labels": labels,
         "dynamics": np.zeros((2, 60, 3), "f2"),
+        "logits": np.eye(3, dtype=np.float32)[labels],
     }
     for name in SPECS:
         score(name, n=60, evidence=evidence)

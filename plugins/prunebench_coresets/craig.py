@@ -1,0 +1,57 @@
+"""CRAIG (Mirzasoleiman et al., ICML 2020): medoids of the gradients of a class, weighted by what they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunebench import ScoreContext, Scores
+from prunebench_coresets.groups import Ints, completed, scores_of
+from prunebench_coresets.kernels import Factors, Rows, cached, gradient_factors, require_finite_gradients
+from prunebench_coresets.lazy import Facilities, facility_location
+
+
+def craig(ctx: ScoreContext) -> Scores:
+    """Score float64 [n], positive for the picks in each class, earliest highest.
+
+    Diagnostics: `weights`, the number of samples of its class nearest to each pick, picks in the order of
+    their indices.  Raises DataError for evidence that is not finite.
+    """
+    require_finite_gradients(ctx)
+    weights = np.zeros(ctx.n, dtype=np.int64)
+
+    def greedy(members: Ints, quota: int) -> Ints:
+        found = medoids(gradient_factors(ctx, members), quota)
+        if quota:
+            weights[members] = np.bincount(found.serving, minlength=len(members))
+        return completed(found.picks, found.gains)
+
+    values = scores_of(ctx, greedy)
+    return Scores(values=values, diagnostics={"weights": weights[values > 0].tolist()})
+
+
+def medoids(gradients: Factors, n_picks: int) -> Facilities:
+    """Maximise sum_i (D - min_{a in A} ||g_i - g_a||) greedily, D an upper bound of all distances.
+
+    D changes no choice; twice the largest norm bounds every distance without a look at the pairs.
+    """
+    size, squared = len(gradients.left), gradients.squared_norms()
+    furthest = 2.0 * float(np.sqrt(squared.max()))
+    span = 2.0 * float(np.sqrt(squared.mean()))
+    return facility_location(cached(_nearness(gradients), size), size, n_picks, empty=-furthest, span=span)
+
+
+def _nearness(gradients: Factors) -> Rows:
+    """Return rows of -||g_i - g_j|| float32, from float64 factors: the expansion of the square loses digits."""
+    squared = gradients.squared_norms()
+
+    def rows(chosen: Ints) -> NDArray[np.floating]:
+        between = gradients.inner(chosen)
+        between *= -2.0
+        between += squared[chosen][:, None]
+        between += squared
+        np.sqrt(np.maximum(between, 0.0, out=between), out=between)
+        between[np.arange(len(chosen)), chosen] = 0.0
+        return -between.astype(np.float32)
+
+    return rows

@@ -1,0 +1,71 @@
+"""GLISTER (Killamsetty et al., AAAI 2021): samples whose gradients agree with that of the held-out loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from prunebench import ScoreContext
+from prunebench_coresets.groups import Floats, Ints, completed, require_finite, scores_of
+from prunebench_coresets.kernels import (
+    Factors,
+    gradient_factors,
+    require_finite_gradients,
+    softmax,
+    softmax_twice,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """The virtual training step: its size, over the sum or the mean of the picked gradients, of which loss."""
+
+    eta: float
+    mean: bool
+    twice: bool
+
+
+def glister(ctx: ScoreContext) -> Floats:
+    """Return float64 [n], positive for the picks in each class, earliest highest.
+
+    The held-out set is the class itself, as nothing else may be looked at.  Raises DataError for evidence
+    that is not finite.
+    """
+    require_finite_gradients(ctx)
+    require_finite(ctx.logits, "logits")
+    params = ctx.params
+    static = params["mode"] == "release"
+    step = Step(eta=cast(float, params["eta"]), mean=params["step"] == "mean", twice=params["softmax"] == "twice")
+
+    def greedy(members: Ints, quota: int) -> Ints:
+        gradients = gradient_factors(ctx, members)
+        if static:
+            return completed(np.empty(0, dtype=np.int64), gradients.against(gradients.mean()))
+        onehot = np.eye(gradients.left.shape[1])[ctx.labels[members]]
+        return glister_order(gradients, ctx.logits[members].astype(np.float64), onehot, quota, step)
+
+    return scores_of(ctx, greedy)
+
+
+def glister_order(gradients: Factors, logits: Floats, onehot: Floats, n_picks: int, step: Step) -> Ints:
+    """Return an order int64 [m], `n_picks` greedy picks first, then by the last gain.
+
+    The gain of i is <g_i, v>, where v is the mean gradient after the step logits - eta * (z, 1) G^T along the
+    gradients G of the picks so far.  gradients: factors [m, c] and (z, 1) [m, d + 1].  logits, onehot: float64
+    [m, c].  O(n_picks * m * c * d).
+    """
+    light = gradients.cast(np.float32)
+    moved, open_ = np.zeros_like(logits), np.ones(len(logits), dtype=np.bool_)
+    picks = np.empty(n_picks, dtype=np.int64)
+    gain = gradients.against(gradients.mean())
+    for t in range(n_picks):
+        pick = int(np.argmax(np.where(open_, gain, -np.inf)))
+        picks[t], open_[pick] = pick, False
+        moved += np.outer(light.right @ light.right[pick], gradients.left[pick])
+        reached = softmax(logits - step.eta * (moved / (t + 1) if step.mean else moved))
+        residual = softmax_twice(reached, onehot) if step.twice else reached - onehot
+        held_out = Factors(left=residual.astype(np.float32), right=light.right).mean()
+        gain = light.against(held_out).astype(np.float64)
+    return completed(picks, gain)
