@@ -55,7 +55,8 @@ class PluginSpec:
 
     name: unique slug within its kind.  summary: one sentence.  load: "module:object", imported only where
     work is done.  params: name to `Param`.  version: default is a digest of the package's source files.
-    paper: citation.  differences: where the paper and its released code part, and which is followed here.  licence: SPDX of the implementation.  api: the number of the plugin API it is written for.
+    paper: citation.  differences: where the paper and its released code part, and which is followed here.
+    licence: SPDX of the implementation.  api: the number of the plugin API it is written for.
     """
 
     kind: ClassVar[str] = "plugin"

@@ -54,7 +54,7 @@ def library_tree(points: np.ndarray, g: np.ndarray) -> Any:
 
 
 def report(text: str, ours: float, theirs: float) -> float:
-    print(f"\n{text}: {ours:.4g} s, multipers {theirs:.4g} s, {theirs / ours:.0f} times")  # noqa: T201
+    print(f"\n{text}: {ours:.4g} s, multipers {theirs:.4g} s, {theirs / ours:.0f} times")
     return theirs / ours
 
 
@@ -81,14 +81,14 @@ def test_doubling_the_points_costs_little_more_than_twice_the_time_of_the_measur
     engine = delaunay_rips if kind == "delaunay_rips" else weak_delaunay
     clouds = [cloud(n), cloud(2 * n)]
     small, large = (seconds(partial(engine, *given), 2) for given in clouds)
-    print(f"\n{kind}: {small:.3g} s at {n}, {large:.3g} s at {2 * n}")  # noqa: T201
+    print(f"\n{kind}: {small:.3g} s at {n}, {large:.3g} s at {2 * n}")
     assert large / small < 4
 
 
 def test_a_large_cloud_is_within_reach() -> None:
     points, _ = cloud(200_000)
     g = np.random.default_rng(0).random(len(points))
-    print(f"\ndelaunay_rips, n = 200,000: {seconds(lambda: delaunay_rips(points, g)):.2f} s")  # noqa: T201
+    print(f"\ndelaunay_rips, n = 200,000: {seconds(lambda: delaunay_rips(points, g)):.2f} s")
 
 
 @pytest.mark.parametrize("kind", ["delaunay_rips", "weak_delaunay"])
@@ -96,4 +96,4 @@ def test_six_steps_on_a_class_of_five_thousand(kind: str) -> None:
     points, _ = cloud(5000)
     how = Optimisation(kind, "norm_l1", "adam", 0.01, 6, 0.4)
     took = seconds(lambda: displacement(points, how, np.random.default_rng(0)))
-    print(f"\nsix steps, {kind}, n = 5,000: {took:.2f} s")  # noqa: T201
+    print(f"\nsix steps, {kind}, n = 5,000: {took:.2f} s")
