@@ -16,7 +16,7 @@ def prunebench_scorers() -> Iterable[ScorerSpec]:
             stochastic=True,
             cost="n",
             selector="strata",
-            selector_params={"strata": 50, "balanced": True, "cutoff": 0.0},
+            selector_params={"strata": 10, "balanced": True, "cutoff": 0.0},
             favours="easy",
             paper="ours; the clouds are those of RipsNet (de Surrel et al. 2022), the purpose that of TopoCore",
             params={
