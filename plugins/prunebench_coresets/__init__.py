@@ -83,6 +83,7 @@ def _of_similarities() -> list[ScorerSpec]:
             summary="Samples to which all others of their class are most similar, by lazy greedy.",
             load="prunebench_coresets.similarity:facility",
             needs=_GRADIENTS,
+            stochastic=True,
             params={"similarity": _SIMILARITY, "softmax": _SOFTMAX},
             budget_dependent=True,
             cost="n^2",

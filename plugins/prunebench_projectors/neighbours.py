@@ -37,7 +37,7 @@ def umap(ctx: ProjectContext) -> NDArray[np.float32]:
             init="spectral" if len(features) > 4 * k + 4 and features.shape[1] > 1 else "random",
             random_state=ctx.seed % 2**32,
             n_jobs=1,
-        ).fit_transform(_spread(features, ctx))
+        ).fit_transform(_spread(features, ctx.rng))
     return _checked(layout, features, k)
 
 
@@ -53,12 +53,16 @@ def pacmap(ctx: ProjectContext) -> NDArray[np.float32]:
             n_components=k,
             n_neighbors=min(_number(ctx, "n_neighbors"), (len(features) - 1) // 2),
             random_state=ctx.seed % 2**31,
-        ).fit_transform(_at_least(k, _spread(features, ctx)), init="pca" if features.shape[1] >= k else "random")
+        ).fit_transform(_at_least(k, _spread(features, ctx.rng)), init="pca" if features.shape[1] >= k else "random")
     return _checked(layout, features, k)
 
 
 def tsne(ctx: ProjectContext) -> NDArray[np.float32]:
-    """Return a t-SNE layout float32 [n, k]; fewer than 5 samples get their principal components."""
+    """Return a t-SNE layout float32 [n, k]; fewer than 5 samples get their principal components.
+
+    It starts from principal components with a standard deviation of 1e-4, moved at random by a hundredth of that: the
+    seed then tells how much of the layout is chance.
+    """
     features, k = finite(ctx.features), _number(ctx, "n_components")
     if len(features) < SMALLEST:
         return principal_components(features, k)
@@ -68,11 +72,19 @@ def tsne(ctx: ProjectContext) -> NDArray[np.float32]:
         layout = TSNE(
             n_components=k,
             perplexity=min(float(str(ctx.params["perplexity"])), (len(features) - 1) / 3),
-            init="pca" if min(features.shape) > k and features.std() > 0 else "random",
+            init=_start(features, k, ctx.rng),
             random_state=ctx.seed % 2**32,
             n_jobs=1,
-        ).fit_transform(features)
+            # scikit-learn's quad tree does not survive points that all coincide.
+        ).fit_transform(_spread(features, ctx.rng))
     return _checked(layout, features, k)
+
+
+def _start(features: NDArray[np.float32], k: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    components = principal_components(features, k).astype(np.float64)
+    scale = float(components[:, 0].std())
+    start = 1e-4 * components / scale if scale > 0 else np.zeros_like(components)
+    return (start + rng.normal(0.0, 1e-6, start.shape)).astype(np.float32)
 
 
 def _number(ctx: ProjectContext, name: str) -> int:
@@ -84,12 +96,12 @@ def _at_least(k: int, features: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.pad(features, ((0, 0), (0, max(0, k - features.shape[1]))))
 
 
-def _spread(features: NDArray[np.float32], ctx: ProjectContext) -> NDArray[np.float32]:
+def _spread(features: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     # Identical vectors leave neighbour searches without a direction, and cosine distance without a value at 0.
     if float(np.ptp(features, axis=0).max(initial=0.0)) > 0 and not (np.abs(features).sum(axis=1) == 0).any():
         return features
     scale = max(float(np.abs(features).max(initial=0.0)), 1.0)
-    jitter = ctx.rng.normal(0.0, 1e-6 * scale, features.shape)
+    jitter = rng.normal(0.0, 1e-6 * scale, features.shape)
     spread: NDArray[np.float32] = (features + jitter).astype(np.float32)
     return spread
 

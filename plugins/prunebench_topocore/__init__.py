@@ -82,8 +82,8 @@ def _scorer(name: str, summary: str, alpha: float, beta: float) -> ScorerSpec:
         summary=summary,
         load="prunebench_topocore.score:score",
         needs=frozenset({"projection", "logits", "labels"}),
-        # Random numbers are drawn for chunks and for coinciding points only, but they are drawn.
-        stochastic=True,
+        # The displacement draws random numbers for chunks and for coinciding points only, but it draws them.
+        stochastic=alpha > 0,
         cost="n^2",
         selector="strata",
         selector_params=_STRATA,

@@ -1,0 +1,57 @@
+"""prunebench new."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from prunebench import __version__
+from prunebench.errors import UsageError
+from prunebench.plugins import load_plugins
+from prunebench.templates import STARTERS, distribution_name, module_name, render
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(list(STARTERS)))
+@click.argument("name")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Folder in which to make the distribution's own folder.  [default: here]",
+)
+def command(kind: str, name: str, into: Path) -> None:
+    """Start a plugin: a distribution with a working method, tests and continuous integration.
+
+    NAME is how the plugin is called on the command line and in registry.toml, such as my-method.
+    """
+    _check_name(kind, name)
+    folder = into / distribution_name(name)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already", "choose another name, or another folder with --into")
+    for path, text in render(kind, name, __version__).items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        click.echo(target)
+    click.echo(
+        f"\nnext:\n  cd {folder}\n  pip install -e . --group test\n  prunebench check {name}\n  pytest\n"
+        "  prunebench run try",
+        err=True,
+    )
+
+
+def _check_name(kind: str, name: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*", name) or len(name) > 32:
+        raise UsageError(
+            f"{name!r} cannot be the name of a plugin",
+            "use at most 32 lower-case letters and digits, with single hyphens between: my-method",
+        )
+    found = load_plugins()
+    if (entry := found.entries[f"{kind}s"].get(name)) is not None:
+        raise UsageError(f"{kind} {name!r} is declared by {entry.origin}", "choose a name that is not taken")
+    modules = {entry.spec.load.partition(".")[0] for by_name in found.entries.values() for entry in by_name.values()}
+    if module_name(name) in modules:
+        raise UsageError(f"a plugin's module is called {module_name(name)} already", "choose another name")

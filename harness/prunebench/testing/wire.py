@@ -1,0 +1,66 @@
+"""A declared spec with its origin as JSON, so that another process can check it without discovering it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+from prunebench.plugins import GROUP, Entry, Origin
+from prunebench.specs import (
+    DatasetSpec,
+    LearnerSpec,
+    Param,
+    ParamValue,
+    PluginSpec,
+    ProjectorSpec,
+    ScorerSpec,
+    SelectorSpec,
+)
+
+CHECKED: Mapping[str, type[PluginSpec]] = {
+    spec.kind: spec for spec in (ScorerSpec, ProjectorSpec, SelectorSpec, DatasetSpec, LearnerSpec)
+}
+
+
+def to_json(entry: Entry[Any]) -> dict[str, Any]:
+    """Return JSON-able values from which `from_json` makes the same entry."""
+    values: dict[str, Any] = {}
+    for item in fields(entry.spec):
+        value = getattr(entry.spec, item.name)
+        if item.name == "params":
+            value = {name: asdict(param) for name, param in value.items()}
+        elif isinstance(value, frozenset):
+            value = sorted(value)
+        elif isinstance(value, Mapping):
+            value = dict(value)
+        values[item.name] = value
+    return {"kind": entry.spec.kind, "spec": values, "origin": asdict(entry.origin)}
+
+
+def from_json(value: Mapping[str, Any]) -> Entry[Any]:
+    """Return the entry that `to_json` described."""
+    given = dict(value["spec"])
+    given["params"] = {
+        name: Param(**{**param, "choices": tuple(param["choices"])}) for name, param in given["params"].items()
+    }
+    if "needs" in given:
+        given["needs"] = frozenset(given["needs"])
+    return Entry(CHECKED[value["kind"]](**given), Origin(**value["origin"]))
+
+
+def entry_of(spec: PluginSpec) -> Entry[Any]:
+    """Return an entry for a spec as a hook returns it; its origin is the installed distribution, if there is one."""
+    package = spec.load.partition(":")[0].partition(".")[0]
+    for point in importlib.metadata.entry_points(group=GROUP):
+        if point.value.partition(":")[0].partition(".")[0] == package and point.dist is not None:
+            return Entry(spec, Origin(point.name, point.dist.name, point.dist.version))
+    return Entry(spec, Origin(package, package, spec.version or "local"))
+
+
+def with_defaults(entry: Entry[Any], values: Mapping[str, ParamValue]) -> Entry[Any]:
+    """Return the entry with other defaults, say smaller ones for a quick look; raises UsageError as the spec does."""
+    resolved = entry.spec.resolve_params(values)
+    params = {name: replace(param, default=resolved[name]) for name, param in entry.spec.params.items()}
+    return Entry(replace(entry.spec, params=params), entry.origin)
