@@ -59,7 +59,7 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Compare the speed of the bundled methods with the libraries that they replace; ratios, a few minutes."""
     install(session, "test")
-    session.run("pytest", "tests/benchmarks", "-o", "python_files=bench_*.py", "-s", "-q", *session.posargs)
+    session.run("pytest", "tests/benchmarks", "-o", "python_files=bench_*.py", "-n", "0", "-s", "-q", *session.posargs)
 
 
 @nox.session

@@ -20,9 +20,19 @@ def catalogue() -> Catalogue:
 
 
 def test_the_committed_pages_are_what_the_code_gives(catalogue: Catalogue) -> None:
-    pages = reference_pages(catalogue, scoring_times(ROOT / "results"))
-    committed = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md")}
+    # Not their times: whoever has run a suite here has records that are not committed.
+    pages = {name: text.split("## Measured")[0].rstrip() for name, text in reference_pages(catalogue, {}).items()}
+    committed = {
+        path.name: path.read_text(encoding="utf-8").split("## Measured")[0].rstrip()
+        for path in (ROOT / "docs" / "reference").glob("*.md")
+    }
     assert committed == pages, "write them again with `nox -s docs`"
+
+
+def test_times_are_medians_of_the_records_that_are_ok() -> None:
+    times = scoring_times(ROOT / "results")
+    assert ("fashion-mnist", 60000) in {(data, n) for data, n, _ in times["topocore"]}
+    assert all(seconds >= 0 for places in times.values() for _, _, seconds in places)
 
 
 def test_every_method_says_what_it_computes_and_where_it_comes_from(catalogue: Catalogue) -> None:

@@ -329,7 +329,11 @@ def test_a_method_that_declines_the_evidence_is_neither_good_nor_bad(tmp_path, m
         assert_conformant(results, min_run=10)
 
 
-@pytest.mark.parametrize("entry", [e for kind in load_plugins().entries.values() for e in kind.values()], ids=str)
+@pytest.mark.parametrize(
+    "entry",
+    [e for kind in load_plugins().entries.values() for e in kind.values()],
+    ids=lambda entry: f"{entry.spec.kind}-{entry.spec.name}",
+)
 def test_an_entry_survives_the_way_to_another_process(entry):
     if entry.spec.kind in ("scorer", "projector", "selector", "dataset", "learner"):
         assert from_json(json.loads(json.dumps(to_json(entry)))) == entry
