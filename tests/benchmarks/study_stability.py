@@ -158,7 +158,7 @@ def main() -> None:
         between = np.mean([within(a, b, labels) for a, b in itertools.combinations(scores, 2)])
         reseeded = within(scores[0], scored(catalogue, attempt, first, labels, 1), labels)
         under = [within(scores[0], scored(catalogue, attempt, noisy[level], labels, 0), labels) for level in noisy]
-        numbers = [f"{value:.2f}" for value in (between, reseeded, *under)]
+        numbers = [f"{value:.3f}" for value in (between, reseeded, *under)]
         print(f"| {attempt.label} | {' | '.join(numbers)} | {seconds:.1f} |", flush=True)
 
 
