@@ -431,8 +431,7 @@ def test_promises(entry, check):
 
 def test_the_checks_are_tests_of_a_plugin(tmp_path):
     (tmp_path / "test_mine.py").write_text(TEST_FILE, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "prunebench.pytest_plugin", "-p",
-               "no:cacheprovider", "test_mine.py"]  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "test_mine.py"]
     path = {"PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(
         command, cwd=tmp_path, env={**os.environ, **path}, capture_output=True, text=True, check=False
