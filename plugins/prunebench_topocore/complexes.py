@@ -22,8 +22,9 @@ def delaunay(x: Floats) -> tuple[Ints, Ints]:
     """
     simplices = np.sort(Delaunay(x).simplices.astype(np.int64), axis=1)
     sides = np.concatenate([simplices[:, [0, 1]], simplices[:, [0, 2]], simplices[:, [1, 2]]])
-    edges, numbers = np.unique(sides, axis=0, return_inverse=True)
-    return edges, numbers.reshape(3, -1).T.copy()
+    # A pair as one number: sorting numbers is ten times faster than sorting rows.
+    codes, numbers = np.unique(sides[:, 0] * len(x) + sides[:, 1], return_inverse=True)
+    return np.stack(np.divmod(codes, len(x)), axis=1), numbers.reshape(3, -1).T.copy()
 
 
 def weak_delaunay_edges(x: Floats, g: Floats) -> Ints:
@@ -40,7 +41,8 @@ def weak_delaunay_edges(x: Floats, g: Floats) -> Ints:
     for shift in (0.0, 1e-9, 1e-7, 1e-5):
         noise = np.random.default_rng(0).normal(0.0, shift * extent, x.shape)
         try:
-            return np.unique(np.sort(order[_insertions(ranked + noise)], axis=1), axis=0)
+            pairs = np.sort(order[_insertions(ranked + noise)], axis=1)
+            return np.stack(np.divmod(np.unique(pairs[:, 0] * len(x) + pairs[:, 1]), len(x)), axis=1)
         except QhullError:
             continue
     raise QhullError("the cloud cannot be triangulated even after a shift of 1e-5 of its extent")
@@ -62,7 +64,8 @@ def _insertions(ranked: Floats) -> Ints:
 
 
 def _same_triangles(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    ours, theirs = (np.unique(np.sort(t.astype(np.int64), axis=1), axis=0) for t in (a, b))
+    ours, theirs = (np.sort(t.astype(np.int64), axis=1) for t in (a, b))
+    ours, theirs = (t[np.lexsort(t.T[::-1])] for t in (ours, theirs))
     return ours.shape == theirs.shape and bool((ours == theirs).all())
 
 

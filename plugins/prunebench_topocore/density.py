@@ -1,4 +1,4 @@
-"""Gaussian kernel density of a class and its gradient, in linear memory."""
+"""Gaussian kernel density of a class and its gradient, in linear memory; every pair is visited once."""
 
 from __future__ import annotations
 
@@ -30,32 +30,35 @@ def _exp(t: float) -> float:
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def _kernel_sums(x0: Floats, x1: Floats, bandwidth: float) -> Floats:
-    n = len(x0)
-    sums = np.empty(n)
+    sums = np.ones(len(x0))
     scale = -0.5 / (bandwidth * bandwidth)
-    for i in range(n):
+    for i in range(len(x0)):
         total = 0.0
-        for j in range(n):
+        for j in range(i):
             d0, d1 = x0[i] - x0[j], x1[i] - x1[j]
-            total += _exp(scale * (d0 * d0 + d1 * d1))
-        sums[i] = total
+            k = _exp(scale * (d0 * d0 + d1 * d1))
+            total += k
+            sums[j] += k
+        sums[i] += total
     return sums
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def _codensity_gradient(x0: Floats, x1: Floats, shares: Floats, bandwidth: float) -> Floats:
-    n = len(x0)
-    gradient = np.empty((n, 2))
+def _codensity_gradient(x0: Floats, x1: Floats, shares: Floats, bandwidth: float) -> tuple[Floats, Floats]:
+    along0, along1 = np.zeros(len(x0)), np.zeros(len(x0))
     scale = -0.5 / (bandwidth * bandwidth)
-    for i in range(n):
+    for i in range(len(x0)):
         total0, total1 = 0.0, 0.0
-        for j in range(n):
+        for j in range(i):
             d0, d1 = x0[i] - x0[j], x1[i] - x1[j]
-            k = _exp(scale * (d0 * d0 + d1 * d1)) * (shares[i] + shares[j])
+            k = -2.0 * scale * _exp(scale * (d0 * d0 + d1 * d1)) * (shares[i] + shares[j])
             total0 += k * d0
             total1 += k * d1
-        gradient[i, 0], gradient[i, 1] = -2.0 * scale * total0, -2.0 * scale * total1
-    return gradient
+            along0[j] -= k * d0
+            along1[j] -= k * d1
+        along0[i] += total0
+        along1[i] += total1
+    return along0, along1
 
 
 def kernel_sums(x: Floats, bandwidth: float) -> Floats:
@@ -83,5 +86,4 @@ def codensity_gradient(x: Floats, codensities: Floats, weights: Floats, bandwidt
     """
     sums = np.exp(-codensities) * (len(x) * 2.0 * np.pi * bandwidth**2)
     x0, x1 = np.ascontiguousarray(x.T)
-    gradient: Floats = _codensity_gradient(x0, x1, weights / sums, bandwidth)
-    return gradient
+    return np.stack(_codensity_gradient(x0, x1, weights / sums, bandwidth), axis=1)

@@ -7,76 +7,109 @@ from numba import njit
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Nodes = NDArray[np.int32]
+
+# A node of the forest is a row of three numbers, so that a step along a path touches one line of the cache.
+PARENT, ABOVE, STAMP = 0, 1, 2  # ABOVE: the edge to the parent, as its place in the order of lengths
 
 
 @njit(cache=True, nogil=True)
-def _reroot(parent: Ints, above: Ints, node: int) -> None:
+def _reroot(nodes: Nodes, node: int) -> None:
     """Make `node` the root of its tree by turning round the path to the old root."""
     previous, held = -1, -1
     while node != -1:
-        following, edge = parent[node], above[node]
-        parent[node], above[node] = previous, held
+        following, edge = nodes[node, PARENT], nodes[node, ABOVE]
+        nodes[node, PARENT], nodes[node, ABOVE] = previous, held
         previous, held, node = node, edge, following
 
 
 @njit(cache=True, nogil=True)
-def _meeting(parent: Ints, stamp: Ints, mark: int, u: int, v: int) -> int:
+def _meeting(nodes: Nodes, mark: int, u: int, v: int) -> int:
     """Return the lowest common ancestor of u and v, or -1 when they are in different trees."""
     a, b = u, v
     while a != -1 or b != -1:
         if a != -1:
-            if stamp[a] == mark:
+            if nodes[a, STAMP] == mark:
                 return a
-            stamp[a] = mark
-            a = parent[a]
+            nodes[a, STAMP] = mark
+            a = nodes[a, PARENT]
         if b != -1:
-            if stamp[b] == mark:
+            if nodes[b, STAMP] == mark:
                 return b
-            stamp[b] = mark
-            b = parent[b]
+            nodes[b, STAMP] = mark
+            b = nodes[b, PARENT]
     return -1
 
 
 @njit(cache=True, nogil=True)
-def _longest(parent: Ints, above: Ints, lengths: NDArray[np.float64], u: int, v: int, ancestor: int) -> int:
+def _longest(nodes: Nodes, u: int, v: int, ancestor: int) -> int:
     """Return the node whose edge to its parent is the longest on the path from u to v."""
-    worst, node_of_worst = -1.0, -1
+    worst, node_of_worst = -1, -1
     for start in (u, v):
         node = start
         while node != ancestor:
-            if lengths[above[node]] > worst:
-                worst, node_of_worst = lengths[above[node]], node
-            node = parent[node]
+            if nodes[node, ABOVE] > worst:
+                worst, node_of_worst = nodes[node, ABOVE], node
+            node = nodes[node, PARENT]
     return node_of_worst
 
 
 @njit(cache=True, nogil=True)
-def forest_masses(n: int, edges: Ints, lengths: NDArray[np.float64], top: Ints) -> tuple[Ints, Ints]:
-    """Sweep edges int64 [m, 2] in the given order (by codensity, then length); return the masses +1.
+def starts(n: int, upper: Ints) -> Ints:
+    """Return where the edges of each upper end begin in a list sorted by upper end, int64 [n + 1]."""
+    first = np.zeros(n + 1, dtype=np.int64)
+    for p in upper:
+        first[p + 1] += 1
+    return np.cumsum(first)
 
-    An edge that stays outside the forest is a mass at its own grade; an edge that evicts a longer one is a mass
-    at (the evicted edge, its own vertex of highest codensity).  Returns (edge, vertex) of every mass.
+
+@njit(cache=True, nogil=True)
+def _closes_triangle(n: int, lower: Ints, upper: Ints, rank: Ints) -> NDArray[np.bool_]:
+    """Tell of each edge whether it closes a triangle of edges that came before it and are shorter."""
+    first, place = starts(n, upper), np.full(n, -1, dtype=np.int64)
+    closes = np.zeros(len(lower), dtype=np.bool_)
+    for p in range(n):
+        for e in range(first[p], first[p + 1]):
+            place[lower[e]] = e
+        for e in range(first[p], first[p + 1]):
+            for f in range(first[lower[e]], first[lower[e] + 1]):
+                later = max(e, place[lower[f]])
+                if place[lower[f]] >= 0 and rank[f] < rank[later]:
+                    closes[later] = True
+        for e in range(first[p], first[p + 1]):
+            place[lower[e]] = -1
+    return closes
+
+
+@njit(cache=True, nogil=True)
+def forest_masses(n: int, lower: Ints, upper: Ints, rank: Ints) -> Ints:
+    """Sweep the edges of a graph and return the masses +1, int64 [k, 2], as (edge, vertex).
+
+    n: number of vertices, numbered in the order of codensity.  lower, upper: int64 [m], the ends of every edge, sorted
+    by the upper end, then by length.  rank: int64 [m], the place of each edge in the order of lengths.  An edge that
+    stays outside the forest is a mass at its own grade; an edge that evicts a longer one is a mass at (the evicted
+    edge, its own upper end).
     """
-    parent = np.full(n, -1, dtype=np.int64)
-    above = np.full(n, -1, dtype=np.int64)
-    stamp = np.full(n, -1, dtype=np.int64)
-    held_edge = np.empty(len(edges), dtype=np.int64)
-    held_vertex = np.empty(len(edges), dtype=np.int64)
-    count = 0
-    for e in range(len(edges)):
-        u, v = edges[e, 0], edges[e, 1]
-        ancestor = _meeting(parent, stamp, e, u, v)
-        if ancestor != -1:
-            node = _longest(parent, above, lengths, u, v, ancestor)
-            held_vertex[count] = top[e]
-            if lengths[above[node]] <= lengths[e]:
-                held_edge[count] = e
-                count += 1
-                continue
-            held_edge[count] = above[node]
+    nodes = np.full((n, 3), -1, dtype=np.int32)
+    edge_of_rank = np.empty(len(lower), dtype=np.int64)
+    edge_of_rank[rank] = np.arange(len(lower))
+    masses, count = np.empty((len(lower), 2), dtype=np.int64), 0
+    closes = _closes_triangle(n, lower, upper, rank)
+    for e in range(len(lower)):
+        u, v, node = lower[e], upper[e], -1
+        if not closes[e]:
+            ancestor = _meeting(nodes, e, u, v)
+            if ancestor != -1:
+                node = _longest(nodes, u, v, ancestor)
+        if closes[e] or (node != -1 and nodes[node, ABOVE] < rank[e]):
+            masses[count, 0], masses[count, 1] = e, v
             count += 1
-            parent[node], above[node] = -1, -1
+            continue
+        if node != -1:
+            masses[count, 0], masses[count, 1] = edge_of_rank[nodes[node, ABOVE]], v
+            count += 1
+            nodes[node, PARENT], nodes[node, ABOVE] = -1, -1
         # Both ends are in different trees now: hang the one that holds u below v.
-        _reroot(parent, above, u)
-        parent[u], above[u] = v, e
-    return held_edge[:count], held_vertex[:count]
+        _reroot(nodes, u)
+        nodes[u, PARENT], nodes[u, ABOVE] = v, rank[e]
+    return masses[:count]

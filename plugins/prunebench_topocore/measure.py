@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .circuits import basis_masses, flag_triangles
+from .circuits import basis_masses
 from .complexes import delaunay, enclosing_edges, weak_delaunay_edges
 from .forest import forest_masses
 
@@ -46,31 +46,64 @@ def delaunay_rips(x: Floats, g: Floats) -> Measure:
     of its codensity level, one for every edge that it evicts from there, minus one for every triangle.
     """
     edges, triangles = delaunay(x)
+    graph = _swept(x, g, edges)
+    sides = _inverse(graph.order)[triangles]
+    longest = np.take_along_axis(sides, graph.rank[sides].argmax(axis=1)[:, None], axis=1)[:, 0]
+    filled = np.stack([longest, graph.upper[sides].max(axis=1)], axis=1)
+    positive = forest_masses(len(x), graph.lower, graph.upper, graph.rank)
+    return _measure(graph, g, (positive, 1), (filled, -1))
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """A graph in the order of a sweep: vertices by codensity, edges by their upper end, then by length.
+
+    vertices: int64 [n], the number of each in the cloud.  order: int64 [m], the number of each edge.  edges: int64
+    [m, 2], ends in the cloud.  lower, upper: int64 [m], ends in the sweep.  lengths: float64 [m].  rank: int64 [m],
+    the place of each edge in the order of lengths.
+    """
+
+    vertices: Ints
+    order: Ints
+    edges: Ints
+    lower: Ints
+    upper: Ints
+    lengths: Floats
+    rank: Ints
+
+
+def _swept(x: Floats, g: Floats, edges: Ints) -> _Graph:
+    vertices = np.argsort(g, kind="stable")
+    ends = np.sort(_inverse(vertices)[edges], axis=1)
     lengths = np.hypot(*(x[edges[:, 0]] - x[edges[:, 1]]).T)
-    top = np.where(g[edges[:, 0]] >= g[edges[:, 1]], edges[:, 0], edges[:, 1])
-    order = np.lexsort((lengths, g[top]))
-    held_edge, held_vertex = forest_masses(len(x), edges[order], lengths[order], top[order])
-    positive_edges = order[held_edge]
-    longest = triangles[np.arange(len(triangles)), lengths[triangles].argmax(axis=1)]
-    tops = top[triangles]
-    highest = tops[np.arange(len(triangles)), g[tops].argmax(axis=1)]
-    return _cancelled(
-        edges[np.concatenate([positive_edges, longest])],
-        np.concatenate([held_vertex, highest]),
-        np.concatenate([np.ones(len(positive_edges), np.int64), -np.ones(len(longest), np.int64)]),
-        np.concatenate([lengths[positive_edges], lengths[longest]]),
-        g,
-        0.5,
-    )
+    order = np.lexsort((lengths, ends[:, 1]))
+    lower, upper = np.ascontiguousarray(ends[order].T)
+    rank = _inverse(np.argsort(lengths[order], kind="stable"))
+    return _Graph(vertices, order, edges[order], lower, upper, lengths[order], rank)
+
+
+def _inverse(order: Ints) -> Ints:
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return places
+
+
+def _measure(graph: _Graph, g: Floats, *signed: tuple[Ints, int]) -> Measure:
+    """Return the sum of masses int64 [k, 2], (edge, vertex) of the sweep, with the sign that goes with each array."""
+    held = np.concatenate([masses for masses, _ in signed])
+    weights = np.concatenate([np.full(len(masses), sign, np.int64) for masses, sign in signed])
+    return _cancelled(graph.edges[held[:, 0]], graph.vertices[held[:, 1]], weights, graph.lengths[held[:, 0]], g, 0.5)
 
 
 def _cancelled(edges: Ints, vertices: Ints, weights: Ints, lengths: Floats, g: Floats, scale: float) -> Measure:
     """Sum the weights at equal grades and drop what cancels."""
-    grades = np.stack([lengths, g[vertices]], axis=1)
-    _, first, group = np.unique(grades, axis=0, return_index=True, return_inverse=True)
-    total = np.zeros(len(first), dtype=np.int64)
-    np.add.at(total, group.ravel(), weights)
-    kept = first[total != 0]
+    if len(weights) == 0:
+        return Measure(edges, vertices, weights, scale)
+    order = np.lexsort((g[vertices], lengths))
+    grades = lengths[order], g[vertices][order]
+    starts = np.append(True, (grades[0][1:] != grades[0][:-1]) | (grades[1][1:] != grades[1][:-1]))
+    total = np.add.reduceat(weights[order], np.flatnonzero(starts))
+    kept = order[starts][total != 0]
     return Measure(edges[kept], vertices[kept], total[total != 0], scale)
 
 
@@ -81,28 +114,10 @@ def weak_delaunay(x: Floats, g: Floats) -> Measure:
 
 def by_circuits(x: Floats, g: Floats, edges: Ints) -> Measure:
     """Return the measure of the flag complex of a graph, edges int64 [m, 2] with u < v, half lengths."""
-    lengths = np.hypot(*(x[edges[:, 0]] - x[edges[:, 1]]).T)
-    top = np.where(g[edges[:, 0]] >= g[edges[:, 1]], edges[:, 0], edges[:, 1])
-    order = np.lexsort((lengths, g[top]))
-    outside, outside_vertex = forest_masses(len(x), edges[order], lengths[order], top[order])
-    triangles = flag_triangles(len(x), edges)
-    longest = triangles[np.arange(len(triangles)), lengths[triangles].argmax(axis=1)]
-    highest = top[triangles][np.arange(len(triangles)), g[top[triangles]].argmax(axis=1)]
-    sweep = np.lexsort((lengths[longest], g[highest]))
-    rank_of_length = np.empty(len(edges), dtype=np.int64)
-    rank_of_length[np.argsort(lengths, kind="stable")] = np.arange(len(edges))
-    entered, evicted_edge, evicting = basis_masses(len(edges), triangles[sweep], rank_of_length)
-    holders = np.concatenate([order[outside], longest[sweep[entered]], evicted_edge])
-    return _cancelled(
-        edges[holders],
-        np.concatenate([outside_vertex, highest[sweep[entered]], highest[sweep[evicting]]]),
-        np.concatenate(
-            [np.ones(len(outside), np.int64), -np.ones(len(entered), np.int64), np.ones(len(evicting), np.int64)]
-        ),
-        lengths[holders],
-        g,
-        0.5,
-    )
+    graph = _swept(x, g, edges)
+    outside = forest_masses(len(x), graph.lower, graph.upper, graph.rank)
+    entered, evicted = basis_masses(len(x), graph.lower, graph.upper, graph.rank)
+    return _measure(graph, g, (outside, 1), (entered, -1), (evicted, 1))
 
 
 def rips(x: Floats, g: Floats) -> Measure:

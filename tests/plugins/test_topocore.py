@@ -91,6 +91,22 @@ def test_the_basis_of_triangles_is_right_on_graphs_that_are_not_planar(density_o
     assert summed(ours.points(x, g), ours.weights) == summed(theirs.points(x, g), theirs.weights)
 
 
+def test_the_basis_of_triangles_is_right_around_a_vertex_with_very_many_neighbours():
+    rng = np.random.default_rng(3)
+    n = 601
+    angles = np.arange(n - 1) * 2 * np.pi / (n - 1)
+    radii = 1 + 0.2 * rng.random(n - 1)
+    x = np.concatenate([np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1), [[0.01, 0.02]]])
+    g = np.append(rng.permutation(n - 1) / n, 1.0)  # the hub comes last, to all neighbours at once
+    rim = np.stack([np.arange(n - 1), (np.arange(n - 1) + 1) % (n - 1)], axis=1)
+    chords = np.stack([np.arange(n - 3), np.arange(n - 3) + 2], axis=1)
+    spokes = np.stack([np.arange(n - 1), np.full(n - 1, n - 1)], axis=1)
+    edges = np.sort(np.concatenate([rim, chords, spokes]), axis=1).astype(np.int64)
+    ours, theirs = measure.by_circuits(x, g, edges), measure.by_multipers(x, g, edges, 0.5)
+    assert (ours.points(x, g)[:, 1] == 1.0).any()
+    assert summed(ours.points(x, g), ours.weights) == summed(theirs.points(x, g), theirs.weights)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_near_linear_engine_survives_coinciding_and_collinear_points(seed):
     rng = np.random.default_rng(seed)
