@@ -115,21 +115,15 @@ def _worst(member: Ints, n_member: int, longest: Ints, rank_of_length: Ints) -> 
 
 
 @njit(cache=True, nogil=True)
-def _replaced(
-    member: Ints, n_member: int, worst: int, size: int, members: Ints, used: int, at: Ints
-) -> tuple[Ints, int]:
-    """Write every combination that holds `worst` with the rest of its circuit and the new triangle instead.
-
-    The evicted triangle is the sum of the new one, which takes over its number, and of the rest.
-    """
-    rest, out = _without(member, n_member, worst), np.empty(size + 1, dtype=np.int64)
-    for slot in range(size):
-        if _holds(members, at[slot, 0], at[slot, 1], worst):
-            count = _summed(member, rest, members, at[slot, 0], at[slot, 1], out)
-            members = _added(members, used, out, count)
-            at[slot, 0], at[slot, 1] = used, count
-            used += count
-    return members, used
+def _noted(holders: Ints, used: int, head: Ints, entries: Ints, count: int, slot: int) -> tuple[Ints, int]:
+    """Put `slot` in front of the list of those that hold each of `count` entries; a row is (slot, next row)."""
+    if used + count > len(holders):
+        holders = np.concatenate((holders, np.empty((used + count, 2), dtype=np.int64)))
+    for q in range(count):
+        holders[used, 0], holders[used, 1] = slot, head[entries[q]]
+        head[entries[q]] = used
+        used += 1
+    return holders, used
 
 
 @njit(cache=True, nogil=True)
@@ -147,7 +141,9 @@ def basis_masses(n: int, lower: Ints, upper: Ints, rank_of_length: Ints) -> tupl
     found, paired = np.empty((64, 3), dtype=np.int64), np.zeros((_WIDEST, _WIDEST), dtype=np.bool_)
     columns, members = np.empty(8 * m + 8, dtype=np.int64), np.empty(4 * m + 8, dtype=np.int64)
     column_at, member_at = np.zeros((m + 1, 2), dtype=np.int64), np.zeros((m + 1, 2), dtype=np.int64)  # start, length
-    columns_used, members_used, size = 0, 0, 0
+    holders, head = np.empty((4 * m + 8, 2), dtype=np.int64), np.full(m + 1, -1, dtype=np.int64)
+    treated = np.full(m + 1, -1, dtype=np.int64)
+    columns_used, members_used, holders_used, size = 0, 0, 0, 0
     pivot, longest = np.full(m, -1, dtype=np.int64), np.empty(m, dtype=np.int64)
     column, spare = np.empty(m + 3, dtype=np.int64), np.empty(m + 3, dtype=np.int64)
     member, spare_member = np.empty(m + 1, dtype=np.int64), np.empty(m + 1, dtype=np.int64)
@@ -179,17 +175,30 @@ def basis_masses(n: int, lower: Ints, upper: Ints, rank_of_length: Ints) -> tupl
                 member[0], pivot[column[0]], longest[size] = size, size, top
                 columns = _added(columns, columns_used, column, n_column)
                 members = _added(members, members_used, member, n_member + 1)
+                holders, holders_used = _noted(holders, holders_used, head, member, n_member + 1, size)
                 column_at[size, 0], column_at[size, 1] = columns_used, n_column
                 member_at[size, 0], member_at[size, 1] = members_used, n_member + 1
                 columns_used, members_used, size = columns_used + n_column, members_used + n_member + 1, size + 1
                 entered.append((top, p))
                 continue
             worst = _worst(member, n_member, longest, rank_of_length)
-            if rank_of_length[longest[worst]] > rank_of_length[top]:
-                entered.append((top, p))
-                evicted.append((longest[worst], p))
-                members, members_used = _replaced(member, n_member, worst, size, members, members_used, member_at)
-                longest[worst] = top
+            if rank_of_length[longest[worst]] <= rank_of_length[top]:
+                continue
+            entered.append((top, p))
+            evicted.append((longest[worst], p))
+            # The evicted triangle is the sum of the new one and the rest of the circuit; the new one takes its number.
+            longest[worst] = top
+            rest, row = _without(member, n_member, worst), head[worst]
+            while row >= 0:
+                slot, row = holders[row]
+                if treated[slot] == len(evicted) or not _holds(members, member_at[slot, 0], member_at[slot, 1], worst):
+                    continue
+                treated[slot] = len(evicted)
+                count = _summed(member, rest, members, member_at[slot, 0], member_at[slot, 1], spare_member)
+                members = _added(members, members_used, spare_member, count)
+                member_at[slot, 0], member_at[slot, 1] = members_used, count
+                members_used += count
+                holders, holders_used = _noted(holders, holders_used, head, member, rest, slot)
         if k <= _WIDEST:
             paired[:k, :k] = False
     return _rows(entered), _rows(evicted)
