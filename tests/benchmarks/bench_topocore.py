@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import resource
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import multipers
 import numpy as np
 import pytest
 
+from prunebench.contexts import ScoreContext
+from prunebench.plugins import load_plugins
 from prunebench_topocore.complexes import delaunay, weak_delaunay_edges
 from prunebench_topocore.density import codensity
 from prunebench_topocore.displacement import Optimisation, displacement
@@ -97,3 +101,30 @@ def test_six_steps_on_a_class_of_five_thousand(kind: str) -> None:
     how = Optimisation(kind, "norm_l1", "adam", 0.01, 6, 0.4)
     took = seconds(lambda: displacement(points, how, np.random.default_rng(0)))
     print(f"\nsix steps, {kind}, n = 5,000: {took:.2f} s")
+
+
+def score_like_cifar10(threads: int) -> tuple[float, float]:
+    """Score 50,000 points in ten classes; return the seconds and the peak of memory in gigabytes."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10), 5000)
+    centres = generator.normal(0, 8, (10, 2))
+    points = (centres[labels] + generator.standard_t(4, (50_000, 2)) * 0.6).astype(np.float32)
+    entry = load_plugins().scorer("topocore")
+    context = ScoreContext(
+        params=entry.spec.resolve_params({}), seed=0, n=len(labels), n_classes=10, scorer="topocore", threads=threads,
+        evidence={"projection": points, "logits": np.eye(10, dtype=np.float32)[labels], "labels": labels},
+    )  # fmt: skip
+    score = entry.load()
+    start = time.perf_counter()
+    score(context)
+    return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def test_topocore_on_as_many_points_as_cifar10_fits_in_memory_and_uses_both_cores() -> None:
+    took = {}
+    for threads in (1, 2):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            took[threads], gigabytes = cast("tuple[float, float]", pool.apply(score_like_cifar10, (threads,)))
+        print(f"\ntopocore, 50,000 points, {threads} threads: {took[threads]:.1f} s, {gigabytes:.2f} GB at most")
+        assert gigabytes < 1.5
+    assert took[2] < 0.9 * took[1]
