@@ -17,6 +17,8 @@ from .forest import starts
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Buffers = tuple[Ints, Ints]
+Lists = tuple[Ints, Ints]  # entries one after another, and int64 [k, 2]: where each list starts, and its length
 
 _WIDEST = 512  # vertices with more neighbours than this go without the table of pairs
 
@@ -105,6 +107,27 @@ def _summed(one: Ints, n_one: int, pool: Ints, start: int, length: int, out: Int
 
 
 @njit(cache=True, nogil=True)
+def _reduced(
+    column: Buffers, member: Buffers, pivot: Ints, columns: Lists, members: Lists
+) -> tuple[tuple[Ints, Ints, int], tuple[Ints, Ints, int]]:
+    """Reduce the column of three entries in the first buffer, and note which triangles were added to it.
+
+    Returns for the column and for the combination: the buffer that holds it, the spare one, and its length.
+    """
+    one, other = column
+    held, spare = member
+    n_column, n_member = 3, 0
+    (columns_pool, column_at), (members_pool, member_at) = columns, members
+    while n_column > 0 and pivot[one[0]] >= 0:
+        slot = pivot[one[0]]
+        n_column = _summed(one, n_column, columns_pool, column_at[slot, 0], column_at[slot, 1], other)
+        n_member = _summed(held, n_member, members_pool, member_at[slot, 0], member_at[slot, 1], spare)
+        one, other = other, one
+        held, spare = spare, held
+    return (one, other, n_column), (held, spare, n_member)
+
+
+@njit(cache=True, nogil=True)
 def _worst(member: Ints, n_member: int, longest: Ints, rank_of_length: Ints) -> int:
     """Return the member of a circuit whose longest edge is the longest of all."""
     worst: int = member[0]
@@ -162,13 +185,9 @@ def basis_masses(n: int, lower: Ints, upper: Ints, rank_of_length: Ints) -> tupl
             top = top if rank_of_length[top] > rank_of_length[c] else c
             # Rows stand in the order of the sweep, which makes the reduction short.
             column[0], column[1], column[2] = _falling(a, b, c)
-            n_column, n_member = 3, 0
-            while n_column > 0 and pivot[column[0]] >= 0:
-                slot = pivot[column[0]]
-                n_column = _summed(column, n_column, columns, column_at[slot, 0], column_at[slot, 1], spare)
-                n_member = _summed(member, n_member, members, member_at[slot, 0], member_at[slot, 1], spare_member)
-                column, spare = spare, column
-                member, spare_member = spare_member, member
+            (column, spare, n_column), (member, spare_member, n_member) = _reduced(
+                (column, spare), (member, spare_member), pivot, (columns, column_at), (members, member_at)
+            )
             if n_column > 0:
                 # A new slot has the highest number, so it goes in front of a falling list.
                 member[1 : n_member + 1] = member[:n_member].copy()
