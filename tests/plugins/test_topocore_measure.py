@@ -148,6 +148,7 @@ def test_the_rips_measure_is_that_of_all_pairs_within_the_enclosing_radius(kind:
     lengths = np.array([[np.hypot(*(p - q)) for q in x] for p in x])
     radius = min(max(row) for row in lengths)
     pairs = np.array([(i, j) for i in range(20) for j in range(i + 1, 20) if lengths[i, j] <= radius])
+    assert complexes.enclosing_edges(x).tolist() == pairs.tolist()
     # the library's reference has half lengths; the whole lengths of twice as near points are the same numbers
     assert ours(measure.rips(x, g), x, g) == {(2 * r, s): w for (r, s), w in multipers_measure(x, g, pairs).items()}
 
