@@ -224,6 +224,23 @@ def test_single_and_double_precision_agree(name: str) -> None:
     assert agreement(scored(SCORERS[name], single), scored(SCORERS[name], double)) > 0.9999
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@EVERY
+def test_evidence_that_is_not_finite_is_refused_whichever_it_is(name: str, value: float) -> None:
+    spoilable = sorted(SCORERS[name].spec.needs & set(FLOATS))
+    for kind in spoilable:
+        for part in range(2 if kind == "gradients" else 1):
+            arrays = ordinary(101).evidence[kind]
+            changed = [array.copy() for array in (arrays if kind == "gradients" else [arrays])]
+            changed[part][..., 17, 0] = value
+            evidence = {**ordinary(101).evidence, kind: tuple(changed) if kind == "gradients" else changed[0]}
+            with pytest.raises(DataError, match="not finite") as caught:
+                scored(SCORERS[name], replace(ordinary(101), evidence=evidence))
+            assert caught.value.hint
+    if not spoilable:
+        assert np.isfinite(scored(SCORERS[name], ordinary(101)).values).all()
+
+
 # T: adding a vector, R: a rotation, S: a positive factor.  A letter that is missing is a change that the scores show.
 INVARIANT = [
     ("prototype", {}, "TRS"),
