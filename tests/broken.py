@@ -152,6 +152,24 @@ def fails_for_constant_features(ctx):
     return centred(ctx)
 
 
+def fails_for_small_classes(ctx):
+    found, counts = centred(ctx), np.bincount(ctx.labels)
+    if ctx.n > 4 and (counts > 0).sum() > 1:
+        found /= counts[counts > 0].min() - 1
+    return found
+
+
+def fails_for_collinear_features(ctx):
+    found = centred(ctx)
+    if ctx.n > 4 and np.linalg.matrix_rank(ctx.features.astype(np.float64) - ctx.features[0], tol=1e-3) == 1:
+        raise np.linalg.LinAlgError("singular matrix")
+    return found
+
+
+def draws_and_depends_on_the_row(ctx):
+    return centred(ctx)[::-1] + 0.1 * ctx.rng.random(ctx.n)
+
+
 def fails_for_one_class(ctx):
     if ctx.n > 4 and len(np.unique(ctx.labels)) == 1:
         raise ValueError("needs two classes")

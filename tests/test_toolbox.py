@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.toolbox import apportion, class_quotas, min_max, n_keep, preference_order
+from prunebench import DataError
+from prunebench.toolbox import apportion, class_quotas, min_max, misclassified, n_keep, preference_order
 
 
 @given(st.integers(1, 10_000), st.integers(1, 1000))
@@ -80,6 +81,19 @@ def test_excluded_samples_come_last_in_the_order_of_their_refill_score(rows):
 def test_a_constant_score_normalises_to_zero():
     assert min_max(np.full(3, 7.0)).tolist() == [0.0, 0.0, 0.0]
     assert min_max(np.array([1.0, 3.0, 2.0])).tolist() == pytest.approx([0.0, 1.0, 0.5])
+
+
+def test_a_sample_is_misclassified_where_another_logit_is_highest_and_its_loss_is_that_of_torch():
+    import torch
+
+    logits, labels = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32), np.arange(40) % 5
+    wrong, log_probability = misclassified(logits, labels)
+    assert wrong.tolist() == [logits[i].tolist().index(max(logits[i])) != label for i, label in enumerate(labels)]
+    losses = torch.nn.functional.cross_entropy(torch.tensor(logits), torch.tensor(labels), reduction="none")
+    assert -log_probability == pytest.approx(losses.numpy(), rel=1e-5)
+    logits[[3, 8], 1] = np.nan, np.inf
+    with pytest.raises(DataError, match="logits of 2 of 40 samples"):
+        misclassified(logits, labels)
 
 
 def test_files_below_a_data_root_come_before_absolute_places(tmp_path):

@@ -7,7 +7,9 @@ from decimal import ROUND_HALF_UP, Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["apportion", "class_quotas", "min_max", "n_keep", "preference_order"]
+from prunebench.errors import DataError
+
+__all__ = ["apportion", "class_quotas", "min_max", "misclassified", "n_keep", "preference_order"]
 
 
 def n_keep(keep: str | Decimal, n: int) -> int:
@@ -69,3 +71,21 @@ def min_max(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if high <= low:
         return np.zeros_like(values, dtype=np.float64)
     return (values - low) / (high - low)
+
+
+def misclassified(
+    logits: NDArray[np.floating], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which samples are not predicted as labelled, bool [n], and the log-probability of the label [n].
+
+    Sorted by the second, highest first, is by lowest loss.  logits: floating [n, classes].  Raises DataError for
+    logits that are not finite: NaN would count as the prediction.
+    """
+    from scipy.special import log_softmax
+
+    if bad := int((~np.isfinite(logits).all(axis=1)).sum()):
+        raise DataError(
+            f"the logits of {bad} of {len(logits)} samples are not finite", "look at the backbone and its weights"
+        )
+    log_probability: NDArray[np.float64] = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    return logits.argmax(axis=1) != labels, log_probability[np.arange(len(labels)), labels]

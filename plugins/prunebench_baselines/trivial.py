@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from prunebench import ScoreContext, Scores
+from prunebench.toolbox import misclassified
 
 
 def uniform(ctx: ScoreContext) -> NDArray[np.float64]:
@@ -23,10 +23,9 @@ def filtered(ctx: ScoreContext) -> Scores:
     """Return uniform random numbers float64 [n], with misclassified samples excluded.
 
     Those return by lowest loss where a class falls short of its budget.  Reads logits [n, classes] and labels.
+    Raises DataError for logits that are not finite.
     """
-    logits = np.asarray(ctx.logits, dtype=np.float64)
-    log_probability = log_softmax(logits, axis=1)[np.arange(ctx.n), ctx.labels]
-    excluded = logits.argmax(axis=1) != ctx.labels
+    excluded, log_probability = misclassified(ctx.logits, ctx.labels)
     return Scores(
         values=ctx.rng.random(ctx.n),
         excluded=excluded,

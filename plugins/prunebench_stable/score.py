@@ -7,11 +7,10 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 from scipy.stats import rankdata
 
 from prunebench import DataError, ScoreContext, Scores
-from prunebench.toolbox import min_max
+from prunebench.toolbox import min_max, misclassified
 
 from .merge import merge_heights
 from .metric import distances, place
@@ -24,8 +23,8 @@ def score(ctx: ScoreContext) -> Scores:
 
     Reads features float32 [n, d], logits [n, classes] and labels.  Each class is split `repeats` times at random
     into clouds; in a cloud the height is that of the Rips filtration at which the sample's component first holds
-    a share `bulk` of the cloud.  A sample alone in its class has height 0.  Raises DataError for features that are not
-    finite.
+    a share `bulk` of the cloud.  A sample alone in its class has height 0.  Raises DataError for features or
+    logits that are not finite.
     """
     params = cast("dict[str, Any]", ctx.params)
     bad = int((~np.isfinite(ctx.features).all(axis=1)).sum())
@@ -66,8 +65,7 @@ def _ranked(heights: Floats) -> Floats:
 
 def _filter(ctx: ScoreContext) -> tuple[NDArray[np.bool_], Floats]:
     """Return which samples the backbone misclassifies, and minus their loss: the order in which they return."""
-    logits = np.asarray(ctx.logits, dtype=np.float64)
-    log_probability: Floats = log_softmax(logits, axis=1)[np.arange(ctx.n), ctx.labels]
+    wrong, log_probability = misclassified(ctx.logits, ctx.labels)
     if not ctx.params["filter_misclassified"]:
-        return np.zeros(ctx.n, dtype=np.bool_), log_probability
-    return logits.argmax(axis=1) != ctx.labels, log_probability
+        wrong = np.zeros(ctx.n, dtype=np.bool_)
+    return wrong, log_probability

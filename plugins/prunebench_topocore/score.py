@@ -7,11 +7,10 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 from scipy.stats import rankdata
 
 from prunebench import DataError, NotApplicable, ScoreContext, Scores
-from prunebench.toolbox import min_max
+from prunebench.toolbox import min_max, misclassified
 
 from .density import density
 from .displacement import Optimisation, displacement
@@ -24,7 +23,7 @@ def score(ctx: ScoreContext) -> Scores:
 
     Reads projection float32 [n, 2], logits [n, classes] and labels.  Diagnostics: the fraction of points that never
     moved, and how many were filtered out.  Raises NotApplicable for a projection that is not planar, DataError for
-    one that is not finite.
+    a projection or logits that are not finite.
     """
     points = np.asarray(ctx.projection, dtype=np.float64)
     if points.shape[1] != 2:
@@ -53,11 +52,10 @@ def score(ctx: ScoreContext) -> Scores:
 
 def _filter(ctx: ScoreContext) -> tuple[NDArray[np.bool_], Floats]:
     """Return which samples the backbone misclassifies, and minus their loss: the order in which they return."""
-    logits = np.asarray(ctx.logits, dtype=np.float64)
-    log_probability = log_softmax(logits, axis=1)[np.arange(ctx.n), ctx.labels]
+    wrong, log_probability = misclassified(ctx.logits, ctx.labels)
     if not ctx.params["filter_misclassified"]:
-        return np.zeros(ctx.n, dtype=np.bool_), log_probability
-    return logits.argmax(axis=1) != ctx.labels, log_probability
+        wrong = np.zeros(ctx.n, dtype=np.bool_)
+    return wrong, log_probability
 
 
 def _class_terms(ctx: ScoreContext, points: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:

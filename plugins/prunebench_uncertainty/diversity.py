@@ -26,14 +26,14 @@ def contextual_diversity(ctx: ScoreContext) -> NDArray[np.int64]:
     shuffled = ctx.rng.permutation(ctx.n).astype(np.int64)
     if not ctx.params["per_class"]:
         return shuffled[_centres(ctx, log_p[shuffled], ctx.n_keep)]
-    labels, first, rest = ctx.labels[shuffled], [], []
+    labels, place = ctx.labels[shuffled], np.empty(ctx.n)
     for label, quota in enumerate(class_quotas(ctx.labels, ctx.n_classes, ctx.n_keep)):
         members = shuffled[labels == label]
         if len(members):
             order = members[_centres(ctx, log_p[members], int(quota))]
-            first.append(order[:quota])
-            rest.append(order[quota:])
-    return np.concatenate([*first, *rest])
+            # Below 0 for the picks; classes take turns, so that their numbers decide nothing.
+            place[order] = (np.arange(len(members)) - quota) / len(members)
+    return shuffled[np.argsort(place[shuffled], kind="stable")]
 
 
 def _centres(ctx: ScoreContext, log_p: NDArray[np.float64], budget: int) -> NDArray[np.int64]:

@@ -337,7 +337,7 @@ def test_a_lowest_cluster_gives_its_nearest_samples_or_random_ones() -> None:
 @pytest.mark.parametrize("budget", [1, 2, 3, 10, 89, 90])
 @pytest.mark.parametrize("options", [{}, {"levels": 1}, {"levels": 3, "resample_from": 1}, {"sampling": "closest"}])
 def test_an_order_starts_with_the_budget_shared_evenly_among_the_groups(budget: int, options: dict[str, Any]) -> None:
-    features, group = blobs()
+    features, group = (part[np.random.default_rng(2).permutation(90)] for part in blobs())
     order = score("hierarchical-kmeans", features, budget=budget, n_init=5, **options)
     counts = np.bincount(group[order[:budget]], minlength=3)
     allowed = level_out(np.bincount(group), budget, np.random.default_rng(0))

@@ -134,6 +134,14 @@ def test_equal_degrees_are_ordered_by_population_then_position_or_at_random() ->
     assert len(orders) > 5
 
 
+def test_the_degree_of_a_cell_comes_before_its_population() -> None:
+    points = np.array([[0.05, 0.05]] * 3 + [[0.3, 0.05]] + [[0.8, 0.05]] * 5)
+    cells = build_cells(points, side=4)
+    graph = build_graph(cells)
+    assert (graph.degrees.tolist(), cells.populations.tolist()) == ([1, 2, 1], [3, 1, 5])
+    assert visiting_order(cells, graph, None).tolist() == [1, 2, 0]
+
+
 def placed(n: int, n_supports: int) -> tuple[Places, Cells, NDArray[np.int64], NDArray[np.float64]]:
     embedded = scattered(0, n)
     cells = build_cells(embedded)

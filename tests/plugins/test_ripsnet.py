@@ -201,6 +201,29 @@ def test_training_clouds_are_distinct_samples_of_one_class_at_both_sizes() -> No
 def test_the_network_for_64_inputs_has_the_published_number_of_parameters() -> None:
     network = build_network(64, 400, "mean", 0)
     assert sum(parameter.numel() for parameter in network.parameters()) == 113_896
+    per_point, per_cloud = (
+        sum(parameter.numel() for parameter in part.parameters() if parameter.ndim == 2)
+        for part in (network.point, network.head)
+    )
+    assert (per_point, per_cloud) == (7_168, 106_600)
+    assert 2 * (64 * per_point + per_cloud) == 1_130_704  # operations for a cloud of 64: the published 1.131 million
+
+
+@pytest.mark.parametrize("homology", [0, 1])
+def test_the_exact_image_and_score_ignore_the_order_of_a_cloud(homology: int) -> None:
+    points = np.random.default_rng(6).normal(size=(1, 16, 2)).astype(np.float32)
+    order = np.random.default_rng(7).permutation(16)
+    clouds = np.concatenate([points, points[:, order]])
+    diagrams = persistence(cloud_distances(clouds), np.arange(2), None, homology)
+    imager = fit_imager(diagrams, homology)
+    first, second = imager.images(diagrams)
+    assert first.max() > 0
+    np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-7)
+    changes = [
+        exact_change(cloud, imager)(np.arange(16)[None], np.zeros(16, dtype=np.int64), np.arange(16))
+        for cloud in clouds
+    ]
+    np.testing.assert_allclose(changes[1], changes[0][order], rtol=1e-4, atol=1e-6)
 
 
 def test_layer_sizes_for_other_inputs_are_those_of_the_nearest_size() -> None:

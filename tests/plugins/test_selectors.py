@@ -180,6 +180,24 @@ def test_class_top_keeps_the_highest_scores_of_each_class() -> None:
     assert pick("class_top", [1, 9, 3, 8, 7, 2], 4, [0, 0, 0, 1, 1, 1]).indices.tolist() == [1, 2, 3, 4]
 
 
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0]), min_size=1, max_size=30), st.data())
+@settings(max_examples=50, deadline=None)
+def test_with_one_class_balanced_and_unbalanced_choices_are_the_same(scores: list[float], data: st.DataObject) -> None:
+    budget = data.draw(st.integers(1, len(scores)))
+    assert pick("class_top", scores, budget).indices.tolist() == pick("top", scores, budget).indices.tolist()
+    for name, params in (("double_end", {"drop": 0.3}), ("strata", {"strata": 3}), ("random", {})):
+        balanced, whole = (pick(name, scores, budget, balanced=b, **params).indices for b in (True, False))
+        assert balanced.tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("end", ["top", "bottom"])
+def test_without_a_cut_double_end_keeps_the_scores_at_its_end_and_is_not_empty(end: str) -> None:
+    scores, labels = np.random.default_rng(0).normal(size=40), np.arange(40) % 3
+    for balanced, plain in ((True, "class_top"), (False, "top")):
+        chosen = pick("double_end", scores, 13, labels, drop=0.0, end=end, balanced=balanced).indices
+        assert chosen.tolist() == pick(plain, scores if end == "top" else -scores, 13, labels).indices.tolist()
+
+
 def test_a_budget_above_the_number_of_samples_is_refused() -> None:
     with pytest.raises(PluginContractError, match="for a budget of 4"):
         pick("top", [1.0, 2.0, 3.0], 4)

@@ -1,24 +1,21 @@
-"""TopoCore against multipers, gudhi, scikit-learn, closed forms, brute force and finite differences."""
+"""TopoCore's losses, displacement and score against scikit-learn, closed forms, brute force and finite differences."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import gudhi
-import multipers
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
-from scipy.spatial import Delaunay
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import KernelDensity
 
-from prunebench import DataError, NotApplicable, ScoreContext
+from prunebench import DataError, NotApplicable, ScoreContext, SelectContext
 from prunebench.plugins import load_plugins
-from prunebench_topocore import complexes, measure
+from prunebench.toolbox import class_quotas, preference_order
+from prunebench_topocore import measure
 from prunebench_topocore.density import codensity, codensity_gradient, density, kernel_sums
 from prunebench_topocore.displacement import Optimisation, displacement, loss_and_gradient
-from prunebench_topocore.insertion import insertion_edges
 from prunebench_topocore.loss import evaluate, norm_l1, transport
 from prunebench_topocore.score import score
 
@@ -32,166 +29,7 @@ def cloud(kind: str, n: int, seed: int) -> np.ndarray:
     if kind == "ring":
         angle = rng.random(n) * 2 * np.pi
         return np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(size=(n, 2)) * 0.05
-    if kind == "lattice":
-        side = int(np.ceil(np.sqrt(n)))
-        return np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2)[:n].astype(float)
     return rng.normal(size=(n, 2))
-
-
-def multipers_delaunay_rips(x: np.ndarray, g: np.ndarray) -> dict[tuple[float, float], int]:
-    """The measure of the same complex by the library, triangles with their own grade."""
-    edges, triangles = complexes.delaunay(x)
-    lengths = np.linalg.norm(x[edges[:, 0]] - x[edges[:, 1]], axis=1) / 2
-    top = g[edges].max(axis=1)
-    tree = multipers.SimplexTreeMulti(num_parameters=2, dtype=np.float64)
-    tree.insert_batch(np.arange(len(x), dtype=np.int32)[None], np.stack([np.zeros(len(x)), g], 1))
-    tree.insert_batch(edges.T.astype(np.int32), np.stack([lengths, top], 1))
-    corners = np.array([np.unique(edges[t]) for t in triangles], dtype=np.int32)
-    tree.insert_batch(corners.T, np.stack([lengths[triangles].max(1), top[triangles].max(1)], 1))
-    ((points, weights),) = multipers.signed_measure(tree, degree=1)
-    return summed(points, weights)
-
-
-def summed(points: np.ndarray, weights: np.ndarray) -> dict[tuple[float, float], int]:
-    found: dict[tuple[float, float], int] = {}
-    for point, weight in zip(np.round(points, 9), weights, strict=True):
-        found[tuple(point)] = found.get(tuple(point), 0) + int(weight)
-    return {point: weight for point, weight in found.items() if weight}
-
-
-@pytest.mark.parametrize("kind", ["normal", "clusters", "ring", "lattice"])
-@pytest.mark.parametrize("n", [4, 5, 9, 25, 60])
-def test_the_near_linear_engine_gives_the_measure_of_multipers(kind, n):
-    for seed in range(4):
-        x = cloud(kind, n, seed)
-        g = codensity(x, 0.4) if seed % 2 else np.random.default_rng(seed).permutation(n) / n
-        found = measure.delaunay_rips(x, g)
-        assert summed(found.points(x, g), found.weights) == multipers_delaunay_rips(x, g)
-
-
-@pytest.mark.parametrize("kind", ["normal", "clusters", "ring", "lattice"])
-@pytest.mark.parametrize("n", [5, 9, 25, 60, 120])
-def test_the_basis_of_triangles_gives_the_measure_of_multipers(kind, n):
-    for seed in range(3):
-        x = cloud(kind, n, seed)
-        g = codensity(x, 0.4) if seed % 2 else np.random.default_rng(seed).permutation(n) / n
-        edges = complexes.weak_delaunay_edges(x, g)
-        ours, theirs = measure.by_circuits(x, g, edges), measure.by_multipers(x, g, edges, 0.5)
-        assert summed(ours.points(x, g), ours.weights) == summed(theirs.points(x, g), theirs.weights)
-
-
-@pytest.mark.parametrize("density_of_edges", [0.2, 0.6, 1.0])
-def test_the_basis_of_triangles_is_right_on_graphs_that_are_not_planar(density_of_edges):
-    rng = np.random.default_rng(7)
-    x, g = rng.random((16, 2)), rng.permutation(16) / 16
-    u, v = np.triu_indices(16, 1)
-    kept = rng.random(len(u)) < density_of_edges
-    edges = np.stack([u[kept], v[kept]], axis=1).astype(np.int64)
-    ours, theirs = measure.by_circuits(x, g, edges), measure.by_multipers(x, g, edges, 0.5)
-    assert summed(ours.points(x, g), ours.weights) == summed(theirs.points(x, g), theirs.weights)
-
-
-def test_the_basis_of_triangles_is_right_around_a_vertex_with_very_many_neighbours():
-    rng = np.random.default_rng(3)
-    n = 601
-    angles = np.arange(n - 1) * 2 * np.pi / (n - 1)
-    radii = 1 + 0.2 * rng.random(n - 1)
-    x = np.concatenate([np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1), [[0.01, 0.02]]])
-    g = np.append(rng.permutation(n - 1) / n, 1.0)  # the hub comes last, to all neighbours at once
-    rim = np.stack([np.arange(n - 1), (np.arange(n - 1) + 1) % (n - 1)], axis=1)
-    chords = np.stack([np.arange(n - 3), np.arange(n - 3) + 2], axis=1)
-    spokes = np.stack([np.arange(n - 1), np.full(n - 1, n - 1)], axis=1)
-    edges = np.sort(np.concatenate([rim, chords, spokes]), axis=1).astype(np.int64)
-    ours, theirs = measure.by_circuits(x, g, edges), measure.by_multipers(x, g, edges, 0.5)
-    assert (ours.points(x, g)[:, 1] == 1.0).any()
-    assert summed(ours.points(x, g), ours.weights) == summed(theirs.points(x, g), theirs.weights)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_near_linear_engine_survives_coinciding_and_collinear_points(seed):
-    rng = np.random.default_rng(seed)
-    doubled = np.repeat(rng.normal(size=(15, 2)), 2, axis=0)
-    line = np.stack([rng.random(20), np.zeros(20)], axis=1)
-    for x in (doubled, line):
-        spread = complexes.general_position(x, rng)
-        g = rng.permutation(len(x)) / len(x)
-        try:
-            found = measure.delaunay_rips(spread, g)
-        except complexes.QhullError:
-            continue
-        assert summed(found.points(spread, g), found.weights) == multipers_delaunay_rips(spread, g)
-
-
-@pytest.mark.parametrize("engine", ["delaunay_rips", "weak_delaunay", "rips"])
-def test_the_total_mass_is_zero(engine):
-    x = cloud("ring", 40, 0)
-    assert measure.COMPLEXES[engine](x, codensity(x, 0.4)).weights.sum() == 0
-
-
-@pytest.mark.parametrize("n", [5, 12, 40])
-def test_weak_delaunay_edges_are_the_union_over_all_sublevel_sets(n):
-    for seed in range(5):
-        x = cloud("normal", n, seed)
-        g = np.random.default_rng(seed).permutation(n).astype(float)
-        union = set()
-        for level in np.sort(g)[2:]:
-            below = np.flatnonzero(g <= level)
-            for simplex in below[Delaunay(x[below]).simplices]:
-                union |= {tuple(sorted(pair)) for pair in (simplex[[0, 1]], simplex[[1, 2]], simplex[[0, 2]])}
-        assert {tuple(edge) for edge in complexes.weak_delaunay_edges(x, g)} == union
-
-
-@pytest.mark.parametrize("kind", ["normal", "clusters", "ring"])
-def test_our_insertion_finds_the_edges_and_triangles_of_qhull(kind):
-    for seed in range(15):
-        x = cloud(kind, int(np.random.default_rng(seed).integers(4, 90)), seed)
-        edges, triangles, arrived = insertion_edges(x)
-        assert arrived
-        assert {tuple(e) for e in np.sort(edges, axis=1)} == {
-            tuple(e) for e in np.sort(complexes.qhull_insertions(x), axis=1)
-        }
-        assert {tuple(t) for t in np.sort(triangles, axis=1)} == {
-            tuple(t) for t in np.sort(Delaunay(x).simplices, axis=1)
-        }
-
-
-def test_qhull_takes_over_where_our_triangulation_is_not_its_own(monkeypatch):
-    x = cloud("normal", 30, 0)
-    expected = complexes.weak_delaunay_edges(x, codensity(x, 0.4))
-    wrong = (np.zeros((0, 2), np.int64), np.zeros((0, 3), np.int64), True)
-    monkeypatch.setattr(complexes, "insertion_edges", lambda points: wrong)
-    np.testing.assert_array_equal(complexes.weak_delaunay_edges(x, codensity(x, 0.4)), expected)
-
-
-@pytest.mark.parametrize("engine", ["delaunay_rips", "weak_delaunay"])
-def test_every_slice_of_the_measure_is_the_barcode_of_gudhi(engine):
-    x = cloud("ring", 45, 3)
-    g = codensity(x, 0.4)
-    found = measure.COMPLEXES[engine](x, g)
-    points = found.points(x, g)
-    edges = complexes.delaunay(x)[0] if engine == "delaunay_rips" else complexes.weak_delaunay_edges(x, g)
-    for level in np.quantile(g, [0.3, 0.6, 0.9, 1.0]):
-        tree = gudhi.SimplexTree()
-        for vertex in np.flatnonzero(g <= level):
-            tree.insert([vertex], 0.0)
-        for u, v in edges[(g[edges] <= level).all(axis=1)]:
-            tree.insert([u, v], float(np.linalg.norm(x[u] - x[v])) / 2)
-        if engine == "weak_delaunay":
-            tree.expansion(2)
-        else:
-            for corners in np.unique(np.sort(Delaunay(x).simplices, axis=1), axis=0):
-                if (g[corners] <= level).all():
-                    tree.insert(
-                        list(corners), max(tree.filtration(list(p)) for p in (corners[:2], corners[1:], corners[::2]))
-                    )
-        tree.compute_persistence(persistence_dim_max=True)
-        bars = np.array(tree.persistence_intervals_in_dimension(1)).reshape(-1, 2)
-        expected = summed(
-            np.concatenate([bars[:, :1], bars[np.isfinite(bars[:, 1]), 1:]]),
-            np.concatenate([np.ones(len(bars)), -np.ones(int(np.isfinite(bars[:, 1]).sum()))]),
-        )
-        below = points[:, 1] <= level
-        assert summed(points[below, :1], found.weights[below]) == expected
 
 
 def test_a_square_has_the_measure_and_the_losses_of_the_closed_form():
@@ -199,7 +37,8 @@ def test_a_square_has_the_measure_and_the_losses_of_the_closed_form():
     x = np.array([[0, 0], [a, 0], [a, a], [0, a]]) + np.array([[1e-12, 0], [0, 0], [0, 0], [0, 0]])
     found = measure.weak_delaunay(x, s)
     points = found.points(x, s)
-    assert summed(np.round(points, 6), found.weights) == {(1.0, 0.4): 1, (round(a / np.sqrt(2), 6), 0.4): -1}
+    assert found.weights[np.argsort(points[:, 0])].tolist() == [1, -1]
+    np.testing.assert_allclose(np.sort(points, axis=0), [[a / 2, 0.4], [a / np.sqrt(2), 0.4]], atol=1e-9)
     gap = a * (np.sqrt(2) - 1) / 2
     assert norm_l1(points, found.weights)[0] == pytest.approx(-gap / 2)
     for cost, expected in (("l1", gap), ("l2", gap), ("sqeuclidean", gap**2)):
@@ -333,11 +172,47 @@ def test_a_score_is_half_displacement_and_half_density_within_each_class():
     assert 0 <= result.diagnostics["fraction_unmoved"] < 1
 
 
-def test_one_term_alone_ranks_by_that_term():
+def test_one_term_alone_is_that_term() -> None:
     points, labels = three_classes()
-    alone = score(context(points, labels, alpha=0.0, beta=1.0)).values
+    how = Optimisation("weak_delaunay", "norm_l1", "adam", 0.01, 6, 0.4)
+    moved = score(context(points, labels, alpha=1.0, beta=0.0)).values
+    dense = score(context(points, labels, alpha=0.0, beta=1.0)).values
+    for label in range(3):
+        x = points.astype(np.float32).astype(np.float64)[labels == label]
+        for values, term in ((moved, displacement(x, how, np.random.default_rng(0))), (dense, density(x, 0.4))):
+            np.testing.assert_allclose(values[labels == label], (term - term.min()) / np.ptp(term), atol=1e-12)
     rare = score(context(points, labels, alpha=0.0, beta=1.0, density_direction="rarity")).values
-    np.testing.assert_allclose(alone, 1 - rare)
+    np.testing.assert_allclose(dense, 1 - rare)
+    typical, rarity = (score(context(points, labels, density_direction=way)).values for way in ("density", "rarity"))
+    np.testing.assert_allclose(typical + rarity, moved + 0.5, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "params"), [("topocore-density", {"alpha": 0.0, "beta": 1.0}),
+                                              ("topocore-persistence", {"alpha": 1.0, "beta": 0.0})])  # fmt: skip
+def test_the_scorers_of_one_term_are_topocore_with_one_weight(name: str, params: dict[str, float]) -> None:
+    points, labels = three_classes()
+    found = load_plugins().scorer(name)
+    alone = replace(context(points, labels), params=found.spec.resolve_params({}))
+    assert found.load()(alone).values.tobytes() == score(context(points, labels, **params)).values.tobytes()
+
+
+@pytest.mark.parametrize("budget", [1, 3, 20, 44, 90])
+def test_strata_keep_the_budget_of_every_class_and_fill_up_with_misclassified_samples(budget: int) -> None:
+    points, labels = three_classes()
+    wrong = tuple(range(25))  # five of class 0 are left
+    result = score(context(points, labels, wrong=wrong))
+    select = load_plugins().selector("strata")
+    order = preference_order(result.values, np.random.default_rng(0), ~result.excluded, result.refill)
+    given = SelectContext(
+        params=select.spec.resolve_params({"strata": 50, "balanced": True}),
+        scores=result.values, labels=labels, n_classes=3, n_keep=budget, order=order, eligible=~result.excluded,
+    )  # fmt: skip
+    selection = select.load()(given)
+    quotas = class_quotas(labels, 3, budget)
+    assert np.bincount(labels[selection.indices], minlength=3).tolist() == quotas.tolist()
+    assert selection.filled == max(0, quotas[0] - 5)
+    refilled = np.intersect1d(selection.indices, wrong)
+    assert refilled.tolist() == sorted(np.argsort(-result.refill[:25])[: len(refilled)])
 
 
 def test_ranks_normalise_to_equal_steps():

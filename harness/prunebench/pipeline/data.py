@@ -55,6 +55,11 @@ def _check_split(title: str, split: Split, class_names: tuple[str, ...]) -> None
     arrays = [array for array in (split.images, split.features) if array is not None]
     if not arrays or any(len(array) != n for array in arrays):
         raise DataError(f"data set {title}: {n} labels, {[len(a) for a in arrays]} samples", "one label a sample")
+    if split.labels.dtype.kind not in "iu" or split.labels.ndim != 1:
+        raise DataError(
+            f"data set {title}: labels are {split.labels.dtype} {list(split.labels.shape)}, expected int64 [{n}]",
+            "number the classes 0..n_classes-1 and give their names as class_names",
+        )
     if split.labels.min() < 0 or split.labels.max() >= len(class_names):
         raise DataError(
             f"data set {title}: labels run from {split.labels.min()} to {split.labels.max()}, and there are "

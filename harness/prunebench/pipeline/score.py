@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunebench.contexts import Dataset, ScoreContext, Scores
 from prunebench.errors import CellFailed, NotApplicable
@@ -58,7 +59,9 @@ def _evidence(
         "logits": lambda: _class_logits(entry, data, inputs),
         "projection": lambda: inputs["projection"].arrays["projection"],
         "dynamics": lambda: _dynamics(bench, task),
-        "gradients": lambda: _gradients(_class_logits(entry, data, inputs), data, inputs),
+        "gradients": lambda: last_layer_gradients(
+            _class_logits(entry, data, inputs), data.train.labels, inputs["features"].arrays["train_features"]
+        ),
     }
     evidence = {name: makers[name]() for name in sorted(entry.spec.needs)}
     return {
@@ -89,12 +92,18 @@ def _dynamics(bench: Workbench, task: Task) -> Any:
     return recorded.arrays["dynamics"]
 
 
-def _gradients(logits: Any, data: Dataset, inputs: Mapping[str, Artefact]) -> tuple[Any, Any]:
+def last_layer_gradients(
+    logits: NDArray[Any], labels: NDArray[np.int64], features: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the factors p - y float32 [n, c] and z float32 [n, d] of the gradients of the cross-entropy.
+
+    Each sample has its own gradient: nothing is averaged over a batch, so that no batch size enters.
+    """
     from scipy.special import softmax
 
     residual = softmax(np.asarray(logits, dtype=np.float64), axis=1)
-    residual[np.arange(len(residual)), data.train.labels] -= 1.0
-    return residual.astype(np.float32), inputs["features"].arrays["train_features"]
+    residual[np.arange(len(residual)), labels] -= 1.0
+    return residual.astype(np.float32), features
 
 
 def _checked(entry: Entry[Any], returned: Any, n: int) -> Scores:

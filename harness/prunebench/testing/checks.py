@@ -77,6 +77,8 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         Check(scorers.check_scores_are_finite_for_duplicates),
         Check(scorers.check_scores_are_finite_for_constant_features),
         Check(scorers.check_scores_are_finite_for_one_class),
+        Check(scorers.check_scores_are_finite_for_small_classes),
+        Check(scorers.check_scores_are_finite_for_collinear_features),
         Check(scorers.check_scores_are_finite_for_half_precision),
         Check(scorers.check_few_samples_are_scored_or_declined),
         Check(scorers.check_nan_is_refused_or_survived),

@@ -149,6 +149,25 @@ def constant(problem: Problem) -> Problem:
     return mapped(problem, same)
 
 
+def small_classes() -> Problem:
+    """Return classes of 1, 2, 3 and 15 samples, in no particular order."""
+    problem = ordinary(60, n_classes=4)
+    place = np.array([(problem.labels[:row] == problem.labels[row]).sum() for row in range(problem.n)])
+    return take(problem, np.flatnonzero(place < np.array([1, 2, 3, 15])[problem.labels]))
+
+
+def collinear(problem: Problem) -> Problem:
+    """Return the problem with all features and projections on one line."""
+
+    def on_a_line(name: str, array: Array) -> Array:
+        if name not in ("features", "projection", "gradients") or array.shape[1] == problem.n_classes:
+            return array
+        line: Array = array[:, :1] * np.linspace(1, 2, array.shape[1], dtype=array.dtype)
+        return line
+
+    return mapped(problem, on_a_line)
+
+
 def half_precision(problem: Problem) -> Problem:
     """Return the problem with all floating-point evidence as float16."""
     return mapped(problem, lambda name, array: array.astype(np.float16) if name in FLOATS else array)

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from prunebench.contexts import Scores
 from prunebench.errors import NotApplicable, PluginContractError, PrunebenchError
 from prunebench.plugins import Entry
+from prunebench.stats import score_agreement
 from prunebench.testing.problems import (
     FLOATS,
     Problem,
+    collinear,
     constant,
     duplicated,
     half_precision,
@@ -22,6 +24,7 @@ from prunebench.testing.problems import (
     ordinary,
     planted,
     renamed,
+    small_classes,
     take,
     with_nan,
 )
@@ -72,23 +75,19 @@ def check_budget_matters_where_it_is_declared(entry: Entry[Any]) -> None:
 
 
 def check_row_order_does_not_matter(entry: Entry[Any]) -> None:
-    """Scores belong to samples, not to their positions in the file (where the seed does not matter)."""
-    _needs_a_fixed_result(entry)
+    """Scores belong to samples, not to their positions: in another order and sorted by class they are the same."""
     problem = ordinary()
-    order = np.random.default_rng(3).permutation(problem.n)
-    plain = as_scores(entry, run(entry, Trial(problem=problem)))
-    moved = as_scores(entry, run(entry, Trial(problem=take(problem, order))))
-    _same(entry, plain[order], moved, "the samples come in another order")
+    shuffled, by_class = np.random.default_rng(3).permutation(problem.n), np.argsort(problem.labels, kind="stable")
+    for order, change in ((shuffled, "the samples come in another order"), (by_class, "the file is sorted by class")):
+        _compare(entry, problem, take(problem, order), order, change)
 
 
 def check_names_of_labels_do_not_matter(entry: Entry[Any]) -> None:
-    """Numbering the classes differently changes no score (where the seed does not matter)."""
-    _needs_a_fixed_result(entry)
+    """Numbering the classes differently changes no score."""
     if not entry.spec.needs & {"labels", "logits", "dynamics", "gradients"}:
         raise DoesNotApply("it sees no classes")
-    plain = as_scores(entry, run(entry, Trial(problem=ordinary())))
-    other = as_scores(entry, run(entry, Trial(problem=renamed(ordinary()))))
-    _same(entry, plain, other, "the classes are numbered differently")
+    problem = ordinary()
+    _compare(entry, problem, renamed(problem), np.arange(problem.n), "the classes are numbered differently")
 
 
 def check_scores_are_finite_for_duplicates(entry: Entry[Any]) -> None:
@@ -105,6 +104,16 @@ def check_scores_are_finite_for_one_class(entry: Entry[Any]) -> None:
     """A set with one label is scored: with one class, and with other classes that have no sample."""
     _valid(entry, ordinary(40, n_classes=1))
     _valid(entry, one_label(ordinary()))
+
+
+def check_scores_are_finite_for_small_classes(entry: Entry[Any]) -> None:
+    """Classes of one, two and three samples beside a larger one are scored."""
+    _valid(entry, small_classes())
+
+
+def check_scores_are_finite_for_collinear_features(entry: Entry[Any]) -> None:
+    """Features of which all are multiples of one another are scored."""
+    _valid(entry, collinear(ordinary()))
 
 
 def check_scores_are_finite_for_half_precision(entry: Entry[Any]) -> None:
@@ -210,11 +219,33 @@ def _finite(returned: Any, entry: Entry[Any]) -> None:
         raise CheckFailed(f"{bad} of {len(values)} scores are not finite")
 
 
-def _needs_a_fixed_result(entry: Entry[Any]) -> None:
+def _compare(entry: Entry[Any], before: Problem, after: Problem, order: Array, change: str) -> None:
+    """Hold the scores of `before` in the order int [n] against those of `after`."""
     if entry.spec.stochastic:
-        raise DoesNotApply("stochastic=True: the same draws fall on other samples")
+        _same_on_average(entry, before, after, order, change)
+        return
     if not np.array_equal(as_scores(entry, run(entry)), as_scores(entry, run(entry, Trial(seed=1)))):
         raise DoesNotApply("the seed matters, whatever was declared")
+    plain, other = (as_scores(entry, run(entry, Trial(problem=problem))) for problem in (before, after))
+    _same(entry, plain[order], other, change)
+
+
+def _same_on_average(entry: Entry[Any], before: Problem, after: Problem, order: Array, change: str) -> None:
+    """Compare mean ranks over seeds: draws may fall on other samples, but not more so than from seed to seed."""
+
+    def mean_rank(problem: Problem, seeds: range) -> Array:
+        ranks: Array = np.mean([_rank(entry, Trial(problem=problem, seed=seed)) for seed in seeds], axis=0)
+        return ranks
+
+    def agreement(a: Array, b: Array) -> float:
+        return score_agreement(a, b, np.zeros(len(a), dtype=np.int64)).pooled_spearman or 0.0
+
+    plain, again = mean_rank(before, range(3)), mean_rank(before, range(3, 6))
+    found, ceiling = agreement(plain[order], mean_rank(after, range(3))), agreement(plain, again)
+    if found < 0.5 and ceiling < 0.5:
+        raise DoesNotApply(f"the seed decides: three seeds and three others agree to {ceiling:.2f}")
+    if found < ceiling - 0.3:
+        raise CheckFailed(f"scores agree to {ceiling:.2f} from seed to seed, and to {found:.2f} when {change}")
 
 
 def _same(entry: Entry[Any], a: Array, b: Array, change: str) -> None:
