@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+collect_ignore = ["third_party"]  # distributions of their own: test_third_party.py installs them and runs their tests
 
 
 @dataclass(frozen=True)

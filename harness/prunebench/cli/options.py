@@ -48,12 +48,16 @@ def filter_options(function: F) -> F:
     ]
     for flag, name, text in reversed(axes):
         function = click.option(flag, name, multiple=True, metavar="GLOB", help=f"{text} Repeatable.")(function)
+    added = click.option(
+        "--with", "added", multiple=True, metavar="METHOD", help="Add a method to the suite. Repeatable."
+    )
+    function = added(function)
     return click.option("--seeds", type=click.IntRange(min=1), help="Only the first N seeds.")(function)
 
 
 def make_filters(options: dict[str, Any]) -> Filters:
     """Take the filter options out of a verb's keyword arguments."""
-    names = ("scorer", "projector", "backbone", "arch", "keep")
+    names = ("scorer", "projector", "backbone", "arch", "keep", "added")
     return Filters(**{name: tuple(options.pop(name)) for name in names}, seeds=options.pop("seeds"))
 
 
