@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from prunebench.cli.options import data_folders, data_option
+from prunebench.cli.options import data_folders, data_option, registry_option
 from prunebench.errors import PluginContractError, UsageError
+from prunebench.listing import expected_failures
 from prunebench.plugins import Entry, load_plugins
+from prunebench.registry import load_registry
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,6 +36,7 @@ _COLOURS = {"passed": "green", "failed": "red", "unexpected_pass": "red", "expec
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the results as JSON; - is stdout.")
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write the results as JUnit XML.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check, with what it measured.")
+@registry_option
 @data_option
 def command(
     names: tuple[str, ...],
@@ -45,12 +48,14 @@ def command(
     json_file: Path | None,
     junit_file: Path | None,
     verbose: bool,
+    registry_file: Path | None,
     data_roots: tuple[Path, ...],
 ) -> None:
     """Check that plugins keep the promises of their declarations.
 
     NAME is a plugin ("random", or "scorer:random"), a kind ("scorer"), an entry point or a distribution; without
-    a name everything that is installed is checked. Ends with 0 when all is well, with 3 when a promise is broken.
+    a name everything that is installed is checked. A check that registry.toml expects to fail must fail. Ends with 0
+    when all is well, with 3 when a promise is broken.
     """
     from prunebench.testing.choose import as_result, chosen
     from prunebench.testing.examiner import Examiner, examine
@@ -62,13 +67,15 @@ def command(
     entries, failures = chosen(load_plugins(), names)
     entries = [_changed(entry, settings) for entry in entries] if settings else entries
     _reject_unknown(globs, expected, entries)
+    listings = load_registry(registry_file).plugins
     results = [as_result(failure) for failure in failures]
     with Examiner(timeout, data_folders(data_roots)) as examiner:
         for number, entry in enumerate(entries, 1):
             checks = _matching(entry, globs)
             if checks:
                 _say(f"{number}/{len(entries)} {entry.spec.kind} {entry.spec.name}: {len(checks)} checks")
-                wanted = {name: why for name, why in _pairs(expected).items() if name in checks}
+                known = {**expected_failures(listings, entry), **_pairs(expected)}
+                wanted = {name: why for name, why in known.items() if name in checks}
                 results += examine(entry, checks, wanted, examiner)
     if junit_file:
         junit_file.write_text(as_junit(results), encoding="utf-8")
