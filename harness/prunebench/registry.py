@@ -126,7 +126,11 @@ def find_registry(given: Path | None = None) -> Path:
 
 def load_registry(given: Path | None = None) -> Registry:
     """Read and check the registry; RegistryError names the dotted key and the line."""
-    top = read_toml(find_registry(given))
+    return make_registry(read_toml(find_registry(given)))
+
+
+def make_registry(top: Table) -> Registry:
+    """Return the registry of a file that was read, checked in the same way."""
     if (schema := top.value("schema", HEADER["schema"])) > SCHEMA:
         raise SchemaTooNew(f"{top.file.name} has schema {schema}, this prunebench reads {SCHEMA}", "update prunebench")
     top.only((*HEADER, *TABLES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -168,3 +169,8 @@ def registry_schema() -> dict[str, Any]:
         "required": list(HEADER),
         "additionalProperties": False,
     }
+
+
+def schema_text() -> str:
+    """Return the JSON Schema as the file docs/registry.schema.json holds it."""
+    return json.dumps(registry_schema(), indent=2, ensure_ascii=False) + "\n"

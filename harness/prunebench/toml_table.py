@@ -83,6 +83,11 @@ def read_toml(file: Path) -> Table:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}", "name another with --registry FILE") from error
+    return parse_toml(file, text)
+
+
+def parse_toml(file: Path, text: str) -> Table:
+    """Return the text of a TOML file as a table; raises RegistryError with the line when it is not TOML."""
     try:
         return Table(tomllib.loads(text), "", file, text)
     except tomllib.TOMLDecodeError as error:

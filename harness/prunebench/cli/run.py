@@ -23,7 +23,7 @@ from prunebench.cli.options import (
 from prunebench.cli.plan import summary
 from prunebench.cli.progress import Progress, duration
 from prunebench.plan import make_plan
-from prunebench.registry import load_registry
+from prunebench.registry import Registry, load_registry
 from prunebench.run import RunOptions, RunReport, execute
 from prunebench.store import Store
 
@@ -92,13 +92,13 @@ def command(
     )
     with Progress(len(slots), quiet) as progress:
         report = execute(plan, registry, plugins, run_options, observe=progress, notice=progress.notice)
-    _finish(report, suite, results, len(plan.cells), as_json)
+    _finish(report, suite, results, registry, len(plan.cells), as_json)
 
 
-def _finish(report: RunReport, suite: str, results: Path, cells: int, as_json: bool) -> None:
+def _finish(report: RunReport, suite: str, results: Path, registry: Registry, cells: int, as_json: bool) -> None:
     from prunebench.leaderboard.update import update_board
 
-    text = update_board(results, shown=[suite]) if report.n_records else "no cell is finished yet"
+    text = update_board(results, registry.plugins, shown=[suite]) if report.n_records else "no cell is finished yet"
     for problem in report.problems:
         click.echo(f"warning: {problem}", err=True)
     if as_json:
