@@ -66,9 +66,12 @@ def compatible_range(version: str) -> str:
 
 
 def _maintainer(distribution: str) -> str:
-    from importlib.metadata import metadata
+    from importlib.metadata import PackageNotFoundError, metadata
 
-    found = metadata(distribution)
+    try:
+        found = metadata(distribution)
+    except PackageNotFoundError:
+        return ""
     for key in ("Maintainer", "Author", "Maintainer-email", "Author-email"):
         if key in found and (value := found[key]):
             # Addresses look like "A Name <name@host>"; the name is enough.

@@ -55,9 +55,7 @@ def check(registry_file: Path | None, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--tier", type=click.Choice(TIERS), default="contrib", show_default=True, help="How far it is trusted.")
 @click.option("--maintainer", default="", help="Who answers for it (default: from the distribution's metadata).")
-@click.option(
-    "--version", default="", metavar="RANGE", help="PEP 440 range (default: up to the next breaking version)."
-)
+@click.option("--range", "version", default="", help="PEP 440 range (default: up to the next breaking version).")
 @click.option("--reason", default="", help="Why it is in quarantine.")
 @click.option("--added", type=click.DateTime(["%Y-%m-%d"]), help="Date of the entry (default: today).")
 @registry_option

@@ -18,14 +18,15 @@ def with_standing(records: Iterable[Record], listings: Mapping[str, Listing]) ->
 
 
 def _marked(record: Record, listings: Mapping[str, Listing]) -> Record:
+    scorer = str(record.get("scorer") or record["method"])
     dist, _, version = str(record.get("scorer_dist") or "").rpartition(" ")
     if not dist:
         # Agreement records of old do not say where their scorer comes from: take the word of the table.
-        listing = listings.get(str(record["scorer"])) if "scorer" in record else None
+        listing = listings.get(scorer)
         if listing is None or listing.tier != "quarantine":
             return record
         dist, version = listing.dist, ""
-    found = standing(listings, "scorer", str(record["scorer"]), dist, version)
+    found = standing(listings, "scorer", scorer, dist, version)
     if not found.remark:
         return record
     caveat = "; ".join(part for part in (record.get("caveat"), found.remark) if part)
