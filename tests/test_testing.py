@@ -29,7 +29,7 @@ from prunebench.testing import (
 )
 from prunebench.testing.report import as_json, as_junit
 from prunebench.testing.results import CheckResult
-from prunebench.testing.wire import from_json, to_json
+from prunebench.wire import from_json, to_json
 
 FEATURES = frozenset({"features"})
 # These start a process, or run a method many times: they are made where they are the point.

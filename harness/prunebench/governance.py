@@ -15,7 +15,7 @@ from prunebench.toml_table import Table, read_toml
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one table [plugin.NAME]: "ok", "not installed", or "wrong" with the error."""
+    """What came of one table [plugin.NAME]: "ok", "not installed", "own environment", or "wrong" with the error."""
 
     listing: Listing
     status: str
@@ -33,10 +33,12 @@ def _finding(table: Table, listing: Listing, catalogue: Catalogue) -> Finding:
     version = _installed_version(listing.dist)
     try:
         _check_names_of_checks(table, listing)
-        if version:
+        if version and not listing.environment:
             _check_installed(table, listing, catalogue, version)
     except RegistryError as error:
         return Finding(listing, "wrong", version, error)
+    if listing.environment:
+        return Finding(listing, "own environment")
     return Finding(listing, "ok" if version else "not installed", version)
 
 
@@ -53,7 +55,7 @@ def _check_names_of_checks(table: Table, listing: Listing) -> None:
     if not listing.expected_failures:
         return
     from prunebench.testing.checks import checks_for
-    from prunebench.testing.wire import CHECKED
+    from prunebench.wire import CHECKED
 
     known = [check.name for check in checks_for(listing.kind)] if listing.kind in CHECKED else []
     for name in listing.expected_failures:
@@ -121,5 +123,6 @@ def _check_use(
         catalogue.get(f"{kind}s", name).spec.resolve_params(params)
     except PrunebenchError as error:
         listing = registry.plugins.get(name)
-        if listing is None or listing.kind != kind or _installed_version(listing.dist):
+        elsewhere = listing is not None and (listing.environment or not _installed_version(listing.dist))
+        if listing is None or listing.kind != kind or not elsewhere:
             table.fail(key, error.message, error.hint)

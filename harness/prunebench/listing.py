@@ -6,7 +6,7 @@ it, such as a check that it fails for a reason. Of plugins of two kinds with one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 Tier = Literal["core", "contrib", "quarantine", "unregistered"]
 
+ISOLATED = ("scorer", "projector")  # stages that one plugin computes alone
+
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """One table [plugin.NAME]; version is a PEP 440 range of the distribution `dist`."""
+    """One table [plugin.NAME]; version is a PEP 440 range of the distribution `dist`.
+
+    environment: PEP 508 requirements of an environment of its own, empty to run beside the others.
+    """
 
     name: str
     kind: str
@@ -33,6 +38,7 @@ class Listing:
     added: date
     paper: str = ""
     reason: str = ""
+    environment: tuple[str, ...] = ()
     expected_failures: Mapping[str, str] = field(default_factory=dict)
 
     def covers(self, version: str) -> bool:
@@ -63,7 +69,22 @@ def read_listing(name: str, table: Table) -> Listing:
         SpecifierSet(values["version"])
     except InvalidSpecifier:
         table.fail("version", f"{values['version']!r} is no version range", PLUGIN.keys["version"].doc)
-    return Listing(name=name, **values)
+    _check_environment(table, values["kind"], values["environment"])
+    return Listing(**{**values, "name": name, "environment": tuple(values["environment"])})
+
+
+def _check_environment(table: Table, kind: str, requirements: Sequence[str]) -> None:
+    if not requirements:
+        return
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    if kind not in ISOLATED:
+        table.fail("environment", f"a {kind} runs beside others", f"only a {' or '.join(ISOLATED)} can have its own")
+    for text in requirements:
+        try:
+            Requirement(text)
+        except InvalidRequirement as error:
+            table.fail("environment", f"{text!r} is no requirement: {error}", PLUGIN.keys["environment"].doc)
 
 
 def standing(listings: Mapping[str, Listing], kind: str, name: str, dist: str, version: str) -> Standing:

@@ -127,7 +127,8 @@ def _passes(value: str, globs: tuple[str, ...]) -> bool:
     return not globs or any(fnmatchcase(value, glob) for glob in globs)
 
 
-def _chosen(method: Method, filters: Filters) -> bool:
+def is_chosen(method: Method, filters: Filters) -> bool:
+    """Tell whether a method of a suite passes the filters, by its name or its scorer's, or was added."""
     names = (method.name, method.scorer)
     return method.name in filters.added or any(_passes(name, filters.scorer) for name in names)
 
@@ -145,7 +146,7 @@ def _methods(planner: Planner, filters: Filters) -> Iterator[tuple[Method, str]]
         named.append((suite.unpruned, "unpruned"))
     for name, role in named:
         method = planner.registry.method(name)
-        if _chosen(method, filters):
+        if is_chosen(method, filters):
             _check_axes(suite, method, planner.catalogue.scorer(method.scorer).spec)
             yield method, role
 
@@ -227,8 +228,10 @@ def _agreements(planner: Planner, filters: Filters) -> Iterator[Cell]:
     backbones = tuple(b for b in suite.agreement_backbones if _passes(b, filters.backbone))
     for name in suite.agreement_methods:
         method = planner.registry.method(name)
+        if not is_chosen(method, filters):
+            continue
         spec = planner.catalogue.scorer(method.scorer).spec
-        if not _chosen(method, filters) or not spec.needs & FROM_BACKBONE or spec.budget_dependent:
+        if not spec.needs & FROM_BACKBONE or spec.budget_dependent:
             continue
         projectors = suite.agreement_projectors if "projection" in spec.needs else (NONE,)
         for projector in (p for p in projectors if _passes(p, filters.projector)):

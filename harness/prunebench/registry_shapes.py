@@ -133,6 +133,11 @@ PLUGIN = Shape(
         "added": Key(kind="date", doc="When it was added."),
         "paper": Key(doc="What it implements, where its declaration does not say.", default=""),
         "reason": Key(doc="say in one line why it is in quarantine", pattern=".+", default=""),
+        "environment": Key(
+            kind="strings",
+            doc="PEP 508 requirements of an environment of its own, where dependencies clash.",
+            default=[],
+        ),
         "expected_failures": Key(
             kind="named", doc="Conformance check to the reason why it may not pass; strict.", default={}
         ),

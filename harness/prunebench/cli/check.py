@@ -90,7 +90,7 @@ def command(
 
 def _list_checks(names: Sequence[str]) -> None:
     from prunebench.testing.checks import all_checks, checks_for
-    from prunebench.testing.wire import CHECKED
+    from prunebench.wire import CHECKED
 
     kinds = [name.removesuffix("s") for name in names]
     if unknown := [kind for kind in kinds if kind not in CHECKED]:
@@ -111,7 +111,7 @@ def _pairs(texts: Iterable[str]) -> dict[str, str]:
 def _changed(entry: Entry[Any], settings: Sequence[str]) -> Entry[Any]:
     import json
 
-    from prunebench.testing.wire import with_defaults
+    from prunebench.wire import with_defaults
 
     values: dict[str, Any] = {}
     for name, text in _pairs(settings).items():

@@ -85,6 +85,11 @@ def catalogue(strict: bool = False) -> Catalogue:
     return found
 
 
+def say(text: str) -> None:
+    """Tell the user something that is not data."""
+    click.echo(text, err=True)
+
+
 def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...]:
     """Return one entry a worker: the index of its CUDA device, or "cpu".
 
