@@ -125,6 +125,8 @@ def test_a_plugin_is_trusted_by_name_kind_distribution_and_version():
     listings = {"odd": listing(), "bad": listing(name="bad", tier="quarantine", reason="wrong sign; see #12")}
     assert standing(listings, "scorer", "odd", "odd-one", "1.5").tier == "contrib"
     assert standing(listings, "scorer", "random", "prunebench", "0.1.0").tier == "core"
+    listings["random"] = listing(name="random", dist="prunebench", version=">=0.2", tier="core")
+    assert standing(listings, "scorer", "random", "prunebench", "0.2.0.dev1").tier == "core"
     for kind, name, dist, version in (
         ("scorer", "odd", "odd-one", "2.0"),
         ("scorer", "odd", "odd-two", "1.5"),

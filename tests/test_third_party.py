@@ -252,6 +252,17 @@ def test_plugins_whose_dependencies_clash_run_in_environments_of_their_own_and_t
     assert {path: path.stat().st_mtime_ns for path in made} == made
 
 
+def test_a_plugin_is_checked_by_the_interpreter_of_its_environment(clashing):
+    arguments = ("--checks", "check_run_ends_normally", "--checks", "check_another_process*", "--json", "-")
+    done = clashing.run("prunebench", "check", "wants-two", *arguments)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [result["status"] for result in report["results"]] == ["passed", "passed"]
+    assert {f"{result['distribution']} {result['version']}" for result in report["results"]} == {"wants-two 1.5"}
+    both = clashing.run("prunebench", "check", "random", "wants-two")
+    assert (both.returncode, "hint: name it alone" in both.stderr) == (2, True)
+
+
 def test_the_serial_executor_computes_elsewhere_too(clashing):
     done = clashing.run(
         "prunebench", "run", "clash", "--scorer", METHOD, "--executor", "serial", "--devices", "cpu", "--quiet",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prunebench.environments import Environment, make_environment
-from prunebench.errors import EnvironmentFailed, did_you_mean
+from prunebench.errors import EnvironmentFailed, UsageError, did_you_mean
 from prunebench.listing import Listing
 from prunebench.plan import Filters, is_chosen
 from prunebench.plugins import Catalogue, Entry
@@ -39,6 +39,26 @@ def with_environments(
         entries[f"{listing.kind}s"][listing.name] = _declared(listing, environment)
         interpreters[f"{listing.kind}:{listing.name}"] = str(environment.python)
     return replace(catalogue, entries=entries), interpreters
+
+
+def elsewhere(names: Sequence[str], catalogue: Catalogue, listings: Mapping[str, Listing], cache: Path) -> Path | None:
+    """Return the interpreter of a plugin, named "NAME" or "KIND:NAME", that can only be had in its environment.
+
+    None where every name is here, or nobody knows it.  Raises UsageError for such a plugin among other names.
+    """
+    for name in names:
+        kind, _, plain = name.rpartition(":")
+        listing = listings.get(plain)
+        if listing is None or not listing.environment or kind not in ("", listing.kind):
+            continue
+        here = catalogue.entries[f"{listing.kind}s"].get(plain)
+        if here is None or here.origin.distribution != listing.dist or not listing.covers(here.origin.version):
+            if len(names) > 1:
+                raise UsageError(f"{name!r} runs in an environment of its own", "name it alone")
+            environment = make_environment(plain, listing.environment, cache)
+            _declared(listing, environment)
+            return environment.python
+    return None
 
 
 def _used(registry: Registry, suite_name: str, filters: Filters) -> list[Listing]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from prunebench.cli.options import data_folders, data_option, registry_option
+from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, registry_option
 from prunebench.errors import PluginContractError, UsageError
+from prunebench.isolation import elsewhere
 from prunebench.listing import expected_failures
 from prunebench.plugins import Entry, load_plugins
 from prunebench.registry import load_registry
@@ -37,6 +39,7 @@ _COLOURS = {"passed": "green", "failed": "red", "unexpected_pass": "red", "expec
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write the results as JUnit XML.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check, with what it measured.")
 @registry_option
+@cache_option
 @data_option
 def command(
     names: tuple[str, ...],
@@ -49,6 +52,7 @@ def command(
     junit_file: Path | None,
     verbose: bool,
     registry_file: Path | None,
+    cache: Path | None,
     data_roots: tuple[Path, ...],
 ) -> None:
     """Check that plugins keep the promises of their declarations.
@@ -64,10 +68,12 @@ def command(
     if only_list:
         _list_checks(names)
         return
-    entries, failures = chosen(load_plugins(), names)
+    found, listings = load_plugins(), load_registry(registry_file).plugins
+    if (python := elsewhere(names, found, listings, cache_folder(cache))) is not None:
+        raise SystemExit(subprocess.run([str(python), "-m", "prunebench", *sys.argv[1:]], check=False).returncode)
+    entries, failures = chosen(found, names)
     entries = [_changed(entry, settings) for entry in entries] if settings else entries
     _reject_unknown(globs, expected, entries)
-    listings = load_registry(registry_file).plugins
     results = [as_result(failure) for failure in failures]
     with Examiner(timeout, data_folders(data_roots)) as examiner:
         for number, entry in enumerate(entries, 1):
