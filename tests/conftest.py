@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+collect_ignore = ["third_party"]  # distributions of their own: test_third_party.py installs them and runs their tests
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class Sandbox:
     def install(self, name: str, source: str, version: str = "1.0") -> None:
         """Put a module and its metadata where an installer would have put them."""
         site = self.folder / "site"
-        metadata = site / f"{name}-{version}.dist-info"
-        metadata.mkdir(parents=True)
         module = name.replace("-", "_")
+        metadata = site / f"{module}-{version}.dist-info"  # with underscores, as installers write it
+        metadata.mkdir(parents=True)
         (site / f"{module}.py").write_text(source, encoding="utf-8")
         (metadata / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"

@@ -57,6 +57,17 @@ def test_a_filter_chooses_cells_and_never_changes_their_keys(quickstart, chosen)
     assert keys(plan) <= keys(quickstart())
 
 
+def test_an_added_method_runs_beside_the_suite_and_leaves_its_cells_as_they_are(quickstart):
+    alone, more = quickstart(), quickstart(added=("el2n", "random", "full"))
+    assert keys(alone) < keys(more)
+    added = [cell for cell in more.cells if cell.key not in keys(alone)]
+    assert {(cell.axes["method"], cell.axes["role"]) for cell in added} == {("el2n", "method")}
+    beside = quickstart(added=("el2n",), scorer=("random",), keep=("0.1",))
+    assert {cell.axes["method"] for cell in beside.cells} == {"el2n", "random"}
+    with pytest.raises(UsageError, match="no scorer is named 'el3n'"):
+        quickstart(added=("el3n",))
+
+
 def test_methods_that_read_no_backbone_are_not_repeated_over_backbones(quickstart):
     backbones = {c.axes["score_backbone"] for c in quickstart().cells if c.axes["method"] in ("random", "echo", "full")}
     assert backbones == {"-"}

@@ -48,6 +48,10 @@ class PluginCollision(PluginError):
     """Two distributions declare the same name."""
 
 
+class EnvironmentFailed(PluginError):
+    """The environment that a plugin is to run in cannot be made, or does not hold the plugin."""
+
+
 class PluginContractError(PluginError):
     """An implementation broke a promise of its spec, such as the length of its scores."""
 

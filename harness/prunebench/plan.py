@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
 from prunebench.errors import UsageError
 from prunebench.planner import Planner
-from prunebench.plugins import Catalogue
+from prunebench.plugins import Catalogue, Entry
 from prunebench.registry import Method, Registry, Suite
 from prunebench.specs import ScorerSpec
 from prunebench.tasks import Task
@@ -22,7 +22,10 @@ FROM_BACKBONE = frozenset({"features", "logits", "projection", "gradients"})
 
 @dataclass(frozen=True)
 class Filters:
-    """Globs on each axis; an empty tuple lets everything through. `seeds` is how many replicates to run."""
+    """Globs on each axis; an empty tuple lets everything through. `seeds` is how many replicates to run.
+
+    added: methods or installed scorers that the suite does not name, run beside those that pass.
+    """
 
     scorer: tuple[str, ...] = ()
     projector: tuple[str, ...] = ()
@@ -30,6 +33,7 @@ class Filters:
     arch: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     seeds: int | None = None
+    added: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,9 @@ def axes_of(spec: ScorerSpec, backbones: tuple[str, ...], projectors: tuple[str,
 
 def make_plan(registry: Registry, catalogue: Catalogue, suite_name: str, filters: Filters | None = None) -> Plan:
     """Return the cells of a suite that pass the filters; UsageError when none does."""
-    suite = registry.suite(suite_name)
-    planner = Planner(registry, catalogue, suite)
     filters = filters or Filters()
+    suite = _with_added(registry.suite(suite_name), filters.added)
+    planner = Planner(registry, catalogue, suite)
     _check_budgets(suite, filters)
     cells, agreements = tuple(_cells(planner, filters)), tuple(_agreements(planner, filters))
     if not cells and not agreements:
@@ -83,6 +87,15 @@ def make_plan(registry: Registry, catalogue: Catalogue, suite_name: str, filters
             f"see them all with `prunebench plan {suite.name}`",
         )
     return Plan(suite, registry.protocol, cells, agreements)
+
+
+def _with_added(suite: Suite, added: tuple[str, ...]) -> Suite:
+    def extended(names: tuple[str, ...]) -> tuple[str, ...]:
+        return (*names, *(name for name in dict.fromkeys(added) if name not in (*names, suite.unpruned)))
+
+    # Where the agreement names no method none is wanted.
+    agreement = extended(suite.agreement_methods) if suite.agreement_methods else ()
+    return replace(suite, methods=extended(suite.methods), agreement_methods=agreement)
 
 
 def _check_budgets(suite: Suite, filters: Filters) -> None:
@@ -114,6 +127,12 @@ def _passes(value: str, globs: tuple[str, ...]) -> bool:
     return not globs or any(fnmatchcase(value, glob) for glob in globs)
 
 
+def is_chosen(method: Method, filters: Filters) -> bool:
+    """Tell whether a method of a suite passes the filters, by its name or its scorer's, or was added."""
+    names = (method.name, method.scorer)
+    return method.name in filters.added or any(_passes(name, filters.scorer) for name in names)
+
+
 def _keep_passes(keep: str, globs: tuple[str, ...]) -> bool:
     return not globs or any(
         fnmatchcase(keep, glob) if any(c in glob for c in "*?[") else Decimal(glob) == Decimal(keep) for glob in globs
@@ -127,7 +146,7 @@ def _methods(planner: Planner, filters: Filters) -> Iterator[tuple[Method, str]]
         named.append((suite.unpruned, "unpruned"))
     for name, role in named:
         method = planner.registry.method(name)
-        if _passes(name, filters.scorer) or _passes(method.scorer, filters.scorer):
+        if is_chosen(method, filters):
             _check_axes(suite, method, planner.catalogue.scorer(method.scorer).spec)
             yield method, role
 
@@ -184,7 +203,7 @@ def _cell_axes(
         "scorer": method.scorer,
         "scorer_params": scorer.spec.resolve_params(method.params),
         "scorer_version": scorer.version,
-        "scorer_dist": f"{scorer.origin.distribution} {scorer.origin.version}",
+        "scorer_dist": _distribution(scorer),
         "api": scorer.spec.api,
         "score_backbone": backbone,
         "projector": projector,
@@ -199,15 +218,20 @@ def _cell_axes(
     }
 
 
+def _distribution(entry: Entry[Any]) -> str:
+    return f"{entry.origin.distribution} {entry.origin.version}"
+
+
 def _agreements(planner: Planner, filters: Filters) -> Iterator[Cell]:
     suite = planner.suite
     seeds = range(min(suite.seeds, filters.seeds or suite.seeds))
     backbones = tuple(b for b in suite.agreement_backbones if _passes(b, filters.backbone))
     for name in suite.agreement_methods:
         method = planner.registry.method(name)
+        if not is_chosen(method, filters):
+            continue
         spec = planner.catalogue.scorer(method.scorer).spec
-        chosen = _passes(name, filters.scorer) or _passes(method.scorer, filters.scorer)
-        if not chosen or not spec.needs & FROM_BACKBONE or spec.budget_dependent:
+        if not spec.needs & FROM_BACKBONE or spec.budget_dependent:
             continue
         projectors = suite.agreement_projectors if "projection" in spec.needs else (NONE,)
         for projector in (p for p in projectors if _passes(p, filters.projector)):
@@ -244,6 +268,7 @@ def _agreement(
         "dataset": planner.suite.dataset,
         "method": method.name,
         "scorer": method.scorer,
+        "scorer_dist": _distribution(planner.catalogue.scorer(method.scorer)),
         "projector": projector,
         "backbone_a": backbone_a,
         "seed_a": seed_a,

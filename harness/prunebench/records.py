@@ -94,7 +94,7 @@ def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(line + "\n" for line in lines))
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, hint: str = "name another folder with --results DIR") -> None:
     """Replace a file in one step; StoreError when the folder cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,4 +105,4 @@ def write_text(path: Path, text: str) -> None:
         Path(file.name).chmod(0o644)
         os.replace(file.name, path)  # noqa: PTH105 - Path.replace does the same; this names the atomic step
     except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}", "name another folder with --results DIR") from error
+        raise StoreError(f"{path}: {error.strerror}", hint) from error

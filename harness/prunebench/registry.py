@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from prunebench.contexts import Arch
 from prunebench.errors import SchemaTooNew, UsageError, did_you_mean
+from prunebench.listing import Listing, read_listing
+from prunebench.registry_shapes import FILE_WEIGHTS, HEADER, NAMED_WEIGHTS, TABLES, TRAINED_WEIGHTS
 from prunebench.toml_table import Table, read_toml
 
 SCHEMA = 1
-NETWORK_KEYS = (
-    "image_size",
-    "mean",
-    "std",
-    "interpolation",
-    "kwargs",
-    "weights",
-    "control",
-    "provider",
-    "model",
-    "timm",
-)
 
 
 @dataclass(frozen=True)
@@ -111,6 +100,7 @@ class Registry:
     recipes: Mapping[str, Recipe]
     methods: Mapping[str, Method]
     suites: Mapping[str, Suite]
+    plugins: Mapping[str, Listing] = field(default_factory=dict)
     text: str = field(repr=False, default="")
 
     def suite(self, name: str) -> Suite:
@@ -136,23 +126,27 @@ def find_registry(given: Path | None = None) -> Path:
 
 def load_registry(given: Path | None = None) -> Registry:
     """Read and check the registry; RegistryError names the dotted key and the line."""
-    top = read_toml(find_registry(given))
-    top.only(("schema", "protocol", "dataset", "backbone", "arch", "recipe", "method", "suite"))
-    schema = top.get("schema", int)
-    if schema > SCHEMA:
+    return make_registry(read_toml(find_registry(given)))
+
+
+def make_registry(top: Table) -> Registry:
+    """Return the registry of a file that was read, checked in the same way."""
+    if (schema := top.value("schema", HEADER["schema"])) > SCHEMA:
         raise SchemaTooNew(f"{top.file.name} has schema {schema}, this prunebench reads {SCHEMA}", "update prunebench")
+    top.only((*HEADER, *TABLES))
     networks = {**_tables(top, "backbone", _network), **_tables(top, "arch", _network)}
     for name in top.child("arch").values:
         if name in top.child("backbone").values:
             top.child("arch").fail(name, "is also the name of a backbone", "give the two different names")
     registry = Registry(
         file=top.file,
-        protocol=top.get("protocol", str),
+        protocol=top.value("protocol", HEADER["protocol"]),
         datasets=_tables(top, "dataset", _dataset),
         networks=networks,
         recipes=_tables(top, "recipe", _recipe),
         methods=_tables(top, "method", _method),
         suites=_tables(top, "suite", _suite),
+        plugins=_tables(top, "plugin", read_listing),
         text=top.text,
     )
     _check_references(top, registry)
@@ -165,112 +159,55 @@ def _tables(top: Table, kind: str, read: Any) -> dict[str, Any]:
 
 
 def _dataset(name: str, table: Table) -> DatasetEntry:
-    table.only(("spec", "params", "fingerprint", "licence"))
-    return DatasetEntry(
-        name=name,
-        spec=table.get("spec", str, name),
-        params=table.get("params", dict, {}),
-        fingerprint=table.get("fingerprint", str, ""),
-        licence=table.get("licence", str, ""),
-    )
+    values = table.read(TABLES["dataset"])
+    return DatasetEntry(**{**values, "name": name, "spec": values["spec"] or name})
 
 
 def _network(name: str, table: Table) -> Network:
-    table.only(NETWORK_KEYS)
-    if "timm" in table.values:
-        provider, model = "timm", table.get("timm", str)
-    else:
-        provider, model = table.get("provider", str), table.get("model", str)
-    size = table.get("image_size", int, 0)
+    values = table.read(TABLES["backbone"])
     arch = Arch(
         name=name,
-        provider=provider,
-        model=model,
-        image_size=size or None,
-        mean=table.numbers("mean"),
-        std=table.numbers("std"),
-        interpolation=table.get("interpolation", str, ""),
-        kwargs=table.get("kwargs", dict, {}),
+        provider="timm" if values["timm"] else values["provider"],
+        model=values["timm"] or values["model"],
+        image_size=values["image_size"] or None,
+        mean=tuple(map(float, values["mean"])),
+        std=tuple(map(float, values["std"])),
+        interpolation=values["interpolation"],
+        kwargs=values["kwargs"],
     )
-    return Network(arch, _weights(table), table.get("control", bool, False))
+    return Network(arch, _weights(table, values["weights"]), values["control"])
 
 
-def _weights(table: Table) -> Weights:
-    value = table.values.get("weights", "random")
-    if isinstance(value, str):
-        if value not in ("hub", "random"):
-            table.fail(
-                "weights", f"unknown source {value!r}", 'write "hub", "random", {file=..., sha256=...} or {train=...}'
-            )
-        return Weights(value)
+def _weights(table: Table, value: Any) -> Weights:
+    if not isinstance(value, dict):
+        return Weights(table.value("weights", NAMED_WEIGHTS) if "weights" in table.values else value)
     weights = table.child("weights")
-    weights.only(("file", "sha256", "train"))
-    if "train" in weights.values:
-        return Weights("trained", recipe=weights.get("train", str))
-    return Weights("file", file=weights.get("file", str), sha256=weights.get("sha256", str))
+    if "train" in value:
+        return Weights("trained", recipe=weights.read(TRAINED_WEIGHTS)["train"])
+    return Weights("file", **weights.read(FILE_WEIGHTS))
 
 
 def _recipe(name: str, table: Table) -> Recipe:
-    table.only(("learner", "params", "tolerance"))
-    return Recipe(name, table.get("learner", str), table.get("params", dict, {}), table.get("tolerance", float, 0.02))
+    return Recipe(name, **table.read(TABLES["recipe"]))
 
 
 def _method(name: str, table: Table) -> Method:
-    table.only(("scorer", "params", "selector", "selector_params"))
-    return Method(
-        name,
-        table.get("scorer", str),
-        table.get("params", dict, {}),
-        table.get("selector", str, ""),
-        table.get("selector_params", dict, {}),
-    )
-
-
-def _pair(table: Table) -> tuple[str, str]:
-    table.only(("arch", "recipe"))
-    return table.get("arch", str), table.get("recipe", str)
+    return Method(name, **table.read(TABLES["method"]))
 
 
 def _suite(name: str, table: Table) -> Suite:
-    table.only(
-        ("summary", "dataset", "methods", "baseline", "unpruned", "backbones", "projectors", "training",
-         "pruning_rates", "seeds", "proxy", "agreement")
-    )  # fmt: skip
-    rates = table.strings("pruning_rates")
-    for rate in rates:
-        _check_rate(table, rate)
-    agreement = table.child("agreement")
-    agreement.only(("methods", "projectors", "backbones"))
-    methods, backbones = table.strings("methods"), table.strings("backbones", ())
-    projectors = table.strings("projectors", ())
-    return Suite(
-        name=name,
-        summary=table.get("summary", str, ""),
-        dataset=table.get("dataset", str),
-        methods=methods,
-        baseline=table.get("baseline", str, ""),
-        unpruned=table.get("unpruned", str, ""),
-        backbones=backbones,
-        projectors=projectors,
-        training=tuple(_pair(row) for row in table.children("training")),
-        pruning_rates=rates,
-        seeds=table.get("seeds", int),
-        proxy=_pair(table.child("proxy")) if "proxy" in table.values else None,
-        agreement_methods=agreement.strings("methods", methods),
-        agreement_projectors=agreement.strings("projectors", projectors),
-        agreement_backbones=agreement.strings("backbones", backbones),
-    )
+    values = table.read(TABLES["suite"])
+    agreement = values.pop("agreement")
+    for axis, chosen in agreement.items():
+        values[f"agreement_{axis}"] = values[axis] if chosen is None else chosen
+    values["training"] = [_pair(row) for row in values["training"]]
+    values["proxy"] = _pair(values["proxy"]) if values["proxy"] else None
+    frozen: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return Suite(name=name, **frozen)
 
 
-def _check_rate(table: Table, rate: str) -> None:
-    try:
-        fits = 0 <= Decimal(rate) < 1
-    except InvalidOperation:
-        fits = False
-    if not fits:
-        table.fail(
-            "pruning_rates", f"{rate!r} is not in [0, 1)", 'write fractions as strings, such as "0.9" to keep 10 %'
-        )
+def _pair(values: Mapping[str, str]) -> tuple[str, str]:
+    return values["arch"], values["recipe"]
 
 
 def _check_references(top: Table, registry: Registry) -> None:
@@ -294,8 +231,6 @@ def _check_suite(table: Table, suite: Suite, registry: Registry) -> None:
                 _unknown(table, key, arch, "arch or backbone", registry.networks)
             if recipe not in registry.recipes:
                 _unknown(table, key, recipe, "recipe", registry.recipes)
-    if suite.seeds < 1:
-        table.fail("seeds", f"expected at least 1, got {suite.seeds}")
     if suite.baseline and suite.baseline not in suite.methods:
         table.fail("baseline", f"{suite.baseline!r} is not among the methods", "add it to methods")
 

@@ -226,6 +226,7 @@ def describe_run(
         "machine": facts,
         "machine_class": provenance.machine_class(facts, packages, devices),
         "devices": list(options.slots),
+        "interpreters": dict(options.settings.interpreters),
         "threads_per_slot": options.settings.threads,
         "environment": provenance.environment(),
         "plugins": provenance.plugins(catalogue),

@@ -7,19 +7,10 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from prunebench.errors import RegistryError, UsageError, did_you_mean
-
-T = TypeVar("T")
-_TYPE_NAMES = {
-    str: "a string",
-    int: "a whole number",
-    bool: "true or false",
-    dict: "a table",
-    list: "an array",
-    float: "a number",
-}
+from prunebench.shapes import REQUIRED, Key, Shape
 
 
 @dataclass(frozen=True)
@@ -38,42 +29,36 @@ class Table:
             self.fail(name, f"expected a table, got {value!r}")
         return Table(value, self.dotted(name), self.file, self.text)
 
-    def children(self, name: str) -> list[Table]:
-        """Return the tables in the array `name`, empty when it is absent."""
-        rows = self.get(name, list, [])
-        for row in rows:
-            if not isinstance(row, dict):
-                self.fail(name, f"expected an array of tables, got {row!r}")
-        return [Table(row, f"{self.dotted(name)}[{i}]", self.file, self.text) for i, row in enumerate(rows)]
+    def read(self, shape: Shape) -> dict[str, Any]:
+        """Return the value of every key of the shape, its default where it is absent.
 
-    def get(self, name: str, kind: type[T], default: T | None = None) -> T:
-        """Return the value of `name` as `kind`; raises RegistryError when absent without default or mistyped."""
+        Raises RegistryError for a key that the shape does not know, that is missing, or whose value it refuses.
+        """
+        self.only(shape.keys)
+        found = {name: self.value(name, key) for name, key in shape.keys.items()}
+        if shape.alternatives and not any(self.values.keys() >= set(names) for names in shape.alternatives):
+            self.fail("", "expected " + ", or ".join(" and ".join(names) for names in shape.alternatives))
+        for name, value, other in shape.when:
+            if self.values.get(name) == value and other not in self.values:
+                self.fail(name, f"{value!r} asks for {other!r}", f"add {other} = ...: {shape.keys[other].doc}")
+        return found
+
+    def value(self, name: str, key: Key) -> Any:
+        """Return the value of one key, tables inside it read by their shapes."""
         if name not in self.values:
-            if default is None:
-                self.fail("", f"{name!r} is missing", f"add {name} = ... ({_TYPE_NAMES[kind]})")
-            return default
-        value = self.values[name]
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            self.fail(name, f"expected {_TYPE_NAMES[kind]}, got {value!r}")
-        return value
-
-    def strings(self, name: str, default: Iterable[str] | None = None) -> tuple[str, ...]:
-        """Return an array of strings."""
-        values = self.get(name, list, None if default is None else list(default))
-        for value in values:
-            if not isinstance(value, str):
-                self.fail(name, f"expected an array of strings, got {value!r} in it")
-        return tuple(values)
-
-    def numbers(self, name: str) -> tuple[float, ...]:
-        """Return an array of numbers, empty when it is absent."""
-        values = self.get(name, list, [])
-        for value in values:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                self.fail(name, f"expected an array of numbers, got {value!r} in it")
-        return tuple(float(value) for value in values)
+            if key.default is REQUIRED:
+                self.fail("", f"{name!r} is missing", f"add {name} = ... ({key.title})")
+            if key.shape is None or key.default is None:
+                return key.default
+        value = self.values.get(name, key.default)
+        if problem := key.problem(value):
+            self.fail(name, problem, key.doc)
+        if key.shape is None:
+            return float(value) if key.kind == "number" else value
+        if key.kind == "table":
+            return self.child(name).read(key.shape)
+        rows = [Table(row, f"{self.dotted(name)}[{i}]", self.file, self.text) for i, row in enumerate(value)]
+        return [row.read(key.shape) for row in rows]
 
     def only(self, known: Iterable[str]) -> None:
         """Raise RegistryError for the first key that is not known."""
@@ -98,6 +83,11 @@ def read_toml(file: Path) -> Table:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}", "name another with --registry FILE") from error
+    return parse_toml(file, text)
+
+
+def parse_toml(file: Path, text: str) -> Table:
+    """Return the text of a TOML file as a table; raises RegistryError with the line when it is not TOML."""
     try:
         return Table(tomllib.loads(text), "", file, text)
     except tomllib.TOMLDecodeError as error:

@@ -20,6 +20,7 @@ VERBS: Mapping[str, str] = {
     "list": "List suites, methods, data sets and whatever else the installed plugins offer.",
     "new": "Start a plugin: a distribution with a working method, tests and continuous integration.",
     "plan": "Show what a run of a suite would compute, and how much of it is done.",
+    "registry": "Check what is official, add a plugin to it, or print its schema.",
     "run": "Run what is missing of a suite, then write the board.",
     "status": "Show how far the latest run has come, and what failed.",
 }

@@ -7,30 +7,39 @@ from typing import Literal
 
 import click
 
-from prunebench.cli.options import results_option
+from prunebench.cli.options import registry_option, results_option
 from prunebench.errors import StaleBoard
+from prunebench.registry import load_registry
 
 
 @click.command()
 @results_option
+@registry_option
 @click.option("--suite", "suites", multiple=True, help="Print only this suite. Repeatable.")
 @click.option(
     "--missing", type=click.Choice(["show", "drop", "error"]), default="show", show_default=True,
     help="What to do about methods with holes.",
 )  # fmt: skip
 @click.option("--check", is_flag=True, help="Write nothing; fail when the files on disk are stale.")
-def command(results: Path, suites: tuple[str, ...], missing: Literal["show", "drop", "error"], check: bool) -> None:
-    """Write the board from the records in the results folder."""
+def command(
+    results: Path,
+    registry_file: Path | None,
+    suites: tuple[str, ...],
+    missing: Literal["show", "drop", "error"],
+    check: bool,
+) -> None:
+    """Write the board from the records in the results folder; the registry says who is in quarantine."""
     from prunebench.leaderboard.update import update_board
     from prunebench.leaderboard.write import check_board
 
+    listings = load_registry(registry_file).plugins
     if check:
-        if stale := check_board(results):
+        if stale := check_board(results, listings):
             raise StaleBoard(
                 f"the board in {results / 'board'} is not what the records give: {', '.join(stale)}",
                 "write it again with `prunebench leaderboard` and commit it",
             )
         click.echo("the board is up to date")
         return
-    click.echo(update_board(results, missing=missing, shown=list(suites) or None))
+    click.echo(update_board(results, listings, missing=missing, shown=list(suites) or None))
     click.echo(f"board: {results / 'board' / 'index.html'}", err=True)

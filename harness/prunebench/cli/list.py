@@ -11,7 +11,8 @@ import click
 
 from prunebench.cli.options import catalogue, json_option, registry_option
 from prunebench.errors import UsageError, did_you_mean
-from prunebench.plugins import Catalogue
+from prunebench.listing import standing
+from prunebench.plugins import Catalogue, Entry
 from prunebench.registry import Registry, load_registry
 
 PLUGIN_KINDS = ("scorers", "selectors", "projectors", "datasets", "backbones", "learners", "executors", "metrics")
@@ -57,11 +58,17 @@ def _rows(kind: str, found: Catalogue, registry: Registry) -> list[dict[str, Any
             "summary": entry.spec.summary,
             "distribution": entry.origin.distribution,
             "version": entry.origin.version,
+            "tier": _tier(entry, registry),
             "paper": entry.spec.paper,
             "params": {name: param.default for name, param in entry.spec.params.items()},
         }
         for _, entry in sorted(found.entries[kind].items())
     ]
+
+
+def _tier(entry: Entry[Any], registry: Registry) -> str:
+    origin = entry.origin
+    return standing(registry.plugins, entry.spec.kind, entry.spec.name, origin.distribution, origin.version).tier
 
 
 def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
@@ -73,7 +80,7 @@ def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
         click.echo(click.style(kind, bold=True))
         for row in rows:
             source = "" if row.get("distribution", "prunebench") == "prunebench" else (
-                f" [{row['distribution']} {row['version']}]"
+                f" [{row['distribution']} {row['version']}, {row['tier']}]"
             )  # fmt: skip
             click.echo(_wrapped(f"  {row['name']:<{width}}", row["summary"] + source, columns))
         click.echo()

@@ -48,12 +48,16 @@ def filter_options(function: F) -> F:
     ]
     for flag, name, text in reversed(axes):
         function = click.option(flag, name, multiple=True, metavar="GLOB", help=f"{text} Repeatable.")(function)
+    added = click.option(
+        "--with", "added", multiple=True, metavar="METHOD", help="Add a method to the suite. Repeatable."
+    )
+    function = added(function)
     return click.option("--seeds", type=click.IntRange(min=1), help="Only the first N seeds.")(function)
 
 
 def make_filters(options: dict[str, Any]) -> Filters:
     """Take the filter options out of a verb's keyword arguments."""
-    names = ("scorer", "projector", "backbone", "arch", "keep")
+    names = ("scorer", "projector", "backbone", "arch", "keep", "added")
     return Filters(**{name: tuple(options.pop(name)) for name in names}, seeds=options.pop("seeds"))
 
 
@@ -79,6 +83,11 @@ def catalogue(strict: bool = False) -> Catalogue:
     if found.failures and (strict or os.environ.get("PRUNEBENCH_STRICT_PLUGINS") == "1"):
         raise found.failures[0].as_error()
     return found
+
+
+def say(text: str) -> None:
+    """Tell the user something that is not data."""
+    click.echo(text, err=True)
 
 
 def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...]:

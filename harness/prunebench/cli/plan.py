@@ -17,7 +17,9 @@ from prunebench.cli.options import (
     json_option,
     make_filters,
     registry_option,
+    say,
 )
+from prunebench.isolation import with_environments
 from prunebench.plan import Cell, Plan, make_plan
 from prunebench.registry import load_registry
 from prunebench.schedule import STAGE_ORDER, missing_tasks
@@ -32,8 +34,9 @@ from prunebench.store import Store
 @json_option
 def command(suite: str, registry_file: Path | None, cache: Path | None, as_json: bool, **options: Any) -> None:
     """Show what a run of SUITE would compute, and how much of it is done."""
-    plan = make_plan(load_registry(registry_file), catalogue(), suite, make_filters(options))
-    store = Store(cache_folder(cache))
+    registry, filters, store = load_registry(registry_file), make_filters(options), Store(cache_folder(cache))
+    plugins, _ = with_environments(catalogue(), registry, suite, filters, store.root, say)
+    plan = make_plan(registry, plugins, suite, filters)
     if as_json:
         click.echo(json.dumps([_row(cell, store) for cell in plan.cells], indent=1))
         return

@@ -18,12 +18,14 @@ from prunebench.cli.options import (
     make_filters,
     registry_option,
     results_option,
+    say,
     slots_for,
 )
 from prunebench.cli.plan import summary
 from prunebench.cli.progress import Progress, duration
+from prunebench.isolation import with_environments
 from prunebench.plan import make_plan
-from prunebench.registry import load_registry
+from prunebench.registry import Registry, load_registry
 from prunebench.run import RunOptions, RunReport, execute
 from prunebench.store import Store
 
@@ -72,8 +74,9 @@ def command(
     A run that was stopped, killed or failed in places goes on where it was: run the same command again.
     """
     registry, plugins = load_registry(registry_file), catalogue(strict_plugins)
-    plan = make_plan(registry, plugins, suite, make_filters(options))
-    store = Store(cache_folder(cache))
+    filters, store = make_filters(options), Store(cache_folder(cache))
+    plugins, interpreters = with_environments(plugins, registry, suite, filters, store.root, say)
+    plan = make_plan(registry, plugins, suite, filters)
     if dry_run:
         for line in summary(plan, store):
             click.echo(line)
@@ -83,7 +86,7 @@ def command(
     slots = slots_for(devices, jobs, slots_per_device)
     plugins.executor(executor)
     run_options = RunOptions(
-        settings=Settings(str(store.root), data_folders(data_roots), slots[0], threads, timeout),
+        settings=Settings(str(store.root), data_folders(data_roots), slots[0], threads, timeout, {}, interpreters),
         slots=slots,
         results=results,
         executor=executor,
@@ -92,13 +95,13 @@ def command(
     )
     with Progress(len(slots), quiet) as progress:
         report = execute(plan, registry, plugins, run_options, observe=progress, notice=progress.notice)
-    _finish(report, suite, results, len(plan.cells), as_json)
+    _finish(report, suite, results, registry, len(plan.cells), as_json)
 
 
-def _finish(report: RunReport, suite: str, results: Path, cells: int, as_json: bool) -> None:
+def _finish(report: RunReport, suite: str, results: Path, registry: Registry, cells: int, as_json: bool) -> None:
     from prunebench.leaderboard.update import update_board
 
-    text = update_board(results, shown=[suite]) if report.n_records else "no cell is finished yet"
+    text = update_board(results, registry.plugins, shown=[suite]) if report.n_records else "no cell is finished yet"
     for problem in report.problems:
         click.echo(f"warning: {problem}", err=True)
     if as_json:

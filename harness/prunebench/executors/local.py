@@ -8,7 +8,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ GRACE_SECONDS = 30.0
 class _Worker:
     process: subprocess.Popen[str]
     slot: int
+    interpreter: str
     task: Task | None = None
     started: float = 0.0
     timed_out: bool = field(default=False)
@@ -43,6 +43,7 @@ class LocalExecutor:
         self._log_folder = log_folder
         self._messages: queue.Queue[tuple[int, int, Mapping[str, Any] | None]] = queue.Queue()
         self._workers: dict[int, _Worker] = {}
+        self._retired: dict[int, subprocess.Popen[str]] = {}
         log_folder.mkdir(parents=True, exist_ok=True)
 
     def idle(self) -> int:
@@ -50,19 +51,28 @@ class LocalExecutor:
         return len(self._slots) - busy
 
     def submit(self, task: Task) -> None:
-        slot = next(
-            index
-            for index in range(len(self._slots))
-            if index not in self._workers or self._workers[index].task is None
-        )
-        if slot not in self._workers:
-            self._workers[slot] = self._start(slot)
-        worker = self._workers[slot]
+        worker = self._idle_worker(self._settings.interpreter(task))
         worker.task, worker.started = task, time.monotonic()
         assert worker.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # its death is reported by the reader thread
             worker.process.stdin.write(json.dumps(task.to_json()) + "\n")
             worker.process.stdin.flush()
+
+    def _idle_worker(self, interpreter: str) -> _Worker:
+        """Return a worker of that interpreter: a warm one, or a new one in an empty slot, or in place of another."""
+        free = [i for i in range(len(self._slots)) if i not in self._workers or self._workers[i].task is None]
+        warm = [i for i in free if i in self._workers and self._workers[i].interpreter == interpreter]
+        if warm:
+            return self._workers[warm[0]]
+        slot = min(free, key=lambda i: (i in self._workers, i))
+        if slot in self._workers:
+            process = self._workers.pop(slot).process
+            self._retired[process.pid] = process
+            assert process.stdin is not None
+            with contextlib.suppress(OSError):
+                process.stdin.close()  # it ends when its input does
+        self._workers[slot] = self._start(slot, interpreter)
+        return self._workers[slot]
 
     def wait(self, timeout_seconds: float) -> Sequence[Event]:
         self._kill_overdue()
@@ -74,22 +84,24 @@ class LocalExecutor:
         return events
 
     def close(self, *, kill: bool = False) -> None:
-        for worker in self._workers.values():
+        processes = [*(worker.process for worker in self._workers.values()), *self._retired.values()]
+        for process in processes:
             if kill:
-                _kill(worker.process)
-            elif worker.process.stdin is not None:
+                _kill(process)
+            elif process.stdin is not None:
                 with contextlib.suppress(OSError):
-                    worker.process.stdin.close()
-        for worker in self._workers.values():
+                    process.stdin.close()
+        for process in processes:
             try:
-                worker.process.wait(timeout=10)
+                process.wait(timeout=10)
             except subprocess.TimeoutExpired:
-                _kill(worker.process)
-                worker.process.wait()
-            _close_streams(worker.process)
+                _kill(process)
+                process.wait()
+            _close_streams(process)
         self._workers.clear()
+        self._retired.clear()
 
-    def _start(self, slot: int) -> _Worker:
+    def _start(self, slot: int, interpreter: str) -> _Worker:
         device = self._slots[slot]
         settings = self._settings
         environment = {**os.environ, **_thread_limits(settings.threads)}
@@ -101,7 +113,7 @@ class LocalExecutor:
         log = (self._log_folder / f"worker-{slot}.log").open("ab")
         # A session of its own: Ctrl-C reaches the parent alone, which decides what to drain and what to kill.
         process = subprocess.Popen(
-            [sys.executable, "-m", "prunebench.worker", "--serve", json.dumps(settings.to_json())],
+            [interpreter, "-m", "prunebench.worker", "--serve", json.dumps(settings.to_json())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -112,7 +124,7 @@ class LocalExecutor:
         )
         log.close()
         threading.Thread(target=self._listen, args=(slot, process), daemon=True).start()
-        return _Worker(process, slot)
+        return _Worker(process, slot, interpreter)
 
     def _listen(self, slot: int, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -125,6 +137,8 @@ class LocalExecutor:
     def _event(self, slot: int, pid: int, message: Mapping[str, Any] | None) -> list[Event]:
         worker = self._workers.get(slot)
         if worker is None or worker.process.pid != pid:
+            if message is None and pid in self._retired:
+                _close_streams(self._retired.pop(pid))
             return []
         task = worker.task
         if message is None:

@@ -56,6 +56,7 @@ class Cell:
     key: str
     conformance: str
     caveat: str = ""
+    quarantined: bool = False
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -122,6 +123,7 @@ def parse_cell(record: Mapping[str, Any]) -> Cell:
         key=str(record.get("key", "")),
         conformance=_conformance(record.get("conformance")),
         caveat=str(record.get("caveat") or ""),
+        quarantined=bool(record.get("quarantined")),
         diagnostics={name: number for name, number in sorted(numbers.items()) if number is not None},
     )
 

@@ -41,7 +41,8 @@ class Entry:
     @property
     def ranked(self) -> bool:
         """Whether the row takes part in ranks and correlations."""
-        return self.complete and not self.section.partial and self.role != UNPRUNED
+        quarantined = any(cell.quarantined for cell in self.cells)
+        return self.complete and not quarantined and not self.section.partial and self.role != UNPRUNED
 
     @property
     def n_failed(self) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from prunebench.leaderboard.build import Missing, build_board
@@ -13,6 +14,7 @@ from prunebench.leaderboard.html import render_html
 from prunebench.leaderboard.load import load_results
 from prunebench.leaderboard.markdown import render_markdown
 from prunebench.leaderboard.tables import AccuracyRow, Board, CorrelationRow, cell_text, columns
+from prunebench.listing import Listing
 from prunebench.records import write_text
 
 FOLDER = "board"
@@ -48,13 +50,18 @@ def write_board(board: Board, folder: Path) -> list[Path]:
 
 
 def check_board(
-    results: Path, *, missing: Missing = "show", suites: Sequence[str] | None = None, folder: Path | None = None
+    results: Path,
+    listings: Mapping[str, Listing] = MappingProxyType({}),
+    *,
+    missing: Missing = "show",
+    suites: Sequence[str] | None = None,
+    folder: Path | None = None,
 ) -> list[str]:
     """Return the names of the files in results/board/ (or `folder`) that the records do not give, sorted.
 
     A missing file counts as stale; an empty list means that the board is true.
     """
-    cells, agreements = load_results(results)
+    cells, agreements = load_results(results, listings)
     board = build_board(cells, agreements, missing=missing, suites=suites)
     place = results / FOLDER if folder is None else folder
     return sorted(name for name, text in board_files(board).items() if _content(place / name) != text.encode())

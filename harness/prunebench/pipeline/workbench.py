@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,12 +30,16 @@ _STAGES: Mapping[str, str] = {
     "agreement": "prunebench.pipeline.score:agreement",
 }
 
+# Stages that one plugin computes alone, so that it can run in an environment of its own.
+_ISOLATED: Mapping[str, str] = {"scores": "scorer", "projection": "projector"}
+
 
 @dataclass(frozen=True)
 class Settings:
     """What the machine decides, none of it in a key: folders, device, threads, and the time limit of a task.
 
     provenance: facts about the run that go into every record that it computes.
+    interpreters: of plugins that run in environments of their own, by "kind:name".
     """
 
     cache: str
@@ -43,6 +48,12 @@ class Settings:
     threads: int = 1
     timeout_seconds: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    interpreters: Mapping[str, str] = field(default_factory=dict)
+
+    def interpreter(self, task: Task) -> str:
+        """Return the interpreter that computes a task: that of its scorer or projector, else this one."""
+        kind = _ISOLATED.get(task.stage, "")
+        return self.interpreters.get(f"{kind}:{task.config.get(kind)}", sys.executable)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-able values."""

@@ -13,7 +13,7 @@ from prunebench.testing.checks import Check, checks_for
 from prunebench.testing.examiner import Examiner, examine
 from prunebench.testing.pytest_support import parametrize_with_checks
 from prunebench.testing.results import CheckFailed, CheckResult, assert_conformant, count
-from prunebench.testing.wire import entry_of, with_defaults
+from prunebench.wire import entry_of, with_defaults
 
 __all__ = [
     "Check",

@@ -22,7 +22,7 @@ from prunebench.testing.checks import find_check
 from prunebench.testing.results import CheckFailed, DoesNotApply
 from prunebench.testing.trial import FORKED
 from prunebench.testing.watch import initial_environment
-from prunebench.testing.wire import from_json
+from prunebench.wire import from_json
 
 _HARNESS = str(Path(prunebench.__file__).parent)
 

@@ -8,7 +8,7 @@ from typing import Any
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry, Failure
 from prunebench.testing.results import CheckResult
-from prunebench.testing.wire import CHECKED
+from prunebench.wire import CHECKED
 
 LOADS = "check_plugin_loads"
 

@@ -14,7 +14,7 @@ from typing import Any
 from prunebench.plugins import GROUP, Entry
 from prunebench.testing.results import CheckFailed, DoesNotApply
 from prunebench.testing.trial import Trial, fingerprint, run
-from prunebench.testing.wire import from_json, to_json
+from prunebench.wire import from_json, to_json
 
 HEAVY = ("torch", "numpy", "scipy", "sklearn", "pandas", "numba", "matplotlib", "tensorflow", "jax")
 

@@ -24,7 +24,7 @@ from prunebench.plugins import Entry, Origin
 from prunebench.specs import PluginSpec
 from prunebench.testing.checks import Check, checks_for
 from prunebench.testing.results import CheckResult, Status, expect, known_checks
-from prunebench.testing.wire import entry_of, to_json
+from prunebench.wire import entry_of, to_json
 
 SECONDS = 120.0
 _START_SECONDS = 120.0

@@ -11,7 +11,7 @@ from prunebench.specs import PluginSpec
 from prunebench.testing.checks import Check, checks_for
 from prunebench.testing.examiner import SECONDS, Examiner
 from prunebench.testing.results import CheckFailed, CheckResult, known_checks
-from prunebench.testing.wire import entry_of
+from prunebench.wire import entry_of
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,346 @@
+"""What is official: tables of plugins, their schema, the verbs that keep them, and what the board makes of them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from datetime import date
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunebench.errors import RegistryError, UsageError
+from prunebench.leaderboard import build_board, check_board
+from prunebench.leaderboard.standing import with_standing
+from prunebench.leaderboard.update import update_board
+from prunebench.listing import Listing, expected_failures, standing
+from prunebench.new_listing import compatible_range, new_table
+from prunebench.plugins import Entry, Origin, load_plugins
+from prunebench.records import write_records
+from prunebench.registry import load_registry
+from prunebench.registry_shapes import registry_schema, schema_text
+
+ROOT = Path(__file__).resolve().parent.parent
+LISTED = """
+[plugin.odd]
+kind = "scorer"
+dist = "odd-one"
+version = ">=1,<2"
+tier = "contrib"
+maintainer = "Someone Else"
+added = 2026-01-31
+"""
+ODD = """
+from prunebench import ScorerSpec, hookimpl
+
+@hookimpl
+def prunebench_scorers():
+    return [ScorerSpec(name="odd", summary="Works.", load="odd_one:score", stochastic=True, cost="n")]
+
+def score(ctx):
+    print("hello")
+    return ctx.rng.random(ctx.n)
+"""
+
+
+def listing(**changes) -> Listing:
+    given = {"name": "odd", "kind": "scorer", "dist": "odd-one", "version": ">=1,<2", "tier": "contrib",
+             "maintainer": "Someone", "added": date(2026, 1, 31)}  # fmt: skip
+    return Listing(**{**given, **changes})
+
+
+def refused_by_schema(text: str) -> bool:
+    # Tools that check TOML by JSON Schema see dates as strings.
+    values = json.loads(json.dumps(tomllib.loads(text), default=lambda value: value.isoformat()))
+    validator = jsonschema.Draft202012Validator(registry_schema(), format_checker=jsonschema.FormatChecker())
+    return not validator.is_valid(values)
+
+
+def test_the_committed_schema_is_made_of_the_keys_that_the_reader_uses():
+    assert (ROOT / "docs" / "registry.schema.json").read_text(encoding="utf-8") == schema_text(), (
+        "write it again: prunebench registry schema > docs/registry.schema.json"
+    )
+    jsonschema.Draft202012Validator.check_schema(registry_schema())
+
+
+def test_the_official_registry_satisfies_the_schema():
+    assert not refused_by_schema((ROOT / "registry.toml").read_text(encoding="utf-8"))
+
+
+def test_a_listing_is_read(write_registry):
+    path = write_registry(LISTED + '[plugin.odd.expected_failures]\ncheck_nothing_is_printed = "it greets"\n')
+    assert load_registry(path).plugins == {
+        "odd": listing(maintainer="Someone Else", expected_failures={"check_nothing_is_printed": "it greets"})
+    }
+    assert not refused_by_schema(path.read_text(encoding="utf-8"))
+
+
+BROKEN = {
+    "an unknown key": (LISTED + 'url = "x"\n', "plugin.odd.url"),
+    "an unknown table": ('[plugins.odd]\nkind = "scorer"\n', "plugins"),
+    "a missing maintainer": (LISTED.replace('maintainer = "Someone Else"\n', ""), "plugin.odd"),
+    "an unknown kind": (LISTED.replace('"scorer"', '"scoerer"'), "plugin.odd.kind"),
+    "an unknown tier": (LISTED.replace("contrib", "trusted"), "plugin.odd.tier"),
+    "a version that is no range": (LISTED.replace(">=1,<2", "1.0"), "plugin.odd.version"),
+    "a quarantine without a reason": (LISTED.replace("contrib", "quarantine"), "plugin.odd.tier"),
+    "an empty reason": (LISTED.replace("contrib", "quarantine") + 'reason = ""\n', "plugin.odd.reason"),
+    "a date that is a number": (LISTED.replace("2026-01-31", "2026"), "plugin.odd.added"),
+    "a date with a time": (LISTED.replace("2026-01-31", "2026-01-31T10:00:00"), "plugin.odd.added"),
+    "an expected failure without a reason": (
+        LISTED + '[plugin.odd.expected_failures]\ncheck_x = ""\n',
+        "plugin.odd.expected_failures",
+    ),
+    "a backbone without a model": ('[backbone.net]\nprovider = "timm"\n', "backbone.net"),
+    "an unknown source of weights": ('[backbone.net]\ntimm = "a"\nweights = "hubb"\n', "backbone.net.weights"),
+    "weights with two sources": (
+        '[backbone.net]\ntimm = "a"\nweights = { train = "a", file = "b" }\n',
+        "backbone.net.weights.file",
+    ),
+    "an image size of nothing": ('[arch.net]\ntimm = "a"\nimage_size = 0\n', "arch.net.image_size"),
+    "true where a number belongs": ('[recipe.r]\nlearner = "probe"\ntolerance = true\n', "recipe.r.tolerance"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_reader_and_schema_both_refuse(fault, write_registry):
+    tables, key = BROKEN[fault]
+    path = write_registry(tables)
+    assert refused_by_schema(path.read_text(encoding="utf-8"))
+    with pytest.raises(RegistryError) as caught:
+        load_registry(path)
+    assert caught.value.key == key
+    assert caught.value.line > 2
+    assert caught.value.hint or "expected" in caught.value.message
+
+
+def test_a_range_that_only_looks_like_one_is_refused_by_the_reader(write_registry):
+    with pytest.raises(RegistryError, match=r"line 7: plugin\.odd\.version: '~=1' is no version range"):
+        load_registry(write_registry(LISTED.replace(">=1,<2", "~=1")))
+
+
+def test_a_plugin_is_trusted_by_name_kind_distribution_and_version():
+    listings = {"odd": listing(), "bad": listing(name="bad", tier="quarantine", reason="wrong sign; see #12")}
+    assert standing(listings, "scorer", "odd", "odd-one", "1.5").tier == "contrib"
+    assert standing(listings, "scorer", "random", "prunebench", "0.1.0").tier == "core"
+    listings["random"] = listing(name="random", dist="prunebench", version=">=0.2", tier="core")
+    assert standing(listings, "scorer", "random", "prunebench", "0.2.0.dev1").tier == "core"
+    for kind, name, dist, version in (
+        ("scorer", "odd", "odd-one", "2.0"),
+        ("scorer", "odd", "odd-two", "1.5"),
+        ("selector", "odd", "odd-one", "1.5"),
+        ("scorer", "new", "odd-one", "1.5"),
+    ):
+        found = standing(listings, kind, name, dist, version)
+        assert found.tier == "unregistered"
+        assert f"{dist} {version}" in found.remark
+    assert standing(listings, "scorer", "bad", "odd-one", "1.5").remark == "in quarantine: wrong sign, see #12"
+
+
+def test_expected_failures_are_those_of_the_listed_distribution():
+    listings = {"odd": listing(expected_failures={"check_nothing_is_printed": "it greets"})}
+    spec = load_plugins().scorer("random").spec
+    for name, dist, found in (("odd", "odd-one", 1), ("odd", "odd-two", 0), ("other", "odd-one", 0)):
+        renamed = Entry(type(spec)(**{**vars(spec), "name": name}), Origin("odd", dist, "1.0"))
+        assert len(expected_failures(listings, renamed)) == found
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30))
+def test_a_range_holds_its_version_and_ends_before_the_next_breaking_one(major, minor, patch):
+    given = listing(version=compatible_range(f"{major}.{minor}.{patch}"))
+    assert given.covers(f"{major}.{minor}.{patch}")
+    assert given.covers(f"{major}.{minor}.{patch + 1}.post1")
+    assert given.covers(f"{major}.{minor + 1}.0") == (major > 0)
+    assert not given.covers(f"{major + 1}.0")
+    assert not given.covers("no version")
+
+
+def test_a_new_table_survives_quotes_and_reads_as_it_was_meant(write_registry):
+    entry = Entry(load_plugins().scorer("random").spec, Origin("odd", "odd-one", "3.1rc1"))
+    nasty = 'He said "no" \\ and\tleft \x7f'
+    table = new_table(entry, tier="quarantine", maintainer=nasty, reason=nasty, version="", added=date(2026, 1, 31))
+    found = load_registry(write_registry(table)).plugins["random"]
+    assert (found.maintainer, found.reason, found.version) == (nasty, nasty, ">=3.1rc1,<4")
+    assert found.covers("3.1rc1")
+
+
+def test_a_new_table_names_the_maintainer_and_the_reason_of_a_quarantine():
+    spec, given = load_plugins().scorer("random").spec, {"reason": "", "version": "", "added": date(2026, 1, 31)}
+    known, unknown = Entry(spec, Origin("odd", "networkx", "3.4")), Entry(spec, Origin("odd", "not-there", "1.0"))
+    assert 'maintainer = "NetworkX Developers"' in new_table(known, tier="contrib", maintainer="", **given)
+    for entry, tier, hint in ((unknown, "contrib", "--maintainer"), (known, "quarantine", "--reason")):
+        with pytest.raises(UsageError) as caught:
+            new_table(entry, tier=tier, maintainer="", **given)
+        assert hint in caught.value.hint
+    with pytest.raises(UsageError, match="not a PEP 440 version"):
+        compatible_range("unknown")
+
+
+# ------------------------------------------------------------------------------------------------ the command line
+
+
+def written(sandbox, tables: str) -> Path:
+    path = sandbox.folder / "registry.toml"
+    path.write_text('schema = 1\nprotocol = "test" # kept\n' + tables, encoding="utf-8")
+    return path
+
+
+def test_the_official_registry_passes_its_check(sandbox):
+    done = sandbox.run("registry", "check", "--registry", str(ROOT / "registry.toml"), "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["errors"] == []
+    assert {row["status"] for row in report["plugins"]} == {"ok"}
+    assert sum(len(found.expected_failures) for found in load_registry(ROOT / "registry.toml").plugins.values()) >= 2
+
+
+def test_a_plugin_that_is_not_installed_is_no_error_and_may_be_in_a_suite(sandbox):
+    suite = '[dataset.digits]\n[suite.s]\ndataset = "digits"\nmethods = ["odd"]\npruning_rates = ["0.5"]\nseeds = 1\n'
+    written(sandbox, LISTED + suite)
+    done = sandbox.run("registry", "check")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-2:] == ["not", "installed"]
+
+
+def test_the_check_finds_what_does_not_fit_what_is_installed(sandbox):
+    sandbox.install("odd-one", ODD, "2.1")
+    tables = LISTED + '[plugin.odd.expected_failures]\ncheck_nothing_is_prnted = "it greets"\n'
+    tables += LISTED.replace("plugin.odd", "plugin.even").replace(">=1,<2", ">=2")
+    tables += '[method.m]\nscorer = "moderat"\n[method.n]\nscorer = "moderate"\nparams = { centre = "mean" }\n'
+    written(sandbox, tables)
+    done = sandbox.run("registry", "check")
+    assert done.returncode == 3
+    for message in (
+        "plugin.odd.expected_failures.check_nothing_is_prnted: no check of a scorer",
+        "did you mean 'check_nothing_is_printed'?",
+        "registry.toml, line 14: plugin.even: odd-one 2.1 declares no scorer of this name",
+        "method.m.scorer: no scorer is named 'moderat'",
+        "method.n.scorer: scorer 'moderate' has no parameter 'centre'",
+    ):
+        assert message in done.stderr
+    written(sandbox, LISTED)
+    done = sandbox.run("registry", "check", "--json")
+    assert done.returncode == 3
+    [problem] = json.loads(done.stdout)["errors"]
+    assert (problem["key"], problem["line"]) == ("plugin.odd.version", 7)
+    assert "odd-one 2.1 is installed, the range is '>=1,<2'" in problem["error"]
+
+
+def test_the_check_finds_a_name_that_another_distribution_declares(sandbox):
+    sandbox.install("odd-one", ODD.replace('"odd"', '"even"'), "1.0")
+    written(sandbox, LISTED.replace("plugin.odd", "plugin.random"))
+    done = sandbox.run("registry", "check")
+    assert "error: registry.toml, line 6: plugin.random.dist: scorer 'random' is declared by baselines" in done.stderr
+
+
+def test_a_plugin_is_added_at_the_end_and_nothing_else_changes(sandbox):
+    sandbox.install("odd-one", ODD, "1.4.2")
+    path = written(sandbox, "# a comment\n\n[dataset.digits] # another\n\n\n")
+    before = path.read_text(encoding="utf-8")
+    done = sandbox.run("registry", "add", "odd", "--maintainer", "Someone Else", "--added", "2026-01-31")
+    assert done.returncode == 0, done.stderr
+    assert "\n" + done.stdout == LISTED.replace(">=1,<2", ">=1.4.2,<2")
+    assert path.read_text(encoding="utf-8") == before.rstrip("\n") + "\n\n" + done.stdout
+    assert sandbox.run("registry", "check").returncode == 0
+    listed = json.loads(sandbox.run("list", "scorers", "--json").stdout)["scorers"]
+    assert {row["tier"] for row in listed if row["name"] == "odd"} == {"contrib"}
+    again = sandbox.run("registry", "add", "scorer:odd", "--maintainer", "Someone Else")
+    assert again.returncode == 2
+    assert "'odd' is in registry.toml already, line 7" in again.stderr
+
+
+def test_what_cannot_be_added_is_refused_with_a_reason(sandbox):
+    sandbox.install("odd-one", ODD, "1.0")
+    nowhere = sandbox.run("registry", "add", "odd", "--maintainer", "x")
+    assert (nowhere.returncode, "there is no registry.toml here" in nowhere.stderr) == (2, True)
+    before = written(sandbox, "").read_text(encoding="utf-8")
+    for arguments, message in (
+        (("od", "--maintainer", "x"), "did you mean 'odd'?"),
+        (("odd",), "the metadata of odd-one name no maintainer"),
+        (("random", "--maintainer", "x"), "say which: scorer:random, selector:random"),
+        (("scorer:random", "--maintainer", "x"), "ships with prunebench and is registered by that"),
+        (("odd", "--maintainer", "x", "--tier", "quarantine"), "a quarantine needs a reason"),
+        (("odd", "--maintainer", "x", "--range", "1.0"), "plugin.odd.version"),
+    ):
+        done = sandbox.run("registry", "add", *arguments)
+        assert done.returncode in (2, 3)
+        assert message in done.stderr
+    assert (sandbox.folder / "registry.toml").read_text(encoding="utf-8") == before
+    quarantined = sandbox.run("registry", "add", "scorer:random", "--tier", "quarantine", "--reason", "a test",
+                              "--maintainer", "x")  # fmt: skip
+    assert quarantined.returncode == 0, quarantined.stderr
+
+
+def test_the_schema_is_printed(sandbox):
+    assert sandbox.run("registry", "schema").stdout == schema_text()
+
+
+def test_expected_failures_of_the_registry_are_strict(sandbox):
+    sandbox.install("odd-one", ODD, "1.0")
+    expected = '[plugin.odd.expected_failures]\ncheck_nothing_is_printed = "it greets"\n'
+    arguments = ("check", "odd", "--checks", "check_n*_is_*ed", "--json", "-")
+    written(sandbox, LISTED + expected)
+    done = sandbox.run(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["counts"]["expected_fail"] == 1
+    written(sandbox, LISTED + expected + 'check_no_socket_is_opened = "a guess"\n')
+    done = sandbox.run(*arguments)
+    assert done.returncode == 3
+    counts = json.loads(done.stdout)["counts"]
+    assert (counts["expected_fail"], counts["unexpected_pass"], counts["failed"]) == (1, 1, 0)
+
+
+# ------------------------------------------------------------------------------------------------------- the board
+
+
+def cells(method: str, accuracies: list[float], **changes) -> list[dict]:
+    shared = {"schema": 1, "kind": "cell", "suite": "core", "dataset": "digits", "protocol": "t", "method": method,
+              "scorer": method, "scorer_dist": "prunebench 0.1.0", "role": "method", "score_backbone": "-",
+              "projector": "-", "keep": "0.1", "train_arch": "net", "recipe": "short", "status": "ok"}  # fmt: skip
+    rows = [{**shared, "seed": seed, "accuracy": value, **changes} for seed, value in enumerate(accuracies)]
+    return [{**row, "key": f"{method}{row['seed']}"} for row in rows]
+
+
+RECORDS = [
+    *cells("random", [0.5, 0.51, 0.52], role="baseline"),
+    *cells("odd", [0.9, 0.91, 0.92], scorer_dist="odd-one 1.5", caveat="a doubt"),
+    *cells("moderate", [0.7, 0.71, 0.72]),
+]
+
+
+def ranks(listings) -> dict[str, tuple[int | None, str]]:
+    board = build_board(with_standing(RECORDS, listings))
+    return {row.method: (row.rank, row.caveat) for row in board.accuracy}
+
+
+def test_what_is_not_registered_is_ranked_and_marked_and_what_is_in_quarantine_is_shown_without_a_rank():
+    assert ranks({"odd": listing()})["odd"] == (1, "a doubt")
+    assert ranks({})["odd"] == (1, "a doubt; unregistered (odd-one 1.5)")
+    found = ranks({"odd": listing(tier="quarantine", reason="looks at test labels")})
+    assert found["odd"] == (None, "a doubt; in quarantine: looks at test labels")
+    assert (found["moderate"], found["random"]) == ((1, ""), (2, ""))
+    bundled = listing(name="moderate", dist="prunebench", version=">=0.1", tier="quarantine", reason="wrong sign")
+    assert ranks({"odd": listing(), "moderate": bundled})["moderate"] == (None, "in quarantine: wrong sign")
+
+
+def test_agreement_records_that_do_not_name_a_distribution_are_marked_by_their_scorer():
+    record = {"kind": "agreement", "method": "odd-variant", "scorer": "odd"}
+    assert with_standing([record], {"odd": listing()}) == [record]
+    [marked] = with_standing([record], {"odd": listing(tier="quarantine", reason="wrong sign")})
+    assert marked["caveat"] == "in quarantine: wrong sign"
+
+
+def test_a_quarantine_makes_a_board_stale_and_the_next_one_gives_its_reason(tmp_path):
+    for method in ("random", "odd", "moderate"):
+        mine = [record for record in RECORDS if record["method"] == method]
+        write_records(tmp_path / "core" / "digits" / f"{method}.jsonl", mine)
+    update_board(tmp_path, {"odd": listing()})
+    assert check_board(tmp_path, {"odd": listing()}) == []
+    quarantined = {"odd": listing(tier="quarantine", reason="looks at test labels")}
+    assert "leaderboard.md" in check_board(tmp_path, quarantined)
+    text = update_board(tmp_path, quarantined)
+    assert "in quarantine: looks at test labels" in text
+    for name in ("leaderboard.md", "index.html", "accuracy.csv"):
+        assert "in quarantine: looks at test labels" in (tmp_path / "board" / name).read_text(encoding="utf-8")

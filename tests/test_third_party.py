@@ -1,0 +1,313 @@
+"""A distribution that is not ours: built to a wheel, installed in an environment of its own, checked and run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from uv import find_uv_bin
+
+SOURCE = Path(__file__).resolve().parent / "third_party" / "prunebench-nearmiss"
+PROJECT = tomllib.loads((SOURCE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DISTRIBUTION = f"{PROJECT['name']} {PROJECT['version']}"
+METHOD = "near-miss-margin"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An environment with the plugin, beside the packages of the environment that runs the tests."""
+
+    python: Path
+    folder: Path
+
+    def run(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PRUNEBENCH_", "PYTHON"))}
+        # What uv may install comes from the wheels of the test alone.
+        wheels = {"UV_FIND_LINKS": str(self.folder / "dist"), "UV_NO_INDEX": "1", "UV_OFFLINE": "1"}
+        environment = {
+            **kept,
+            **wheels,
+            "UV": find_uv_bin(),
+            "PRUNEBENCH_CACHE": str(self.folder / "cache"),
+            "NO_COLOR": "1",
+        }
+        return subprocess.run(
+            [str(self.python), "-m", *arguments],
+            cwd=cwd or self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=280,
+        )
+
+    def records(self) -> list[dict]:
+        files = sorted((self.folder / "results").glob("*/*/*.jsonl"))
+        return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def uv(*arguments: object) -> None:
+    """Run uv without a network; what it says is in the failure."""
+    done = subprocess.run(
+        [find_uv_bin(), *map(str, arguments), "--offline", "--no-config"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def environment(folder: Path, wheels: Sequence[Path]) -> Path:
+    """Make an environment that holds the wheels and sees the packages of this one; return its interpreter."""
+    uv("venv", "--python", sys.executable, folder)
+    python = folder / "bin" / "python"
+    site = next(folder.glob("lib/python*/site-packages"))
+    # addsitedir, unlike a plain path, also reads the .pth files there: prunebench may be installed editable.
+    (site / "_tested.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    uv("pip", "install", "--python", python, "--no-deps", "--no-index", *wheels)
+    return python
+
+
+def build(source: Path, folder: Path) -> None:
+    """Build a wheel into `folder`, by the build backend that is installed here."""
+    uv("build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", folder, source)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = tmp_path_factory.mktemp("third-party")
+    build(SOURCE, folder / "dist")
+    wheels = sorted((folder / "dist").glob("*.whl"))
+    assert [wheel.name for wheel in wheels] == [f"prunebench_nearmiss-{PROJECT['version']}-py3-none-any.whl"]
+    return Installed(environment(folder / "environment", wheels), folder)
+
+
+def test_it_is_listed_with_its_distribution_and_version(installed):
+    done = installed.run("prunebench", "list", "scorers", "--json")
+    listed = json.loads(done.stdout)
+    assert listed["failures"] == []
+    [row] = [row for row in listed["scorers"] if row["name"] == METHOD]
+    assert f"{row['distribution']} {row['version']}" == DISTRIBUTION
+    assert row["paper"].startswith("Gilad-Bachrach")
+
+
+def test_it_keeps_its_promises_and_its_own_tests_pass(installed):
+    done = installed.run("prunebench", "check", METHOD, "--json", "-")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert report["counts"]["passed"] >= 30
+    assert {f"{result['distribution']} {result['version']}" for result in report["results"]} == {DISTRIBUTION}
+    tests = installed.run("pytest", "-q", "-p", "no:cacheprovider", "tests/test_margin.py", cwd=SOURCE)
+    assert tests.returncode == 0, tests.stdout
+
+
+def test_it_runs_on_the_quickstart_and_is_on_the_board_with_its_version_in_every_record(installed):
+    # One of the three backbones, and the method that reads none: what is added is not filtered.
+    done = installed.run(
+        "prunebench", "run", "quickstart", "--with", METHOD, "--scorer", "random", "--backbone", "digits-resnet",
+        "--backbone", "-", "--arch", "digits-scratch", "--keep", "0.1", "--seeds", "1", "--devices", "cpu",
+        "--jobs", "1", "--quiet",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    by_method = {record["method"]: record for record in installed.records()}
+    assert set(by_method) == {METHOD, "random"}
+    assert {method: record["status"] for method, record in by_method.items()} == {METHOD: "ok", "random": "ok"}
+    assert by_method[METHOD]["scorer_dist"] == DISTRIBUTION
+    assert len(by_method[METHOD]["scorer_version"]) == 16
+    assert by_method["random"]["scorer_dist"].startswith("prunebench ")
+    # Ten classes, a tenth of the data and a chosen tenth: far above chance, and no copy of the baseline's cell.
+    assert by_method[METHOD]["accuracy"] > 0.5
+    assert by_method[METHOD]["subset_digest"] != by_method["random"]["subset_digest"]
+    with (installed.folder / "results" / "board" / "accuracy.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["method"] == METHOD and row["score_backbone"] == "mean"]
+    assert [(row["keep"], row["status"], float(row["accuracy_mean"])) for row in rows] == [
+        ("0.1", "ok", pytest.approx(by_method[METHOD]["accuracy"], abs=1e-6))
+    ]
+    assert METHOD in done.stdout
+
+
+# ------------------------------------------------------------------ dependencies that clash, environments of their own
+
+CLASHING = """
+from prunebench import ScorerSpec, hookimpl
+
+@hookimpl
+def prunebench_scorers():
+    return [ScorerSpec(name="NAME", summary="Wants one version.", load="MODULE:score", stochastic=True, cost="n")]
+
+def score(ctx):
+    import clash_probe
+    assert clash_probe.MAJOR == WANTED, f"clash-probe {clash_probe.MAJOR} is here"
+    return ctx.rng.random(ctx.n)
+"""
+REGISTRY = """
+schema = 1
+protocol = "test"
+
+[dataset.digits]
+
+[backbone.untrained]
+timm = "test_resnet"
+image_size = 16
+weights = "random"
+
+[recipe.probe]
+learner = "probe"
+
+[plugin.wants-two]
+kind = "scorer"
+dist = "wants-two"
+version = ">=1"
+tier = "contrib"
+maintainer = "A third party"
+added = 2026-01-31
+environment = ["wants-two"]
+
+[plugin.near-miss-margin]
+kind = "scorer"
+dist = "prunebench-nearmiss"
+version = ">=1,<2"
+tier = "contrib"
+maintainer = "A third party"
+added = 2026-01-31
+environment = ["prunebench-nearmiss==1.*"]
+
+[suite.clash]
+dataset = "digits"
+methods = ["wants-one", "wants-two", "near-miss-margin"]
+baseline = "wants-one"
+backbones = ["untrained"]
+pruning_rates = ["0.9"]
+seeds = 1
+training = [{ arch = "untrained", recipe = "probe" }]
+"""
+
+
+def distribution(folder: Path, name: str, version: str, source: str, requirements: Sequence[str] = ()) -> None:
+    """Build a wheel of one module, which is a plugin when it declares something."""
+    module = name.replace("-", "_")
+    project = folder / f"{name}-{version}"
+    project.mkdir(parents=True)
+    (project / f"{module}.py").write_text(source, encoding="utf-8")
+    plugin = f'[project.entry-points.prunebench]\n{module} = "{module}"\n' if "hookimpl" in source else ""
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        f'[project]\nname = "{name}"\nversion = "{version}"\ndependencies = {json.dumps(list(requirements))}\n'
+        f'{plugin}[tool.hatch.build.targets.wheel]\ninclude = ["{module}.py"]\n',
+        encoding="utf-8",
+    )
+    build(project, folder / "dist")
+
+
+@pytest.fixture(scope="module")
+def clashing(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """An environment with version 1 of a package and a plugin that wants it; the others are wheels only."""
+    folder = tmp_path_factory.mktemp("clashing")
+    build(SOURCE, folder / "dist")
+    for number, name in ((1, "one"), (2, "two")):
+        distribution(folder, "clash-probe", f"{number}.0", f"MAJOR = {number}\n")
+        source = CLASHING.replace("NAME", f"wants-{name}").replace("MODULE", f"wants_{name}")
+        wanted = ["prunebench", f"clash-probe>={number},<{number + 1}"]
+        distribution(folder, f"wants-{name}", "1.5", source.replace("WANTED", str(number)), wanted)
+    (folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
+    here = [*folder.glob("dist/clash_probe-1*.whl"), *folder.glob("dist/wants_one*.whl")]
+    return Installed(environment(folder / "environment", here), folder)
+
+
+def test_plugins_whose_dependencies_clash_run_in_environments_of_their_own_and_their_records_merge(clashing):
+    checked = clashing.run("prunebench", "registry", "check")
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.count("own environment") == 2
+    here = json.loads(clashing.run("prunebench", "list", "scorers", "--json").stdout)["scorers"]
+    assert {"wants-two", METHOD} & {row["name"] for row in here} == set()
+
+    arguments = ("prunebench", "run", "clash", "--devices", "cpu", "--jobs", "1", "--quiet")
+    done = clashing.run(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "scorer wants-two runs in an environment of its own: wants-two" in done.stderr
+    records = {record["method"]: record for record in clashing.records()}
+    assert {name: record["scorer_dist"] for name, record in records.items()} == {
+        "wants-one": "wants-one 1.5", "wants-two": "wants-two 1.5", METHOD: DISTRIBUTION,
+    }  # fmt: skip
+    assert {record["status"] for record in records.values()} == {"ok"}
+    assert {len(record["scorer_version"]) for record in records.values()} == {16}
+    [manifest] = clashing.folder.glob("runs/*/manifest.json")
+    interpreters = json.loads(manifest.read_text(encoding="utf-8"))["interpreters"]
+    assert sorted(interpreters) == [f"scorer:{METHOD}", "scorer:wants-two"]
+
+    # Nothing but what clashes or is missing was installed there, and it is made once.
+    folders = clashing.folder.glob("cache/environments/*/lib/python*/site-packages/*.dist-info")
+    packages = {path.name for path in folders}
+    assert packages == {"wants_two-1.5.dist-info", "clash_probe-2.0.dist-info", "prunebench_nearmiss-1.3.0.dist-info"}
+    made = {path: path.stat().st_mtime_ns for path in clashing.folder.glob("cache/environments/*/declarations.json")}
+    again = clashing.run(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert "3 already done, 0 computed now" in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+
+
+def test_a_plugin_is_checked_by_the_interpreter_of_its_environment(clashing):
+    arguments = ("--checks", "check_run_ends_normally", "--checks", "check_another_process*", "--json", "-")
+    done = clashing.run("prunebench", "check", "wants-two", *arguments)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [result["status"] for result in report["results"]] == ["passed", "passed"]
+    assert {f"{result['distribution']} {result['version']}" for result in report["results"]} == {"wants-two 1.5"}
+    both = clashing.run("prunebench", "check", "random", "wants-two")
+    assert (both.returncode, "hint: name it alone" in both.stderr) == (2, True)
+
+
+def test_the_serial_executor_computes_elsewhere_too(clashing):
+    done = clashing.run(
+        "prunebench", "run", "clash", "--scorer", METHOD, "--executor", "serial", "--devices", "cpu", "--quiet",
+        "--cache", str(clashing.folder / "serial"), "--results", "serial-results",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "wants-two" not in done.stderr  # the filter leaves it out, and its environment is not made
+    [file] = (clashing.folder / "serial-results").glob("clash/*/*.jsonl")
+    assert json.loads(file.read_text(encoding="utf-8"))["scorer_dist"] == DISTRIBUTION
+
+
+@pytest.mark.parametrize(
+    ("environment", "message", "hint"),
+    [
+        ('["no-such-package>=3"]', "the environment of plugin 'odd' cannot be made: uv pip install", "[plugin.odd]"),
+        ('["clash-probe==2.*"]', "holds no scorer of this name from odd-one", "none is known"),
+        ('["clash-probe=2"]', "line 13: plugin.odd.environment: 'clash-probe=2' is no requirement", "PEP 508"),
+    ],
+    ids=["not to be had", "without the plugin", "no requirement"],
+)
+def test_an_environment_that_cannot_be_is_the_fault_of_that_plugin(environment, message, hint, clashing, tmp_path):
+    registry = f"""
+schema = 1
+protocol = "test"
+
+[plugin.odd]
+kind = "scorer"
+dist = "odd-one"
+version = ">=1"
+tier = "contrib"
+maintainer = "A third party"
+added = 2026-01-31
+
+environment = {environment}
+
+[dataset.digits]
+
+[suite.s]
+dataset = "digits"
+methods = ["random", "odd"]
+pruning_rates = ["0.9"]
+seeds = 1
+"""
+    (tmp_path / "registry.toml").write_text(registry, encoding="utf-8")
+    done = clashing.run("prunebench", "plan", "s", "--registry", str(tmp_path / "registry.toml"))
+    assert done.returncode == 3
+    assert message in done.stderr
+    assert hint in done.stderr.partition("hint:")[2]
