@@ -343,6 +343,18 @@ def test_a_suite_can_be_chosen() -> None:
     assert {row.suite for row in found.accuracy} == {"other"}
 
 
+def test_a_suite_that_trains_nothing_has_a_board_of_agreement() -> None:
+    agreements = [agreement("one", 0, "two", 0, 0.71), agreement("one", 0, "one", 1, 0.93)]
+    board = build_board([], agreements, suites=[agreements[0]["suite"]])
+    text, page = render_terminal(board, 60), board_files(board)
+    (line,) = [line for line in text.splitlines() if line.startswith(agreements[0]["method"])]
+    assert line.split()[-2:] == ["0.71", "0.93"]
+    assert "accuracy" not in text
+    assert "Nothing is trained in this suite." in page["leaderboard.md"]
+    assert "0.71" in page["index.html"]
+    assert board.provenance.protocols == (agreements[0]["protocol"],)
+
+
 def test_malformed_records_are_named() -> None:
     with pytest.raises(DataError, match="lacks train_arch"):
         build_board([{name: value for name, value in cell().items() if name != "train_arch"}])

@@ -69,12 +69,13 @@ def build_board(
     Raises UsageError without records or for an unknown suite, DataError for a malformed record.
     """
     every = list(records)
-    known = {str(record.get("suite")) for record in every}
+    agreements = list(agreements)
+    known = {str(record.get("suite")) for record in (*every, *agreements)}
     for name in suites or ():
         if name not in known:
             raise UsageError(f"no records of suite {name!r}", did_you_mean(name, known))
     chosen, compared = _chosen(every, suites), _chosen(agreements, suites)
-    if not chosen:
+    if not chosen and not compared:
         raise UsageError("there are no records to make a board of", "run `prunebench run SUITE` first")
     cells = parse_cells(chosen)
     entries = build_grid(cells, missing)
@@ -83,7 +84,7 @@ def build_board(
         correlation=(*method_correlation_rows(entries), *agreement_rows(compared)),
         failures=tuple(_failures(cells)),
         provenance=Provenance(
-            protocols=_distinct(chosen, "protocol"),
+            protocols=_distinct([*chosen, *compared], "protocol"),
             prunebench_versions=_distinct(chosen, "prunebench_version"),
             git_commits=_distinct(chosen, "git_commit"),
             n_cells=len(cells),

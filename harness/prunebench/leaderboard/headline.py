@@ -180,4 +180,4 @@ def _value(row: CorrelationRow | None) -> float:
 
 
 def _belongs(row: CorrelationRow, section: Section) -> bool:
-    return not section.partial and (row.suite, row.dataset, row.protocol) == section[:3]
+    return row.section == section

@@ -142,16 +142,20 @@ def _failures(board: Board, section: Section) -> list[str]:
     return [*text, ""]
 
 
+def _explained(rows: Sequence[AccuracyRow]) -> str:
+    if not rows:
+        return "Nothing is trained in this suite."
+    text = "Accuracy in %, mean ± half-width of the 95 % t interval over seeds, by pruning rate."
+    if reference := baseline_of(rows):
+        text += f" In parentheses: the paired gain over {_escaped(reference)}, bold where its interval excludes 0."
+    return text + " Raised: the rank, shared by methods that the seeds cannot tell apart."
+
+
 def _section(board: Board, section: Section) -> list[str]:
     name = f"## {_escaped(section.suite)} on {_escaped(section.dataset)}"
     rows = [row for row in board.accuracy if row.section == section]
     text = [f"{name}{' (partial)' if section.partial else ''}", ""]
-    reference = baseline_of(rows)
-    explained = "Accuracy in %, mean ± half-width of the 95 % t interval over seeds, by pruning rate."
-    if reference:
-        explained += f" In parentheses: the paired gain over {_escaped(reference)}, bold where its interval excludes 0."
-    explained += " Raised: the rank, shared by methods that the seeds cannot tell apart."
-    text += [f"Protocol {section.protocol or 'unknown'}. {explained}", ""]
+    text += [f"Protocol {section.protocol or 'unknown'}. {_explained(rows)}", ""]
     for table in headlines(board, section):
         text += _headline(table)
     text += _archs(arch_correlations(board, section)) + _scores(agreement_lines(board, section))

@@ -111,6 +111,10 @@ class CorrelationRow:
     caveat: str = ""
 
     @property
+    def section(self) -> Section:
+        return Section(self.suite, self.dataset, self.protocol, False)
+
+    @property
     def label(self) -> str:
         return self.method if self.projector == "-" else f"{self.method} + {self.projector}"
 
@@ -167,7 +171,7 @@ class Board:
 
     @property
     def sections(self) -> list[Section]:
-        return sorted({row.section for row in self.accuracy})
+        return sorted({row.section for row in self.accuracy} | {row.section for row in self.correlation})
 
 
 def columns(row_type: type[Any]) -> list[str]:

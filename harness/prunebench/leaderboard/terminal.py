@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from prunebench.leaderboard.cells import Section
 from prunebench.leaderboard.headline import (
     Headline,
     Line,
+    agreement_lines,
     baseline_of,
     caveat_notes,
     headlines,
     marked,
+    number,
     percent,
     rate_label,
 )
@@ -68,6 +71,22 @@ def _line(line: Line, rates: tuple[str, ...], label: int) -> str:
     return f"{_shortened(marked(line), label):<{label}}{cells}"
 
 
+def _agreement(board: Board, section: Section, width: int) -> str:
+    """Return the agreement of scores of a section, mean over pairs, with that of two seeds beside it."""
+    lines = agreement_lines(board, section)
+    if not lines:
+        return ""
+    column = min(COLUMN, (width - 8) // 2)
+    label = min(width - 2 * column, max(len(marked(line)) for line in lines) + 1)
+    text = [_shortened(f"{section.suite} / {section.dataset}: Spearman of scores within class", width)]
+    text.append(" " * label + f"{'backbones':>{column}}"[-column:] + f"{'seeds':>{column}}")
+    for line in lines:
+        values = [row.value if row else None for row in (line.cross, line.seed)]
+        name = _shortened(marked(line), label)
+        text.append(f"{name:<{label}}" + "".join(f"{number(value):>{column}}" for value in values))
+    return "\n".join(text)
+
+
 def render_terminal(board: Board, width: int = 80, at_keep: str | None = None) -> str:
     """Return the headline tables in plain text, no line longer than `width` columns (at least 24).
 
@@ -81,11 +100,13 @@ def render_terminal(board: Board, width: int = 80, at_keep: str | None = None) -
             rates = tuple(rate for rate in table.rates if Decimal(rate) == 1 - Decimal(at_keep))
             table = Headline(table.section, table.training, rates, table.lines, table.details, table.unpruned)
         parts.append("\n".join(_table(table, width)))
-    notes = ["accuracy in %, mean ± 95 % interval over seeds"]
+    parts += [text for section in board.sections if (text := _agreement(board, section, width))]
+    notes = ["accuracy in %, mean ± 95 % interval over seeds"] if board.accuracy else []
     if baseline := baseline_of(board.accuracy):
         notes += [f"+ - above or below {baseline}: the 95 % interval of the difference excludes 0"]
     notes += sorted({note for table in headlines(board) for note in caveat_notes(table.lines)})
     if failed := sum(row.n_cells for row in board.failures):
         notes += [f"{failed} cells gave no accuracy: see leaderboard.md"]
-    parts.append("\n".join(_shortened(note, width) for note in notes))
+    if notes:
+        parts.append("\n".join(_shortened(note, width) for note in notes))
     return "\n\n".join(parts) + "\n"
