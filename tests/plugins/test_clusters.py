@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from scipy.stats import kstest, triang
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
 from sklearn.metrics.pairwise import cosine_distances, cosine_similarity
 
 import prunebench_clusters
 from prunebench import DataError, PluginContractError, ScoreContext, Scores
 from prunebench_clusters.duplicates import keep_order, similarity_before
 from prunebench_clusters.hierarchy import build, level_sizes
-from prunebench_clusters.kmeans import Settings, kmeans, unit_rows
+from prunebench_clusters.kmeans import Settings, kmeans, plus_plus, unit_rows
 from prunebench_clusters.quotas import draw, level_out, share
 from prunebench_clusters.zcore import draw_points, triangular
 
@@ -149,16 +150,38 @@ def test_euclidean_clusters_are_those_of_scikit_learn() -> None:
     points = np.random.default_rng(0).normal(size=(200, 5)).astype(np.float32)
     found = kmeans(points, 7, SETTINGS, np.random.default_rng(3))
     seed = int(np.random.default_rng(3).integers(2**31))
-    expected = KMeans(7, n_init=1, max_iter=100, random_state=seed).fit(points)
+    expected = KMeans(7, init=plus_plus, n_init=1, max_iter=100, random_state=seed).fit(points)
     assert np.array_equal(found.labels, expected.labels_)
     assert found.centroids == pytest.approx(expected.cluster_centers_, abs=1e-5)
+
+
+@pytest.mark.parametrize(("n", "k"), [(2000, 40), (12_000, 10)])
+def test_starts_are_as_good_as_those_of_scikit_learn(n: int, k: int) -> None:
+    points = np.random.default_rng(0).normal(size=(n, 8)).astype(np.float32)
+
+    def cost(starts: Any) -> float:
+        return float(np.square(cdist(points, starts).min(axis=1)).sum())
+
+    ours = [cost(plus_plus(points, k, np.random.RandomState(seed))) for seed in range(5)]
+    theirs = [cost(kmeans_plusplus(points, k, random_state=seed)[0]) for seed in range(5)]
+    uniform = [cost(points[np.random.RandomState(seed).permutation(n)[:k]]) for seed in range(5)]
+    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.02)
+    assert np.mean(ours) < np.mean(uniform)
+
+
+def test_starts_are_points_far_apart_and_duplicates_serve_where_too_few_differ() -> None:
+    corners = np.array([[0, 0], [9, 0], [0, 9], [9, 9]], dtype=np.float32)
+    points = np.repeat(corners, 50, axis=0) - corners.mean(axis=0)
+    starts = plus_plus(points, 4, np.random.RandomState(0))
+    assert len(np.unique(starts, axis=0)) == 4
+    assert plus_plus(points, 9, np.random.RandomState(0)).shape == (9, 2)
 
 
 def test_many_samples_are_clustered_in_mini_batches() -> None:
     points, few = blobs()[0], Settings(n_init=1, max_iter=100, minibatch_above=50)
     found = kmeans(points, 3, few, np.random.default_rng(3))
     seed = int(np.random.default_rng(3).integers(2**31))
-    assert np.array_equal(found.labels, MiniBatchKMeans(3, n_init=1, random_state=seed).fit_predict(points))
+    assert np.array_equal(found.labels, MiniBatchKMeans(3, init=plus_plus, n_init=1, random_state=seed).fit_predict(points))
 
 
 def test_spherical_clusters_are_a_fixed_point_of_the_cosine() -> None:
@@ -358,8 +381,8 @@ def test_without_resampling_a_level_is_k_means_of_the_centroids_below() -> None:
     ctx = context("hierarchical-kmeans", features, resamples=0, seed=5)
     hierarchy = build(ctx, features, [30, 4])
     rng = np.random.default_rng(5)
-    first = KMeans(30, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(features)
-    second = KMeans(4, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(first.cluster_centers_)
+    first = KMeans(30, init=plus_plus, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(features)
+    second = KMeans(4, init=plus_plus, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(first.cluster_centers_)
     assert np.array_equal(hierarchy.parents[0], first.labels_)
     assert np.array_equal(hierarchy.parents[1], second.labels_)
     exact = np.linalg.norm(features - first.cluster_centers_[first.labels_], axis=1)
