@@ -115,8 +115,8 @@ def plus_plus(points: NDArray[np.float32], k: int, random_state: np.random.Rando
 def _by_weight(weights: NDArray[np.float32], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return indices int64 [m] drawn in proportion to `weights` [n] at `uniform` [m] in 0..1."""
     cumulative = np.cumsum(weights, dtype=np.float64)
-    drawn = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
-    return np.minimum(drawn, len(weights) - 1).astype(np.int64)
+    drawn: NDArray[np.int64] = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
+    return np.minimum(drawn, len(weights) - 1)
 
 
 def nearest(points: NDArray[np.floating], centroids: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -181,7 +181,9 @@ def test_many_samples_are_clustered_in_mini_batches() -> None:
     points, few = blobs()[0], Settings(n_init=1, max_iter=100, minibatch_above=50)
     found = kmeans(points, 3, few, np.random.default_rng(3))
     seed = int(np.random.default_rng(3).integers(2**31))
-    assert np.array_equal(found.labels, MiniBatchKMeans(3, init=plus_plus, n_init=1, random_state=seed).fit_predict(points))
+    assert np.array_equal(
+        found.labels, MiniBatchKMeans(3, init=plus_plus, n_init=1, random_state=seed).fit_predict(points)
+    )
 
 
 def test_spherical_clusters_are_a_fixed_point_of_the_cosine() -> None:
@@ -382,7 +384,9 @@ def test_without_resampling_a_level_is_k_means_of_the_centroids_below() -> None:
     hierarchy = build(ctx, features, [30, 4])
     rng = np.random.default_rng(5)
     first = KMeans(30, init=plus_plus, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(features)
-    second = KMeans(4, init=plus_plus, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(first.cluster_centers_)
+    second = KMeans(4, init=plus_plus, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(
+        first.cluster_centers_
+    )
     assert np.array_equal(hierarchy.parents[0], first.labels_)
     assert np.array_equal(hierarchy.parents[1], second.labels_)
     exact = np.linalg.norm(features - first.cluster_centers_[first.labels_], axis=1)
