@@ -33,6 +33,9 @@ def _prototypes() -> ScorerSpec:
         name="ssl-prototypes",
         summary="Cosine distance to the nearest of the k-means centroids of all samples together.",
         load="prunebench_clusters.prototypes:ssl_prototypes",
+        differences="The paper clusters features of a self-supervised network and mixes some class balance into the"
+        " choice; here the features are those of the scoring backbone, and balance is the selector's. No code"
+        " was released.",
         needs=frozenset({"features"}),
         params={
             "clusters": Param(
@@ -67,6 +70,9 @@ def _semdedup() -> ScorerSpec:
         name="semdedup",
         summary="The epsilon at which a sample is removed as a semantic duplicate; the largest first.",
         load="prunebench_clusters.duplicates:semdedup",
+        differences="The paper fixes the clusters by the size of the data, 50,000 for 440 million samples; here there"
+        " is one for every 1000. A budget takes the place of the threshold epsilon: samples are ranked by the"
+        " epsilon that removes them.",
         needs=frozenset({"features"}),
         params={
             "clusters": Param(
@@ -102,6 +108,8 @@ def _hierarchical() -> ScorerSpec:
         name="hierarchical-kmeans",
         summary="A budget shared evenly down a hierarchy of k-means clusters.",
         load="prunebench_clusters.hierarchy:hierarchical_kmeans",
+        differences="The paper splits the lowest level in two steps, which millions of clusters need; here it is one."
+        " Starts of k-means are sought among a sample.",
         needs=frozenset({"features"}),
         params={
             "levels": Param(default=2, minimum=1, maximum=8, doc="levels of clusters", source="code: 2 for 100000"),
@@ -148,6 +156,10 @@ def _zcore() -> ScorerSpec:
         name="zcore",
         summary="Coverage of random points in random planes of the features, minus redundancy to neighbours.",
         load="prunebench_clusters.zcore:zcore",
+        differences="The released code sorts all distances at each of a million draws, and its sort decides which of"
+        " several duplicates is punished; here the neighbours alone are found, and duplicates share the"
+        " penalty. It embeds with CLIP and a ResNet-18 together; here it is the scoring backbone. Its training"
+        " weighs each batch by the scores; here the recipe is the same for all methods.",
         needs=frozenset({"features"}),
         params={
             "draws": Param(default=1_000_000, minimum=1, doc="random points", source="paper and code: 1e6"),
