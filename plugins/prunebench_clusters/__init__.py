@@ -34,8 +34,7 @@ def _prototypes() -> ScorerSpec:
         summary="Cosine distance to the nearest of the k-means centroids of all samples together.",
         load="prunebench_clusters.prototypes:ssl_prototypes",
         differences="The paper clusters features of a self-supervised network and mixes some class balance into the"
-        " choice; here the features are those of the scoring backbone, and balance is the selector's. No code"
-        " was released.",
+        " choice; here the features are those of the scoring backbone, and balance is the selector's.",
         needs=frozenset({"features"}),
         params={
             "clusters": Param(

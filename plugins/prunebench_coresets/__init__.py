@@ -193,9 +193,9 @@ def _of_gradients() -> list[ScorerSpec]:
             name="gradmatch",
             summary="Samples whose weighted gradients sum to the mean gradient of their class.",
             load="prunebench_coresets.gradmatch:gradmatch",
-            differences="The authors' code, and DeepCore's, drop picks whose weight the last non-negative fit sets to"
-            " zero and return fewer than the budget; here they are excluded, and return where a class would fall"
-            " short. The correlation is signed, as in the codes. DeepCore's gradients carry the size of the"
+            differences="DeepCore's code drops picks whose weight the last non-negative fit sets to zero"
+            " and returns fewer than the budget; here they are excluded, and return where a class would fall"
+            " short. The correlation is signed, as in the authors' code. DeepCore's gradients carry the size of the"
             " batch; here they are those of single samples.",
             needs=_GRADIENTS,
             params={
@@ -218,8 +218,8 @@ def _of_gradients() -> list[ScorerSpec]:
             summary="Samples whose gradients agree with that of the held-out loss after a step along the picks.",
             load="prunebench_coresets.glister:glister",
             differences="DeepCore misspells the argument that would update the held-out gradient, so that its"
-            " Glister, and every table that rests on it, is the order by agreement with the mean gradient: mode = release."
-            " The default updates it after each pick, as in the paper. The held-out set is the class itself.",
+            " Glister, and every table that rests on it, is the order by agreement with the mean gradient: mode ="
+            " release. The default updates it after each pick, as in the paper. The held-out set is the class itself.",
             needs=_GRADIENTS | {"logits"},
             params={
                 "mode": Param(
