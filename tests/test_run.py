@@ -170,6 +170,10 @@ FAULTS = {
     "is killed": ("os.kill(os.getpid(), 9)", "killed by SIGKILL"),
     "returns the wrong length": ("return np.zeros(3)", "expected scores float64 [1438], got float64 [3]"),
     "returns not a number": ("return np.full(ctx.n, np.nan)", "expected finite scores, got 1438 that are not"),
+    "trains on more than its budget in silence": (
+        "from prunebench import Scores; return Scores(values=np.zeros(ctx.n), extra=np.ones(ctx.n, dtype=bool))",
+        "expected a caveat that says how many images are used beyond the budget",
+    ),
     "reads what it did not declare": ("ctx.features", "did not declare"),
     "writes to its input": ("ctx.labels[:] = 0", "did not declare"),
 }

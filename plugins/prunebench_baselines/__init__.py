@@ -19,6 +19,8 @@ def _trivial() -> list[ScorerSpec]:
             name="random",
             summary="A uniform random number a sample: the control that every method has to beat.",
             load="prunebench_baselines.trivial:uniform",
+            differences="DeepCore seeds all runs of an experiment alike, so that its repetitions may draw one subset;"
+            " here each seed draws its own.",
             stochastic=True,
             cost="n",
         ),
@@ -140,6 +142,9 @@ def _from_dynamics() -> list[ScorerSpec]:
             name="aum",
             summary="Mean probability margin of the label over training; smallest margin first.",
             load="prunebench_baselines.dynamics:aum",
+            differences="The paper averages margins of logits; CCS sums margins of probabilities over all epochs."
+            " Here it is their mean, which has the order of the sum. CCS records in half precision, during training"
+            " and with augmentation, as this does.",
             needs=_DYNAMICS,
             params={
                 "prefer": Param(

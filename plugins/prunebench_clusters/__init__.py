@@ -25,7 +25,7 @@ _KMEANS = {
 @hookimpl
 def prunebench_scorers() -> list[ScorerSpec]:
     """Declare the methods."""
-    return [_prototypes(), _semdedup(), _hierarchical(), _zcore()]
+    return [_prototypes(), _semdedup(), _hierarchical(), _zcore(), _elfs()]
 
 
 def _prototypes() -> ScorerSpec:
@@ -33,6 +33,8 @@ def _prototypes() -> ScorerSpec:
         name="ssl-prototypes",
         summary="Cosine distance to the nearest of the k-means centroids of all samples together.",
         load="prunebench_clusters.prototypes:ssl_prototypes",
+        differences="The paper clusters features of a self-supervised network and mixes some class balance into the"
+        " choice; here the features are those of the scoring backbone, and balance is the selector's.",
         needs=frozenset({"features"}),
         params={
             "clusters": Param(
@@ -67,6 +69,9 @@ def _semdedup() -> ScorerSpec:
         name="semdedup",
         summary="The epsilon at which a sample is removed as a semantic duplicate; the largest first.",
         load="prunebench_clusters.duplicates:semdedup",
+        differences="The paper fixes the clusters by the size of the data, 50,000 for 440 million samples; here there"
+        " is one for every 1000. A budget takes the place of the threshold epsilon: samples are ranked by the"
+        " epsilon that removes them.",
         needs=frozenset({"features"}),
         params={
             "clusters": Param(
@@ -102,6 +107,8 @@ def _hierarchical() -> ScorerSpec:
         name="hierarchical-kmeans",
         summary="A budget shared evenly down a hierarchy of k-means clusters.",
         load="prunebench_clusters.hierarchy:hierarchical_kmeans",
+        differences="The paper splits the lowest level in two steps, which millions of clusters need; here it is one."
+        " Starts of k-means are sought among a sample.",
         needs=frozenset({"features"}),
         params={
             "levels": Param(default=2, minimum=1, maximum=8, doc="levels of clusters", source="code: 2 for 100000"),
@@ -148,6 +155,10 @@ def _zcore() -> ScorerSpec:
         name="zcore",
         summary="Coverage of random points in random planes of the features, minus redundancy to neighbours.",
         load="prunebench_clusters.zcore:zcore",
+        differences="The released code sorts all distances at each of a million draws, and its sort decides which of"
+        " several duplicates is punished; here the neighbours alone are found, and duplicates share the"
+        " penalty. It embeds with CLIP and a ResNet-18 together; here it is the scoring backbone. Its training"
+        " weighs each batch by the scores; here the recipe is the same for all methods.",
         needs=frozenset({"features"}),
         params={
             "draws": Param(default=1_000_000, minimum=1, doc="random points", source="paper and code: 1e6"),
@@ -176,4 +187,34 @@ def _zcore() -> ScorerSpec:
         favours="diverse",
         selector="top",
         paper="Griffin et al., Zero-Shot Coreset Selection, 2024 (on features of CLIP and a ResNet-18 together)",
+    )
+
+
+def _elfs() -> ScorerSpec:
+    return ScorerSpec(
+        name="elfs-linear",
+        summary="Difficulty of learning pseudo-labels, clusters of the embeddings, with a linear network on these.",
+        load="prunebench_clusters.elfs:elfs_linear",
+        needs=frozenset({"features"}),
+        params={
+            "clusters": Param(
+                default=0,
+                minimum=0,
+                doc="pseudo-classes; 0 = as many as classes",
+                source="ours",
+            ),
+            "epochs": Param(default=200, minimum=1, unit="epochs", doc="passes of the proxy", source="paper: 200"),
+            **_KMEANS,
+        },
+        stochastic=True,
+        cost="n",
+        selector="double_end",
+        selector_params={"drop": 0.4, "balanced": False},
+        differences="ELFS clusters the embeddings of a foundation model with an ensemble of 50 trained heads (TEMI)"
+        " and trains a network on the images with these pseudo-labels. Here clusters are k-means by cosine, and"
+        " the network is linear, on the embeddings: neither heads nor a second proxy run are at hand, so this is"
+        " ELFS's scheme and not its numbers. The margin, its area and pruning from both ends are ELFS's. The"
+        " share that is dropped is tuned for every budget there; 0.4 is the code's example at 90 % pruning, and"
+        " samples return where less is pruned.",
+        paper="Zheng et al., ELFS, ICLR 2025",
     )

@@ -10,12 +10,6 @@ _SCOPE = Param(
     doc="class: every class on its own, with its share of the budget; global: the whole set (use the selector top)",
     source="DeepCore runs class by class (balance = True); papers: the whole set",
 )
-_SIMILARITY = Param(
-    default="gradients",
-    choices=("gradients", "embeddings"),
-    doc="s = 1/2 + cos/2 of last-layer gradients, or of penultimate features; a zero vector has cosine 0",
-    source="DeepCore code: gradients",
-)
 _SOFTMAX = Param(
     default="once",
     choices=("once", "twice"),
@@ -23,23 +17,39 @@ _SOFTMAX = Param(
     " probabilities for logits",
     source="papers: once; DeepCore's code until January 2023, so when its tables were published: twice",
 )
+_LAM = Param(
+    default=1.0,
+    minimum=0.0,
+    maximum=1e6,
+    doc="weight of similarity to the class against similarity among picks",
+    source="DeepCore code: 1",
+)
 _GRADIENTS = frozenset({"gradients", "labels"})
+_FEATURES = frozenset({"features", "labels"})
+_SUBMODULAR = "Iyer et al., Submodular Combinatorial Information Measures, ALT 2021; Guo et al., DeepCore, 2022"
+_DETERMINANT = "Chen et al., Fast Greedy MAP Inference for Determinantal Point Process, NeurIPS 2018"
+_ON_FEATURES = (
+    "DeepCore measures similarity on last-layer gradients; this variant measures it on features, so that a backbone"
+    " that has learnt other classes will do."
+)
 
 
 @hookimpl
 def prunebench_scorers() -> list[ScorerSpec]:
     """Declare the coreset baselines."""
-    return [*_of_features(), *_of_similarities(), *_of_gradients()]
+    return [*_of_features(), *_of_similarities(), *_of_embeddings(), *_of_gradients()]
 
 
 def _of_features() -> list[ScorerSpec]:
-    needs = frozenset({"features", "labels"})
     return [
         ScorerSpec(
             name="herding",
             summary="Samples whose running mean follows the mean of their class.",
             load="prunebench_coresets.herding:herding",
-            needs=needs,
+            differences="DeepCore's code picks the sample that takes the running mean farthest from its target, the"
+            " opposite of the papers; its published tables rest on it, and mode = release reproduces it. The"
+            " default is the papers'.",
+            needs=_FEATURES,
             params={
                 "mode": Param(
                     default="paper",
@@ -57,7 +67,10 @@ def _of_features() -> list[ScorerSpec]:
             name="k-center",
             summary="Always the sample farthest from all picks: a 2-approximation of the smallest covering radius.",
             load="prunebench_coresets.kcenter:k_center",
-            needs=needs,
+            differences="DeepCore embeds with a ResNet-18 of ImageNet that it then trains for some epochs, and stores"
+            " the distances of all picks to all samples; here the features are those of the scoring backbone, and"
+            " only the running minimum is stored. The order is the same for the same features and first pick.",
+            needs=_FEATURES,
             params={
                 "first": Param(
                     default="random",
@@ -77,49 +90,85 @@ def _of_features() -> list[ScorerSpec]:
 
 
 def _of_similarities() -> list[ScorerSpec]:
+    """The three functions on s = 1/2 + cos/2 of last-layer gradients; a zero vector has cosine 0."""
     return [
         ScorerSpec(
             name="facility-location",
             summary="Samples to which all others of their class are most similar, by lazy greedy.",
             load="prunebench_coresets.similarity:facility",
+            differences="DeepCore measures similarity on gradients of the last layer, class by class; so does this."
+            " facility-location-embeddings takes features. Lazy greedy gives the order of naive greedy.",
             needs=_GRADIENTS,
             stochastic=True,
-            params={"similarity": _SIMILARITY, "softmax": _SOFTMAX},
+            params={"softmax": _SOFTMAX},
             budget_dependent=True,
             cost="n^2",
-            paper="Iyer et al., Submodular Combinatorial Information Measures, ALT 2021; Guo et al., DeepCore, 2022",
+            paper=_SUBMODULAR,
         ),
         ScorerSpec(
             name="graph-cut",
             summary="Samples similar to their class and not to each other.",
             load="prunebench_coresets.similarity:graph_cut",
+            differences="DeepCore measures similarity on gradients of the last layer, class by class; so does this."
+            " graph-cut-embeddings takes features.",
             needs=_GRADIENTS,
-            params={
-                "similarity": _SIMILARITY,
-                "softmax": _SOFTMAX,
-                "lam": Param(
-                    default=1.0,
-                    minimum=0.0,
-                    maximum=1e6,
-                    doc="weight of similarity to the class against similarity among picks",
-                    source="DeepCore code: 1",
-                ),
-            },
+            params={"softmax": _SOFTMAX, "lam": _LAM},
             budget_dependent=True,
             cost="n^2",
-            paper="Iyer et al., Submodular Combinatorial Information Measures, ALT 2021; Guo et al., DeepCore, 2022",
+            paper=_SUBMODULAR,
         ),
         ScorerSpec(
             name="log-det",
             summary="Samples whose similarity matrix has the largest determinant, class by class.",
             load="prunebench_coresets.similarity:log_det",
+            differences="DeepCore's code takes the sample for which S_xA S_A^-1 S_Ax is largest, so the one that adds"
+            " least to the determinant; no table of its paper shows it. Here it is the one that adds most, as"
+            " in the papers.",
             needs=_GRADIENTS,
-            params={"similarity": _SIMILARITY, "softmax": _SOFTMAX},
+            params={"softmax": _SOFTMAX},
             budget_dependent=True,
             cost="n^2",
             favours="diverse",
-            paper="Chen et al., Fast Greedy MAP Inference for Determinantal Point Process, NeurIPS 2018. (DeepCore's"
-            " code takes the sample that adds least; no table of its paper shows it)",
+            paper=_DETERMINANT,
+        ),
+    ]
+
+
+def _of_embeddings() -> list[ScorerSpec]:
+    """The same three on features, for backbones without predictions of these classes."""
+    return [
+        ScorerSpec(
+            name="facility-location-embeddings",
+            summary="Facility location on the cosine of features.",
+            load="prunebench_coresets.similarity:facility_of_embeddings",
+            needs=_FEATURES,
+            stochastic=True,
+            budget_dependent=True,
+            cost="n^2",
+            differences=_ON_FEATURES,
+            paper=_SUBMODULAR,
+        ),
+        ScorerSpec(
+            name="graph-cut-embeddings",
+            summary="Graph cut on the cosine of features.",
+            load="prunebench_coresets.similarity:graph_cut_of_embeddings",
+            needs=_FEATURES,
+            params={"lam": _LAM},
+            budget_dependent=True,
+            cost="n^2",
+            differences=_ON_FEATURES,
+            paper=_SUBMODULAR,
+        ),
+        ScorerSpec(
+            name="log-det-embeddings",
+            summary="Log-determinant on the cosine of features.",
+            load="prunebench_coresets.similarity:log_det_of_embeddings",
+            needs=_FEATURES,
+            budget_dependent=True,
+            cost="n^2",
+            favours="diverse",
+            differences=_ON_FEATURES,
+            paper=_DETERMINANT,
         ),
     ]
 
@@ -130,6 +179,9 @@ def _of_gradients() -> list[ScorerSpec]:
             name="craig",
             summary="Medoids of the gradients of each class.",
             load="prunebench_coresets.craig:craig",
+            differences="DeepCore's code starts weights at 1 and adds the size of the cluster, one too many; here a"
+            " weight is the size. Its gradients are divided by the size of the batch that a sample fell into; here"
+            " they are those of single samples.",
             needs=_GRADIENTS,
             params={"softmax": _SOFTMAX},
             budget_dependent=True,
@@ -141,6 +193,10 @@ def _of_gradients() -> list[ScorerSpec]:
             name="gradmatch",
             summary="Samples whose weighted gradients sum to the mean gradient of their class.",
             load="prunebench_coresets.gradmatch:gradmatch",
+            differences="DeepCore's code drops picks whose weight the last non-negative fit sets to zero"
+            " and returns fewer than the budget; here they are excluded, and return where a class would fall"
+            " short. The correlation is signed, as in the authors' code. DeepCore's gradients carry the size of the"
+            " batch; here they are those of single samples.",
             needs=_GRADIENTS,
             params={
                 "softmax": _SOFTMAX,
@@ -155,12 +211,15 @@ def _of_gradients() -> list[ScorerSpec]:
             budget_dependent=True,
             cost="n^2",
             favours="hard",
-            paper="Killamsetty et al., GRAD-MATCH, ICML 2021. (Signed correlation, as in the authors' code)",
+            paper="Killamsetty et al., GRAD-MATCH, ICML 2021",
         ),
         ScorerSpec(
             name="glister",
             summary="Samples whose gradients agree with that of the held-out loss after a step along the picks.",
             load="prunebench_coresets.glister:glister",
+            differences="DeepCore misspells the argument that would update the held-out gradient, so that its"
+            " Glister, and every table that rests on it, is the order by agreement with the mean gradient: mode ="
+            " release. The default updates it after each pick, as in the paper. The held-out set is the class itself.",
             needs=_GRADIENTS | {"logits"},
             params={
                 "mode": Param(

@@ -94,12 +94,10 @@ def with_one(features: NDArray[Any]) -> Floats:
     return np.column_stack([features.astype(np.float64), np.ones(len(features))])
 
 
-def similarity_factors(ctx: ScoreContext, members: Ints) -> Factors:
-    """Return unit float64 factors whose inner product is the cosine named by the parameter `similarity`."""
-    if ctx.params["similarity"] == "embeddings":
-        points = ctx.gradients[1][members].astype(np.float64)
-        return Factors(left=np.ones((len(points), 1)), right=points).unit()
-    return gradient_factors(ctx, members).unit()
+def embedding_factors(ctx: ScoreContext, members: Ints) -> Factors:
+    """Return the features of `members` as float64 factors [m, 1] and [m, d]: no predictions are needed."""
+    points = ctx.features[members].astype(np.float64)
+    return Factors(left=np.ones((len(points), 1)), right=points)
 
 
 def require_finite_gradients(ctx: ScoreContext) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
 
 from prunebench import ScoreContext
-from prunebench_coresets.groups import Floats, Ints, best_of, completed, factor_space, scores_of
-from prunebench_coresets.kernels import Factors, cached, cosine_rows, require_finite_gradients, similarity_factors
+from prunebench_coresets.groups import Floats, Ints, best_of, completed, factor_space, require_finite, scores_of
+from prunebench_coresets.kernels import (
+    Factors,
+    cached,
+    cosine_rows,
+    embedding_factors,
+    gradient_factors,
+    require_finite_gradients,
+)
 from prunebench_coresets.lazy import facility_location
+
+UnitFactors = Callable[[Ints], Factors]
 
 _SPANNED = 1e-10  # of a unit diagonal: what is left of a sample that the picks already span
 
@@ -17,37 +27,70 @@ _SPANNED = 1e-10  # of a unit diagonal: what is left of a sample that the picks 
 def facility(ctx: ScoreContext) -> Floats:
     """Return float64 [n], positive for the picks of facility location in each class, earliest highest.
 
-    f(A) = sum_i max_{a in A} s_ia.  Raises DataError for evidence that is not finite.
+    f(A) = sum_i max_{a in A} s_ia, on last-layer gradients.  Raises DataError for evidence that is not finite.
     """
-    require_finite_gradients(ctx)
+    return _facility(ctx, _of_gradients(ctx))
 
+
+def facility_of_embeddings(ctx: ScoreContext) -> Floats:
+    """Return what `facility` does, on features.  Raises DataError for features that are not finite."""
+    return _facility(ctx, _of_embeddings(ctx))
+
+
+def graph_cut(ctx: ScoreContext) -> Floats:
+    """Return float64 [n], positive for the picks of graph cut in each class, earliest highest.
+
+    f(A) = lam * sum_i sum_{a in A} s_ia - sum_{a, b in A} s_ab, on last-layer gradients.  Raises DataError for
+    evidence that is not finite.
+    """
+    return _graph_cut(ctx, _of_gradients(ctx))
+
+
+def graph_cut_of_embeddings(ctx: ScoreContext) -> Floats:
+    """Return what `graph_cut` does, on features.  Raises DataError for features that are not finite."""
+    return _graph_cut(ctx, _of_embeddings(ctx))
+
+
+def log_det(ctx: ScoreContext) -> Floats:
+    """Return float64 [n], positive for the picks of the log-determinant in each class, earliest highest.
+
+    f(A) = log det S_A, on last-layer gradients.  Raises DataError for evidence that is not finite, NotApplicable
+    where the Cholesky factor of a class would exceed 2 GiB.
+    """
+    return _log_det(ctx, _of_gradients(ctx))
+
+
+def log_det_of_embeddings(ctx: ScoreContext) -> Floats:
+    """Return what `log_det` does, on features, and fail as it does."""
+    return _log_det(ctx, _of_embeddings(ctx))
+
+
+def _of_gradients(ctx: ScoreContext) -> UnitFactors:
+    require_finite_gradients(ctx)
+    return lambda members: gradient_factors(ctx, members).unit()
+
+
+def _of_embeddings(ctx: ScoreContext) -> UnitFactors:
+    require_finite(ctx.features, "features")
+    return lambda members: embedding_factors(ctx, members).unit()
+
+
+def _facility(ctx: ScoreContext, unit: UnitFactors) -> Floats:
     def greedy(members: Ints, quota: int) -> Ints:
-        rows = cosine_rows(similarity_factors(ctx, members).cast(np.float32))
+        rows = cosine_rows(unit(members).cast(np.float32))
         found = facility_location(cached(rows, len(members)), len(members), quota)
         return completed(found.picks, found.gains)
 
     return scores_of(ctx, greedy)
 
 
-def graph_cut(ctx: ScoreContext) -> Floats:
-    """Return float64 [n], positive for the picks of graph cut in each class, earliest highest.
-
-    f(A) = lam * sum_i sum_{a in A} s_ia - sum_{a, b in A} s_ab.  Raises DataError for evidence that is not
-    finite.
-    """
-    require_finite_gradients(ctx)
+def _graph_cut(ctx: ScoreContext, unit: UnitFactors) -> Floats:
     lam = cast(float, ctx.params["lam"])
-    return scores_of(ctx, lambda members, quota: graph_cut_order(similarity_factors(ctx, members), quota, lam))
+    return scores_of(ctx, lambda members, quota: graph_cut_order(unit(members), quota, lam))
 
 
-def log_det(ctx: ScoreContext) -> Floats:
-    """Return float64 [n], positive for the picks of the log-determinant in each class, earliest highest.
-
-    f(A) = log det S_A.  Raises DataError for evidence that is not finite, NotApplicable where the Cholesky
-    factor of a class would exceed 2 GiB.
-    """
-    require_finite_gradients(ctx)
-    return scores_of(ctx, lambda members, quota: log_det_order(similarity_factors(ctx, members), quota))
+def _log_det(ctx: ScoreContext, unit: UnitFactors) -> Floats:
+    return scores_of(ctx, lambda members, quota: log_det_order(unit(members), quota))
 
 
 def graph_cut_order(unit: Factors, n_picks: int, lam: float) -> Ints:

@@ -23,13 +23,15 @@ def prunebench_scorers() -> list[ScorerSpec]:
             selector="top",
             differences="The paper counts only the picked samples as the budget, while its supports, up to two a cell,"
             " are real labelled images as well: at 0.1 % they are most of the training set. Here they are part of"
-            " the budget; the paper's accounting is a flagged variant that states the true number. The encoder"
+            " the budget; accounting = paper trains on them on top of it, and states the true number beside its"
+            " result. The encoder"
             " matches each sample's mean distance alone, in batches of 256, as an N x N matrix is out of reach."
             " The published probabilities fall strictly with the distance to the centre of a cell and only their"
             " order is used, so the temperature and epsilon of the paper change nothing. Cells of one degree"
             " abound: larger ones come first. Bridges between components are the edges of a minimum spanning"
             " tree, which is the paper's definition; the group's earlier code takes the first component that it"
-            " meets. The structure loss of the training is not part of the selection.",
+            " meets. The structure loss of the training is not part of the selection, but"
+            " the learner echo.",
             paper="ECHO, after the paper (code: github.com/Mobile-Intelligence-Lab/ECHO); PC graphs: Diallo and"
             " Patras, Deciphering Clusters With a Deterministic Measure of Clustering Tendency, TKDE 2024",
         )
@@ -73,9 +75,9 @@ def _selection_params() -> dict[str, Param]:
             choices=("inside", "paper"),
             doc="inside: supports are part of the budget; a cell brings its supports along, farthest first,"
             " when it is first visited, so a budget below cells * (1 + supports) covers fewer cells, and"
-            " a sample that is both is counted once. paper: the budget goes to the picks of the rounds alone and"
-            " the supports of all cells would come on top; the subset has the picks, and the diagnostics"
-            " have the number of distinct images with supports",
+            " a sample that is both is counted once. paper: the budget goes to the picks of the rounds alone,"
+            " the supports of all cells are trained on as well, and a caveat states the true number of images"
+            " (use with the selector top); no method within the budget compares with it",
             source="paper: on top, up to 20 times the budget at 0.1 % kept; ours: inside",
         ),
         "ties": Param(

@@ -17,9 +17,10 @@ from prunebench_echo.rounds import place_samples
 
 @dataclass(frozen=True, kw_only=True)
 class _Ranking:
-    """All samples of one run, best first (int64 [m]), and what to store of the run."""
+    """All samples of one run, best first (int64 [m]), its supports (bool [m]), and what to store of the run."""
 
     order: NDArray[np.int64]
+    supports: NDArray[np.bool_]
     facts: dict[str, Any]
 
 
@@ -27,7 +28,8 @@ def echo(ctx: ScoreContext) -> Scores:
     """Return descending ranks float64 [n] whose first `n_keep` are the chosen set.
 
     With accounting = inside that set is exactly Q u A, the picks Q of the rounds and the supports A of the
-    cells visited; with paper it is Q, and `distinct_images` counts Q with the supports of all cells.
+    cells visited.  With paper it is Q, the supports of all cells are extra samples on top of the budget, and
+    the caveat states how many images Q u A are.
     Diagnostics (lists of one entry a class with per_class): cells, components before bridging, bridges,
     supports in the chosen set, rounds begun.  Source: ECHO, sections on embedding, PC graph, sampling.
     Raises DataError for pixels that are not uint8, Diverged where the encoder fails.
@@ -35,21 +37,33 @@ def echo(ctx: ScoreContext) -> Scores:
     if ctx.pixels.dtype != np.uint8:
         raise DataError(f"the pixels are {ctx.pixels.dtype}, expected uint8", "ECHO embeds raw images")
     pixels = ctx.pixels.reshape(ctx.n, -1)
-    if not ctx.params["per_class"]:
-        ranking = _rank(ctx, pixels, ctx.n_keep)
-        return Scores(values=_descending(ranking.order), diagnostics=ranking.facts)
+    ranking = (_rank_classes if ctx.params["per_class"] else _rank)(ctx, pixels, ctx.n_keep)
+    values = np.empty(ctx.n)
+    values[ranking.order] = np.arange(ctx.n, 0, -1)
+    if ctx.params["accounting"] == "inside":
+        return Scores(values=values, diagnostics=ranking.facts)
+    extra = ranking.supports.copy()
+    extra[ranking.order[: ctx.n_keep]] = False
+    caveat = f"trains on {ctx.n_keep + int(extra.sum()):,} images, on a budget of {ctx.n_keep:,}"
+    return Scores(values=values, extra=extra, diagnostics=ranking.facts, caveat=caveat if extra.any() else "")
+
+
+def _rank_classes(ctx: ScoreContext, pixels: NDArray[np.uint8], budget: int) -> _Ranking:
+    """Run ECHO on each class by itself; its share of the budget comes before the rest of any class."""
     first, rest, facts = [], [], []
-    for label, quota in enumerate(class_quotas(ctx.labels, ctx.n_classes, ctx.n_keep)):
+    supports = np.zeros(ctx.n, dtype=np.bool_)
+    for label, quota in enumerate(class_quotas(ctx.labels, ctx.n_classes, budget)):
         members = np.flatnonzero(ctx.labels == label)
         if len(members) == 0:
             continue
         ranking = _rank(ctx, pixels[members], int(quota))
         first.append(members[ranking.order[:quota]])
         rest.append(members[ranking.order[quota:]])
+        supports[members] = ranking.supports
         facts.append(ranking.facts)
     diagnostics = {name: [fact[name] for fact in facts] for name in facts[0]}
     diagnostics["distinct_images"] = sum(diagnostics["distinct_images"])
-    return Scores(values=_descending(np.concatenate([*first, *rest])), diagnostics=diagnostics)
+    return _Ranking(order=np.concatenate([*first, *rest]), supports=supports, facts=diagnostics)
 
 
 def _rank(ctx: ScoreContext, pixels: NDArray[np.uint8], budget: int) -> _Ranking:
@@ -74,7 +88,7 @@ def _rank(ctx: ScoreContext, pixels: NDArray[np.uint8], budget: int) -> _Ranking
         "rounds": int(entered[chosen].max(initial=0)),
         "distinct_images": len(chosen) + (0 if inside else int(is_support[left].sum())),
     }
-    return _Ranking(order=order, facts=facts)
+    return _Ranking(order=order, supports=is_support, facts=facts)
 
 
 def _embed(ctx: ScoreContext, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], float | None]:
@@ -97,9 +111,3 @@ def _embed(ctx: ScoreContext, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.flo
 
     embedded, loss = train_encoder(pixels, recipe, ctx.rng, report)
     return to_unit_square(embedded), loss
-
-
-def _descending(order: NDArray[np.int64]) -> NDArray[np.float64]:
-    scores = np.empty(len(order))
-    scores[order] = np.arange(len(order), 0, -1)
-    return scores

@@ -13,6 +13,12 @@ def prunebench_scorers() -> list[ScorerSpec]:
             name="fdmat",
             summary="Transport cost between a sample's features and the class means; cheapest first.",
             load="prunebench_fdmat.score:fdmat",
+            differences="The released code reads an argument that does not exist and stops. Past that, it returns"
+            " positions among the samples regrouped by class as if they were those of the data set, casts"
+            " balanced scores to integers, all of which are then 0, and leaves the costs of a remainder of the"
+            " samples at 0. There is no release mode, as its result depends on the order of the file. The"
+            " formula, the score and its direction are the code's, with right indices. The paper speaks of"
+            " matching distributions; the score is a sample's own cost under the plan.",
             needs=frozenset({"features", "labels"}),
             params={
                 "power": Param(

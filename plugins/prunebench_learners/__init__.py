@@ -1,4 +1,4 @@
-"""Learners: the DeepCore training recipe on pixels, and a linear probe on frozen features."""
+"""Learners: the DeepCore training recipe, also with ECHO's structure loss, and a linear probe on features."""
 
 from __future__ import annotations
 
@@ -77,6 +77,22 @@ _INPUT = {
     ),
 }
 
+_STRUCTURE = {
+    "structure_weight": Param(
+        default=0.5,
+        minimum=0.0,
+        doc="lambda, weight of the structure loss against the mean cross-entropy; 0: deepcore",
+        source="paper: 0.5",
+    ),
+    "structure_margin": Param(
+        default=1.0,
+        minimum=0.0,
+        doc="Euclidean distance of outputs below which two samples of different labels are pushed apart",
+        unit="logits",
+        source="paper: 1",
+    ),
+}
+
 _RUNNING = {
     "amp": Param(default=True, doc="mixed precision on a CUDA device (bfloat16, else float16 with scaled loss)"),
     "evaluate_every": Param(
@@ -99,6 +115,18 @@ def prunebench_learners() -> list[LearnerSpec]:
             needs=frozenset({"pixels"}),
             params={**_LENGTH, **_OPTIMISATION, **_INPUT, **_RUNNING},
             paper=_DEEPCORE,
+        ),
+        LearnerSpec(
+            name="echo",
+            summary="Train as deepcore does, with ECHO's structure loss on the outputs of each batch.",
+            load="prunebench_learners.echo:train",
+            needs=frozenset({"pixels"}),
+            params={**_STRUCTURE, **_LENGTH, **_OPTIMISATION, **_INPUT, **_RUNNING},
+            paper="ECHO, after the paper (code: github.com/Mobile-Intelligence-Lab/ECHO)",
+            differences="The paper joins support samples to every batch by an operator that it leaves open, and does"
+            " not say how many. Here supports are samples of the subset like all others and a batch is as in"
+            " DeepCore's recipe. The hinge is not squared, as printed. The loss changes the training, not the"
+            " choice: compare methods under one learner.",
         ),
         LearnerSpec(
             name="probe",

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from prunebench import DataError, OutOfMemory, TrainContext, TrainResult
+from prunebench_learners.engine import Penalty
 from prunebench_learners.fit import Fitted, fit
 from prunebench_learners.pixels import place_pixels
 from prunebench_learners.recipe import Plan, Recipe, draws_per_epoch, plan_of, recipe_of
@@ -36,6 +37,11 @@ def train(ctx: TrainContext) -> TrainResult:
     Raises DataError for images that do not fit, Diverged for a loss that is not finite, OutOfMemory at a
     micro-batch of two, CellTimeout past the deadline.  Source: Guo et al. 2022, arXiv:2204.08499.
     """
+    return train_with(ctx, None)
+
+
+def train_with(ctx: TrainContext, penalty: Penalty | None) -> TrainResult:
+    """Train as `train` does, with `penalty` added to the loss of every micro-batch."""
     recipe, n = recipe_of(ctx), len(ctx.train_labels)
     if n == 0:
         raise DataError("the subset is empty", "raise the budget")
@@ -44,7 +50,7 @@ def train(ctx: TrainContext) -> TrainResult:
     if on_cuda:
         torch.cuda.reset_peak_memory_stats(ctx.device)
     micro_batch, retries = min(recipe.batch_size, draws_per_epoch(n)), 0
-    while (fitted := _attempt(ctx, recipe, plan, micro_batch)) is None:
+    while (fitted := _attempt(ctx, recipe, plan, micro_batch, penalty)) is None:
         if micro_batch <= _SMALLEST_MICRO_BATCH:
             raise OutOfMemory(
                 f"memory ran out on {ctx.device} even at a micro-batch of {micro_batch}",
@@ -66,12 +72,12 @@ def train(ctx: TrainContext) -> TrainResult:
     )
 
 
-def _attempt(ctx: TrainContext, recipe: Recipe, plan: Plan, micro_batch: int) -> Fitted | None:
+def _attempt(ctx: TrainContext, recipe: Recipe, plan: Plan, micro_batch: int, penalty: Penalty | None) -> Fitted | None:
     """Return a fitted network, or None where memory ran out."""
     image_size = recipe.image_size or ctx.arch.image_size or 0
     try:
         pixels = place_pixels(ctx, image_size, recipe.padding)
-        return fit(ctx, recipe, plan, pixels, micro_batch)
+        return fit(ctx, recipe, plan, pixels, micro_batch, penalty)
     except RuntimeError as error:
         if not memory_ran_out(error):
             raise

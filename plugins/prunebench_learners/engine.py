@@ -11,10 +11,15 @@ from torch.nn.functional import cross_entropy
 from prunebench_learners.pixels import Draw, Pixels, training_batch
 from prunebench_learners.recipe import Recipe, micro_windows
 
+Penalty = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """What an update needs; precision: of the forward pass, None for that of the weights."""
+    """What an update needs; precision: of the forward pass, None for that of the weights.
+
+    penalty: what the logits float32 [b, classes] and labels int64 [b] of a micro-batch add to its mean loss.
+    """
 
     model: torch.nn.Module
     optimiser: torch.optim.Optimizer
@@ -23,6 +28,7 @@ class Engine:
     micro_batch: int
     label_smoothing: float
     device: torch.device
+    penalty: Penalty | None = None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits, in mixed precision where the engine has one."""
@@ -32,7 +38,13 @@ class Engine:
             return torch.as_tensor(self.model(images))
 
 
-def make_engine(build: Callable[[], torch.nn.Module], recipe: Recipe, device: torch.device, micro_batch: int) -> Engine:
+def make_engine(
+    build: Callable[[], torch.nn.Module],
+    recipe: Recipe,
+    device: torch.device,
+    micro_batch: int,
+    penalty: Penalty | None = None,
+) -> Engine:
     """Build the network, which consumes the global torch generator, and place it with its optimiser."""
     # Channels last: on a processor too, LeNet trains 1.6 times as fast.
     model = build().to(device).to(memory_format=torch.channels_last)
@@ -45,6 +57,7 @@ def make_engine(build: Callable[[], torch.nn.Module], recipe: Recipe, device: to
         micro_batch=micro_batch,
         label_smoothing=recipe.label_smoothing,
         device=device,
+        penalty=penalty,
     )
 
 
@@ -80,8 +93,8 @@ def update(
 ) -> torch.Tensor:
     """Make one update on places window[0]..window[1]-1 and return its mean loss, float32 [] on the device.
 
-    Gradients of the micro-batches add up to that of the mean over the whole batch; batch normalisation sees
-    each micro-batch alone.  seen: [n, classes], into which the probabilities of these samples are written.
+    Gradients of the micro-batches add up to that of the mean over the whole batch; batch normalisation and the
+    penalty see each micro-batch alone.  seen: [n, classes], into which the probabilities of these samples are written.
     """
     start, stop = window
     for group in engine.optimiser.param_groups:
@@ -94,6 +107,8 @@ def update(
         loss = cross_entropy(
             logits, pixels.train_labels[index], reduction="sum", label_smoothing=engine.label_smoothing
         ) / (stop - start)
+        if engine.penalty is not None:
+            loss = loss + engine.penalty(logits, pixels.train_labels[index]) * ((last - first) / (stop - start))
         engine.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
         if seen is not None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from prunebench import Diverged, TrainContext
-from prunebench_learners.engine import Engine, evaluate, make_engine, update
+from prunebench_learners.engine import Engine, Penalty, evaluate, make_engine, update
 from prunebench_learners.pixels import Draw, Pixels, draw_epoch
 from prunebench_learners.recipe import Plan, Recipe, cosine_rate, draws_per_epoch
 
@@ -27,7 +27,9 @@ class Fitted:
     dynamics: NDArray[np.float16] | None
 
 
-def fit(ctx: TrainContext, recipe: Recipe, plan: Plan, pixels: Pixels, micro_batch: int) -> Fitted:
+def fit(
+    ctx: TrainContext, recipe: Recipe, plan: Plan, pixels: Pixels, micro_batch: int, penalty: Penalty | None = None
+) -> Fitted:
     """Train from scratch; the global torch generators are as before afterwards.
 
     The seed of `ctx` seeds the initialisation and then dropout; order and augmentation have generators of
@@ -36,7 +38,7 @@ def fit(ctx: TrainContext, recipe: Recipe, plan: Plan, pixels: Pixels, micro_bat
     device = torch.device(ctx.device)
     with torch.random.fork_rng(devices=_cuda_devices(device)):
         torch.manual_seed(ctx.seed)
-        engine = make_engine(ctx.build, recipe, device, micro_batch)
+        engine = make_engine(ctx.build, recipe, device, micro_batch, penalty)
         return _run(ctx, recipe, plan, pixels, engine)
 
 

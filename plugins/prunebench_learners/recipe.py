@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, cast
 
@@ -48,8 +47,8 @@ class Plan:
 
 
 def recipe_of(ctx: TrainContext) -> Recipe:
-    """Return the resolved parameters of `ctx` as a recipe."""
-    return Recipe(**cast("Mapping[str, Any]", ctx.params))
+    """Return the parameters of `ctx` that make up a recipe; a learner may have more of its own."""
+    return Recipe(**{field.name: cast(Any, ctx.params[field.name]) for field in fields(Recipe)})
 
 
 def draws_per_epoch(n: int) -> int:

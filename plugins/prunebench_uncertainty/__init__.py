@@ -26,6 +26,9 @@ def _uncertainty() -> list[ScorerSpec]:
             name="least-confidence",
             summary="Probability that the predicted class is wrong, by the network itself; largest first.",
             load="prunebench_uncertainty.predictions:least_confidence",
+            differences="DeepCore's code ranks by the largest logit, not the largest probability: mode = release."
+            " Where it does not balance classes, DeepCore turns the order round and keeps the most certain: prefer ="
+            " confident.",
             needs=frozenset({"logits"}),
             params={
                 "mode": Param(
@@ -44,6 +47,8 @@ def _uncertainty() -> list[ScorerSpec]:
             name="entropy",
             summary="Entropy of the predicted class probabilities; largest first.",
             load="prunebench_uncertainty.predictions:entropy",
+            differences="DeepCore's code adds 1e-6 inside the logarithm: mode = release. Where it does not balance"
+            " classes, DeepCore turns the order round and keeps the most certain: prefer = confident.",
             needs=frozenset({"logits"}),
             params={
                 "mode": Param(
@@ -62,6 +67,8 @@ def _uncertainty() -> list[ScorerSpec]:
             name="margin",
             summary="Difference of the two largest class probabilities; smallest first.",
             load="prunebench_uncertainty.predictions:margin",
+            differences="DeepCore's code and the paper agree where classes are balanced. Where they are not, DeepCore"
+            " turns the order round and keeps the most certain: prefer = confident.",
             needs=frozenset({"logits"}),
             params={"prefer": _PREFER},
             cost="n",
@@ -76,6 +83,10 @@ def _cal() -> ScorerSpec:
         name="cal",
         summary="Divergence of a sample's prediction from those of its nearest neighbours; most contrastive first.",
         load="prunebench_uncertainty.contrast:cal",
+        differences="The paper takes the most contrastive samples; DeepCore's code sorts the other way and takes the"
+        " least, on which published tables rest: mode = release. DeepCore finds neighbours in the features of"
+        " a ResNet-18 of ImageNet, within the class, and takes the symmetric divergence; the paper all"
+        " labelled samples and one direction.",
         needs=frozenset({"features", "logits", "labels"}),
         params={
             "mode": Param(
@@ -113,6 +124,7 @@ def _contextual_diversity() -> ScorerSpec:
         name="contextual-diversity",
         summary="K-centre greedy on class probabilities under the symmetric KL divergence.",
         load="prunebench_uncertainty.diversity:contextual_diversity",
+        differences="DeepCore's code divides by probabilities of zero and returns no number; here they are clipped.",
         needs=frozenset({"logits", "labels"}),
         params={
             "per_class": Param(
@@ -137,6 +149,10 @@ def _grand() -> ScorerSpec:
         name="grand",
         summary="Norm of a sample's loss gradient in the last layer; largest first.",
         load="prunebench_uncertainty.gradients:grand",
+        differences="The paper takes the gradient of all layers at or near the start of training, over ten networks."
+        " DeepCore takes the last layer after 40 epochs and divides by the size of the batch, which makes the"
+        " last, smaller batch of CIFAR count 3.2 times as much. Here it is the last layer of the scoring"
+        " backbone and one sample at a time.",
         needs=frozenset({"gradients"}),
         params={
             "bias": Param(
@@ -157,6 +173,10 @@ def _tdds() -> ScorerSpec:
         name="tdds",
         summary="Spread of a sample's changes of prediction from epoch to epoch, late windows first; largest first.",
         load="prunebench_uncertainty.trajectory:tdds",
+        differences="The released code sums |p' (log p' - log p)|, class by class, which is no divergence: published"
+        " tables rest on it and it is the default; divergence = kl leaves out the absolute value. The authors'"
+        " training weighs the loss of every batch by its scores; here the recipe is the same for all methods."
+        " The recorded run is the common proxy, not one of the authors' recipe.",
         needs=frozenset({"dynamics"}),
         params={
             "epochs": Param(
@@ -201,6 +221,9 @@ def _deepfool() -> ScorerSpec:
         summary="Distance from the features to the nearest decision boundary of the last layer; smallest first."
         " Not DeepFool on pixels, which iterates through the whole network.",
         load="prunebench_uncertainty.boundary:deepfool_last_layer",
+        differences="DeepFool moves the pixels step by step, up to 50 times, with a backward pass a class; this is the"
+        " exact distance to the boundaries of the last layer, which is DeepFool for a network of one linear"
+        " layer on the features.",
         needs=frozenset({"features", "logits"}),
         params={
             "tolerance": Param(

@@ -8,23 +8,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from scipy.stats import kstest, triang
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
 from sklearn.metrics.pairwise import cosine_distances, cosine_similarity
 
 import prunebench_clusters
 from prunebench import DataError, PluginContractError, ScoreContext, Scores
 from prunebench_clusters.duplicates import keep_order, similarity_before
+from prunebench_clusters.elfs import area_under_margin, standardised
 from prunebench_clusters.hierarchy import build, level_sizes
-from prunebench_clusters.kmeans import Settings, kmeans, unit_rows
+from prunebench_clusters.kmeans import Settings, kmeans, plus_plus, unit_rows
 from prunebench_clusters.quotas import draw, level_out, share
 from prunebench_clusters.zcore import draw_points, triangular
 
 SPECS = {spec.name: spec for spec in prunebench_clusters.prunebench_scorers()}
-FAST = {"zcore": {"draws": 500}}
+FAST = {"zcore": {"draws": 500}, "elfs-linear": {"epochs": 20}}
 SETTINGS = Settings(n_init=1, max_iter=100, minibatch_above=10_000)
 
 
@@ -149,16 +152,40 @@ def test_euclidean_clusters_are_those_of_scikit_learn() -> None:
     points = np.random.default_rng(0).normal(size=(200, 5)).astype(np.float32)
     found = kmeans(points, 7, SETTINGS, np.random.default_rng(3))
     seed = int(np.random.default_rng(3).integers(2**31))
-    expected = KMeans(7, n_init=1, max_iter=100, random_state=seed).fit(points)
+    expected = KMeans(7, init=plus_plus, n_init=1, max_iter=100, random_state=seed).fit(points)
     assert np.array_equal(found.labels, expected.labels_)
     assert found.centroids == pytest.approx(expected.cluster_centers_, abs=1e-5)
+
+
+@pytest.mark.parametrize(("n", "k"), [(2000, 40), (12_000, 10)])
+def test_starts_are_as_good_as_those_of_scikit_learn(n: int, k: int) -> None:
+    points = np.random.default_rng(0).normal(size=(n, 8)).astype(np.float32)
+
+    def cost(starts: Any) -> float:
+        return float(np.square(cdist(points, starts).min(axis=1)).sum())
+
+    ours = [cost(plus_plus(points, k, np.random.RandomState(seed))) for seed in range(5)]
+    theirs = [cost(kmeans_plusplus(points, k, random_state=seed)[0]) for seed in range(5)]
+    uniform = [cost(points[np.random.RandomState(seed).permutation(n)[:k]]) for seed in range(5)]
+    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.02)
+    assert np.mean(ours) < np.mean(uniform)
+
+
+def test_starts_are_points_far_apart_and_duplicates_serve_where_too_few_differ() -> None:
+    corners = np.array([[0, 0], [9, 0], [0, 9], [9, 9]], dtype=np.float32)
+    points = np.repeat(corners, 50, axis=0) - corners.mean(axis=0)
+    starts = plus_plus(points, 4, np.random.RandomState(0))
+    assert len(np.unique(starts, axis=0)) == 4
+    assert plus_plus(points, 9, np.random.RandomState(0)).shape == (9, 2)
 
 
 def test_many_samples_are_clustered_in_mini_batches() -> None:
     points, few = blobs()[0], Settings(n_init=1, max_iter=100, minibatch_above=50)
     found = kmeans(points, 3, few, np.random.default_rng(3))
     seed = int(np.random.default_rng(3).integers(2**31))
-    assert np.array_equal(found.labels, MiniBatchKMeans(3, n_init=1, random_state=seed).fit_predict(points))
+    assert np.array_equal(
+        found.labels, MiniBatchKMeans(3, init=plus_plus, n_init=1, random_state=seed).fit_predict(points)
+    )
 
 
 def test_spherical_clusters_are_a_fixed_point_of_the_cosine() -> None:
@@ -358,8 +385,10 @@ def test_without_resampling_a_level_is_k_means_of_the_centroids_below() -> None:
     ctx = context("hierarchical-kmeans", features, resamples=0, seed=5)
     hierarchy = build(ctx, features, [30, 4])
     rng = np.random.default_rng(5)
-    first = KMeans(30, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(features)
-    second = KMeans(4, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(first.cluster_centers_)
+    first = KMeans(30, init=plus_plus, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(features)
+    second = KMeans(4, init=plus_plus, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(
+        first.cluster_centers_
+    )
     assert np.array_equal(hierarchy.parents[0], first.labels_)
     assert np.array_equal(hierarchy.parents[1], second.labels_)
     exact = np.linalg.norm(features - first.cluster_centers_[first.labels_], axis=1)
@@ -483,3 +512,39 @@ def test_a_random_start_is_an_option() -> None:
     features = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     assert len(np.unique(score("zcore", features, draws=1, neighbours=1))) == 50
     assert len(np.unique(score("zcore", features, draws=1, neighbours=1, random_start=False))) == 3
+
+
+# pseudo-labels
+
+
+def test_the_area_under_the_margin_is_that_of_torch() -> None:
+    features, labels = blobs(n=60, spread=4.0)
+    inputs, n_epochs = standardised(features), 12
+    found = area_under_margin(context("elfs-linear", features, epochs=n_epochs), inputs, labels)
+    network = torch.nn.Linear(inputs.shape[1], 3, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, n_epochs, eta_min=1e-4)
+    total = np.zeros(60)
+    for _ in range(n_epochs):  # all samples are one batch
+        logits = network(torch.from_numpy(inputs))
+        p = logits.detach().double().softmax(dim=1).numpy()
+        own, others = p[np.arange(60), labels], p.copy()
+        others[np.arange(60), labels] = 0
+        total += own - others.max(axis=1)
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
+        optimiser.step()
+        schedule.step()
+    assert found == pytest.approx(total / n_epochs, abs=1e-4)
+    assert np.ptp(found) > 0.05
+
+
+def test_samples_between_clusters_are_harder_than_those_at_their_centres() -> None:
+    generator = np.random.default_rng(0)
+    centres = np.eye(3, 5)
+    core = np.repeat(centres, 30, axis=0)
+    between = np.repeat((centres + np.roll(centres, 1, axis=0)) / 2 + 0.05 * centres, 5, axis=0)
+    features = np.concatenate([core, between]) + 0.02 * generator.normal(size=(105, 5))
+    values = score("elfs-linear", features.astype(np.float32))
+    assert values[90:].min() > values[:90].max()

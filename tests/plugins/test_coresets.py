@@ -41,9 +41,10 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("herding", {"mode": "release"}),
     ("k-center", {"first": "mean"}),
     ("facility-location", {}),
-    ("facility-location", {"similarity": "embeddings"}),
+    ("facility-location-embeddings", {}),
     ("graph-cut", {"softmax": "twice"}),
-    ("graph-cut", {"similarity": "embeddings", "lam": 0.5}),
+    ("graph-cut-embeddings", {"lam": 0.5}),
+    ("log-det-embeddings", {}),
     ("log-det", {}),
     ("craig", {"softmax": "twice"}),
     ("gradmatch", {}),
@@ -449,16 +450,16 @@ def test_lazy_greedy_computes_fewer_gains_than_naive_greedy() -> None:
     assert asked < 400 * 40 / 4
 
 
-@pytest.mark.parametrize("similarity", ["gradients", "embeddings"])
-def test_facility_location_matches_naive_greedy_on_written_out_vectors(similarity: str) -> None:
+@pytest.mark.parametrize("name", ["facility-location", "facility-location-embeddings"])
+def test_facility_location_matches_naive_greedy_on_written_out_vectors(name: str) -> None:
     evidence = problem()
 
     def value(members: Array, picks: list[int]) -> float:
-        vectors = material(evidence, members) if similarity == "gradients" else evidence["features"][members]
+        vectors = material(evidence, members) if name == "facility-location" else evidence["features"][members]
         return cover(cosine(vectors.astype(np.float64)), picks)
 
     expected = naive_by_class(evidence, 24, value)
-    assert picks_of(run("facility-location", evidence, 24, similarity=similarity)).tolist() == expected
+    assert picks_of(run(name, evidence, 24)).tolist() == expected
 
 
 def test_a_class_above_the_limit_is_served_without_a_table() -> None:

@@ -146,6 +146,24 @@ def test_the_heap_equals_a_full_scan_with_ties_to_the_lowest_index(n: int, data:
     assert picked.tolist() == scan_order(values, weights, clip)
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_the_heap_equals_a_full_scan_on_graphs_of_neighbours_with_ties(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    n, k = int(generator.integers(2, 80)), int(generator.integers(1, 6))
+    # a lattice and counts, as of forgetting events: many distances and many values are equal
+    features = generator.integers(0, 4, (n, 3)).astype(np.float64)
+    x = generator.integers(0, 3, n).astype(np.float64)
+    graph = neighbour_graph(features, k)
+    received = graph.neighbour_sum(np.exp(-graph.distance), np.maximum(x, 1e-7))
+    taken = np.exp(-0.1 * graph.distance) if seed % 3 else np.ones_like(graph.distance)
+    weights = np.full((n, n), math.nan)
+    sources = np.repeat(np.arange(n), np.diff(graph.starts))
+    weights[sources, graph.neighbours] = taken
+    for u in (x + received, x * received, x):
+        for clip in (False, True):
+            assert pick_order(u, graph, taken, clip=clip).tolist() == scan_order(u.tolist(), weights, clip)
+
+
 @pytest.mark.parametrize("k", [1, 4, 29])
 def test_the_graph_is_the_symmetric_union_of_nearest_neighbours(k: int) -> None:
     points = np.random.default_rng(1).normal(size=(30, 3)) + 1e4

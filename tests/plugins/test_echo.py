@@ -26,6 +26,33 @@ from prunebench_echo.score import echo
 
 (SPEC,) = prunebench_echo.prunebench_scorers()
 
+PAPER_SUITE = """
+schema = 1
+protocol = "test"
+
+[dataset.digits]
+
+[backbone.untrained]
+timm = "test_resnet"
+image_size = 16
+weights = "random"
+
+[recipe.probe]
+learner = "probe"
+
+[method.echo-paper-accounting]
+scorer = "echo"
+params = { accounting = "paper", encoder = "pca" }
+
+[suite.paper]
+dataset = "digits"
+methods = ["random", "echo", "echo-paper-accounting"]
+baseline = "random"
+pruning_rates = ["0.9"]
+seeds = 1
+training = [{ arch = "untrained", recipe = "probe" }]
+"""
+
 
 def images(n: int = 80, side: int = 4) -> NDArray[np.uint8]:
     pixels = np.random.default_rng(0).integers(0, 256, (n, side, side, 1)).astype(np.uint8)
@@ -238,10 +265,28 @@ def test_a_small_budget_goes_to_few_cells_with_their_supports() -> None:
 def test_the_papers_accounting_keeps_the_picks_and_counts_the_images_that_supports_add() -> None:
     paper = score(images(), 12, encoder="pca", accounting="paper")
     assert chosen(paper, 12) == chosen(score(images(), 12, encoder="pca", supports=0), 12)
+    assert paper.extra is not None
+    trained_on = chosen(paper, 12) | set(np.flatnonzero(paper.extra).tolist())
     facts = paper.diagnostics
-    assert 12 < facts["distinct_images"] <= 12 + 2 * facts["cells"]
-    everything = score(images(), 80, encoder="pca", accounting="paper").diagnostics
-    assert everything["distinct_images"] == 80
+    assert 12 < facts["distinct_images"] == len(trained_on) <= 12 + 2 * facts["cells"]
+    assert paper.caveat == f"trains on {len(trained_on)} images, on a budget of 12"
+    everything = score(images(), 80, encoder="pca", accounting="paper")
+    assert everything.extra is not None
+    assert everything.diagnostics["distinct_images"] == 80
+    assert not everything.extra.any()
+    assert not everything.caveat
+
+
+def test_supports_on_top_of_the_budget_are_two_of_every_cell_class_by_class_too() -> None:
+    labels = np.repeat([0, 1], [50, 30])
+    found = score(images(), 10, labels, encoder="pca", accounting="paper", per_class=True)
+    assert found.extra is not None
+    trained_on = chosen(found, 10) | set(np.flatnonzero(found.extra).tolist())
+    assert found.caveat.startswith(f"trains on {len(trained_on)} images,")
+    assert found.diagnostics["distinct_images"] == len(trained_on)
+    inside = score(images(), 10, labels, encoder="pca", per_class=True)
+    assert inside.extra is None
+    assert not inside.caveat
 
 
 def test_per_class_gives_every_class_its_share_of_any_budget() -> None:
@@ -325,3 +370,19 @@ def test_degenerate_input_gives_exact_budgets(case: str, per_class: bool, encode
 def test_pixels_that_are_not_bytes_are_an_error() -> None:
     with pytest.raises(DataError, match="uint8"):
         score(np.full((3, 2, 2, 1), np.nan), 1)
+
+
+def test_the_board_names_the_number_of_images_that_the_papers_accounting_trained_on(sandbox: Any) -> None:
+    (sandbox.folder / "registry.toml").write_text(PAPER_SUITE, encoding="utf-8")
+    done = sandbox.run("run", "paper")
+    assert done.returncode == 0, done.stderr
+    files = (sandbox.folder / "results" / "paper").rglob("*.jsonl")
+    lines = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    found = {record["method"]: record for record in lines if record["kind"] == "cell"}
+    paper, inside = found["echo-paper-accounting"], found["echo"]
+    assert inside["n_keep"] == 144
+    assert not inside["caveat"]
+    assert paper["n_keep"] == paper["diagnostics"]["distinct_images"] > 144
+    assert paper["caveat"] == f"trains on {paper['n_keep']} images, on a budget of 144"
+    board = (sandbox.folder / "results" / "board" / "leaderboard.md").read_text(encoding="utf-8")
+    assert paper["caveat"] in board

@@ -23,7 +23,7 @@ from prunebench.toolbox import n_keep
 def scores(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Score the training split.
 
-    Arrays: scores float64 [n], higher = keep first; excluded bool [n] and refill float64 [n] where given.
+    Arrays: scores float64 [n], higher = keep first; excluded and extra bool [n], refill float64 [n] where given.
     """
     data = dataset(bench, task.config["dataset"])
     entry = bench.catalogue.scorer(task.config["scorer"])
@@ -45,6 +45,8 @@ def scores(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> Stag
         arrays["excluded"] = result.excluded
     if result.refill is not None:
         arrays["refill"] = result.refill
+    if result.extra is not None:
+        arrays["extra"] = result.extra
     return arrays, {"diagnostics": dict(result.diagnostics), "caveat": result.caveat}
 
 
@@ -121,13 +123,16 @@ def _checked(entry: Entry[Any], returned: Any, n: int) -> Scores:
         raise broken_promise(entry, f"scores float64 [{n}]", f"{values.dtype} {list(values.shape)}")
     if not np.isfinite(values).all():
         raise broken_promise(entry, "finite scores", f"{int((~np.isfinite(values)).sum())} that are not")
-    for title, extra in (("excluded", result.excluded), ("refill", result.refill)):
-        if extra is not None and np.shape(extra) != (n,):
-            raise broken_promise(entry, f"{title} [{n}]", str(list(np.shape(extra))))
+    for title, given in (("excluded", result.excluded), ("refill", result.refill), ("extra", result.extra)):
+        if given is not None and np.shape(given) != (n,):
+            raise broken_promise(entry, f"{title} [{n}]", str(list(np.shape(given))))
+    if result.extra is not None and np.any(result.extra) and not result.caveat:
+        raise broken_promise(entry, "a caveat that says how many images are used beyond the budget", "none")
     return Scores(
         values=values.astype(np.float64),
         excluded=None if result.excluded is None else np.asarray(result.excluded, dtype=np.bool_),
         refill=None if result.refill is None else np.asarray(result.refill, dtype=np.float64),
+        extra=None if result.extra is None else np.asarray(result.extra, dtype=np.bool_),
         diagnostics=result.diagnostics,
         caveat=result.caveat,
     )

@@ -1,4 +1,4 @@
-"""Scores and a budget to exactly that many samples."""
+"""Scores and a budget to exactly that many samples, and those that a method takes on top."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class Subset:
 
 
 def subset(bench: Workbench, task: Task, scored: Artefact, data: Dataset) -> Subset:
-    """Pick exactly the budget; raises PluginContractError when the selector returns anything else."""
+    """Pick exactly the budget, and add the scorer's extra samples.
+
+    Raises PluginContractError when the selector returns anything but the budget.
+    """
     entry = bench.catalogue.selector(task.config["selector"])
     values = scored.arrays["scores"]
     budget = n_keep(task.config["keep"], len(values))
@@ -58,7 +61,8 @@ def subset(bench: Workbench, task: Task, scored: Artefact, data: Dataset) -> Sub
                 f"{indices.dtype} {list(indices.shape)}, {len(np.unique(indices))} distinct",
             )
     indices = indices.astype(np.int64)
-    return Subset(indices, ties_at_cut(values, indices), int(selection.filled))
+    extra = np.flatnonzero(scored.arrays.get("extra", ()))
+    return Subset(np.union1d(indices, extra), ties_at_cut(values, indices), int(selection.filled))
 
 
 def _order(task: Task, scored: Artefact, eligible: NDArray[np.bool_]) -> NDArray[np.int64]:
