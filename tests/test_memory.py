@@ -26,8 +26,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "ripsnet-exact": {"repeats": 1},
     "semdedup": {"max_iter": 3},
     "stable-topocore": {"repeats": 2},
-    "topocore": {"steps": 1, "complex": "delaunay_rips"},
-    "topocore-persistence": {"steps": 1, "complex": "delaunay_rips"},
+    "topocore": {"steps": 1},
+    "topocore-persistence": {"steps": 1},
     "zcore": {"draws": 2000},
 }
 
