@@ -35,6 +35,10 @@ from prunebench.specs import (
     SelectorSpec,
 )
 
+__all__ = [
+    "GROUP", "HOST", "Catalogue", "Entry", "Failure", "Origin", "add_commands", "load_plugins", "source_digest",
+]  # fmt: skip
+
 _KINDS: Mapping[str, type[PluginSpec]] = {
     "scorers": ScorerSpec,
     "projectors": ProjectorSpec,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from prunebench.discovery.registration import Failure
 from prunebench.errors import UsageError, did_you_mean
-from prunebench.plugins import Catalogue, Entry
+from prunebench.plugins import Catalogue, Entry, Failure
 from prunebench.testing.results import CheckResult
 from prunebench.testing.wire import CHECKED
 

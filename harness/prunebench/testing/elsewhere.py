@@ -11,8 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from prunebench.discovery.installed import GROUP
-from prunebench.plugins import Entry
+from prunebench.plugins import GROUP, Entry
 from prunebench.testing.results import CheckFailed, DoesNotApply
 from prunebench.testing.trial import Trial, fingerprint, run
 from prunebench.testing.wire import from_json, to_json

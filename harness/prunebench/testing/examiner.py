@@ -20,8 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from prunebench.discovery.installed import Origin
-from prunebench.plugins import Entry
+from prunebench.plugins import Entry, Origin
 from prunebench.specs import PluginSpec
 from prunebench.testing.checks import Check, checks_for
 from prunebench.testing.results import CheckResult, Status, expect, known_checks

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from prunebench.discovery.installed import Origin
 from prunebench.errors import UsageError, did_you_mean
+from prunebench.plugins import Origin
 
 Status = Literal["passed", "failed", "expected_fail", "unexpected_pass", "not_applicable", "not_run"]
 STATUSES: tuple[Status, ...] = (

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from prunebench.discovery.installed import GROUP, Origin
-from prunebench.plugins import Entry
+from prunebench.plugins import GROUP, Entry, Origin
 from prunebench.specs import (
     DatasetSpec,
     LearnerSpec,
