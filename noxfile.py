@@ -135,6 +135,13 @@ def bench(session: nox.Session) -> None:
     session.run("pytest", "tests/benchmarks", "-o", "python_files=bench_*.py", "-n", "0", "-s", "-q", *session.posargs)
 
 
+@nox.session(default=False, tags=["gpu"])
+def suite(session: nox.Session) -> None:
+    """Run a suite, named after --, and merge its records into results/."""
+    install(session)
+    session.run("prunebench", "run", *session.posargs)
+
+
 @nox.session
 def leaderboard(session: nox.Session) -> None:
     """Write the board from the committed records; `-- --check` fails when the committed one is stale."""
