@@ -94,7 +94,7 @@ def downstream(session: nox.Session) -> None:
 
 def private_cache(session: nox.Session) -> dict[str, str]:
     """Return the environment that keeps what is computed out of the user's cache."""
-    return {"PRUNEBENCH_CACHE": f"{session.create_tmp()}/cache"}
+    return {"PRUNEBENCH_CACHE": str(Path(session.create_tmp()).resolve() / "cache")}
 
 
 @nox.session
@@ -116,7 +116,8 @@ def validate_results(session: nox.Session) -> None:
 def release(session: nox.Session) -> None:
     """Build the distribution, check its metadata, and use the wheel in an environment that has nothing else."""
     session.install("build", "twine", "uv")
-    dist, elsewhere = Path(session.create_tmp()) / "dist", Path(session.create_tmp()) / "elsewhere"
+    folder = Path(session.create_tmp()).resolve()
+    dist, elsewhere = folder / "dist", folder / "elsewhere"
     shutil.rmtree(dist, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(dist))
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
