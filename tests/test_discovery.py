@@ -259,27 +259,23 @@ def harness_of_api(tmp_path_factory):
     return make
 
 
-def listed_by(harness: Path, sandbox) -> dict:
+def run_by(harness: Path, sandbox, *arguments: str) -> str:
+    """Return what the command line of another harness prints."""
     path = os.pathsep.join([str(harness), sandbox.environment["PYTHONPATH"]])
     done = subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "prunebench",
-            "list",
-            "scorers",
-            "--json",
-            "--registry",
-            str(ROOT / "registry.toml"),
-        ],
+        [sys.executable, "-P", "-m", "prunebench", *arguments],
         cwd=sandbox.folder,
         env={**sandbox.environment, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    return json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def listed_by(harness: Path, sandbox) -> dict:
+    return json.loads(run_by(harness, sandbox, "list", "scorers", "--json", "--registry", REGISTRY))
 
 
 def of_api(number: int) -> str:
@@ -292,6 +288,14 @@ def test_a_harness_of_api_2_takes_plugins_of_both_numbers(number, sandbox, harne
     found = listed_by(harness_of_api(2, 1), sandbox)
     assert "dated" in {row["name"] for row in found["scorers"]}
     assert found["failures"] == []
+
+
+def test_an_old_plugin_computes_on_a_newer_harness_and_can_read_its_number(sandbox, harness_of_api):
+    score = "\ndef score(ctx):\n    assert ctx.api == 2\n    return ctx.rng.random(ctx.n)\n"
+    sandbox.install("dated", of_api(1).replace("nowhere:", "dated:") + score)
+    checks = ("--checks", "check_run_ends_normally", "--checks", "check_scores_are_finite")
+    report = json.loads(run_by(harness_of_api(2, 1), sandbox, "check", "dated", *checks, "--json", "-"))
+    assert report["counts"]["passed"] == 2
 
 
 def test_a_plugin_that_names_no_number_is_taken_for_an_old_one(sandbox, harness_of_api):
