@@ -35,8 +35,9 @@ class Sandbox:
     def install(self, name: str, source: str, version: str = "1.0") -> None:
         """Put a module and its metadata where an installer would have put them."""
         site = self.folder / "site"
+        # Underscores, as installers write it: with hyphens all would be read as copies of one distribution.
         module = name.replace("-", "_")
-        metadata = site / f"{module}-{version}.dist-info"  # with underscores, as installers write it
+        metadata = site / f"{module}-{version}.dist-info"
         metadata.mkdir(parents=True)
         (site / f"{module}.py").write_text(source, encoding="utf-8")
         (metadata / "METADATA").write_text(

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import prunebench
+import prunebench.toolbox
+from prunebench import errors, hookspecs
+from prunebench.manual import manual_pages
 from prunebench.plugins import Catalogue, load_plugins
 from prunebench.reference import reference_pages, scoring_times
 
@@ -66,3 +70,55 @@ def test_a_stale_page_is_named_and_a_fresh_folder_passes(tmp_path: Path) -> None
     assert reference().returncode == 0
     assert not (tmp_path / "scorer-gone.md").exists()
     assert reference("--check").returncode == 0
+
+
+# ------------------------------------------------------------------------------- pages for the authors of plugins
+
+
+@pytest.mark.parametrize("name", ["hooks.md", "errors.md", "api.md"])
+def test_the_committed_page_is_what_the_code_says(name: str) -> None:
+    committed = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert committed == manual_pages()[name], "write it again with `nox -s docs`"
+
+
+def test_the_page_of_hooks_has_every_hook_with_its_sentence_and_its_arguments() -> None:
+    page = manual_pages()["hooks.md"]
+    for name in (name for name in dir(hookspecs) if name.startswith("prunebench_")):
+        assert f"| `{name}` | {getattr(hookspecs, name).__doc__.strip()} |" in page
+    assert "| `cli: click.Group` | nothing |" in page
+
+
+def test_every_error_has_an_exit_code_an_occasion_and_a_hint() -> None:
+    page = manual_pages()["errors.md"]
+    for name, kind in vars(errors).items():
+        if isinstance(kind, type) and issubclass(kind, errors.PrunebenchError):
+            (row,) = [line for line in page.splitlines() if f"`{name}` |" in line]
+            code, when, hint = (cell.strip() for cell in row.strip("|").split("|")[1:])
+            assert int(code) == kind.exit_code
+            assert when.endswith(".")
+            assert hint.endswith("."), f"{name} has no hint in its docstring"
+
+
+def test_every_public_name_is_explained_with_its_methods_and_fields() -> None:
+    page = manual_pages()["api.md"]
+    for module in (prunebench, prunebench.toolbox):
+        for name in module.__all__:
+            assert f"### {name}\n" in page or f"`{name}`" in page, name
+    for section in page.split("\n### ")[1:]:
+        body = section.partition("\n")[2].strip()
+        assert len(body) > 20, section
+        assert not [line for line in body.splitlines() if line.startswith("- ") and line.endswith("`: ")], section
+    assert "read-only" in page.split("### ProjectContext")[1].split("###")[0]
+
+
+def test_a_stale_page_of_the_manual_is_named_and_other_pages_are_left_alone(tmp_path: Path) -> None:
+    def manual(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "prunebench.manual", str(tmp_path), *more]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    (tmp_path / "mine.md").write_text("mine", encoding="utf-8")
+    assert "api.md, errors.md, hooks.md" in manual("--check").stderr
+    assert manual().returncode == manual("--check").returncode == 0
+    (tmp_path / "errors.md").write_text("old", encoding="utf-8")
+    assert "errors.md are not" in manual("--check").stderr
+    assert (tmp_path / "mine.md").read_text(encoding="utf-8") == "mine"

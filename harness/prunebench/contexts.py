@@ -52,6 +52,7 @@ class Dataset:
 
     @property
     def n_classes(self) -> int:
+        """The number of classes, of samples present or not."""
         return len(self.class_names)
 
 
@@ -145,7 +146,12 @@ class Backbone(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class _Context:
-    """Shared by all contexts: parameters, seed, device, the only writable folder, and the deadline."""
+    """Shared by all contexts: parameters, seed, device, the only writable folder, and the deadline.
+
+    params: all parameters of the spec, defaults filled in.  device: "cpu", "cuda" or "mps".  threads: how many
+    to compute with.  deadline: seconds since the epoch, or None.  progress: report a fraction and a text.
+    api: the number of the plugin API of this harness.
+    """
 
     params: Mapping[str, ParamValue] = field(default_factory=dict)
     seed: int = 0
@@ -246,6 +252,7 @@ class ScoreContext(_Context):
 
     @property
     def n_keep(self) -> int:
+        """The budget, in samples; raises PluginContractError unless the spec says budget_dependent."""
         if self.budget is None:
             raise PluginContractError(
                 f"scorer {self.scorer!r} read the budget, which it did not declare",

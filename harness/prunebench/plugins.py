@@ -1,12 +1,13 @@
-"""Discovery of plugins: one broken plugin is reported with its distribution, and the rest works."""
+"""All that the installed plugins declare: one broken plugin is reported with its distribution, and the rest works."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,9 +18,12 @@ import click
 import pluggy
 
 from prunebench import hookspecs
-from prunebench.errors import PluginCollision, PluginError, PluginLoadError, UsageError, did_you_mean
+from prunebench.discovery.admission import admitted
+from prunebench.discovery.api import SPOKEN
+from prunebench.discovery.installed import GROUP, HOST, Origin
+from prunebench.discovery.registration import Failure, Fault, declared, register
+from prunebench.errors import PluginCollision, PluginLoadError, UsageError, did_you_mean
 from prunebench.specs import (
-    API,
     BackboneSpec,
     DatasetSpec,
     ExecutorSpec,
@@ -31,8 +35,10 @@ from prunebench.specs import (
     SelectorSpec,
 )
 
-GROUP = "prunebench"
-HOST = "prunebench"
+__all__ = [
+    "GROUP", "HOST", "Catalogue", "Entry", "Failure", "Origin", "add_commands", "load_plugins", "source_digest",
+]  # fmt: skip
+
 _KINDS: Mapping[str, type[PluginSpec]] = {
     "scorers": ScorerSpec,
     "projectors": ProjectorSpec,
@@ -45,32 +51,6 @@ _KINDS: Mapping[str, type[PluginSpec]] = {
 }
 
 S = TypeVar("S", bound=PluginSpec)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a plugin comes from."""
-
-    entry_point: str
-    distribution: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.entry_point} ({self.distribution} {self.version})"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A plugin, or one declaration of it, that was left out, and why."""
-
-    origin: Origin
-    error: str
-    hint: str = ""
-    kind: type[PluginError] = PluginLoadError
-
-    def as_error(self) -> PluginError:
-        """Return the failure as an exception, for those who want to stop at the first one."""
-        return self.kind(f"plugin {self.origin}: {self.error}", self.hint)
 
 
 @dataclass(frozen=True)
@@ -150,7 +130,9 @@ class Catalogue:
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             try:
                 implementation.function(*(payload[name] for name in implementation.argnames))
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # sys.exit, too
                 problems.append(f"plugin {implementation.plugin_name}: {hook}: {type(error).__name__}: {error}")
         return problems
 
@@ -169,65 +151,6 @@ def source_digest(package: str) -> str:
     return state.hexdigest()
 
 
-def _entry_points(chosen: str | None) -> list[tuple[importlib.metadata.EntryPoint, Origin]]:
-    found = []
-    for point in importlib.metadata.entry_points(group=GROUP):
-        distribution = point.dist
-        name = distribution.name if distribution else "unknown"
-        origin = Origin(point.name, name, distribution.version if distribution else "unknown")
-        if chosen is None or point.name in chosen.split(","):
-            found.append((point, origin))
-    # The bundled plugins come first so that on a collision of names they stay.
-    return sorted(found, key=lambda pair: (pair[1].distribution != HOST, pair[1].distribution, pair[0].name))
-
-
-def _register(manager: pluggy.PluginManager, load: Callable[[], Any], origin: Origin) -> Failure | None:
-    plugin = None
-    try:
-        plugin = load()
-        manager.register(plugin, name=origin.entry_point)
-        _reject_unknown_hooks(manager, plugin)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plugin may call sys.exit at import: it must not take the host along
-        if plugin is not None and manager.is_registered(plugin):
-            manager.unregister(plugin)
-        hint = getattr(error, "hint", "") or "the rest works; update or uninstall this distribution"
-        return Failure(origin, f"{type(error).__name__}: {error}", hint)
-    return None
-
-
-def _reject_unknown_hooks(manager: pluggy.PluginManager, plugin: Any) -> None:
-    known = [name for name in dir(hookspecs) if name.startswith("prunebench_")]
-    for caller in manager.get_hookcallers(plugin) or []:
-        if not caller.has_spec():
-            raise PluginLoadError(f"unknown hook {caller.name!r}", did_you_mean(caller.name, known))
-
-
-def _declared(hook: pluggy.HookCaller, expected: type[PluginSpec]) -> Iterable[tuple[str, Any]]:
-    # get_hookimpls lists in registration order; each is called alone, so that a fault has one owner.
-    for implementation in hook.get_hookimpls():
-        try:
-            specs: list[Any] = list(cast(Iterable[Any], implementation.function()))
-        except Exception as error:
-            yield implementation.plugin_name, f"{hook.name} raised {type(error).__name__}: {error}"
-            continue
-        for spec in specs:
-            if not isinstance(spec, expected):
-                yield (
-                    implementation.plugin_name,
-                    f"{hook.name} returned {type(spec).__name__}, expected {expected.__name__}",
-                )
-            elif spec.api > API:
-                yield (
-                    implementation.plugin_name,
-                    f"{spec.kind} {spec.name!r} is written for plugin API {spec.api}, this prunebench speaks "
-                    f"{API}: update prunebench",
-                )
-            else:
-                yield implementation.plugin_name, spec
-
-
 class _Builtin:
     """The harness's own declarations, through the same hooks as everybody's."""
 
@@ -242,37 +165,58 @@ class _Builtin:
         ]  # fmt: skip
 
 
-def load_plugins(extra: Mapping[str, Any] | None = None, only: str | None = None) -> Catalogue:
+def load_plugins(
+    extra: Mapping[str, Any] | None = None,
+    only: str | None = None,
+    *,
+    spoken: range = SPOKEN,
+    retry: bool = False,
+    time_limit_seconds: float | None = None,
+) -> Catalogue:
     """Discover, register and ask all plugins; never raises for a plugin's fault.
 
+    Those of other distributions are first imported by a process of their own, once a version: what kills or
+    stops it is a failure here, and is not imported.
     extra: name to plugin object, registered beside the installed ones (for tests and notebooks).
     only: comma-separated entry-point names; default the environment variable PRUNEBENCH_LOAD_PLUGINS.
+    spoken: the numbers of the plugin API that are accepted.  retry: try those again that failed before.
+    time_limit_seconds: for the first import of one plugin, default 20.
     """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    origins = {HOST: Origin(HOST, HOST, _host_version())}
-    failures: list[Failure] = []
     manager.register(_Builtin(), name=HOST)
     chosen = only if only is not None else os.environ.get("PRUNEBENCH_LOAD_PLUGINS")
-    loaders: list[tuple[Callable[[], Any], Origin]] = [(p.load, o) for p, o in _entry_points(chosen)]
+    found, failures = admitted(chosen, retry=retry, time_limit_seconds=time_limit_seconds)
+    loaders: list[tuple[Callable[[], Any], Origin]] = [(one.point.load, one.origin) for one in found]
     for name, plugin in (extra or {}).items():
         loaders.append((cast(Callable[[], Any], lambda plugin=plugin: plugin), Origin(name, name, "local")))
-    for load, origin in loaders:
-        origins[origin.entry_point] = origin
-        if failure := _register(manager, load, origin):
-            failures.append(failure)
-    entries = {kind: _collect(manager, kind, origins, failures) for kind in _KINDS}
+    origins = {HOST: Origin(HOST, HOST, _host_version())}
+    with contextlib.redirect_stdout(sys.stderr):  # standard output is data
+        for load, origin in loaders:
+            name = _free_name(origin, origins)
+            origins[name] = origin
+            failures += register(manager, load, origin, name, spoken)
+        entries = {kind: _collect(manager, kind, origins, failures, spoken) for kind in _KINDS}
     return Catalogue(entries, tuple(failures), manager)
 
 
+def _free_name(origin: Origin, taken: Mapping[str, Origin]) -> str:
+    name = origin.entry_point
+    return name if name not in taken else f"{name} of {origin.distribution}"
+
+
 def _collect(
-    manager: pluggy.PluginManager, kind: str, origins: Mapping[str, Origin], failures: list[Failure]
+    manager: pluggy.PluginManager,
+    kind: str,
+    origins: Mapping[str, Origin],
+    failures: list[Failure],
+    spoken: range,
 ) -> dict[str, Entry[Any]]:
     found: dict[str, Entry[Any]] = {}
-    for plugin_name, spec in _declared(getattr(manager.hook, f"prunebench_{kind}"), _KINDS[kind]):
+    for plugin_name, spec in declared(getattr(manager.hook, f"prunebench_{kind}"), _KINDS[kind], spoken):
         origin = origins[plugin_name]
-        if isinstance(spec, str):
-            failures.append(Failure(origin, spec, "the rest of the plugin works"))
+        if isinstance(spec, Fault):
+            failures.append(Failure(origin, spec.error, spec.hint, partial=True))
         elif spec.name in found:
             other = found[spec.name].origin
             failures.append(
@@ -281,6 +225,7 @@ def _collect(
                     f"{spec.kind} {spec.name!r} is declared by {other} and by {origin}",
                     f"{other.distribution}'s is used; rename or uninstall one",
                     PluginCollision,
+                    partial=True,
                 )
             )
         else:

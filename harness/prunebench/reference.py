@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,20 @@ def scoring_times(results: Path) -> Times:
     }
 
 
+def update_pages(folder: Path, pages: Mapping[str, str], owned: Collection[str], check: bool) -> None:
+    """Write the pages that differ and remove those that are `owned` and no more; with `check`, raise StaleBoard."""
+    names = sorted({*pages, *owned})
+    present = {name: path.read_text(encoding="utf-8") for name in names if (path := folder / name).is_file()}
+    stale = [name for name in names if pages.get(name) != present.get(name)]
+    if check and stale:
+        raise StaleBoard(f"{folder}: {', '.join(stale)} are not what the code says", "run `nox -s docs` and commit it")
+    for name in stale:
+        if name in pages:
+            write_text(folder / name, pages[name])
+        else:
+            (folder / name).unlink()
+
+
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
@@ -125,15 +139,7 @@ def scoring_times(results: Path) -> Times:
 def command(folder: Path, results: Path, check: bool) -> None:
     """Write the reference pages of the bundled plugins into FOLDER."""
     pages = reference_pages(load_plugins(), scoring_times(results))
-    present = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.md")}
-    stale = sorted(name for name in pages.keys() | present.keys() if pages.get(name) != present.get(name))
-    if check and stale:
-        raise StaleBoard(f"{folder}: {', '.join(stale)} are not what the code says", "run `nox -s docs` and commit it")
-    for name in stale if not check else ():
-        if name in pages:
-            write_text(folder / name, pages[name])
-        else:
-            (folder / name).unlink()
+    update_pages(folder, pages, {path.name for path in folder.glob("*.md")}, check)
     click.echo(f"{len(pages)} pages in {folder}")
 
 

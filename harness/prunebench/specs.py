@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from prunebench.errors import PluginContractError, UsageError, did_you_mean
 
-API = 1
+API = 1  # raised when a plugin written for the number before would not find what it needs
+OLDEST_API = 1  # plugins for this number and up to API work unchanged
 EVIDENCE = frozenset({"features", "logits", "labels", "projection", "dynamics", "gradients", "pixels"})
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -56,7 +57,8 @@ class PluginSpec:
     name: unique slug within its kind.  summary: one sentence.  load: "module:object", imported only where
     work is done.  params: name to `Param`.  version: default is a digest of the package's source files.
     paper: citation.  differences: where the paper and its released code part, and which is followed here.
-    licence: SPDX of the implementation.  api: the number of the plugin API it is written for.
+    licence: SPDX of the implementation.  api: the number of the plugin API it is written for; a plugin that
+    does not say is taken for one of the first.
     """
 
     kind: ClassVar[str] = "plugin"
@@ -69,7 +71,7 @@ class PluginSpec:
     paper: str = ""
     differences: str = ""
     licence: str = "MIT"
-    api: int = API
+    api: int = 1
 
     def __post_init__(self) -> None:
         if not _SLUG.fullmatch(self.name):

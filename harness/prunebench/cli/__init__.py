@@ -69,8 +69,7 @@ def main(arguments: list[str] | None = None) -> Any:
     given = sys.argv[1:] if arguments is None else arguments
     show = "--traceback" in given or os.environ.get("PRUNEBENCH_TRACEBACK") == "1"
     try:
-        _plugin_commands()
-        code = cli.main(args=given, prog_name="prunebench", standalone_mode=False)
+        code = cli.main(args=given, prog_name="prunebench", standalone_mode=False, obj=_plugins())
         sys.exit(code if isinstance(code, int) else 0)
     except PrunebenchError as error:
         if show:
@@ -91,7 +90,9 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(0)
 
 
-def _plugin_commands() -> None:
+def _plugins() -> Any:
     from prunebench.plugins import add_commands, load_plugins
 
-    add_commands(load_plugins(), cli)
+    found = load_plugins()
+    add_commands(found, cli)
+    return found

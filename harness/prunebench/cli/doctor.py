@@ -34,7 +34,7 @@ class Finding:
 @json_option
 def command(registry_file: Path | None, cache: Path | None, data_roots: tuple[Path, ...], as_json: bool) -> None:
     """Tell whether this machine is ready: plugins, data, devices, folders."""
-    registry, found = load_registry(registry_file), load_plugins()
+    registry, found = load_registry(registry_file), load_plugins(retry=True)
     findings = [
         *_plugins(found),
         *_packages(),

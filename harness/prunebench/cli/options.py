@@ -77,9 +77,12 @@ def data_folders(given: tuple[Path, ...]) -> tuple[str, ...]:
 
 def catalogue(strict: bool = False) -> Catalogue:
     """Load the plugins and report the broken ones; with `strict`, or PRUNEBENCH_STRICT_PLUGINS=1, stop there."""
-    found = load_plugins()
+    # The command line has loaded them before: plugins may add commands to it.
+    context = click.get_current_context(silent=True)
+    found = (context.find_object(Catalogue) if context else None) or load_plugins()
     for failure in found.failures:
-        click.echo(f"warning: plugin {failure.origin} was left out: {failure.error}", err=True)
+        part = " in part" if failure.partial else ""
+        click.echo(f"warning: plugin {failure.origin} was left out{part}: {failure.error}", err=True)
     if found.failures and (strict or os.environ.get("PRUNEBENCH_STRICT_PLUGINS") == "1"):
         raise found.failures[0].as_error()
     return found
