@@ -67,7 +67,10 @@ class PluginCollision(PluginError):
 
 
 class EnvironmentFailed(PluginError):
-    """The environment that a plugin is to run in cannot be made, or does not hold the plugin."""
+    """The environment that a plugin is to run in cannot be made, or does not hold the plugin.
+
+    Hint: Correct `environment`, `dist` and `version` in the plugin's table of registry.toml.
+    """
 
 
 class PluginContractError(PluginError):
