@@ -61,7 +61,7 @@ def test_a_stale_page_is_named_and_a_fresh_folder_passes(tmp_path: Path) -> None
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
 
     assert reference().returncode == 0
-    assert reference("--check").returncode == 0
+    fresh = (tmp_path / "scorer-random.md").read_text(encoding="utf-8")
     (tmp_path / "scorer-random.md").write_text("old", encoding="utf-8")
     (tmp_path / "scorer-gone.md").write_text("old", encoding="utf-8")
     found = reference("--check")
@@ -69,7 +69,7 @@ def test_a_stale_page_is_named_and_a_fresh_folder_passes(tmp_path: Path) -> None
     assert "scorer-gone.md, scorer-random.md" in found.stderr
     assert reference().returncode == 0
     assert not (tmp_path / "scorer-gone.md").exists()
-    assert reference("--check").returncode == 0
+    assert (tmp_path / "scorer-random.md").read_text(encoding="utf-8") == fresh
 
 
 # ------------------------------------------------------------------------------- pages for the authors of plugins

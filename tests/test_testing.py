@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -360,12 +361,13 @@ def test_other_defaults_are_checked_like_given_parameters():
 
 
 # Smaller defaults where a run takes seconds; what is checked does not depend on them.
-SMALLER = {
-    "echo": {"encoder_epochs": 10},
-    "ripsnet": {"train_clouds": 32, "gate_samples": 8, "repeats": 2, "max_epochs": 2},
-    "ripsnet-exact": {"repeats": 2},
-    "zcore": {"draws": 2000},
-    "deepcore": {"iterations": 20},
+SMALLER: dict[str, dict[str, Any]] = {
+    "scorer-echo": {"encoder_epochs": 10},
+    "scorer-ripsnet": {"train_clouds": 32, "gate_samples": 8, "repeats": 2, "max_epochs": 2},
+    "scorer-ripsnet-exact": {"repeats": 2},
+    "scorer-zcore": {"draws": 2000},
+    "learner-deepcore": {"iterations": 20},
+    "learner-echo": {"iterations": 20},
 }
 LISTINGS = load_registry(Path(__file__).resolve().parent.parent / "registry.toml").plugins
 BUNDLED = [
@@ -390,7 +392,7 @@ def patient():
 )
 def test_a_bundled_plugin_keeps_its_promises(entry, patient):
     names = [check.name for check in checks_for(entry.spec.kind) if check.name not in SLOW]
-    smaller = with_defaults(entry, SMALLER.get(entry.spec.name, {}))
+    smaller = with_defaults(entry, SMALLER.get(f"{entry.spec.kind}-{entry.spec.name}", {}))
     expected = {name: why for name, why in expected_failures(LISTINGS, entry).items() if name in names}
     found = list(examine(smaller, names, expected, patient))
     assert_conformant(found, min_run=15)

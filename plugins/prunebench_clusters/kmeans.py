@@ -43,7 +43,7 @@ class Clustering:
 
 def finite_features(ctx: ScoreContext) -> NDArray[np.float32]:
     """Return the features float32 [n, d].  Raises DataError, with the count, for rows that are not finite."""
-    features = ctx.features.astype(np.float32, copy=False)
+    features = np.ascontiguousarray(ctx.features, dtype=np.float32)  # sums in the same order for every layout
     bad = int((~np.isfinite(features).all(axis=1)).sum())
     if bad:
         raise DataError(f"features of {bad} samples are not finite", "check the backbone and its weights")

@@ -487,14 +487,35 @@ def test_graph_cut_maximises_its_closed_form(lam: float) -> None:
     assert (np.diff(gains[found[12:]]) <= 1e-5).all()
 
 
-def test_graph_cut_by_class_matches_naive_greedy() -> None:
+@pytest.mark.parametrize("name", ["graph-cut", "graph-cut-embeddings"])
+def test_graph_cut_by_class_matches_naive_greedy(name: str) -> None:
     evidence = problem()
 
     def value(members: Array, picks: list[int]) -> float:
-        s = cosine(material(evidence, members))
+        vectors = material(evidence, members) if name == "graph-cut" else evidence["features"][members]
+        s = cosine(vectors.astype(np.float64))
         return float(s[:, picks].sum() - s[np.ix_(picks, picks)].sum())
 
-    assert picks_of(run("graph-cut", evidence, 24)).tolist() == naive_by_class(evidence, 24, value)
+    assert picks_of(run(name, evidence, 24)).tolist() == naive_by_class(evidence, 24, value)
+
+
+def test_log_det_of_embeddings_takes_the_largest_determinant_of_each_class() -> None:
+    evidence = problem()
+    scores = run("log-det-embeddings", evidence, 12)
+    assert isinstance(scores, np.ndarray)
+    for label in range(3):
+        members = np.flatnonzero(evidence["labels"] == label)
+        ranked = members[np.argsort(-scores[members], kind="stable")]
+        mine = [int(pick) for pick in ranked if scores[pick] > 0]
+        assert len(mine) > 2
+        s = cosine(evidence["features"][members].astype(np.float64))
+        assert mine[0] == members[int(s.sum(axis=0).argmax())]  # all single samples have determinant 1
+        place = {int(member): k for k, member in enumerate(members)}
+        for size in range(1, len(mine)):
+            chosen = [place[pick] for pick in mine[:size]]
+            others = [k for k in range(len(members)) if k not in chosen]
+            values = [np.linalg.det(s[np.ix_([*chosen, k], [*chosen, k])]) for k in others]
+            assert place[mine[size]] == others[int(np.argmax(values))]
 
 
 def test_log_det_matches_greedy_by_slogdet() -> None:
