@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from apricot import FacilityLocationSelection, GraphCutSelection
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -732,3 +733,19 @@ def test_one_large_class_never_needs_a_table_of_all_pairs(name: str, params: dic
     assert len(picks_of(result)) == 12
     # facility location walks once over all pairs in blocks; the others hold a few rows of length n
     assert peak < (4 * n * n / 3 if name == "facility-location" else 16 * 2**20)
+
+
+# another library
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_facility_location_and_graph_cut_pick_as_apricot_does(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    unit = Factors(left=generator.normal(size=(80, 4)), right=generator.normal(size=(80, 6))).unit()
+    table = cosine_rows(unit)(np.arange(80)).astype(np.float64)
+    settings: dict[str, Any] = {"metric": "precomputed", "optimizer": "naive"}
+    # later picks of one seed tie to the last digit, and ties go to different samples
+    theirs = FacilityLocationSelection(15, **settings).fit(table).ranking
+    assert facility_location(cosine_rows(unit), 80, 15).picks.tolist() == theirs.tolist()
+    theirs = GraphCutSelection(20, alpha=2.0, **settings).fit(table).ranking
+    assert graph_cut_order(unit, 20, lam=2.0)[:20].tolist() == theirs.tolist()
