@@ -94,6 +94,15 @@ def enclosing_edges(x: Floats) -> Ints:
     return np.stack([u[kept], v[kept]], axis=1).astype(np.int64)
 
 
+def along_curve(x: Floats) -> Ints:
+    """Return an order int64 [n] of points float64 [n, 2] in which neighbours in the plane are mostly close (Morton)."""
+    extent = float(np.ptp(x, axis=0).max(initial=0.0)) or 1.0
+    codes = ((x - x.min(axis=0)) / extent * 0xFFFF).astype(np.int64)
+    for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
+        codes = (codes | (codes << shift)) & mask  # a zero between any two bits
+    return np.argsort(codes[:, 0] | (codes[:, 1] << 1), kind="stable")
+
+
 def general_position(x: Floats, rng: np.random.Generator) -> Floats | None:
     """Return the cloud with coinciding and collinear points moved apart, or None when it has no extent.
 
@@ -117,6 +126,7 @@ def is_flat(x: Floats) -> bool:
 
 __all__ = [
     "QhullError",
+    "along_curve",
     "delaunay",
     "enclosing_edges",
     "general_position",

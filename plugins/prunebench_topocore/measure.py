@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .circuits import basis_masses
-from .complexes import delaunay, enclosing_edges, weak_delaunay_edges
+from .complexes import along_curve, delaunay, enclosing_edges, weak_delaunay_edges
 from .forest import forest_masses
 
 Floats = NDArray[np.float64]
@@ -50,7 +50,7 @@ def delaunay_rips(x: Floats, g: Floats) -> Measure:
     sides = _inverse(graph.order)[triangles]
     longest = np.take_along_axis(sides, graph.rank[sides].argmax(axis=1)[:, None], axis=1)[:, 0]
     filled = np.stack([longest, graph.upper[sides].max(axis=1)], axis=1)
-    positive = forest_masses(len(x), graph.lower, graph.upper, graph.rank)
+    positive = forest_masses(len(x), graph.lower, graph.upper, graph.rank, graph.slot)
     return _measure(graph, g, (positive, 1), (filled, -1))
 
 
@@ -60,7 +60,8 @@ class _Graph:
 
     vertices: int64 [n], the number of each in the cloud.  order: int64 [m], the number of each edge.  edges: int64
     [m, 2], ends in the cloud.  lower, upper: int64 [m], ends in the sweep.  lengths: float64 [m].  rank: int64 [m],
-    the place of each edge in the order of lengths.
+    the place of each edge in the order of lengths.  slot: int64 [n], the place of each vertex along a curve that fills
+    the plane.
     """
 
     vertices: Ints
@@ -70,6 +71,7 @@ class _Graph:
     upper: Ints
     lengths: Floats
     rank: Ints
+    slot: Ints
 
 
 def _swept(x: Floats, g: Floats, edges: Ints) -> _Graph:
@@ -79,7 +81,7 @@ def _swept(x: Floats, g: Floats, edges: Ints) -> _Graph:
     order = np.lexsort((lengths, ends[:, 1]))
     lower, upper = np.ascontiguousarray(ends[order].T)
     rank = _inverse(np.argsort(lengths[order], kind="stable"))
-    return _Graph(vertices, order, edges[order], lower, upper, lengths[order], rank)
+    return _Graph(vertices, order, edges[order], lower, upper, lengths[order], rank, _inverse(along_curve(x))[vertices])
 
 
 def _inverse(order: Ints) -> Ints:
@@ -115,7 +117,7 @@ def weak_delaunay(x: Floats, g: Floats) -> Measure:
 def by_circuits(x: Floats, g: Floats, edges: Ints) -> Measure:
     """Return the measure of the flag complex of a graph, edges int64 [m, 2] with u < v, half lengths."""
     graph = _swept(x, g, edges)
-    outside = forest_masses(len(x), graph.lower, graph.upper, graph.rank)
+    outside = forest_masses(len(x), graph.lower, graph.upper, graph.rank, graph.slot)
     entered, evicted = basis_masses(len(x), graph.lower, graph.upper, graph.rank)
     return _measure(graph, g, (outside, 1), (entered, -1), (evicted, 1))
 
