@@ -343,6 +343,16 @@ def test_a_suite_can_be_chosen() -> None:
     assert {row.suite for row in found.accuracy} == {"other"}
 
 
+def test_seeds_that_are_missing_where_nothing_is_pruned_are_told_on_every_page() -> None:
+    cells = [cell(seed=s) for s in range(3)]
+    cells += [cell("full", s, 0.9, role="unpruned", keep="1.0", pruning_rate="0.0") for s in range(2)]
+    cells.append(cell("full", 2, None, role="unpruned", keep="1.0", pruning_rate="0.0", status="failed"))
+    board = build_board(cells)
+    files = board_files(board)
+    for text in (files["index.html"], files["leaderboard.md"], render_terminal(board, 80)):
+        assert "2 of 3 seeds" in text
+
+
 def test_a_suite_that_trains_nothing_has_a_board_of_agreement() -> None:
     agreements = [agreement("one", 0, "two", 0, 0.71), agreement("one", 0, "one", 1, 0.93)]
     board = build_board([], agreements, suites=[agreements[0]["suite"]])

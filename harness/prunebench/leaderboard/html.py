@@ -73,7 +73,8 @@ def _facts(found: Headline) -> str:
     full = found.unpruned
     if full is not None and full.accuracy_mean is not None:
         half = "" if full.accuracy_half_width is None else f" ±{percent(full.accuracy_half_width)}"
-        facts.append(f"nothing pruned: {percent(full.accuracy_mean)}{half}")
+        count = "" if full.status == "ok" else f" ({full.n_seeds} of {full.n_seeds_expected} seeds)"
+        facts.append(f"nothing pruned: {percent(full.accuracy_mean)}{half}{count}")
     return f'<p class="facts">{"; ".join(facts)}</p>' if facts else ""
 
 

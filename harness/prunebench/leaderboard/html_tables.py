@@ -160,6 +160,7 @@ def arch_table(rows: Sequence[CorrelationRow]) -> str:
 def agreement_table(lines: Sequence[AgreementLine]) -> str:
     """Return agreement across backbones beside seed to seed, a line a method."""
     body = []
+    controlled = any(line.control for line in lines)
     for line in lines:
         ratio = line.cross.ratio if line.cross else None
         pairs = line.cross.n_pairs if line.cross else 0
@@ -168,15 +169,16 @@ def agreement_table(lines: Sequence[AgreementLine]) -> str:
             + value_cell(ratio, number(ratio))
             + _plain(line.pooled)
             + _plain(line.pearson)
-            + _plain(line.control)
+            + (_plain(line.control) if controlled else "")
             + value_cell(pairs, str(pairs))
             + "</tr>"
         )
-    names = ["method", "across backbones", "seed to seed", "ratio", "pooled", "Pearson", "control", "pairs"]
+    control = ["control"] if controlled else []
+    names = ["method", "across backbones", "seed to seed", "ratio", "pooled", "Pearson", *control, "pairs"]
     caption = (
         "Spearman within class of one method's scores, mean over classes and pairs of backbones, with the 95 % "
-        "interval over seeds. Seed to seed, on one backbone, is its noise ceiling; control: against an untrained "
-        "network."
+        "interval over seeds. Seed to seed, on one backbone, is its noise ceiling"
+        f"{'; control: against an untrained network' if controlled else ''}."
     )
     return table(caption + footnotes(lines), heads(names), body, "Agreement of scores")
 

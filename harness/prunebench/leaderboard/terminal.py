@@ -62,7 +62,9 @@ def _table(table: Headline, width: int) -> list[str]:
         text.append(f"{'pruning rate':<{label}}"[:label] + heads)
         text += [_line(line, rates, label) for line in table.lines]
     if table.unpruned is not None:
-        text.append(_shortened(f"nothing pruned: {_cell(table.unpruned).strip()}", width))
+        full = table.unpruned
+        count = "" if full.status == "ok" else f" ({full.n_seeds} of {full.n_seeds_expected} seeds)"
+        text.append(_shortened(f"nothing pruned: {_cell(full).strip()}{count}", width))
     return [line.rstrip() for line in text]
 
 
