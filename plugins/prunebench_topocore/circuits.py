@@ -2,7 +2,7 @@
 
 dim H1 = edges - vertices + b0 - rank(boundary of the triangles), and each term is the rank function of a matroid, so
 a sweep over the codensity that keeps a basis of least length tells where it changes: a triangle enters the basis, or it
-closes a circuit (a 2-cycle over F2) and evicts the largest member.  Two thirds of the triangles close one, nearly all
+closes a circuit (a 2-cycle over F2) and evicts the largest member.  Every other triangle closes one, nearly all
 of them the smallest circuit there is, a tetrahedron, which is recognised without algebra.  Reduced columns and the
 combinations of triangles that give them are short, so both are lists in one growing array.
 """
