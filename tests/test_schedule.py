@@ -99,10 +99,46 @@ def test_what_is_stored_needs_none_of_its_inputs(tmp_path):
     assert scores0.key not in keys
 
 
-def test_the_time_left_is_the_mean_of_each_stage_over_the_slots():
-    tasks = chain(2)
-    executor = Scripted(1)
-    seen = []
+def scored(scorers: int, cells: int) -> list[Task]:
+    """Return one features task, a scores task of each of `scorers`, and many short cells."""
+    features = Task("features", {"name": "features"})
+    scores = [
+        Task("scores", {"name": f"scores{i}", "scorer": f"scorer{i}"}, {"features": features}) for i in range(scorers)
+    ]
+    runs = [Task("cell", {"name": f"cell{i}{j}"}, {"scores": s}) for i, s in enumerate(scores) for j in range(cells)]
+    return [features, *scores, *runs]
+
+
+class Timed(Scripted):
+    """Scoring takes a hundred seconds, everything else one."""
+
+    def wait(self, timeout_seconds):
+        (event,) = super().wait(timeout_seconds)
+        slow = self.order[-1].stage == "scores"
+        return [Event(event.key, outcome={**event.outcome, "seconds": 100.0 if slow else 1.0})]
+
+
+def test_the_time_left_is_the_mean_of_each_kind_over_the_slots_and_unknown_until_most_kinds_were_met():
+    tasks, executor, seen = scored(3, 20), Timed(1), []
     run_tasks(by_key(tasks), executor, observe=lambda board, event: seen.append(board.seconds_left(2)))
-    assert seen[0] == pytest.approx((len(tasks) - 1) * 1.0 / 2)
+    first_cell = next(i for i, task in enumerate(executor.order) if task.stage == "cell")
+    assert seen[:first_cell] == [None] * first_cell
+    scores_after = sum(task.stage == "scores" for task in executor.order[first_cell:])
+    assert seen[first_cell] == pytest.approx((59 + 100 * scores_after) / 2)
     assert seen[-1] == 0
+
+
+def test_one_task_of_every_kind_runs_first_so_that_what_cannot_work_fails_early():
+    executor = Scripted(1)
+    run_tasks(by_key(scored(3, 5)), executor)
+    assert [task.config["name"] for task in executor.order[:5]] == [
+        "features",
+        "scores0",
+        "scores1",
+        "scores2",
+        "cell00",
+    ]
+    executor = Scripted(1)
+    tasks = chain(3)  # scores of one kind: the others wait until a cell has shown that training works
+    run_tasks(by_key(tasks), executor)
+    assert [task.config["name"] for task in executor.order[:4]] == ["features", "scores0", "cell00", "scores1"]

@@ -14,7 +14,8 @@ from prunebench.executors import Event, Executor
 from prunebench.store import Store
 from prunebench.tasks import Task
 
-STAGE_ORDER = ("pretrain", "features", "projection", "scores", "cell", "agreement")
+STAGE_ORDER = ("pretrain", "features", "projection", "pseudo_labels", "scores", "cell", "agreement")
+_KNOWN_SHARE = 0.9  # of the tasks left, from which on a time left is told
 
 
 @dataclass
@@ -24,22 +25,22 @@ class Board:
     tasks: Mapping[str, Task]
     outcomes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     running: dict[str, float] = field(default_factory=dict)
-    seconds: dict[str, list[float]] = field(default_factory=dict)
+    seconds: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
 
-    def left_by_stage(self) -> Counter[str]:
-        """Return how many tasks of each stage have no outcome yet."""
-        return Counter(task.stage for key, task in self.tasks.items() if key not in self.outcomes)
+    def left_by_kind(self) -> Counter[tuple[str, ...]]:
+        """Return how many tasks of each kind have no outcome yet."""
+        return Counter(task.kind for key, task in self.tasks.items() if key not in self.outcomes)
 
     def seconds_left(self, slots: int) -> float | None:
-        """Estimate the time left from the mean of each stage so far; None before the first outcome."""
-        measured = [second for values in self.seconds.values() for second in values]
-        if not measured:
+        """Estimate the time left from the mean of each kind so far; None until nearly all that is left was met.
+
+        Kinds differ by orders of magnitude: a first network says nothing of a thousand short runs to come.
+        """
+        left = self.left_by_kind()
+        known = {kind: count for kind, count in left.items() if kind in self.seconds}
+        if sum(known.values()) < _KNOWN_SHARE * sum(left.values()):
             return None
-        overall = sum(measured) / len(measured)
-        total = 0.0
-        for stage, count in self.left_by_stage().items():
-            values = self.seconds.get(stage)
-            total += count * (sum(values) / len(values) if values else overall)
+        total = sum(count * sum(self.seconds[kind]) / len(self.seconds[kind]) for kind, count in known.items())
         return total / max(slots, 1)
 
 
@@ -81,7 +82,11 @@ def run_tasks(
     for key, inputs in waiting.items():
         for upstream in inputs:
             dependents.setdefault(upstream, []).append(key)
-    rank = {key: (STAGE_ORDER.index(task.stage), number) for number, (key, task) in enumerate(tasks.items())}
+    first = pilots(tasks)
+    rank = {
+        key: (key not in first, STAGE_ORDER.index(task.stage), number)
+        for number, (key, task) in enumerate(tasks.items())
+    }
     ready = [(*rank[key], key) for key, inputs in waiting.items() if not inputs]
     heapq.heapify(ready)
     while board.running or (ready and not draining()):
@@ -101,13 +106,24 @@ def run_tasks(
     return board
 
 
+def pilots(tasks: Mapping[str, Task]) -> set[str]:
+    """Return the keys of the first task of each kind and of what these read: they run before all others.
+
+    What cannot work fails in the first minute, and the time left is known early.
+    """
+    chosen: dict[tuple[str, ...], Task] = {}
+    for task in tasks.values():
+        chosen.setdefault(task.kind, task)
+    return {task.key for pilot in chosen.values() for task in (*pilot.ancestors(), pilot)}
+
+
 def _settle(
     board: Board,
     event: Event,
     waiting: dict[str, set[str]],
     dependents: Mapping[str, list[str]],
-    ready: list[tuple[int, int, str]],
-    rank: Mapping[str, tuple[int, int]],
+    ready: list[tuple[bool, int, int, str]],
+    rank: Mapping[str, tuple[bool, int, int]],
 ) -> None:
     outcome = event.outcome
     assert outcome is not None
@@ -115,7 +131,7 @@ def _settle(
         raise StoreError(outcome["reason"], outcome["hint"])
     board.running.pop(event.key, None)
     board.outcomes[event.key] = outcome
-    board.seconds.setdefault(board.tasks[event.key].stage, []).append(outcome["seconds"])
+    board.seconds.setdefault(board.tasks[event.key].kind, []).append(outcome["seconds"])
     if outcome["status"] == "ok":
         for dependent in dependents.get(event.key, ()):
             waiting[dependent].discard(event.key)

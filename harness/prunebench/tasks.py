@@ -14,6 +14,7 @@ STAGE_VERSIONS: Mapping[str, int] = {
     "pretrain": 1,
     "features": 1,
     "projection": 1,
+    "pseudo_labels": 1,
     "scores": 2,
     "cell": 1,
     "agreement": 1,
@@ -43,6 +44,18 @@ class Task:
                 "config": self.config,
                 "upstream": {role: task.key for role, task in self.upstream.items()},
             }
+        )
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What tells best how long it takes: its stage, with the plugin and the network that it is about."""
+        config = self.config
+        named = [str(config.get(name, "")) for name in ("scorer", "projector")]
+        return (
+            self.stage,
+            *named,
+            config.get("recipe", {}).get("learner", ""),
+            config.get("arch", {}).get("model", ""),
         )
 
     def ancestors(self) -> Iterator[Task]:
