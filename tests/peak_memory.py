@@ -33,6 +33,7 @@ def evidence() -> dict[str, Any]:
     residual[np.arange(N), labels] -= 1
     return {
         "labels": labels,
+        "pseudo_labels": labels,
         "features": features,
         "logits": logits,
         "gradients": (residual, features),
@@ -61,12 +62,15 @@ def main() -> None:
             evidence={need: known[need] for need in entry.spec.needs},
             budget=100 if entry.spec.budget_dependent else None,
         )
+        label = entry.load_labeller() if entry.spec.labeller else None
         score, error = entry.load(), ""
         ready = status_bytes("VmRSS")
         # what imports reserved does not count, and the greatest single array is below N x N bytes
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (status_bytes("VmSize") + 2_400_000_000, hard))
         try:
+            if label is not None:
+                label(context)
             score(context)
         except Exception as problem:
             error = f"{type(problem).__name__}: {problem}"

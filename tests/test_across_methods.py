@@ -16,16 +16,18 @@ from scipy.stats import spearmanr
 
 from prunebench import Arch, DataError, Dataset, DatasetSpec, EmbedContext, ScoreContext, Scores, SelectContext, Split
 from prunebench.pipeline.data import load_dataset
-from prunebench.pipeline.score import last_layer_gradients
+from prunebench.pipeline.evidence import last_layer_gradients
 from prunebench.plugins import Entry, load_plugins
 from prunebench.testing import entry_of, with_defaults
 from prunebench.testing.problems import FLOATS, Problem, mapped, ordinary, small_classes
+from prunebench.testing.trial import call
 from prunebench.toolbox import class_quotas, n_keep, preference_order
 
 CATALOGUE = load_plugins()
 # Smaller defaults where a run takes seconds; what is tested does not depend on them.
 SMALLER = {
     "echo": {"encoder_epochs": 2},
+    "elfs": {"heads": 2, "epochs": 10, "hidden": 16, "bottleneck": 8},
     "ripsnet": {"train_clouds": 32, "gate_samples": 0, "repeats": 2, "max_epochs": 1},
     "ripsnet-exact": {"repeats": 2},
     "stable-topocore": {"repeats": 5},
@@ -36,8 +38,10 @@ SCORERS = {
     for name, entry in sorted(CATALOGUE.entries["scorers"].items())
     if entry.origin.distribution == "prunebench"
 }
-SEES_CLASSES = [
-    name for name, entry in SCORERS.items() if entry.spec.needs & {"labels", "logits", "dynamics", "gradients"}
+SEES_CLASSES = [  # those of the data; a labeller makes classes of its own
+    name
+    for name, entry in SCORERS.items()
+    if entry.spec.needs & {"labels", "logits", "dynamics", "gradients"} and not entry.spec.labeller
 ]
 EVERY = pytest.mark.parametrize("name", SCORERS)
 Array = NDArray[Any]
@@ -56,7 +60,7 @@ def scored(entry: Entry[Any], problem: Problem, budget: int = 30, **params: Any)
         evidence={kind: value for kind, value in problem.evidence.items() if kind in entry.spec.needs},
         budget=budget if entry.spec.budget_dependent else None,
     )
-    returned = entry.load()(context)
+    returned = call(entry, context)
     if isinstance(returned, Scores):
         return returned
     if entry.spec.output == "order":

@@ -19,8 +19,8 @@ SCORERS = load_plugins().entries["scorers"]
 
 # Less work where it takes long; memory grows with none of these.
 QUICK: dict[str, dict[str, Any]] = {
-    "elfs-linear": {"epochs": 2},
     "echo": {"encoder_epochs": 1},
+    "elfs": {"heads": 2, "epochs": 1, "hidden": 32, "bottleneck": 16},
     "hierarchical-kmeans": {"max_iter": 3, "resamples": 1},
     "ripsnet": {"repeats": 1, "train_clouds": 200, "max_epochs": 2, "gate_samples": 64},
     "ripsnet-exact": {"repeats": 1},

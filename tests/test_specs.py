@@ -46,15 +46,43 @@ def test_an_unknown_parameter_is_answered_with_the_nearest_name():
     assert caught.value.hint == "did you mean 'metric'?"
 
 
-@pytest.mark.parametrize("fields", [{"name": "Big"}, {"load": "no_object"}, {"needs": frozenset({"mind"})}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "Big"},
+        {"load": "no_object"},
+        {"needs": frozenset({"mind"})},
+        {"labeller": "x:label"},
+        {"needs": frozenset({"pseudo_labels"})},
+    ],
+)
 def test_a_declaration_that_cannot_work_is_refused_at_once(fields):
     with pytest.raises(PluginContractError):
         ScorerSpec(**{"name": "mine", "summary": "A test.", "load": "x:y", **fields})
 
 
 @pytest.mark.parametrize(
-    "name", ["features", "logits", "labels", "projection", "dynamics", "gradients", "pixels", "n_keep"]
+    "name", ["features", "logits", "labels", "projection", "pseudo_labels", "dynamics", "gradients", "pixels", "n_keep"]
 )
 def test_evidence_that_was_not_declared_cannot_be_read(name):
     with pytest.raises(PluginContractError, match="did not declare"):
         getattr(ScoreContext(n=3, n_classes=2, scorer="mine"), name)
+
+
+LABELLED = {"needs": frozenset({"features", "pseudo_labels", "dynamics"}), "labeller": "x.labels:make"}
+
+
+def test_a_labeller_reads_what_there_is_without_its_labels():
+    spec = ScorerSpec(name="mine", summary="A test.", load="x:y", **LABELLED)
+    assert spec.label_needs == {"features"}
+
+
+def test_a_labeller_lies_in_the_package_whose_digest_is_the_version():
+    with pytest.raises(PluginContractError, match="in another package"):
+        ScorerSpec(name="mine", summary="A test.", load="other:y", **LABELLED)
+    assert ScorerSpec(name="mine", summary="A test.", load="other:y", version="2", **LABELLED).version == "2"
+
+
+def test_a_labeller_that_names_no_object_is_refused():
+    with pytest.raises(PluginContractError, match="names no object"):
+        ScorerSpec(name="mine", summary="A test.", load="x:y", **{**LABELLED, "labeller": "x"})

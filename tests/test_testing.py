@@ -33,6 +33,7 @@ from prunebench.testing.results import CheckResult
 from prunebench.wire import from_json, to_json
 
 FEATURES = frozenset({"features"})
+LABELLED = {"needs": frozenset({"features", "pseudo_labels", "dynamics"}), "labeller": "broken:thirds"}
 # These start a process, or run a method many times: they are made where they are the point.
 SLOW = {
     "check_another_process_gives_the_same_result",
@@ -77,6 +78,7 @@ def renamed(entry: Entry) -> Entry:
 GOOD = {
     "scorer": scorer("centred", favours="hard", cost="n"),
     "scorer that draws": scorer("draws", needs=frozenset(), stochastic=True, cost="n"),
+    "scorer with pseudo-labels": scorer("doubts_its_labels", **LABELLED, cost="n"),
     "scorer with a deadline": scorer("honours_the_deadline"),
     "projector": other(ProjectorSpec, "plane", stochastic=False),
     "selector": other(SelectorSpec, "first"),
@@ -107,6 +109,28 @@ BROKEN_SCORERS = [
     ),
     ("check_implementation_can_be_imported", scorer("nothing_here"), "cannot be loaded"),
     ("check_implementation_can_be_imported", scorer("NOT_CALLABLE"), "is int, expected a function"),
+    (
+        "check_implementation_can_be_imported",
+        scorer("doubts_its_labels", **{**LABELLED, "labeller": "broken:nothing_here"}),
+        "cannot be loaded from 'broken:nothing_here'",
+    ),
+    *(
+        (
+            "check_pseudo_labels_have_the_promised_shape_and_type",
+            scorer("doubts_its_labels", **{**LABELLED, "labeller": f"broken:{labeller}"}),
+            reason,
+        )
+        for labeller, reason in (
+            ("thirds_as_float", "expected pseudo-labels int64 [120] in 0..119, got float64 [120]"),
+            ("thirds_from_one", "got labels in 0..120"),
+            ("thirds_of_what_was_learnt", "read 'dynamics', which it did not declare"),
+        )
+    ),
+    (
+        "check_same_seed_gives_the_same_result",
+        scorer("doubts_its_labels", **{**LABELLED, "labeller": "broken:thirds_without_a_seed"}, stochastic=True),
+        "draw from ctx.rng",
+    ),
     ("check_run_ends_normally", scorer("raises"), "KeyError: 'labels' (broken.py:"),
     ("check_run_ends_normally", scorer("exits"), "it called sys.exit(3) (broken.py:"),
     ("check_run_ends_normally", scorer("exits_hard"), "was ended with exit code 4"),
@@ -238,7 +262,8 @@ BROKEN_OTHERS = [
 
 
 def title_of(case) -> str:
-    return f"{case[1].spec.load.partition(':')[2]}-{case[0]}"
+    function = case[1].spec.labeller or case[1].spec.load
+    return f"{function.partition(':')[2]}-{case[0]}"
 
 
 @pytest.mark.parametrize("case", BROKEN_SCORERS, ids=title_of)

@@ -285,8 +285,17 @@ class ScoreContext(_Context):
         return projection
 
     @property
+    def pseudo_labels(self) -> NDArray[np.int64]:
+        """Pseudo-labels int64 [n], numbered from 0, as the labeller of the scorer made them."""
+        labels: NDArray[np.int64] = self._declared("pseudo_labels")
+        return labels
+
+    @property
     def dynamics(self) -> NDArray[np.float16]:
-        """Class probabilities float16 [epochs, n, n_classes] of one recorded training run."""
+        """Class probabilities float16 [epochs, n, classes] of one recorded training run.
+
+        The run learnt the pseudo-labels where the scorer has a labeller, and the labels otherwise.
+        """
         dynamics: NDArray[np.float16] = self._declared("dynamics")
         return dynamics
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -115,8 +115,12 @@ class Planner:
             upstream["features"] = self.features(backbone)
         if "projection" in spec.needs:
             upstream["projection"] = self.projection(backbone, projector, seed)
+        seeds = {"scorer": method.scorer, "backbone": backbone, "projector": projector, "seed": seed}
+        pseudo_labels = self._pseudo_labels(method, upstream, seeds) if spec.labeller else None
+        if pseudo_labels:
+            upstream["pseudo_labels"] = pseudo_labels
         if "dynamics" in spec.needs:
-            upstream["dynamics"] = self._proxy(method)
+            upstream["dynamics"] = self._proxy(method, pseudo_labels)
         config: dict[str, Any] = {
             "dataset": self.dataset(),
             "scorer": method.scorer,
@@ -126,20 +130,37 @@ class Planner:
         if spec.budget_dependent:
             config["keep"] = keep
         if spec.stochastic:
-            config["seed"] = seed_for(
-                "scores", self.base_seed, scorer=method.scorer, backbone=backbone, projector=projector, seed=seed
-            )
+            config["seed"] = seed_for("scores", self.base_seed, **seeds)
         task = Task("scores", config, upstream)
         return self._memo.setdefault(("scores", task.key), task)
 
-    def _proxy(self, method: Method) -> Task:
+    def _pseudo_labels(self, method: Method, upstream: Mapping[str, Task], seeds: Mapping[str, Any]) -> Task:
+        """Label every training sample by the labeller of a method."""
+        entry = self.catalogue.scorer(method.scorer)
+        config = {
+            "dataset": self.dataset(),
+            "scorer": method.scorer,
+            "params": entry.spec.resolve_params(method.params),
+            "version": entry.version,
+            "seed": seed_for("pseudo-labels", self.base_seed, **seeds),
+        }
+        task = Task("pseudo_labels", config, dict(upstream))
+        return self._memo.setdefault(("pseudo_labels", task.key), task)
+
+    def _proxy(self, method: Method, pseudo_labels: Task | None) -> Task:
         if self.suite.proxy is None:
             raise UsageError(
                 f"method {method.name!r} reads training dynamics, and suite {self.suite.name!r} has no proxy run",
                 f"add proxy = {{ arch = ..., recipe = ... }} to [suite.{self.suite.name}]",
             )
         arch, recipe = self.suite.proxy
-        return self.pretrain(self.registry.networks[arch].arch, recipe)
+        plain = self.pretrain(self.registry.networks[arch].arch, recipe)
+        if pseudo_labels is None:
+            return plain
+        return self._once(
+            ("pretrain", arch, recipe, pseudo_labels.key),
+            lambda: Task("pretrain", plain.config, {"pseudo_labels": pseudo_labels}),
+        )
 
     def cell(
         self, method: Method, backbone: str, projector: str, keep: str, training: tuple[str, str], seed: int

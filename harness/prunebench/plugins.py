@@ -67,13 +67,20 @@ class Entry(Generic[S]):
 
     def load(self) -> Any:
         """Import and return the implementation; raises PluginLoadError with the plugin's name and version."""
-        module, _, attribute = self.spec.load.partition(":")
+        return self._imported(self.spec.load)
+
+    def load_labeller(self) -> Any:
+        """Import and return the labeller of a scorer that has one; raises PluginLoadError like `load`."""
+        return self._imported(cast(ScorerSpec, self.spec).labeller)
+
+    def _imported(self, target: str) -> Any:
+        module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
         except Exception as error:
             raise PluginLoadError(
                 f"plugin {self.origin}: {self.spec.kind} {self.spec.name!r} cannot be loaded from "
-                f"{self.spec.load!r}: {type(error).__name__}: {error}",
+                f"{target!r}: {type(error).__name__}: {error}",
                 "the declaration works but the implementation does not; reinstall or update the plugin",
             ) from error
 

@@ -45,7 +45,9 @@ def _page(entry: Entry[Any], times: Iterable[tuple[str, int, float]]) -> str:
         lines += [f"Source: {spec.paper}.", ""]
     if isinstance(spec, ScorerSpec):
         lines += _facts(spec)
-    lines += ["## What it computes", "", *_docstring(entry), ""]
+    lines += ["## What it computes", "", *_docstring(entry.load()), ""]
+    if isinstance(spec, ScorerSpec) and spec.labeller:
+        lines += ["## Its pseudo-labels", "", *_docstring(entry.load_labeller()), ""]
     if spec.differences:
         lines += ["## Paper, released code, and this one", "", spec.differences, ""]
     lines += _parameters(spec.params)
@@ -70,8 +72,8 @@ def _facts(spec: ScorerSpec) -> list[str]:
     return ["| | |", "|---|---|", *(f"| {name} | {_cell(text)} |" for name, text in facts.items()), ""]
 
 
-def _docstring(entry: Entry[Any]) -> list[str]:
-    return (inspect.getdoc(entry.load()) or "Not documented.").splitlines()
+def _docstring(implementation: Any) -> list[str]:
+    return (inspect.getdoc(implementation) or "Not documented.").splitlines()
 
 
 def _parameters(params: Mapping[str, Param]) -> list[str]:

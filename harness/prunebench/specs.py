@@ -12,7 +12,7 @@ from prunebench.errors import PluginContractError, UsageError, did_you_mean
 
 API = 1  # raised when a plugin written for the number before would not find what it needs
 OLDEST_API = 1  # plugins for this number and up to API work unchanged
-EVIDENCE = frozenset({"features", "logits", "labels", "projection", "dynamics", "gradients", "pixels"})
+EVIDENCE = frozenset({"features", "logits", "labels", "projection", "pseudo_labels", "dynamics", "gradients", "pixels"})
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 ParamValue = bool | int | float | str | None
@@ -112,6 +112,10 @@ class ScorerSpec(PluginSpec):
     output: "scores" float64[n], higher = keep first, or "order" int64[n], best first.
     cost: growth with n.  selector, selector_params: how the method picks from its scores by default.
     favours: what it prefers on a planted set.
+    labeller: "module:object" of a function `label(ctx: ScoreContext) -> ndarray[n]` that makes pseudo-labels, int64
+    from 0, out of the other evidence; for scorers that need "pseudo_labels". Their training dynamics are those of a
+    proxy run that learns the pseudo-labels in place of the labels.
+    check_params: parameters under which `prunebench check` runs it, where the defaults are sized for large sets.
     """
 
     kind: ClassVar[str] = "scorer"
@@ -126,6 +130,8 @@ class ScorerSpec(PluginSpec):
     favours: Literal["", "easy", "hard", "diverse", "clean"] = ""
     selector: str = "class_top"
     selector_params: Mapping[str, ParamValue] = field(default_factory=dict)
+    labeller: str = ""
+    check_params: Mapping[str, ParamValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,7 +140,33 @@ class ScorerSpec(PluginSpec):
                 f"scorer {self.name!r} needs unknown evidence {sorted(unknown)}",
                 "known: " + ", ".join(sorted(EVIDENCE)),
             )
-        object.__setattr__(self, "selector_params", MappingProxyType(dict(self.selector_params)))
+        self._check_labeller()
+        for name in ("selector_params", "check_params"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def _check_labeller(self) -> None:
+        if bool(self.labeller) != ("pseudo_labels" in self.needs):
+            raise PluginContractError(
+                f"scorer {self.name!r}: needs has {'no ' if self.labeller else ''}'pseudo_labels', "
+                f"and labeller = {self.labeller!r}",
+                'one asks for the other: needs = {"pseudo_labels", ...} and labeller = "module:object"',
+            )
+        if self.labeller and ":" not in self.labeller:
+            raise PluginContractError(
+                f"scorer {self.name!r}: labeller = {self.labeller!r} names no object", 'write "module:object"'
+            )
+        # The version of the scorer is a digest of its package: it has to cover the labels as well.
+        packages = {target.partition(":")[0].partition(".")[0] for target in (self.labeller, self.load) if target}
+        if len(packages) > 1 and not self.version:
+            raise PluginContractError(
+                f"scorer {self.name!r}: labeller = {self.labeller!r} is in another package than load = {self.load!r}",
+                "move it there, or give the spec a version that changes with both",
+            )
+
+    @property
+    def label_needs(self) -> frozenset[str]:
+        """The evidence that the labeller reads: what the scorer needs and what is there without pseudo-labels."""
+        return self.needs - {"pseudo_labels", "dynamics"}
 
 
 @dataclass(frozen=True, kw_only=True)

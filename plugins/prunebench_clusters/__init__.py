@@ -25,7 +25,7 @@ _KMEANS = {
 @hookimpl
 def prunebench_scorers() -> list[ScorerSpec]:
     """Declare the methods."""
-    return [_prototypes(), _semdedup(), _hierarchical(), _zcore(), _elfs()]
+    return [_prototypes(), _semdedup(), _hierarchical(), _zcore()]
 
 
 def _prototypes() -> ScorerSpec:
@@ -187,34 +187,4 @@ def _zcore() -> ScorerSpec:
         favours="diverse",
         selector="top",
         paper="Griffin et al., Zero-Shot Coreset Selection, 2024 (on features of CLIP and a ResNet-18 together)",
-    )
-
-
-def _elfs() -> ScorerSpec:
-    return ScorerSpec(
-        name="elfs-linear",
-        summary="Difficulty of learning pseudo-labels, clusters of the embeddings, with a linear network on these.",
-        load="prunebench_clusters.elfs:elfs_linear",
-        needs=frozenset({"features"}),
-        params={
-            "clusters": Param(
-                default=0,
-                minimum=0,
-                doc="pseudo-classes; 0 = as many as classes",
-                source="ours",
-            ),
-            "epochs": Param(default=200, minimum=1, unit="epochs", doc="passes of the proxy", source="paper: 200"),
-            **_KMEANS,
-        },
-        stochastic=True,
-        cost="n",
-        selector="double_end",
-        selector_params={"drop": 0.4, "balanced": False},
-        differences="ELFS clusters the embeddings of a foundation model with an ensemble of 50 trained heads (TEMI)"
-        " and trains a network on the images with these pseudo-labels. Here clusters are k-means by cosine, and"
-        " the network is linear, on the embeddings: neither heads nor a second proxy run are at hand, so this is"
-        " ELFS's scheme and not its numbers. The margin, its area and pruning from both ends are ELFS's. The"
-        " share that is dropped is tuned for every budget there; 0.4 is the code's example at 90 % pruning, and"
-        " samples return where less is pruned.",
-        paper="Zheng et al., ELFS, ICLR 2025",
     )

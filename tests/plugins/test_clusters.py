@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -20,14 +19,13 @@ from sklearn.metrics.pairwise import cosine_distances, cosine_similarity
 import prunebench_clusters
 from prunebench import DataError, PluginContractError, ScoreContext, Scores
 from prunebench_clusters.duplicates import keep_order, similarity_before
-from prunebench_clusters.elfs import area_under_margin, standardised
 from prunebench_clusters.hierarchy import build, level_sizes
 from prunebench_clusters.kmeans import Settings, kmeans, plus_plus, unit_rows
 from prunebench_clusters.quotas import draw, level_out, share
 from prunebench_clusters.zcore import draw_points, triangular
 
 SPECS = {spec.name: spec for spec in prunebench_clusters.prunebench_scorers()}
-FAST = {"zcore": {"draws": 500}, "elfs-linear": {"epochs": 20}}
+FAST = {"zcore": {"draws": 500}}
 SETTINGS = Settings(n_init=1, max_iter=100, minibatch_above=10_000)
 
 
@@ -512,39 +510,3 @@ def test_a_random_start_is_an_option() -> None:
     features = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     assert len(np.unique(score("zcore", features, draws=1, neighbours=1))) == 50
     assert len(np.unique(score("zcore", features, draws=1, neighbours=1, random_start=False))) == 3
-
-
-# pseudo-labels
-
-
-def test_the_area_under_the_margin_is_that_of_torch() -> None:
-    features, labels = blobs(n=60, spread=4.0)
-    inputs, n_epochs = standardised(features), 12
-    found = area_under_margin(context("elfs-linear", features, epochs=n_epochs), inputs, labels)
-    network = torch.nn.Linear(inputs.shape[1], 3, bias=False)
-    torch.nn.init.zeros_(network.weight)
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, n_epochs, eta_min=1e-4)
-    total = np.zeros(60)
-    for _ in range(n_epochs):  # all samples are one batch
-        logits = network(torch.from_numpy(inputs))
-        p = logits.detach().double().softmax(dim=1).numpy()
-        own, others = p[np.arange(60), labels], p.copy()
-        others[np.arange(60), labels] = 0
-        total += own - others.max(axis=1)
-        optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
-        optimiser.step()
-        schedule.step()
-    assert found == pytest.approx(total / n_epochs, abs=1e-4)
-    assert np.ptp(found) > 0.05
-
-
-def test_samples_between_clusters_are_harder_than_those_at_their_centres() -> None:
-    generator = np.random.default_rng(0)
-    centres = np.eye(3, 5)
-    core = np.repeat(centres, 30, axis=0)
-    between = np.repeat((centres + np.roll(centres, 1, axis=0)) / 2 + 0.05 * centres, 5, axis=0)
-    features = np.concatenate([core, between]) + 0.02 * generator.normal(size=(105, 5))
-    values = score("elfs-linear", features.astype(np.float32))
-    assert values[90:].min() > values[:90].max()

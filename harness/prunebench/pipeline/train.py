@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunebench.contexts import Arch, Dataset, Split, TrainContext, TrainResult
 from prunebench.errors import DataError
@@ -21,12 +23,15 @@ from prunebench.tasks import Task
 
 
 def pretrain(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
-    """Train a network on the whole training split.
+    """Train a network on the whole training split, by its labels or by pseudo-labels where these are an input.
 
+    Pseudo-labels of test images do not exist: the accuracy of such a run is that on as many training images.
     Arrays: its weights by parameter name. The training dynamics, float16 [epochs, n, classes], are an artefact
     of their own under the same key, so that the weights stay a file that any loader reads.
     """
     data = dataset(bench, task.config["dataset"])
+    if "pseudo_labels" in inputs:
+        data = _relabelled(data, inputs["pseudo_labels"].arrays["pseudo_labels"])
     everything = np.arange(len(data.train), dtype=np.int64)
     context = _context(bench, task, data, everything, task.config["seed"], {}, keep_weights=True)
     result = _run(bench, task.config["recipe"], context)
@@ -37,6 +42,19 @@ def pretrain(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> St
     if result.dynamics is not None:
         bench.store.publish("dynamics", task.key, {"dynamics": result.dynamics}, {})
     return dict(result.weights), _facts(result)
+
+
+def _relabelled(data: Dataset, labels: NDArray[np.int64]) -> Dataset:
+    held = np.linspace(0, len(labels) - 1, min(len(data.test), len(labels)), dtype=np.int64)
+    train = replace(data.train, labels=labels)
+    test = Split(
+        images=None if train.images is None else train.images[held],
+        labels=labels[held],
+        ids=tuple(train.ids[row] for row in held),
+        features=None if train.features is None else train.features[held],
+    )
+    names = tuple(f"pseudo-class {number}" for number in range(int(labels.max()) + 1))
+    return replace(data, train=train, test=test, class_names=names)
 
 
 def cell(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:

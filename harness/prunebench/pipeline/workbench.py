@@ -25,13 +25,14 @@ _STAGES: Mapping[str, str] = {
     "pretrain": "prunebench.pipeline.train:pretrain",
     "features": "prunebench.pipeline.embed:features",
     "projection": "prunebench.pipeline.project:projection",
+    "pseudo_labels": "prunebench.pipeline.label:pseudo_labels",
     "scores": "prunebench.pipeline.score:scores",
     "cell": "prunebench.pipeline.train:cell",
     "agreement": "prunebench.pipeline.score:agreement",
 }
 
 # Stages that one plugin computes alone, so that it can run in an environment of its own.
-_ISOLATED: Mapping[str, str] = {"scores": "scorer", "projection": "projector"}
+_ISOLATED: Mapping[str, str] = {"scores": "scorer", "pseudo_labels": "scorer", "projection": "projector"}
 
 
 @dataclass(frozen=True)
@@ -110,14 +111,14 @@ class Workbench:
 
 
 @contextmanager
-def guarded(entry: Entry[Any], context: Any) -> Iterator[Any]:
+def guarded(entry: Entry[Any], context: Any, load: Callable[[], Any] | None = None) -> Iterator[Any]:
     """Yield a plugin's implementation; whatever it raises becomes an error that names the plugin.
 
-    Its work folder exists inside the block and is removed after it.
+    Its work folder exists inside the block and is removed after it.  load: imports it, by default `entry.load`.
     """
     context.workdir.mkdir(parents=True, exist_ok=True)
     try:
-        yield entry.load()
+        yield (load or entry.load)()
     except PrunebenchError:
         raise
     except MemoryError as error:

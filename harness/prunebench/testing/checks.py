@@ -24,10 +24,14 @@ Facts = Mapping[str, Any] | None
 
 @dataclass(frozen=True)
 class Check:
-    """One promise: its function, and whether the later checks make no sense where it is broken."""
+    """One promise: its function, and whether the later checks make no sense where it is broken.
+
+    is_optional: a gate that those pass through to which it does not apply.
+    """
 
     function: Callable[[Entry[Any]], Facts]
     is_gate: bool = False
+    is_optional: bool = False
 
     @property
     def name(self) -> str:
@@ -61,7 +65,9 @@ _REPEATABLE = (
 )
 _CHECKS: Mapping[str, tuple[Check, ...]] = {
     "scorer": (
-        *_START,
+        *_START[:-1],
+        Check(scorers.check_pseudo_labels_have_the_promised_shape_and_type, is_gate=True, is_optional=True),
+        _START[-1],
         Check(declaration.check_default_selector_exists_and_takes_its_parameters),
         Check(conduct.check_evidence_is_left_unchanged, is_gate=True),
         Check(scorers.check_only_declared_evidence_is_read, is_gate=True),

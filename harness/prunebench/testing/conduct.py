@@ -33,9 +33,13 @@ Facts = Mapping[str, Any] | None
 
 
 def check_implementation_can_be_imported(entry: Entry[Any]) -> None:
-    """`load` names a module that can be imported and a callable in it."""
-    if not callable(found := entry.load()):
-        raise CheckFailed(f"{entry.spec.load} is {type(found).__name__}, expected a function of one context")
+    """`load`, and `labeller` where there is one, name a module that can be imported and a callable in it."""
+    named = {entry.spec.load: entry.load}
+    if labeller := getattr(entry.spec, "labeller", ""):
+        named[labeller] = entry.load_labeller
+    for target, load in named.items():
+        if not callable(found := load()):
+            raise CheckFailed(f"{target} is {type(found).__name__}, expected a function of one context")
 
 
 def check_run_ends_normally(entry: Entry[Any]) -> Facts:

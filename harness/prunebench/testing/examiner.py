@@ -73,7 +73,7 @@ class Examiner:
         gate = self._blocked.get((entry.origin, entry.spec.kind, entry.spec.name))
         result = self._after(gate, entry, check) if gate else self._made(entry, check)
         is_barrier = check.is_gate and gate is None and check.name not in expected
-        if is_barrier and result.status in ("failed", "not_applicable"):
+        if is_barrier and result.status in ("failed", *(() if check.is_optional else ("not_applicable",))):
             self._blocked[entry.origin, entry.spec.kind, entry.spec.name] = result
         return expect(result, expected)
 

@@ -19,8 +19,8 @@ Array = NDArray[Any]
 class Problem:
     """Evidence of n samples, with what was planted in it.
 
-    evidence: all seven kinds, by name (see ScoreContext).  roles: str [n], "easy", "hard", "noisy" or "copy";
-    all "easy" where nothing was planted.  truth: int64 [n], the labels before noise.
+    evidence: all kinds but pseudo-labels, by name (see ScoreContext).  roles: str [n], "easy", "hard", "noisy" or
+    "copy"; all "easy" where nothing was planted.  truth: int64 [n], the labels before noise.
     """
 
     n_classes: int
@@ -103,6 +103,17 @@ def _observed(
         "pixels": pixels.reshape(n, _SIDE, _SIDE, 1),
     }
     return Problem(n_classes=n_classes, evidence=evidence, roles=roles, truth=truth)
+
+
+def relearnt(dynamics: Array, labels: Array) -> Array:
+    """Return dynamics [epochs, n, k] of a run that learnt `labels`, int64 [n] in 0..k-1, from those of another run.
+
+    Where the other run believed in a class, this one believes in the labels that samples of that class have.
+    """
+    believed = np.nan_to_num(dynamics[-1].astype(np.float64))
+    shares = believed.T @ np.eye(int(labels.max()) + 1)[labels] + 1e-6
+    result: Array = (dynamics.astype(np.float64) @ (shares / shares.sum(axis=1, keepdims=True))).astype(dynamics.dtype)
+    return result
 
 
 def _softmax(logits: Array) -> Array:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from prunebench.contexts import Scores
 from prunebench.errors import NotApplicable, PluginContractError, PrunebenchError
+from prunebench.labelling import misfit
 from prunebench.plugins import Entry
 from prunebench.stats import score_agreement
 from prunebench.testing.problems import (
@@ -29,7 +30,7 @@ from prunebench.testing.problems import (
     with_nan,
 )
 from prunebench.testing.results import CheckFailed, DoesNotApply
-from prunebench.testing.trial import Trial, as_scores, run
+from prunebench.testing.trial import Trial, as_scores, context, label_context, run
 
 Array = NDArray[Any]
 
@@ -40,6 +41,16 @@ def check_only_declared_evidence_is_read(entry: Entry[Any]) -> None:
         run(entry)
     except PluginContractError as error:
         raise CheckFailed(f"{error.message}: {error.hint}") from error
+
+
+def check_pseudo_labels_have_the_promised_shape_and_type(entry: Entry[Any]) -> None:
+    """A labeller returns int64 [n] in 0..n-1, and reads neither pseudo-labels nor training dynamics."""
+    if not entry.spec.labeller:
+        raise DoesNotApply("it has no labeller")
+    with context(entry, Trial()) as ctx:
+        came = misfit(entry.load_labeller()(label_context(entry, ctx)), ctx.n)
+    if came:
+        raise CheckFailed(f"expected pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}, got {came}")
 
 
 def check_scores_have_the_promised_shape_and_type(entry: Entry[Any]) -> None:

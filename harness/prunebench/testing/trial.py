@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import DataContext, ProjectContext, ScoreContext, Scores, SelectContext, Selection
+from prunebench.errors import PluginContractError
+from prunebench.labelling import misfit
 from prunebench.plugins import Entry
 from prunebench.testing.learning import train_context
-from prunebench.testing.problems import Problem, mapped, ordinary
+from prunebench.testing.problems import Problem, mapped, ordinary, relearnt
 from prunebench.toolbox import n_keep, preference_order
 
 FORKED = 70  # exit code of a copy of the process that came back from a plugin
@@ -46,7 +48,7 @@ def context(entry: Entry[Any], trial: Trial) -> Iterator[Any]:
     """Yield the context for an entry of any kind that is checked; its work folder is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="work-", ignore_cleanup_errors=True) as folder:
         shared = {
-            "params": entry.spec.resolve_params({}),
+            "params": entry.spec.resolve_params(getattr(entry.spec, "check_params", {})),
             "seed": trial.seed,
             "threads": trial.threads,
             "workdir": Path(folder),
@@ -63,12 +65,32 @@ def run(entry: Entry[Any], trial: Trial | None = None) -> Any:
 
 def call(entry: Entry[Any], ctx: Any) -> Any:
     """Return what the implementation makes of a context; a copy of this process that comes back ends here."""
+    labeller = entry.load_labeller() if getattr(entry.spec, "labeller", "") else None
     implementation, home = entry.load(), os.getpid()
     try:
-        return implementation(ctx)
+        return implementation(ctx if labeller is None else _labelled(entry, ctx, labeller(label_context(entry, ctx))))
     finally:
         if os.getpid() != home:
             os._exit(FORKED)
+
+
+def label_context(entry: Entry[Any], ctx: ScoreContext) -> ScoreContext:
+    """Return the context of the labeller of a scorer whose context is `ctx`."""
+    evidence = {name: value for name, value in ctx.evidence.items() if name in entry.spec.label_needs}
+    return replace(ctx, evidence=evidence, budget=None)
+
+
+def _labelled(entry: Entry[Any], ctx: ScoreContext, labels: Any) -> ScoreContext:
+    """Return `ctx` with pseudo-labels, and with the dynamics of a run that learnt these."""
+    if came := misfit(labels, ctx.n):
+        raise PluginContractError(
+            f"the labeller of scorer {entry.spec.name!r} returned {came}",
+            f"return pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}",
+        )
+    evidence = {**ctx.evidence, "pseudo_labels": labels}
+    if "dynamics" in evidence:
+        evidence["dynamics"] = relearnt(evidence["dynamics"], labels)
+    return replace(ctx, evidence=evidence)
 
 
 def arrays_of(ctx: Any) -> dict[str, NDArray[Any]]:

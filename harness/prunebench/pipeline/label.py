@@ -1,0 +1,42 @@
+"""Pseudo-labels of the training split, made by the labeller of a scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prunebench.contexts import ScoreContext
+from prunebench.errors import NotApplicable
+from prunebench.labelling import matched_accuracy, misfit
+from prunebench.pipeline.data import dataset
+from prunebench.pipeline.evidence import collect
+from prunebench.pipeline.workbench import StageResult, Workbench, broken_promise, guarded
+from prunebench.store import Artefact
+from prunebench.tasks import Task
+
+
+def pseudo_labels(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
+    """Label the training split.  Arrays: pseudo_labels int64 [n], from 0.
+
+    How well they match the labels is stored with the scores; no plugin sees it.
+    """
+    data = dataset(bench, task.config["dataset"])
+    entry = bench.catalogue.scorer(task.config["scorer"])
+    n = len(data.train)
+    if n < entry.spec.min_samples:
+        raise NotApplicable(f"{entry.spec.name} needs {entry.spec.min_samples} samples, the data set has {n}")
+    context = ScoreContext(
+        **bench.context(task, seed=task.config["seed"], params=task.config["params"]),
+        n=n,
+        n_classes=data.n_classes,
+        scorer=entry.spec.name,
+        evidence=collect(bench, task, entry, data, inputs, entry.spec.label_needs),
+    )
+    with guarded(entry, context, entry.load_labeller) as label:
+        found = label(context)
+        if came := misfit(found, n):
+            raise broken_promise(entry, f"pseudo-labels int64 [{n}] in 0..{n - 1}", came)
+    facts = {
+        "pseudo_classes": int(found.max()) + 1,
+        "pseudo_label_accuracy": round(matched_accuracy(found, data.train.labels), 6),
+    }
+    return {"pseudo_labels": found}, {"diagnostics": facts}
