@@ -73,6 +73,14 @@ def test_methods_that_read_no_backbone_are_not_repeated_over_backbones(quickstar
     assert backbones == {"-"}
 
 
+def test_a_filter_on_backbones_or_projectors_keeps_the_methods_that_read_none_and_so_the_baseline(quickstart):
+    cells = quickstart(backbone=("digits-vit",)).cells
+    assert {c.axes["method"] for c in cells} == {c.axes["method"] for c in quickstart().cells}
+    assert {c.axes["score_backbone"] for c in cells} == {"-", "digits-vit"}
+    cells = quickstart(projector=("umap",)).cells
+    assert {"random", "moderate", "topocore"} <= {c.axes["method"] for c in cells}
+
+
 def test_the_unpruned_set_and_the_baseline_are_on_the_board(quickstart):
     roles = {cell.axes["role"]: cell.axes["method"] for cell in quickstart().cells if cell.axes["role"] != "method"}
     assert roles == {"baseline": "random", "unpruned": "full"}
@@ -128,6 +136,9 @@ def test_two_seeds_mean_the_first_two(quickstart):
         ({"keep": ("ten",)}, "not a number"),
         ({"keep": ("0.25",)}, "has no keep = 0.25"),
         ({"scorer": ("none-such",)}, "no cell"),
+        ({"backbone": ("digits-resnot",)}, "quickstart' has no backbone 'digits-resnot'"),
+        ({"projector": ("umapp",)}, "has no projector 'umapp'"),
+        ({"arch": ("digits-scratch", "lenet")}, "has no arch 'lenet'"),
     ],
 )
 def test_a_filter_that_cannot_match_is_answered(quickstart, filters, words):

@@ -9,7 +9,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
-from prunebench.errors import UsageError
+from prunebench.errors import UsageError, did_you_mean
 from prunebench.planner import Planner
 from prunebench.plugins import Catalogue, Entry
 from prunebench.registry import Method, Registry, Suite
@@ -24,6 +24,7 @@ FROM_BACKBONE = frozenset({"features", "logits", "projection", "gradients"})
 class Filters:
     """Globs on each axis; an empty tuple lets everything through. `seeds` is how many replicates to run.
 
+    Methods that read no backbone or projection pass the globs on these: the baseline stays beside what is chosen.
     added: methods or installed scorers that the suite does not name, run beside those that pass.
     """
 
@@ -80,6 +81,7 @@ def make_plan(registry: Registry, catalogue: Catalogue, suite_name: str, filters
     suite = _with_added(registry.suite(suite_name), filters.added)
     planner = Planner(registry, catalogue, suite)
     _check_budgets(suite, filters)
+    _check_globs(suite, filters)
     cells, agreements = tuple(_cells(planner, filters)), tuple(_agreements(planner, filters))
     if not cells and not agreements:
         raise UsageError(
@@ -113,6 +115,17 @@ def _check_budgets(suite: Suite, filters: Filters) -> None:
             raise UsageError(f"suite {suite.name!r} has no keep = {keep}", "known: " + ", ".join(known))
 
 
+def _check_globs(suite: Suite, filters: Filters) -> None:
+    for axis, globs, known in (
+        ("backbone", filters.backbone, (*suite.backbones, *suite.agreement_backbones)),
+        ("projector", filters.projector, (*suite.projectors, *suite.agreement_projectors)),
+        ("arch", filters.arch, tuple(arch for arch, _ in suite.training)),
+    ):
+        for glob in globs:
+            if not any(fnmatchcase(name, glob) for name in known):
+                raise UsageError(f"suite {suite.name!r} has no {axis} {glob!r}", did_you_mean(glob, set(known)))
+
+
 def keep_of(rate: str) -> str:
     """Return the keep fraction of a pruning rate, both decimal strings: "0.90" to "0.1"."""
     return format((1 - Decimal(rate)).normalize(), "f")
@@ -124,7 +137,7 @@ def rate_of(keep: str) -> str:
 
 
 def _passes(value: str, globs: tuple[str, ...]) -> bool:
-    return not globs or any(fnmatchcase(value, glob) for glob in globs)
+    return not globs or value == NONE or any(fnmatchcase(value, glob) for glob in globs)
 
 
 def is_chosen(method: Method, filters: Filters) -> bool:
