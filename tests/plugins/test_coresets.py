@@ -706,6 +706,45 @@ def test_glister_in_mode_paper_leaves_the_static_choice() -> None:
     assert static.tolist() != updated.tolist()
 
 
+def fitted(scale: float) -> dict[str, Any]:
+    """Evidence of a network that is ever surer of its right answers, `scale` times."""
+    evidence = problem()
+    logits = evidence["logits"] + scale * np.eye(3, dtype=np.float32)[evidence["labels"]]
+    return evidence_of(evidence["features"], logits, evidence["labels"])
+
+
+@pytest.mark.parametrize("name", ["gradmatch", "glister"])
+def test_on_a_fitted_network_pursuit_and_steps_keep_the_static_choice_and_say_so(name: str) -> None:
+    evidence = fitted(20.0)
+    result = run(name, evidence, 30)
+    assert isinstance(result, Scores)
+    assert picks_of(result).tolist() == picks_of(run("glister", evidence, 30, mode="release")).tolist()
+    assert result.diagnostics["moved"] == 0
+    assert "agreement with the mean gradient" in result.caveat
+
+
+@pytest.mark.parametrize(("name", "params"), [("gradmatch", {}), ("glister", {"eta": 0.3})])
+def test_the_share_of_picks_that_updates_moved_is_counted(name: str, params: dict[str, Any]) -> None:
+    evidence = fitted(0.0)
+    result = run(name, evidence, 30, **params)
+    assert isinstance(result, Scores)
+    changed = np.setdiff1d(picks_of(result), picks_of(run("glister", evidence, 30, mode="release")))
+    quotas, sizes = class_quotas(evidence["labels"], 3, 30), np.bincount(evidence["labels"])
+    assert (2 * quotas <= sizes).all()
+    assert result.diagnostics["moved"] == pytest.approx(len(changed) / (30 - 3))
+    assert result.diagnostics["moved"] > 0.1
+    assert result.caveat == ""
+
+
+@pytest.mark.parametrize("name", ["gradmatch", "glister"])
+@pytest.mark.parametrize("budget", [3, 90])
+def test_where_no_update_could_change_a_pick_none_is_missed(name: str, budget: int) -> None:
+    result = run(name, fitted(20.0), budget)
+    assert isinstance(result, Scores)
+    assert "moved" not in result.diagnostics
+    assert result.caveat == ""
+
+
 # memory
 
 
