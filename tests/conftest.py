@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from registries import HEAD
+
 ROOT = Path(__file__).resolve().parent.parent
 collect_ignore = ["third_party"]  # distributions of their own: test_third_party.py installs them and runs their tests
 
@@ -75,7 +77,7 @@ def write_registry(tmp_path: Path) -> Callable[[str], Path]:
 
     def write(tables: str) -> Path:
         path = tmp_path / "registry.toml"
-        path.write_text('schema = 1\nprotocol = "test"\n' + tables, encoding="utf-8")
+        path.write_text(HEAD + tables, encoding="utf-8")
         return path
 
     return write

@@ -15,25 +15,18 @@ import time
 import numpy as np
 import pytest
 
-HEAD = 'schema = 1\nprotocol = "test"\n'
-BODY = """
+from registries import DIGITS, TRAINING
+
+REGISTRY = (
+    DIGITS
+    + """
 [dataset.small]
 spec = "image-folder"
 params = { path = "images", image_size = 16 }
 
-[dataset.digits]
-
 [dataset.fashion-mnist]
 
 [dataset.cifar10]
-
-[backbone.net]
-timm = "test_resnet"
-image_size = 16
-weights = "random"
-
-[recipe.probe]
-learner = "probe"
 
 [method.odd]
 scorer = "moderate"
@@ -42,11 +35,12 @@ params = { centre = "mean" }
 [suite.tiny]
 dataset = "digits"
 methods = ["random"]
-backbones = ["net"]
+backbones = ["untrained"]
 pruning_rates = ["0.9"]
 seeds = 1
-training = [{ arch = "net", recipe = "probe" }]
 """
+    + TRAINING
+)
 
 
 @pytest.fixture
@@ -54,7 +48,7 @@ def shell(sandbox):
     """A sandbox with a registry that a test can change."""
 
     def write(*changes: tuple[str, str]) -> None:
-        text = HEAD + BODY
+        text = REGISTRY
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)

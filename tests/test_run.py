@@ -11,20 +11,11 @@ from pathlib import Path
 
 import pytest
 
-REGISTRY = """
-schema = 1
-protocol = "test"
+from registries import DIGITS, TRAINING
 
-[dataset.digits]
-
-[backbone.untrained]
-timm = "test_resnet"
-image_size = 16
-weights = "random"
-
-[recipe.probe]
-learner = "probe"
-
+REGISTRY = (
+    DIGITS
+    + """
 [suite.tiny]
 dataset = "digits"
 methods = ["random", "moderate"]
@@ -33,16 +24,18 @@ unpruned = "full"
 backbones = ["untrained"]
 pruning_rates = ["0.9"]
 seeds = 2
-training = [{ arch = "untrained", recipe = "probe" }]
-
+"""
+    + TRAINING
+    + """
 [suite.third-party]
 dataset = "digits"
 methods = ["random", "odd"]
 baseline = "random"
 pruning_rates = ["0.9", "0.8"]
 seeds = 2
-training = [{ arch = "untrained", recipe = "probe" }]
 """
+    + TRAINING
+)
 
 ODD = """
 from prunebench import ScorerSpec, hookimpl

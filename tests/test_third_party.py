@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
+from registries import DIGITS, TRAINING
+
 SOURCE = Path(__file__).resolve().parent / "third_party" / "prunebench-nearmiss"
 PROJECT = tomllib.loads((SOURCE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DISTRIBUTION = f"{PROJECT['name']} {PROJECT['version']}"
@@ -146,20 +148,9 @@ def score(ctx):
     assert clash_probe.MAJOR == WANTED, f"clash-probe {clash_probe.MAJOR} is here"
     return ctx.rng.random(ctx.n)
 """
-REGISTRY = """
-schema = 1
-protocol = "test"
-
-[dataset.digits]
-
-[backbone.untrained]
-timm = "test_resnet"
-image_size = 16
-weights = "random"
-
-[recipe.probe]
-learner = "probe"
-
+REGISTRY = (
+    DIGITS
+    + """
 [plugin.wants-two]
 kind = "scorer"
 dist = "wants-two"
@@ -185,8 +176,9 @@ baseline = "wants-one"
 backbones = ["untrained"]
 pruning_rates = ["0.9"]
 seeds = 1
-training = [{ arch = "untrained", recipe = "probe" }]
 """
+    + TRAINING
+)
 
 
 def distribution(folder: Path, name: str, version: str, source: str, requirements: Sequence[str] = ()) -> None:

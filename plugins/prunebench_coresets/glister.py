@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from prunebench import ScoreContext
+from prunebench import ScoreContext, Scores
 from prunebench_coresets.groups import Floats, Ints, completed, require_finite, scores_of
 from prunebench_coresets.kernels import (
     Factors,
@@ -16,6 +16,7 @@ from prunebench_coresets.kernels import (
     softmax,
     softmax_twice,
 )
+from prunebench_coresets.moved import by_agreement, moved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,26 +28,33 @@ class Step:
     twice: bool
 
 
-def glister(ctx: ScoreContext) -> Floats:
-    """Return float64 [n], positive for the picks in each class, earliest highest.
+def glister(ctx: ScoreContext) -> Scores:
+    """Score float64 [n], positive for the picks in each class, earliest highest.
 
-    The held-out set is the class itself, as nothing else may be looked at.  Raises DataError for evidence
-    that is not finite.
+    The held-out set is the class itself, as nothing else may be looked at.  Diagnostics in mode paper: `moved`,
+    the share of picks that the updates changed, with a caveat where that is hardly any.  Raises DataError for
+    evidence that is not finite.
     """
     require_finite_gradients(ctx)
     require_finite(ctx.logits, "logits")
     params = ctx.params
-    static = params["mode"] == "release"
+    release, static = params["mode"] == "release", np.zeros(ctx.n, dtype=np.bool_)
     step = Step(eta=cast(float, params["eta"]), mean=params["step"] == "mean", twice=params["softmax"] == "twice")
 
     def greedy(members: Ints, quota: int) -> Ints:
         gradients = gradient_factors(ctx, members)
-        if static:
-            return completed(np.empty(0, dtype=np.int64), gradients.against(gradients.mean()))
+        order = by_agreement(gradients)
+        if release:
+            return order
+        static[members[order[:quota]]] = True
         onehot = np.eye(gradients.left.shape[1])[ctx.labels[members]]
         return glister_order(gradients, ctx.logits[members].astype(np.float64), onehot, quota, step)
 
-    return scores_of(ctx, greedy)
+    values = scores_of(ctx, greedy)
+    if release:
+        return Scores(values=values)
+    diagnostics, caveat = moved(ctx, values, static)
+    return Scores(values=values, diagnostics=diagnostics, caveat=caveat)
 
 
 def glister_order(gradients: Factors, logits: Floats, onehot: Floats, n_picks: int, step: Step) -> Ints:

@@ -10,6 +10,7 @@ import numpy as np
 from prunebench import ScoreContext, Scores
 from prunebench_coresets.groups import Floats, Ints, completed, factor_space, scores_of
 from prunebench_coresets.kernels import Factors, gradient_factors, require_finite_gradients
+from prunebench_coresets.moved import by_agreement, moved
 
 _PATIENCE, _TOLERANCE = 3, 1e-10
 
@@ -28,24 +29,30 @@ def gradmatch(ctx: ScoreContext) -> Scores:
 
     All but the picks of positive weight are marked as excluded, to return in the order of the scores where a
     class would fall short: the record then counts them as filled.  Diagnostics: `weights`, picks in the order
-    of their indices.  Raises DataError for evidence that is not finite, NotApplicable where the factor of a
-    class would exceed 2 GiB.
+    of their indices; `moved`, the share of picks that the pursuit changed, with a caveat where that is hardly
+    any.  Raises DataError for evidence that is not finite, NotApplicable where the factor of a class would
+    exceed 2 GiB.
     """
     require_finite_gradients(ctx)
     ridge, weights = cast(float, ctx.params["ridge"]), np.zeros(ctx.n)
+    static = np.zeros(ctx.n, dtype=np.bool_)
 
     def greedy(members: Ints, quota: int) -> Ints:
-        found = pursue(gradient_factors(ctx, members), quota, ridge)
+        gradients = gradient_factors(ctx, members)
+        static[members[by_agreement(gradients)[:quota]]] = True
+        found = pursue(gradients, quota, ridge)
         weights[members[found.picks]] = found.weights
         used = found.weights > 0
         return completed(np.concatenate([found.picks[used], found.picks[~used]]), found.correlation)
 
     values = scores_of(ctx, greedy)
+    diagnostics, caveat = moved(ctx, values, static)
     return Scores(
         values=values,
         excluded=weights <= 0,
         refill=values,
-        diagnostics={"weights": weights[values > 0].tolist()},
+        diagnostics={"weights": weights[values > 0].tolist(), **diagnostics},
+        caveat=caveat,
     )
 
 

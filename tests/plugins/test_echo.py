@@ -23,23 +23,13 @@ from prunebench_echo.encoder import principal_components, structural_loss, to_un
 from prunebench_echo.graph import Cells, PCGraph, build_cells, build_graph, visiting_order
 from prunebench_echo.rounds import Places, distances_to_cell_mean, place_samples
 from prunebench_echo.score import echo
+from registries import DIGITS, TRAINING
 
 (SPEC,) = prunebench_echo.prunebench_scorers()
 
-PAPER_SUITE = """
-schema = 1
-protocol = "test"
-
-[dataset.digits]
-
-[backbone.untrained]
-timm = "test_resnet"
-image_size = 16
-weights = "random"
-
-[recipe.probe]
-learner = "probe"
-
+PAPER_SUITE = (
+    DIGITS
+    + """
 [method.echo-paper-accounting]
 scorer = "echo"
 params = { accounting = "paper", encoder = "pca" }
@@ -50,8 +40,9 @@ methods = ["random", "echo", "echo-paper-accounting"]
 baseline = "random"
 pruning_rates = ["0.9"]
 seeds = 1
-training = [{ arch = "untrained", recipe = "probe" }]
 """
+    + TRAINING
+)
 
 
 def images(n: int = 80, side: int = 4) -> NDArray[np.uint8]:

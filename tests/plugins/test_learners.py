@@ -1,4 +1,4 @@
-"""The learners: the DeepCore recipe against closed forms and by-hand steps, the probe against sklearn and scipy."""
+"""The DeepCore recipe against closed forms and by-hand steps, and what goes wrong in training."""
 
 from __future__ import annotations
 
@@ -11,33 +11,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
-from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
+from scipy.special import softmax
 from sklearn.metrics import log_loss
 from torch import nn
 
+from learner_contexts import SPECS, conv_net, crop_flip_reference, digits, feature_context, image_context, linear_net
 from prunebench import (
-    Arch,
     DataError,
     Diverged,
-    LearnerSpec,
-    NotApplicable,
     OutOfMemory,
-    TrainContext,
 )
 from prunebench.errors import CellTimeout, UsageError
-from prunebench_learners import deepcore, probe, prunebench_learners
+from prunebench_learners import deepcore, probe
 from prunebench_learners.engine import evaluate, make_engine, update
 from prunebench_learners.fit import fit
 from prunebench_learners.pixels import (
-    crop_flip,
     draw_epoch,
-    normalisation,
     place_pixels,
-    reflect_pad,
     training_batch,
 )
 from prunebench_learners.recipe import (
@@ -48,80 +38,6 @@ from prunebench_learners.recipe import (
     plan_of,
     recipe_of,
 )
-
-SPECS: dict[str, LearnerSpec] = {spec.name: spec for spec in prunebench_learners()}
-ARCH = Arch(name="tiny", provider="test", model="tiny")
-
-
-def conv_net(channels: int = 1, n_classes: int = 10) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(channels, 16, 3, padding=1, bias=False),
-        nn.BatchNorm2d(16),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(32),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(128, n_classes),
-    )
-
-
-def linear_net() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-
-
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    values, labels = load_digits(return_X_y=True)
-    return (values * 15).astype(np.uint8).reshape(-1, 8, 8, 1), labels.astype(np.int64)
-
-
-def image_context(
-    n: int = 300, build: Callable[[], nn.Module] = conv_net, n_test: int = 200, **changes: Any
-) -> TrainContext:
-    """Digits as a read-only subset of n, with `params` completed by the defaults of the spec."""
-    images, labels = digits()
-    images.flags.writeable = labels.flags.writeable = False
-    fields: dict[str, Any] = {
-        "train_images": images[:n],
-        "train_labels": labels[:n],
-        "test_images": images[-n_test:],
-        "test_labels": labels[-n_test:],
-        "n_classes": 10,
-        "mean": (0.3,),
-        "std": (0.35,),
-        "arch": ARCH,
-        "build": build,
-    }
-    params = SPECS["deepcore"].resolve_params(changes.pop("params", {}))
-    return TrainContext(**{**fields, **changes, "params": params})
-
-
-def feature_context(
-    features: np.ndarray, labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray, **changes: Any
-) -> TrainContext:
-    params = SPECS["probe"].resolve_params(changes.pop("params", {}))
-    fields: dict[str, Any] = {"n_classes": int(max(labels.max(), test_labels.max())) + 1, **changes}
-    return TrainContext(
-        params=params,
-        train_images=None,
-        train_labels=labels,
-        test_images=None,
-        test_labels=test_labels,
-        arch=ARCH,
-        build=conv_net,
-        train_features=features,
-        test_features=test,
-        **fields,
-    )
-
-
-def mixture(n: int, n_classes: int, dimensions: int, seed: int, spread: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(1000).normal(size=(n_classes, dimensions))
-    labels = rng.integers(0, n_classes, n)
-    return (centres[labels] + rng.normal(scale=spread, size=(n, dimensions))).astype(np.float32), labels
-
 
 # --- the recipe as data
 
@@ -175,98 +91,6 @@ def test_evaluations_are_about_ten_spread_over_training_and_include_the_last_epo
     assert sorted(evaluated_epochs(200, 0)) == list(range(20, 201, 20))
     assert sorted(evaluated_epochs(3, 0)) == [1, 2, 3]
     assert sorted(evaluated_epochs(7, 3)) == [3, 6, 7]
-
-
-# --- pixels
-
-
-def crop_flip_reference(image: np.ndarray, padding: int, row: int, column: int, flip: bool) -> np.ndarray:
-    """One image [c, h, w], by the definition: pad with reflection, cut the window, mirror."""
-    _, height, width = image.shape
-    border = ((0, 0), (padding, padding), (padding, padding))
-    window = np.pad(image, border, mode="reflect")[:, row : row + height, column : column + width]
-    return window[:, :, ::-1] if flip else window
-
-
-@given(
-    height=st.integers(1, 9),
-    width=st.integers(1, 9),
-    channels=st.integers(1, 3),
-    padding=st.integers(0, 5),
-    seed=st.integers(0, 99),
-)
-@settings(deadline=None)
-def test_crop_flip_equals_a_reference_for_each_image(
-    height: int, width: int, channels: int, padding: int, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (5, channels, height, width), dtype=np.uint8)
-    index = rng.integers(0, 5, 7)
-    rows, columns = rng.integers(0, 2 * padding + 1, (2, 7))
-    flips = rng.random(7) < 0.5
-    padded = reflect_pad(torch.from_numpy(images), padding)
-    arguments = [torch.from_numpy(array) for array in (index, rows, columns, flips)]
-    found = crop_flip(padded, padding, *arguments).numpy()
-    expected = [
-        crop_flip_reference(images[i], padding, row, column, flip)
-        for i, row, column, flip in zip(index, rows, columns, flips, strict=True)
-    ]
-    np.testing.assert_array_equal(found, np.stack(expected))
-
-
-def test_a_pass_draws_every_sample_once_and_every_offset_and_flip() -> None:
-    generators = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
-    draw = draw_epoch(2000, 2000, 2, generators, torch.device("cpu"))
-    assert sorted(draw.order.tolist()) == list(range(2000))
-    assert draw.rows is not None
-    assert draw.columns is not None
-    assert draw.flips is not None
-    for offsets in (draw.rows, draw.columns):
-        np.testing.assert_allclose(np.bincount(offsets.numpy(), minlength=5) / 2000, 0.2, atol=0.04)
-    assert float(draw.flips.float().mean()) == pytest.approx(0.5, abs=0.05)
-
-
-def test_images_are_normalised_by_the_statistics_of_the_context() -> None:
-    ctx = image_context(5)
-    pixels = place_pixels(ctx, 0, 0)
-    assert ctx.train_images is not None
-    expected = (ctx.train_images.transpose(0, 3, 1, 2) / 255 - 0.3) / 0.35
-    np.testing.assert_allclose(pixels.normalised(pixels.train).numpy(), expected, atol=1e-6)
-
-
-def test_images_without_statistics_are_scaled_to_the_unit_interval() -> None:
-    scale, shift = normalisation((), (), 3)
-    np.testing.assert_allclose(scale.flatten().numpy(), 1 / 255, rtol=1e-6)
-    assert shift.abs().max() == 0
-
-
-def test_statistics_for_another_number_of_channels_are_refused() -> None:
-    with pytest.raises(DataError, match="3 channels"):
-        normalisation((0.1, 0.2), (0.1, 0.2), 3)
-
-
-@pytest.mark.parametrize("by_arch", [True, False])
-def test_images_are_resized_once_to_the_size_of_the_parameter_or_of_the_arch(by_arch: bool) -> None:
-    sizes: list[tuple[int, ...]] = []
-
-    class Spy(nn.Linear):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            sizes.append(tuple(images.shape[1:]))
-            return super().forward(images.mean(dim=(2, 3)))
-
-    arch = Arch(name="a", provider="p", model="m", image_size=12) if by_arch else ARCH
-    params = {"epochs": 1} if by_arch else {"epochs": 1, "image_size": 12}
-    deepcore.train(image_context(20, lambda: Spy(1, 10), arch=arch, params=params))
-    assert set(sizes) == {(1, 12, 12)}
-
-
-def test_resizing_equals_the_antialiased_bilinear_resize_of_pillow() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (3, 16, 12, 1), dtype=np.uint8)
-    ctx = image_context(3, train_images=images)
-    resized = place_pixels(ctx, 6, 0).train.numpy()
-    for found, image in zip(resized[:, 0], images[..., 0], strict=True):
-        expected = np.asarray(Image.fromarray(image).resize((6, 6), Image.Resampling.BILINEAR))
-        np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=1)
 
 
 # --- training
@@ -606,121 +430,3 @@ def test_a_run_of_the_fit_alone_is_what_the_learner_reports() -> None:
     fitted = fit(ctx, recipe, plan_of(recipe, 80), place_pixels(ctx, 0, 0), 80)
     assert deepcore.train(ctx).accuracy_per_epoch == fitted.accuracies
     assert len(fitted.accuracies) == 2
-
-
-# --- the linear probe
-
-
-def standardised(features: np.ndarray, by: np.ndarray) -> np.ndarray:
-    return (features.astype(np.float64) - by.mean(axis=0, dtype=np.float64)) / by.std(axis=0, dtype=np.float64)
-
-
-def test_the_probe_equals_logistic_regression_of_sklearn() -> None:
-    (features, labels), (test, test_labels) = mixture(300, 5, 12, 0), mixture(200, 5, 12, 1)
-    result = probe.train(feature_context(features, labels, test, test_labels))
-    oracle = LogisticRegression(max_iter=5000).fit(standardised(features, features), labels)
-    probabilities = oracle.predict_proba(standardised(test, features))
-    assert result.accuracy == result.accuracy_best == (probabilities.argmax(axis=1) == test_labels).mean()
-    assert result.loss == pytest.approx(log_loss(test_labels, probabilities), rel=1e-6)
-
-
-def test_the_probe_minimises_the_penalised_cross_entropy() -> None:
-    features, labels = mixture(120, 3, 4, 2)
-    inputs, penalty = standardised(features, features), 0.3
-
-    def objective(flat: np.ndarray) -> float:
-        weight, bias = flat[:12].reshape(3, 4), flat[12:]
-        fitted = log_softmax(inputs @ weight.T + bias, axis=1)[np.arange(120), labels]
-        return float(-fitted.sum() + (weight**2).sum() / (2 * penalty))
-
-    model = probe.fit_linear(features, labels, 3, inverse_penalty=penalty, tolerance=1e-8, max_iter=1000)
-    best = minimize(objective, np.zeros(15), method="BFGS", options={"gtol": 1e-4})
-    np.testing.assert_allclose(model.weight, best.x[:12].reshape(3, 4), atol=1e-3)
-    assert objective(np.concatenate([model.weight.ravel(), model.bias])) <= best.fun + 1e-5
-
-
-def test_two_classes_give_the_odds_of_sklearn() -> None:
-    (features, labels), (test, test_labels) = mixture(150, 2, 6, 3), mixture(80, 2, 6, 4)
-    result = probe.train(feature_context(features, labels, test, test_labels))
-    oracle = LogisticRegression(max_iter=5000).fit(standardised(features, features), labels)
-    expected = log_loss(test_labels, oracle.predict_proba(standardised(test, features)))
-    assert result.loss == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize("n", [1, 9])
-def test_a_subset_of_one_class_predicts_it_at_a_finite_loss(n: int) -> None:
-    features, _ = mixture(n, 4, 5, 5)
-    test, test_labels = mixture(60, 4, 5, 6)
-    result = probe.train(feature_context(features, np.full(n, 2), test, test_labels))
-    share = (test_labels == 2).mean()
-    assert result.accuracy == share
-    assert result.loss == pytest.approx(-(1 - share) * np.log(np.finfo(np.float64).eps))
-    assert result.epochs == 0
-
-
-def test_a_class_missing_from_the_subset_is_never_predicted_and_costs_a_finite_loss() -> None:
-    (features, labels), (test, test_labels) = mixture(200, 4, 5, 7), mixture(100, 4, 5, 8)
-    kept = labels != 1
-    ctx = feature_context(features[kept], labels[kept], test, test_labels, keep_weights=True)
-    result = probe.train(ctx)
-    assert result.weights is not None
-    assert result.weights["weight"].shape == (4, 5)
-    assert np.isneginf(result.weights["bias"][1])
-    assert np.isfinite(result.loss)
-    assert result.accuracy <= (test_labels != 1).mean()
-
-
-@pytest.mark.parametrize("kind", ["constant", "duplicate", "collinear", "float16"])
-def test_degenerate_features_do_not_stop_the_probe(kind: str) -> None:
-    features, labels = mixture(40, 3, 4, 9)
-    changed = {
-        "constant": np.full_like(features, 0.1),
-        "duplicate": np.repeat(features[:1], 40, axis=0),
-        "collinear": features[:, [0, 0, 0]],
-        "float16": features.astype(np.float16),
-    }[kind]
-    result = probe.train(feature_context(changed, labels, changed, labels))
-    assert np.isfinite(result.loss)
-    assert result.accuracy >= np.bincount(labels).max() / 40 - 1e-12
-
-
-def test_the_probe_is_deterministic_and_leaves_its_inputs() -> None:
-    features, labels = mixture(100, 3, 8, 10)
-    before = features.copy()
-    features.flags.writeable = labels.flags.writeable = False
-    first, second = (
-        probe.train(feature_context(features, labels, features, labels, seed=seed, keep_weights=True))
-        for seed in (0, 1)
-    )
-    assert first.weights is not None
-    assert second.weights is not None
-    assert first.weights["weight"].tobytes() == second.weights["weight"].tobytes()
-    np.testing.assert_array_equal(features, before)
-
-
-def test_too_few_iterations_raise_the_tolerance_and_do_not_warn() -> None:
-    (features, labels), (test, test_labels) = mixture(200, 5, 10, 11), mixture(100, 5, 10, 12)
-    params = {"max_iter": 2, "tolerance": 1e-9}
-    hurried = probe.train(feature_context(features, labels, test, test_labels, params=params))
-    patient = probe.train(feature_context(features, labels, test, test_labels))
-    assert hurried.accuracy == pytest.approx(patient.accuracy, abs=0.1)
-
-
-def test_the_batches_of_the_probe_do_not_change_its_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    features, labels = mixture(50, 3, 4, 13)
-    model = probe.fit_linear(features, labels, 3, inverse_penalty=1.0, tolerance=1e-4, max_iter=100)
-    whole = probe.score_linear(model, features, labels)
-    monkeypatch.setattr(probe, "_ROWS_AT_ONCE", 7)
-    assert probe.score_linear(model, features, labels) == pytest.approx(whole)
-
-
-def test_features_that_are_missing_or_not_finite_are_refused() -> None:
-    features, labels = mixture(30, 3, 4, 14)
-    broken = features.copy()
-    broken[3, 1] = np.nan
-    with pytest.raises(DataError, match="NaN"):
-        probe.train(feature_context(broken, labels, features, labels))
-    with pytest.raises(DataError, match="no features"):
-        probe.train(feature_context(features[:0], labels, features, labels))
-    with pytest.raises(NotApplicable, match="dynamics"):
-        probe.train(feature_context(features, labels, features, labels, record_dynamics=True))

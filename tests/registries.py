@@ -1,0 +1,22 @@
+"""The smallest registry that trains, for tests to append plugins and suites to."""
+
+from __future__ import annotations
+
+HEAD = 'schema = 1\nprotocol = "test"\n'
+
+DIGITS = (
+    HEAD
+    + """
+[dataset.digits]
+
+[backbone.untrained]
+timm = "test_resnet"
+image_size = 16
+weights = "random"
+
+[recipe.probe]
+learner = "probe"
+"""
+)
+
+TRAINING = 'training = [{ arch = "untrained", recipe = "probe" }]\n'
