@@ -217,6 +217,19 @@ def test_a_method_that_declines_is_a_skip_with_its_reason_and_not_a_failure(benc
     assert (bench.folder / "results" / "board" / "accuracy.csv").read_bytes() == board
 
 
+def test_a_subset_that_chance_decided_among_equal_scores_says_so(bench):
+    bench.install("odd-one", odd("return (np.arange(ctx.n) % 14 == 0).astype(float)"))
+    assert bench.run("run", "third-party", "--seeds", "1").returncode == 0
+    found = {(r["method"], r["keep"]): r for r in records(bench.folder, "third-party") if r["kind"] == "cell"}
+    # 103 samples have a score of 1: most of 144 kept, and fewer than half of 288
+    assert {keep: r["caveat"] for (method, keep), r in found.items() if method == "odd"} == {
+        "0.1": "",
+        "0.2": "most of what is kept is drawn from equal scores",
+    }
+    assert {found["odd", keep]["ties_at_cut"] for keep in ("0.1", "0.2")} == {1438 - 103}
+    assert {r["caveat"] for (method, _), r in found.items() if method == "random"} == {""}
+
+
 def test_of_two_inputs_that_failed_the_first_in_the_plan_is_to_blame_whichever_failed_first(tmp_path):
     from prunebench.plan import Cell
     from prunebench.run import collect

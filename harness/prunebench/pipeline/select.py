@@ -19,11 +19,20 @@ from prunebench.toolbox import n_keep, preference_order
 
 @dataclass(frozen=True)
 class Subset:
-    """Sorted distinct indices int64 [m], with how the cut fell."""
+    """Sorted distinct indices int64 [m], with how the cut fell.
+
+    ties_at_cut: samples that share the lowest kept score, where some of them were left out; tied_kept: those kept.
+    """
 
     indices: NDArray[np.int64]
     ties_at_cut: int
+    tied_kept: int
     filled: int
+
+    @property
+    def caveat(self) -> str:
+        """Why the subset says little of the scores, a few words; empty where there is nothing to say."""
+        return "most of what is kept is drawn from equal scores" if 2 * self.tied_kept > len(self.indices) else ""
 
     @property
     def digest(self) -> str:
@@ -62,7 +71,7 @@ def subset(bench: Workbench, task: Task, scored: Artefact, data: Dataset) -> Sub
             )
     indices = indices.astype(np.int64)
     extra = np.flatnonzero(scored.arrays.get("extra", ()))
-    return Subset(np.union1d(indices, extra), ties_at_cut(values, indices), int(selection.filled))
+    return Subset(np.union1d(indices, extra), *ties_at_cut(values, indices), int(selection.filled))
 
 
 def _order(task: Task, scored: Artefact, eligible: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -75,12 +84,12 @@ def _distinct(indices: NDArray[Any], n: int) -> bool:
     return bool(len(indices) and indices[0] >= 0 and indices[-1] < n and (np.diff(indices) > 0).all())
 
 
-def ties_at_cut(scores: NDArray[np.float64], indices: NDArray[np.int64]) -> int:
-    """Return how many samples share the lowest kept score, when some of them were left out; else 0."""
+def ties_at_cut(scores: NDArray[np.float64], indices: NDArray[np.int64]) -> tuple[int, int]:
+    """Return how many samples share the lowest kept score and how many of these are kept; zeros where all are."""
     lowest = scores[indices].min()
     tied = int((scores == lowest).sum())
     kept = int((scores[indices] == lowest).sum())
-    return tied if kept < tied else 0
+    return (tied, kept) if kept < tied else (0, 0)
 
 
 def describe(chosen: Subset) -> Mapping[str, Any]:

@@ -76,7 +76,7 @@ def cell(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
         "seconds_score": scored.meta["seconds"],
         "seconds_train": trained.meta["seconds"],
         "diagnostics": scored.meta["diagnostics"],
-        "caveat": scored.meta["caveat"],
+        "caveat": "; ".join(filter(None, (scored.meta["caveat"], chosen.caveat))),
         **bench.settings.provenance,
     }
     return {"indices": chosen.indices}, {"record": record}
