@@ -14,6 +14,10 @@ import pytest
 from registries import HEAD
 
 ROOT = Path(__file__).resolve().parent.parent
+# A test process a core: threads that wait for each other would cost more than they bring. Before numpy is imported.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 collect_ignore = ["third_party"]  # distributions of their own: test_third_party.py installs them and runs their tests
 
 
