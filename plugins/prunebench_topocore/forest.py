@@ -24,6 +24,14 @@ def _reroot(nodes: Nodes, node: int) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _is_deeper(nodes: Nodes, u: int, v: int) -> bool:
+    """Tell whether u is further from its root than v."""
+    while u != -1 and v != -1:
+        u, v = nodes[u, PARENT], nodes[v, PARENT]
+    return bool(u != -1)
+
+
+@njit(cache=True, nogil=True)
 def _meeting(nodes: Nodes, mark: int, u: int, v: int) -> int:
     """Return the lowest common ancestor of u and v, or -1 when they are in different trees."""
     a, b = u, v
@@ -110,7 +118,9 @@ def forest_masses(n: int, lower: Ints, upper: Ints, rank: Ints, slot: Ints) -> I
             masses[count, 0], masses[count, 1] = edge_of_rank[nodes[node, ABOVE]], upper[e]
             count += 1
             nodes[node, PARENT], nodes[node, ABOVE] = -1, -1
-        # Both ends are in different trees now: hang the one that holds u below v.
+        # Both ends are in different trees now: turn round the shorter path, mostly that of a vertex on its own.
+        if _is_deeper(nodes, u, v):
+            u, v = v, u
         _reroot(nodes, u)
         nodes[u, PARENT], nodes[u, ABOVE] = v, rank[e]
     return masses[:count]
