@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -339,7 +340,7 @@ def test_an_observer_sees_every_cell_and_the_end_of_the_run(bench):
 
 def test_plain_progress_tells_the_time_left(bench):
     done = bench.run("run", "tiny")
-    assert "left, running:" in done.stderr
+    assert re.search(r"\d+/\d+ tasks, (\d+ s left|time left not known yet), running: ", done.stderr)
 
 
 def test_a_cache_on_a_full_disk_is_answered(bench):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prunebench.cli.progress import time_left
 from prunebench.errors import StoreError
 from prunebench.executors import Event
 from prunebench.schedule import missing_tasks, run_tasks
@@ -142,3 +143,9 @@ def test_one_task_of_every_kind_runs_first_so_that_what_cannot_work_fails_early(
     tasks = chain(3)  # scores of one kind: the others wait until a cell has shown that training works
     run_tasks(by_key(tasks), executor)
     assert [task.config["name"] for task in executor.order[:4]] == ["features", "scores0", "cell00", "scores1"]
+
+
+def test_a_time_that_cannot_be_told_is_not_told():
+    assert time_left(None) == "time left not known yet"
+    assert time_left(125) == "2 min 5 s left"
+    assert time_left(7300) == "2 h 1 min left"

@@ -15,10 +15,13 @@ from prunebench.schedule import Board
 PLAIN_EVERY_SECONDS = 10.0
 
 
-def duration(seconds: float | None) -> str:
-    """Return a time left in words, such as "3 min 20 s"."""
-    if seconds is None:
-        return "unknown"
+def time_left(seconds: float | None) -> str:
+    """Return a time left in words; None is one that cannot be told yet."""
+    return "time left not known yet" if seconds is None else f"{duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words, such as "3 min 20 s"."""
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60} min"
@@ -83,7 +86,7 @@ class Progress:
                 description=" + ".join(stages) or "waiting",
                 total=len(board.tasks),
                 completed=len(board.outcomes),
-                left=f"{duration(board.seconds_left(self._slots))} left",
+                left=time_left(board.seconds_left(self._slots)),
             )
         elif not self._quiet and time.monotonic() - self._last > PLAIN_EVERY_SECONDS:
             self._last = time.monotonic()
@@ -95,7 +98,7 @@ class Progress:
             for key in board.running
         ]
         click.echo(
-            f"{len(board.outcomes)}/{len(board.tasks)} tasks, {duration(board.seconds_left(self._slots))} left, "
+            f"{len(board.outcomes)}/{len(board.tasks)} tasks, {time_left(board.seconds_left(self._slots))}, "
             f"running: {', '.join(running) or 'nothing'}",
             err=True,
         )
