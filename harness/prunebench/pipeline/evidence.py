@@ -8,16 +8,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunebench.contexts import Dataset
+from prunebench.contexts import Dataset, ScoreContext
 from prunebench.errors import CellFailed, NotApplicable
 from prunebench.pipeline.workbench import Workbench, read_only
 from prunebench.plugins import Entry
 from prunebench.specs import ScorerSpec
 from prunebench.store import Artefact
 from prunebench.tasks import Task
+from prunebench.toolbox import n_keep
 
 
-def collect(
+def score_context(
+    bench: Workbench,
+    task: Task,
+    entry: Entry[ScorerSpec],
+    data: Dataset,
+    inputs: Mapping[str, Artefact],
+    needs: frozenset[str],
+) -> ScoreContext:
+    """Return the context of a scorer or a labeller, with the evidence `needs`.
+
+    Raises NotApplicable for fewer samples than the scorer asks for.
+    """
+    n = len(data.train)
+    if n < entry.spec.min_samples:
+        raise NotApplicable(f"{entry.spec.name} needs {entry.spec.min_samples} samples, the data set has {n}")
+    return ScoreContext(
+        **bench.context(task, seed=task.config.get("seed", 0), params=task.config["params"]),
+        n=n,
+        n_classes=data.n_classes,
+        scorer=entry.spec.name,
+        evidence=_collected(bench, task, entry, data, inputs, needs),
+        budget=n_keep(task.config["keep"], n) if "keep" in task.config else None,
+    )
+
+
+def _collected(
     bench: Workbench,
     task: Task,
     entry: Entry[ScorerSpec],

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prunebench.contexts import ScoreContext
-from prunebench.errors import NotApplicable
 from prunebench.labelling import matched_accuracy, misfit
 from prunebench.pipeline.data import dataset
-from prunebench.pipeline.evidence import collect
+from prunebench.pipeline.evidence import score_context
 from prunebench.pipeline.workbench import StageResult, Workbench, broken_promise, guarded
 from prunebench.store import Artefact
 from prunebench.tasks import Task
@@ -21,16 +19,8 @@ def pseudo_labels(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) 
     """
     data = dataset(bench, task.config["dataset"])
     entry = bench.catalogue.scorer(task.config["scorer"])
-    n = len(data.train)
-    if n < entry.spec.min_samples:
-        raise NotApplicable(f"{entry.spec.name} needs {entry.spec.min_samples} samples, the data set has {n}")
-    context = ScoreContext(
-        **bench.context(task, seed=task.config["seed"], params=task.config["params"]),
-        n=n,
-        n_classes=data.n_classes,
-        scorer=entry.spec.name,
-        evidence=collect(bench, task, entry, data, inputs, entry.spec.label_needs),
-    )
+    context = score_context(bench, task, entry, data, inputs, entry.spec.label_needs)
+    n = context.n
     with guarded(entry, context, entry.load_labeller) as label:
         found = label(context)
         if came := misfit(found, n):

@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from prunebench.contexts import ScoreContext, Scores
-from prunebench.errors import NotApplicable
+from prunebench.contexts import Scores
 from prunebench.pipeline.data import dataset
-from prunebench.pipeline.evidence import collect
+from prunebench.pipeline.evidence import score_context
 from prunebench.pipeline.workbench import StageResult, Workbench, broken_promise, guarded
 from prunebench.plugins import Entry
 from prunebench.stats import score_agreement
 from prunebench.store import Artefact
 from prunebench.tasks import Task
-from prunebench.toolbox import n_keep
 
 
 def scores(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
@@ -27,19 +25,9 @@ def scores(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> Stag
     """
     data = dataset(bench, task.config["dataset"])
     entry = bench.catalogue.scorer(task.config["scorer"])
-    n = len(data.train)
-    if n < entry.spec.min_samples:
-        raise NotApplicable(f"{entry.spec.name} needs {entry.spec.min_samples} samples, the data set has {n}")
-    context = ScoreContext(
-        **bench.context(task, seed=task.config.get("seed", 0), params=task.config["params"]),
-        n=n,
-        n_classes=data.n_classes,
-        scorer=entry.spec.name,
-        evidence=collect(bench, task, entry, data, inputs, entry.spec.needs),
-        budget=n_keep(task.config["keep"], n) if "keep" in task.config else None,
-    )
+    context = score_context(bench, task, entry, data, inputs, entry.spec.needs)
     with guarded(entry, context) as score:
-        result = _checked(entry, score(context), n)
+        result = _checked(entry, score(context), context.n)
     arrays: dict[str, Any] = {"scores": result.values}
     if result.excluded is not None:
         arrays["excluded"] = result.excluded
