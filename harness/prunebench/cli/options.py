@@ -75,11 +75,15 @@ def data_folders(given: tuple[Path, ...]) -> tuple[str, ...]:
     return tuple(str(path.expanduser().absolute()) for path in (*given, *named, *defaults))
 
 
-def catalogue(strict: bool = False) -> Catalogue:
-    """Load the plugins and report the broken ones; with `strict`, or PRUNEBENCH_STRICT_PLUGINS=1, stop there."""
-    # The command line has loaded them before: plugins may add commands to it.
+def loaded() -> Catalogue:
+    """Return the plugins that the command line has loaded, as they may add commands to it, or load them now."""
     context = click.get_current_context(silent=True)
-    found = (context.find_object(Catalogue) if context else None) or load_plugins()
+    return (context.find_object(Catalogue) if context else None) or load_plugins()
+
+
+def catalogue(strict: bool = False) -> Catalogue:
+    """Return the plugins and report the broken ones; with `strict`, or PRUNEBENCH_STRICT_PLUGINS=1, stop there."""
+    found = loaded()
     for failure in found.failures:
         part = " in part" if failure.partial else ""
         click.echo(f"warning: plugin {failure.origin} was left out{part}: {failure.error}", err=True)
