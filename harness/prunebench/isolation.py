@@ -52,7 +52,7 @@ def elsewhere(names: Sequence[str], catalogue: Catalogue, listings: Mapping[str,
         if listing is None or not listing.environment or kind not in ("", listing.kind):
             continue
         here = catalogue.entries[f"{listing.kind}s"].get(plain)
-        if here is None or here.origin.distribution != listing.dist or not listing.covers(here.origin.version):
+        if here is None or not listing.is_met_by(here.origin):
             if len(names) > 1:
                 raise UsageError(f"{name!r} runs in an environment of its own", "name it alone")
             environment = make_environment(plain, listing.environment, cache)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
-from prunebench.plugins import HOST, Entry
+from prunebench.plugins import HOST, Entry, Origin
 from prunebench.registry_shapes import PLUGIN
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ class Listing:
             return SpecifierSet(self.version).contains(version, prereleases=True)
         except InvalidVersion:
             return False
+
+    def is_met_by(self, origin: Origin) -> bool:
+        """Return whether an installed plugin is of the distribution and in the range."""
+        return origin.distribution == self.dist and self.covers(origin.version)
 
 
 @dataclass(frozen=True)
