@@ -16,12 +16,11 @@ from prunebench.errors import RegistryError, UsageError
 from prunebench.leaderboard import build_board, check_board
 from prunebench.leaderboard.standing import with_standing
 from prunebench.leaderboard.update import update_board
-from prunebench.listing import Listing, expected_failures, standing
-from prunebench.new_listing import compatible_range, new_table
 from prunebench.plugins import Entry, Origin, load_plugins
 from prunebench.records import write_records
-from prunebench.registry import load_registry
-from prunebench.registry_shapes import registry_schema, schema_text
+from prunebench.registry import Listing, expected_failures, load_registry, standing
+from prunebench.registry.new_listing import compatible_range, new_table
+from prunebench.registry.tables import registry_schema, schema_text
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTED = """

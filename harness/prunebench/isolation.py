@@ -10,10 +10,9 @@ from typing import Any
 
 from prunebench.environments import Environment, make_environment
 from prunebench.errors import EnvironmentFailed, UsageError, did_you_mean
-from prunebench.listing import Listing
 from prunebench.plan import Filters, is_chosen
 from prunebench.plugins import Catalogue, Entry
-from prunebench.registry import Registry
+from prunebench.registry import Listing, Registry
 from prunebench.wire import from_json
 
 

@@ -14,9 +14,8 @@ import click
 from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, loaded, registry_option
 from prunebench.errors import PluginContractError, UsageError
 from prunebench.isolation import elsewhere
-from prunebench.listing import expected_failures
 from prunebench.plugins import Entry
-from prunebench.registry import load_registry
+from prunebench.registry import expected_failures, load_registry
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -11,9 +11,8 @@ import click
 
 from prunebench.cli.options import catalogue, json_option, registry_option
 from prunebench.errors import UsageError, did_you_mean
-from prunebench.listing import Listing, standing
 from prunebench.plugins import Catalogue, Entry
-from prunebench.registry import Registry, load_registry
+from prunebench.registry import Listing, Registry, load_registry, standing
 
 PLUGIN_KINDS = ("scorers", "selectors", "projectors", "datasets", "backbones", "learners", "executors", "metrics")
 KINDS = ("suites", "networks", *PLUGIN_KINDS)

@@ -12,10 +12,10 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 from prunebench.plugins import HOST, Entry, Origin
-from prunebench.registry_shapes import PLUGIN
+from prunebench.registry.tables import PLUGIN
 
 if TYPE_CHECKING:
-    from prunebench.toml_table import Table
+    from prunebench.registry.toml_table import Table
 
 Tier = Literal["core", "contrib", "quarantine", "unregistered"]
 
