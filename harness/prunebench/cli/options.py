@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -16,25 +16,34 @@ from prunebench.store import default_cache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-registry_option = click.option(
+
+class Decorator(Protocol):
+    """Adds an option to a verb's function."""
+
+    def __call__(self, function: F, /) -> F: ...
+
+
+registry_option: Decorator = click.option(
     "--registry", "registry_file", type=click.Path(path_type=Path), help="registry.toml to read."
 )
-results_option = click.option(
+results_option: Decorator = click.option(
     "--results",
     type=click.Path(path_type=Path),
     default=Path("results"),
     show_default=True,
     help="Folder of records and board.",
 )
-cache_option = click.option("--cache", type=click.Path(path_type=Path), help="Folder of artefacts (PRUNEBENCH_CACHE).")
-data_option = click.option(
+cache_option: Decorator = click.option(
+    "--cache", type=click.Path(path_type=Path), help="Folder of artefacts (PRUNEBENCH_CACHE)."
+)
+data_option: Decorator = click.option(
     "--data",
     "data_roots",
     type=click.Path(path_type=Path),
     multiple=True,
     help="Folder to look for data and weights in (PRUNEBENCH_DATA).",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def filter_options(function: F) -> F:
