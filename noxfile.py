@@ -35,7 +35,7 @@ def install(session: nox.Session, *names: str) -> None:
 @nox.session(python=["3.11", "3.12", "3.13"], tags=["ci"])
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments after -- go to pytest."""
-    # Not on 3.14: of all dependencies multipers alone, in the one version that pyproject.toml allows, has no wheel there.
+    # Not on 3.14: of all dependencies multipers alone, in the one version that is allowed, has no wheel there.
     install(session, "test")
     session.run("pytest", *session.posargs)
 
@@ -60,7 +60,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(tags=["ci"])
 def types(session: nox.Session) -> None:
     """Check types, strictly, and that whoever imports prunebench finds all of them declared, with another checker."""
-    install(session, "lint", "public")
+    install(session, "test", "lint", "public")
     session.run("mypy")
     session.run("pyright", "--verifytypes", "prunebench", "--ignoreexternal", silent=True)
 
