@@ -35,6 +35,7 @@ def install(session: nox.Session, *names: str) -> None:
 @nox.session(python=["3.11", "3.12", "3.13"], tags=["ci"])
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments after -- go to pytest."""
+    # Not on 3.14: of all dependencies multipers alone, in the one version that is allowed, has no wheel there.
     install(session, "test")
     session.run("pytest", *session.posargs)
 
@@ -48,17 +49,20 @@ def minimums(session: nox.Session) -> None:
 
 @nox.session(tags=["ci"])
 def lint(session: nox.Session) -> None:
-    """Check style and format."""
-    install(session, "lint")
+    """Check style, format, spelling, and what contributed code can reach in the workflows."""
+    session.install(*groups("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("typos")
+    session.run("zizmor", "--offline", ".github/workflows")
 
 
 @nox.session(tags=["ci"])
 def types(session: nox.Session) -> None:
-    """Check types, strictly."""
-    install(session, "lint")
+    """Check types, strictly, and that whoever imports prunebench finds all of them declared, with another checker."""
+    install(session, "test", "lint", "public")
     session.run("mypy")
+    session.run("pyright", "--verifytypes", "prunebench", "--ignoreexternal", silent=True)
 
 
 @nox.session(tags=["ci"])

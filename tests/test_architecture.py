@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 import tomllib
@@ -59,6 +60,26 @@ def test_the_harness_imports_no_plugin():
     for path in HARNESS:
         for module, _ in imports(path):
             assert not module.startswith("prunebench_"), f"{path} imports {module}"
+
+
+def imported_at_once(path: Path, modules: set[str]) -> set[str]:
+    """Return which of the modules a file imports while it is itself imported."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in modules else str(node.module) for name in names}
+    return found & modules
+
+
+def test_the_imports_of_the_harness_form_no_circle():
+    names = {".".join(path.relative_to(ROOT / "harness").with_suffix("").parts): path for path in HARNESS}
+    files = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    graph = {name: imported_at_once(path, set(files)) for name, path in files.items()}
+    assert "prunebench.registry.model" in graph["prunebench.registry"]
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 def test_the_harness_names_no_method():

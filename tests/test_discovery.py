@@ -145,6 +145,15 @@ def test_a_plugin_may_itself_ask_for_the_plugins(sandbox):
     assert loaded(sandbox) == {"names": ["asking"], "failures": {}}
 
 
+@pytest.mark.parametrize("verb", ["list", "new scorer mine", "check no-such-plugin", "registry check"])
+def test_a_verb_asks_a_plugin_once(verb, sandbox):
+    sandbox.install(
+        "asked-one", fine("x").replace("    return", "    import sys; print('asked', file=sys.stderr)\n    return")
+    )
+    sandbox.run("list")  # its trial is over
+    assert sandbox.run(*verb.split()).stderr.count("asked\n") == 1
+
+
 def test_two_hundred_plugins_are_tried_by_one_process_and_then_by_none(sandbox):
     for number in range(200):
         sandbox.install(f"plugin-{number:03}", fine(f"method-{number:03}"))

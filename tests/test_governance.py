@@ -16,12 +16,11 @@ from prunebench.errors import RegistryError, UsageError
 from prunebench.leaderboard import build_board, check_board
 from prunebench.leaderboard.standing import with_standing
 from prunebench.leaderboard.update import update_board
-from prunebench.listing import Listing, expected_failures, standing
-from prunebench.new_listing import compatible_range, new_table
 from prunebench.plugins import Entry, Origin, load_plugins
 from prunebench.records import write_records
-from prunebench.registry import load_registry
-from prunebench.registry_shapes import registry_schema, schema_text
+from prunebench.registry import Listing, expected_failures, load_registry, standing
+from prunebench.registry.new_listing import compatible_range, new_table
+from prunebench.registry.tables import registry_schema, schema_text
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTED = """
@@ -202,6 +201,34 @@ def test_a_plugin_that_is_not_installed_is_no_error_and_may_be_in_a_suite(sandbo
     done = sandbox.run("registry", "check")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-2:] == ["not", "installed"]
+
+
+@pytest.mark.parametrize(("installed", "versions"), [("", [">=1,<2"]), ("1.5", ["1.5"]), ("2.0", ["2.0", ">=1,<2"])])
+def test_a_plugin_with_an_environment_of_its_own_is_listed_from_the_registry_unless_it_is_here(
+    installed, versions, sandbox
+):
+    if installed:
+        sandbox.install("odd-one", ODD, installed)
+    written(sandbox, LISTED + 'environment = ["odd-one[all]", "old<2"]\n')
+    done = sandbox.run("list", "scorers", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = [row for row in json.loads(done.stdout)["scorers"] if row["name"] == "odd"]
+    assert sorted(row["version"] for row in rows) == versions
+    assert [(row["distribution"], row["tier"], row["params"]) for row in rows if row["environment"]] == [
+        ("odd-one", "contrib", None) for version in versions if version != installed
+    ]
+    for row in rows:
+        assert row["environment"] == ([] if row["version"] == installed else ["odd-one[all]", "old<2"])
+    assert not (sandbox.folder / "cache" / "environments").exists()
+    assert "odd" not in {
+        row["name"] for row in json.loads(sandbox.run("list", "projectors", "--json").stdout)["projectors"]
+    }
+
+
+def test_the_list_marks_a_plugin_with_an_environment_of_its_own(sandbox):
+    written(sandbox, LISTED + 'environment = ["odd-one"]\n')
+    text = " ".join(sandbox.run("list", "scorers").stdout.split())
+    assert " odd Runs in an environment of its own: odd-one. [odd-one >=1,<2, contrib] " in text
 
 
 def test_the_check_finds_what_does_not_fit_what_is_installed(sandbox):

@@ -10,7 +10,7 @@ from prunebench.errors import RegistryError, SchemaTooNew, UsageError
 from prunebench.plan import make_plan
 from prunebench.plugins import load_plugins
 from prunebench.registry import load_registry
-from prunebench.toml_table import line_of
+from prunebench.registry.toml_table import line_of
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -15,9 +15,8 @@ import pytest
 
 from prunebench import DatasetSpec, LearnerSpec, Param, ProjectorSpec, ScorerSpec, SelectorSpec
 from prunebench.errors import UsageError
-from prunebench.listing import expected_failures
 from prunebench.plugins import Entry, Origin, load_plugins
-from prunebench.registry import load_registry
+from prunebench.registry import expected_failures, load_registry
 from prunebench.testing import (
     CheckFailed,
     Examiner,

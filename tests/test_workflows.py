@@ -84,8 +84,8 @@ def steps(job: dict[str, Any]) -> Iterator[str]:
     for step in job["steps"]:
         if re.search(r"\$\{\{\s*(github\.(event|head_ref)|inputs|matrix|steps|needs)", step.get("run", "")):
             yield "text from outside becomes a part of a script"
-        if "uses" in step and not re.fullmatch(r"[\w.-]+/[\w./-]+@v\d+\.\d+\.\d+", step["uses"]):
-            yield f"{step['uses']} is not pinned to a full version"
+        if "uses" in step and not re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}", step["uses"]):
+            yield f"{step['uses']} is not pinned to a commit"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -101,7 +101,7 @@ jobs:
     runs-on: ubuntu-latest
     timeout-minutes: 5
     steps:
-      - uses: actions/checkout@v4.2.2
+      - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1
         with: {persist-credentials: false}
       - run: nox -s tests
 """
@@ -115,7 +115,8 @@ BROKEN = {
     "hands a secret to a pull request": ("nox -s tests", "echo ${{ secrets.TOKEN }}", "names a secret"),
     "keeps the token": ("persist-credentials: false", "fetch-depth: 0", "leaves a token on the disk"),
     "pastes a title into a script": ("nox -s tests", "echo ${{ github.event.issue.title }}", "a part of a script"),
-    "follows a moving tag": ("@v4.2.2", "@v4", "not pinned"),
+    "follows a tag": ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@v7.0.1", "not pinned to a commit"),
+    "shortens a commit": ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@3d3c42e", "not pinned to a commit"),
     "has no time limit": ("    timeout-minutes: 5\n", "", "may run for ever"),
     "runs code where it may write": (
         "on: pull_request\npermissions: {contents: read",
@@ -136,6 +137,14 @@ def test_the_rules_catch_a_workflow_that(fault):
     text = SOUND.replace("persist-credentials: false", "persist-credentials: false, ref: refs/pull/1/merge")
     assert old in text
     assert any(expected in problem for problem in unsafe(parse(text.replace(old, new))))
+
+
+def test_each_action_is_one_commit_everywhere_whose_version_is_told():
+    starter = ROOT / "harness" / "prunebench" / "templates" / "common" / "workflow.yml.tmpl"
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (*FILES, starter))
+    pins = re.findall(r"uses: ([\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)\b", text)
+    assert len(pins) == text.count("uses: ") > 0
+    assert len(set(pins)) == len({action for action, _, _ in pins})
 
 
 def sessions() -> set[str]:

@@ -19,8 +19,8 @@ from prunebench.specs import (
     SelectorSpec,
 )
 
-hookspec = pluggy.HookspecMarker("prunebench")
-hookimpl = pluggy.HookimplMarker("prunebench")
+hookspec: pluggy.HookspecMarker = pluggy.HookspecMarker("prunebench")
+hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker("prunebench")
 
 
 @hookspec

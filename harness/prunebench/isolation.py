@@ -10,10 +10,9 @@ from typing import Any
 
 from prunebench.environments import Environment, make_environment
 from prunebench.errors import EnvironmentFailed, UsageError, did_you_mean
-from prunebench.listing import Listing
 from prunebench.plan import Filters, is_chosen
 from prunebench.plugins import Catalogue, Entry
-from prunebench.registry import Registry
+from prunebench.registry import Listing, Registry
 from prunebench.wire import from_json
 
 
@@ -52,7 +51,7 @@ def elsewhere(names: Sequence[str], catalogue: Catalogue, listings: Mapping[str,
         if listing is None or not listing.environment or kind not in ("", listing.kind):
             continue
         here = catalogue.entries[f"{listing.kind}s"].get(plain)
-        if here is None or here.origin.distribution != listing.dist or not listing.covers(here.origin.version):
+        if here is None or not listing.is_met_by(here.origin):
             if len(names) > 1:
                 raise UsageError(f"{name!r} runs in an environment of its own", "name it alone")
             environment = make_environment(plain, listing.environment, cache)

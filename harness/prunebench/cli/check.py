@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, registry_option
+from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, loaded, registry_option
 from prunebench.errors import PluginContractError, UsageError
 from prunebench.isolation import elsewhere
-from prunebench.listing import expected_failures
-from prunebench.plugins import Entry, load_plugins
-from prunebench.registry import load_registry
+from prunebench.plugins import Entry
+from prunebench.registry import expected_failures, load_registry
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,7 +67,7 @@ def command(
     if only_list:
         _list_checks(names)
         return
-    found, listings = load_plugins(), load_registry(registry_file).plugins
+    found, listings = loaded(), load_registry(registry_file).plugins
     if (python := elsewhere(names, found, listings, cache_folder(cache))) is not None:
         raise SystemExit(subprocess.run([str(python), "-m", "prunebench", *sys.argv[1:]], check=False).returncode)
     entries, failures = chosen(found, names)

@@ -11,9 +11,8 @@ import click
 
 from prunebench.cli.options import catalogue, json_option, registry_option
 from prunebench.errors import UsageError, did_you_mean
-from prunebench.listing import standing
 from prunebench.plugins import Catalogue, Entry
-from prunebench.registry import Registry, load_registry
+from prunebench.registry import Listing, Registry, load_registry, standing
 
 PLUGIN_KINDS = ("scorers", "selectors", "projectors", "datasets", "backbones", "learners", "executors", "metrics")
 KINDS = ("suites", "networks", *PLUGIN_KINDS)
@@ -24,7 +23,11 @@ KINDS = ("suites", "networks", *PLUGIN_KINDS)
 @registry_option
 @json_option
 def command(kind: str | None, registry_file: Path | None, as_json: bool) -> None:
-    """List suites, methods, data sets and whatever else the installed plugins offer."""
+    """List suites, methods, data sets and whatever else the installed plugins offer.
+
+    Plugins that the registry gives environments of their own are listed from there: with the range of their version
+    in place of the version, and nothing is installed.
+    """
     if kind is not None and kind not in KINDS:
         raise UsageError(f"no kind is named {kind!r}", did_you_mean(kind, KINDS))
     found, registry = catalogue(), load_registry(registry_file)
@@ -52,23 +55,44 @@ def _rows(kind: str, found: Catalogue, registry: Registry) -> list[dict[str, Any
             {"name": n.arch.name, "summary": f"{n.arch.provider}: {n.arch.model}, weights: {n.weights.source}"}
             for n in registry.networks.values()
         ]
-    return [
-        {
-            "name": entry.spec.name,
-            "summary": entry.spec.summary,
-            "distribution": entry.origin.distribution,
-            "version": entry.origin.version,
-            "tier": _tier(entry, registry),
-            "paper": entry.spec.paper,
-            "params": {name: param.default for name, param in entry.spec.params.items()},
-        }
-        for _, entry in sorted(found.entries[kind].items())
-    ]
+    rows = [_installed_row(entry, registry) for entry in found.entries[kind].values()]
+    rows += [_listed_row(listing) for listing in registry.plugins.values() if _is_elsewhere(listing, kind, found)]
+    return sorted(rows, key=lambda row: str(row["name"]))
 
 
-def _tier(entry: Entry[Any], registry: Registry) -> str:
-    origin = entry.origin
-    return standing(registry.plugins, entry.spec.kind, entry.spec.name, origin.distribution, origin.version).tier
+def _installed_row(entry: Entry[Any], registry: Registry) -> dict[str, Any]:
+    spec, origin = entry.spec, entry.origin
+    return {
+        "name": spec.name,
+        "summary": spec.summary,
+        "distribution": origin.distribution,
+        "version": origin.version,
+        "tier": standing(registry.plugins, spec.kind, spec.name, origin.distribution, origin.version).tier,
+        "paper": spec.paper,
+        "params": {name: param.default for name, param in spec.params.items()},
+        "environment": [],
+    }
+
+
+def _is_elsewhere(listing: Listing, kind: str, found: Catalogue) -> bool:
+    if not listing.environment or f"{listing.kind}s" != kind:
+        return False
+    here = found.entries[kind].get(listing.name)
+    return here is None or not listing.is_met_by(here.origin)
+
+
+def _listed_row(listing: Listing) -> dict[str, Any]:
+    """Return what the registry knows of a plugin that is not here; its parameters are known where it is installed."""
+    return {
+        "name": listing.name,
+        "summary": f"Runs in an environment of its own: {', '.join(listing.environment)}.",
+        "distribution": listing.dist,
+        "version": listing.version,
+        "tier": listing.tier,
+        "paper": listing.paper,
+        "params": None,
+        "environment": list(listing.environment),
+    }
 
 
 def _print(tables: dict[str, list[dict[str, Any]]]) -> None:

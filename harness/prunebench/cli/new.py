@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from prunebench import __version__
+from prunebench.cli.options import loaded
 from prunebench.errors import UsageError
-from prunebench.plugins import load_plugins
 from prunebench.templates import STARTERS, distribution_name, module_name, render
 
 
@@ -49,7 +49,7 @@ def _check_name(kind: str, name: str) -> None:
             f"{name!r} cannot be the name of a plugin",
             "use at most 32 lower-case letters and digits, with single hyphens between: my-method",
         )
-    found = load_plugins()
+    found = loaded()
     if (entry := found.entries[f"{kind}s"].get(name)) is not None:
         raise UsageError(f"{kind} {name!r} is declared by {entry.origin}", "choose a name that is not taken")
     modules = {entry.spec.load.partition(".")[0] for by_name in found.entries.values() for entry in by_name.values()}

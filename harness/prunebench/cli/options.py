@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -16,25 +16,34 @@ from prunebench.store import default_cache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-registry_option = click.option(
+
+class Decorator(Protocol):
+    """Adds an option to a verb's function."""
+
+    def __call__(self, function: F, /) -> F: ...
+
+
+registry_option: Decorator = click.option(
     "--registry", "registry_file", type=click.Path(path_type=Path), help="registry.toml to read."
 )
-results_option = click.option(
+results_option: Decorator = click.option(
     "--results",
     type=click.Path(path_type=Path),
     default=Path("results"),
     show_default=True,
     help="Folder of records and board.",
 )
-cache_option = click.option("--cache", type=click.Path(path_type=Path), help="Folder of artefacts (PRUNEBENCH_CACHE).")
-data_option = click.option(
+cache_option: Decorator = click.option(
+    "--cache", type=click.Path(path_type=Path), help="Folder of artefacts (PRUNEBENCH_CACHE)."
+)
+data_option: Decorator = click.option(
     "--data",
     "data_roots",
     type=click.Path(path_type=Path),
     multiple=True,
     help="Folder to look for data and weights in (PRUNEBENCH_DATA).",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def filter_options(function: F) -> F:
@@ -75,11 +84,15 @@ def data_folders(given: tuple[Path, ...]) -> tuple[str, ...]:
     return tuple(str(path.expanduser().absolute()) for path in (*given, *named, *defaults))
 
 
-def catalogue(strict: bool = False) -> Catalogue:
-    """Load the plugins and report the broken ones; with `strict`, or PRUNEBENCH_STRICT_PLUGINS=1, stop there."""
-    # The command line has loaded them before: plugins may add commands to it.
+def loaded() -> Catalogue:
+    """Return the plugins that the command line has loaded, as they may add commands to it, or load them now."""
     context = click.get_current_context(silent=True)
-    found = (context.find_object(Catalogue) if context else None) or load_plugins()
+    return (context.find_object(Catalogue) if context else None) or load_plugins()
+
+
+def catalogue(strict: bool = False) -> Catalogue:
+    """Return the plugins and report the broken ones; with `strict`, or PRUNEBENCH_STRICT_PLUGINS=1, stop there."""
+    found = loaded()
     for failure in found.failures:
         part = " in part" if failure.partial else ""
         click.echo(f"warning: plugin {failure.origin} was left out{part}: {failure.error}", err=True)

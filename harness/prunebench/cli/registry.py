@@ -11,7 +11,7 @@ import click
 from prunebench.cli.options import catalogue, json_option, registry_option
 from prunebench.errors import UsageError
 from prunebench.registry import find_registry, load_registry
-from prunebench.registry_shapes import TIERS
+from prunebench.registry.tables import TIERS
 
 
 @click.group()
@@ -28,7 +28,7 @@ def check(registry_file: Path | None, as_json: bool) -> None:
     Ends with 3 when something is wrong: an unknown key, a name that nothing declares, an installed version outside
     its range, an expected failure of a check that does not exist.
     """
-    from prunebench.governance import name_errors, plugin_findings
+    from prunebench.registry.governance import name_errors, plugin_findings
 
     registry, found = load_registry(registry_file), catalogue()
     findings = plugin_findings(registry, found)
@@ -63,7 +63,7 @@ def add(
     name: str, tier: str, maintainer: str, version: str, reason: str, added: datetime | None, registry_file: Path | None
 ) -> None:
     """Write the table of an installed plugin, NAME or KIND:NAME, at the end of registry.toml."""
-    from prunebench.new_listing import append_table, find_entry, new_table
+    from prunebench.registry.new_listing import append_table, find_entry, new_table
 
     if registry_file is None and not Path("registry.toml").is_file():
         raise UsageError("there is no registry.toml here to add to", "name one with --registry FILE")
@@ -76,6 +76,6 @@ def add(
 @command.command()
 def schema() -> None:
     """Print the JSON Schema of registry.toml."""
-    from prunebench.registry_shapes import schema_text
+    from prunebench.registry.tables import schema_text
 
     click.echo(schema_text(), nl=False)

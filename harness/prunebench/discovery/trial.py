@@ -33,8 +33,8 @@ class _Watch:
 
     def __init__(self) -> None:
         self._home = os.getpid()
-        self.forks = 0
-        self.answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self.forks: int = 0
+        self.answers: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         os.dup2(self._printed.fileno(), 1)
         if hasattr(os, "register_at_fork"):
@@ -110,6 +110,5 @@ def serve(stream: TextIO, watch: _Watch) -> None:
 
 
 if __name__ == "__main__":
-    watch = _Watch()
-    serve(sys.stdin, watch)
+    serve(sys.stdin, _Watch())
     os._exit(0)  # whatever threads and exit handlers the plugins have left behind

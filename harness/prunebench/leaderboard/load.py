@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from prunebench.errors import UsageError
 from prunebench.leaderboard.standing import with_standing
-from prunebench.listing import Listing
 from prunebench.records import Record, read_records
+from prunebench.registry import Listing
 
 
 def load_results(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from prunebench.listing import Listing, standing
 from prunebench.records import Record
+from prunebench.registry import Listing, standing
 
 
 def with_standing(records: Iterable[Record], listings: Mapping[str, Listing]) -> list[Record]:

@@ -10,7 +10,7 @@ from prunebench.leaderboard.build import Missing, build_board
 from prunebench.leaderboard.load import load_results
 from prunebench.leaderboard.terminal import render_terminal
 from prunebench.leaderboard.write import FOLDER, write_board
-from prunebench.listing import Listing
+from prunebench.registry import Listing
 
 
 def update_board(

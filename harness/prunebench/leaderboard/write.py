@@ -14,8 +14,8 @@ from prunebench.leaderboard.html import render_html
 from prunebench.leaderboard.load import load_results
 from prunebench.leaderboard.markdown import render_markdown
 from prunebench.leaderboard.tables import AccuracyRow, Board, CorrelationRow, cell_text, columns
-from prunebench.listing import Listing
 from prunebench.records import write_text
+from prunebench.registry import Listing
 
 FOLDER = "board"
 

@@ -37,7 +37,8 @@ def command(results: Path, base: str, registry_file: Path | None, max_bytes: int
         raise error
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command; an error ends as one message with a hint and its exit code."""
     try:
         command.main(standalone_mode=False)
     except PrunebenchError as error:
@@ -46,3 +47,7 @@ if __name__ == "__main__":
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from prunebench.shapes import Key, Shape, key_schema, shape_schema
+from prunebench.registry.shapes import Key, Shape, key_schema, shape_schema
 from prunebench.specs import (
     BackboneSpec,
     DatasetSpec,

@@ -10,8 +10,8 @@ from typing import Any
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.plugins import HOST, Catalogue, Entry
 from prunebench.records import write_text
-from prunebench.registry import load_registry, make_registry
-from prunebench.toml_table import line_of, parse_toml
+from prunebench.registry.reader import load_registry, make_registry
+from prunebench.registry.toml_table import line_of, parse_toml
 
 
 def find_entry(catalogue: Catalogue, name: str) -> Entry[Any]:

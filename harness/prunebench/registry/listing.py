@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
-from prunebench.plugins import HOST, Entry
-from prunebench.registry_shapes import PLUGIN
+from prunebench.plugins import HOST, Entry, Origin
+from prunebench.registry.tables import PLUGIN
 
 if TYPE_CHECKING:
-    from prunebench.toml_table import Table
+    from prunebench.registry.toml_table import Table
 
 Tier = Literal["core", "contrib", "quarantine", "unregistered"]
 
@@ -50,6 +50,10 @@ class Listing:
             return SpecifierSet(self.version).contains(version, prereleases=True)
         except InvalidVersion:
             return False
+
+    def is_met_by(self, origin: Origin) -> bool:
+        """Return whether an installed plugin is of the distribution and in the range."""
+        return origin.distribution == self.dist and self.covers(origin.version)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from prunebench.errors import RegistryError, UsageError, did_you_mean
-from prunebench.shapes import REQUIRED, Key, Shape
+from prunebench.registry.shapes import REQUIRED, Key, Shape
 
 
 @dataclass(frozen=True)

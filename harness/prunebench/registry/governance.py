@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunebench.errors import PrunebenchError, RegistryError, did_you_mean
-from prunebench.listing import Listing
 from prunebench.plugins import Catalogue
-from prunebench.registry import Registry
-from prunebench.toml_table import Table, read_toml
+from prunebench.registry.listing import Listing
+from prunebench.registry.model import Registry
+from prunebench.registry.toml_table import Table, read_toml
 
 
 @dataclass(frozen=True)
