@@ -35,8 +35,12 @@ def scores(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> Stag
         arrays["refill"] = result.refill
     if result.extra is not None:
         arrays["extra"] = result.extra
-    labelled = inputs["pseudo_labels"].meta["diagnostics"] if "pseudo_labels" in inputs else {}
-    return arrays, {"diagnostics": {**labelled, **result.diagnostics}, "caveat": result.caveat}
+    labels = inputs.get("pseudo_labels")
+    return arrays, {
+        "diagnostics": {**(labels.meta["diagnostics"] if labels else {}), **result.diagnostics},
+        "caveat": result.caveat,
+        "seconds_labels": labels.meta["seconds"] if labels else 0.0,
+    }
 
 
 def _checked(entry: Entry[Any], returned: Any, n: int) -> Scores:

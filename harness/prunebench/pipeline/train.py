@@ -73,7 +73,7 @@ def cell(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
         "status_reason": "",
         **{key: value for key, value in trained.meta.items() if key not in ("seconds", "data_digest")},
         "recipe_digest": digest(task.config["recipe"]),
-        "seconds_score": scored.meta["seconds"],
+        "seconds_score": round(scored.meta["seconds"] + scored.meta.get("seconds_labels", 0.0), 3),
         "seconds_train": trained.meta["seconds"],
         "diagnostics": scored.meta["diagnostics"],
         "caveat": "; ".join(filter(None, (scored.meta["caveat"], chosen.caveat))),
