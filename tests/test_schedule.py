@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prunebench.cli.progress import time_left
 from prunebench.errors import StoreError
 from prunebench.executors import Event
-from prunebench.schedule import missing_tasks, run_tasks
+from prunebench.schedule import Board, missing_tasks, run_tasks
 from prunebench.store import Store
 from prunebench.tasks import Task
 
@@ -143,6 +143,16 @@ def test_one_task_of_every_kind_runs_first_so_that_what_cannot_work_fails_early(
     tasks = chain(3)  # scores of one kind: the others wait until a cell has shown that training works
     run_tasks(by_key(tasks), executor)
     assert [task.config["name"] for task in executor.order[:4]] == ["features", "scores0", "cell00", "scores1"]
+
+
+def test_the_first_of_a_kind_which_loads_and_compiles_counts_only_while_it_is_alone():
+    features, *cells = [Task("features", {"name": "features"}), *(Task("cell", {"name": f"cell{i}"}) for i in range(4))]
+    board = Board(by_key([features, *cells]), outcomes={features.key: {}, cells[0].key: {}})
+    board.seconds = {features.kind: [5.0], cells[0].kind: [30.0]}
+    assert board.seconds_left(1) == pytest.approx(3 * 30)
+    board.outcomes[cells[1].key] = {}
+    board.seconds[cells[0].kind].append(2.0)
+    assert board.seconds_left(1) == pytest.approx(2 * 2)
 
 
 def test_a_time_that_cannot_be_told_is_not_told():

@@ -40,8 +40,12 @@ class Board:
         known = {kind: count for kind, count in left.items() if kind in self.seconds}
         if sum(known.values()) < _KNOWN_SHARE * sum(left.values()):
             return None
-        total = sum(count * sum(self.seconds[kind]) / len(self.seconds[kind]) for kind, count in known.items())
-        return total / max(slots, 1)
+        return sum(count * self._usual_seconds(kind) for kind, count in known.items()) / max(slots, 1)
+
+    def _usual_seconds(self, kind: tuple[str, ...]) -> float:
+        # The first of a kind loads and compiles what the others find ready.
+        later = self.seconds[kind][1:] or self.seconds[kind]
+        return sum(later) / len(later)
 
 
 def missing_tasks(goals: Iterable[Task], store: Store) -> dict[str, Task]:
