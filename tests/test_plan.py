@@ -77,6 +77,7 @@ def test_a_filter_on_backbones_or_projectors_keeps_the_methods_that_read_none_an
     cells = quickstart(backbone=("digits-vit",)).cells
     assert {c.axes["method"] for c in cells} == {c.axes["method"] for c in quickstart().cells}
     assert {c.axes["score_backbone"] for c in cells} == {"-", "digits-vit"}
+    assert {c.axes["method"] for c in quickstart(backbone=("-",)).cells} == {"random", "echo", "full"}
     cells = quickstart(projector=("umap",)).cells
     assert {"random", "moderate", "topocore"} <= {c.axes["method"] for c in cells}
 

@@ -24,7 +24,8 @@ FROM_BACKBONE = frozenset({"features", "logits", "projection", "gradients"})
 class Filters:
     """Globs on each axis; an empty tuple lets everything through. `seeds` is how many replicates to run.
 
-    Methods that read no backbone or projection pass the globs on these: the baseline stays beside what is chosen.
+    Methods that read no backbone or projection pass the globs on these, so the baseline stays beside what is chosen;
+    "-" lets them through alone.
     added: methods or installed scorers that the suite does not name, run beside those that pass.
     """
 
@@ -117,8 +118,8 @@ def _check_budgets(suite: Suite, filters: Filters) -> None:
 
 def _check_globs(suite: Suite, filters: Filters) -> None:
     for axis, globs, known in (
-        ("backbone", filters.backbone, (*suite.backbones, *suite.agreement_backbones)),
-        ("projector", filters.projector, (*suite.projectors, *suite.agreement_projectors)),
+        ("backbone", filters.backbone, (NONE, *suite.backbones, *suite.agreement_backbones)),
+        ("projector", filters.projector, (NONE, *suite.projectors, *suite.agreement_projectors)),
         ("arch", filters.arch, tuple(arch for arch, _ in suite.training)),
     ):
         for glob in globs:
