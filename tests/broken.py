@@ -321,9 +321,10 @@ def honours_the_deadline(ctx):
 
 
 def takes_quadratic_time(ctx):
-    row = np.linspace(0.0, 1.0, ctx.n)
-    for shift in range(4 * ctx.n):
-        np.exp(row + shift % 7)
+    # By the clock of the processor, so that it is as quadratic on a fast machine as on a slow one.
+    finished = time.process_time() + 3e-8 * ctx.n**2
+    while time.process_time() < finished:
+        pass
     return centred(ctx)
 
 
