@@ -12,7 +12,28 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Sandbox
 from registries import DIGITS, TRAINING
+
+FAULTS = {
+    "raises": ("raise ValueError('bad day')", "scorer 'raises': ValueError: bad day"),
+    "segfaults": ("import ctypes; ctypes.string_at(0)", "killed by SIGSEGV"),
+    "calls sys.exit": ("import sys; sys.exit(3)", "ended with exit code 3"),
+    "is killed": ("os.kill(os.getpid(), 9)", "killed by SIGKILL"),
+    "returns the wrong length": ("return np.zeros(3)", "expected scores float64 [1438], got float64 [3]"),
+    "returns not a number": ("return np.full(ctx.n, np.nan)", "expected finite scores, got 1438 that are not"),
+    "trains on more than its budget in silence": (
+        "from prunebench import Scores; return Scores(values=np.zeros(ctx.n), extra=np.ones(ctx.n, dtype=bool))",
+        "expected a caveat that says how many images are used beyond the budget",
+    ),
+    "reads what it did not declare": ("ctx.features", "did not declare"),
+    "writes to its input": ("ctx.labels[:] = 0", "did not declare"),
+}
+
+
+def fault_name(fault: str) -> str:
+    return fault.replace(" ", "-").replace(".", "-")
+
 
 REGISTRY = (
     DIGITS
@@ -26,6 +47,15 @@ backbones = ["untrained"]
 pruning_rates = ["0.9"]
 seeds = 2
 """
+    + TRAINING
+    + """
+[suite.faults]
+dataset = "digits"
+baseline = "random"
+pruning_rates = ["0.9"]
+seeds = 1
+"""
+    + f"methods = {['random', *map(fault_name, FAULTS)]}\n"
     + TRAINING
     + """
 [suite.third-party]
@@ -75,8 +105,16 @@ def stamps(folder: Path, stage: str) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in (folder / "cache" / stage).rglob("meta.json")}
 
 
-def test_a_run_leaves_records_a_manifest_and_a_board_and_the_second_run_changes_nothing(bench):
-    first = bench.run("run", "tiny")
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory):
+    """The suite tiny, computed once: the folder, and what the command said."""
+    bench = Sandbox(tmp_path_factory.mktemp("tiny"))
+    (bench.folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
+    return bench, bench.run("run", "tiny")
+
+
+def test_a_run_leaves_records_a_manifest_and_a_board_and_the_second_run_changes_nothing(tiny_run):
+    bench, first = tiny_run
     assert first.returncode == 0, first.stderr
     found = [r for r in records(bench.folder, "tiny") if r["kind"] == "cell"]
     assert len(found) == 6  # random and moderate at 90 %, and the whole set, two seeds each
@@ -102,19 +140,27 @@ def test_a_run_leaves_records_a_manifest_and_a_board_and_the_second_run_changes_
     assert (status["done"], status["to_do"], status["state"]) == (6, 0, "finished")
 
 
-def test_the_same_seed_gives_the_same_scores_and_subsets_byte_for_byte(bench):
-    def compute(cache: str) -> dict[str, bytes]:
-        done = bench.run("run", "tiny", "--cache", cache, "--results", f"{cache}-results")
-        assert done.returncode == 0, done.stderr
-        files = [
-            *(bench.folder / cache / "scores").rglob("*.safetensors"),
-            *(bench.folder / cache / "cell").rglob("*.safetensors"),
-        ]
-        return {str(path.relative_to(bench.folder / cache)): path.read_bytes() for path in files}
+def test_plain_progress_tells_the_time_left(tiny_run):
+    _, done = tiny_run
+    assert re.search(r"\d+/\d+ tasks, (\d+ s left|time left not known yet), running: ", done.stderr)
 
-    first, second = compute("a"), compute("b")
-    assert len(first) > 6
-    assert first == second
+
+@pytest.mark.parametrize("executor", ["local", "serial"])
+def test_the_same_seed_gives_the_same_scores_and_subsets_byte_for_byte(executor, tiny_run, bench):
+    def computed(folder: Path) -> dict[str, bytes]:
+        files = [path for stage in ("scores", "cell") for path in (folder / "cache" / stage).rglob("*.safetensors")]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+    def measured(folder: Path) -> list[tuple[str, str, float]]:
+        return [(r["key"], r["subset_digest"], r["accuracy"]) for r in records(folder, "tiny") if r["kind"] == "cell"]
+
+    first, _ = tiny_run
+    done = bench.run("run", "tiny", "--executor", executor)
+    assert done.returncode == 0, done.stderr
+    assert len(computed(bench.folder)) > 6
+    assert computed(bench.folder) == computed(first.folder)
+    assert len(measured(bench.folder)) == 6
+    assert measured(bench.folder) == measured(first.folder)
 
 
 def test_a_run_that_is_killed_goes_on_where_it_was_and_does_nothing_twice(bench):
@@ -157,53 +203,41 @@ def test_workers_do_not_outlive_a_killed_run(bench):
         time.sleep(0.1)
 
 
-FAULTS = {
-    "raises": ("raise ValueError('bad day')", "scorer 'odd': ValueError: bad day"),
-    "segfaults": ("import ctypes; ctypes.string_at(0)", "killed by SIGSEGV"),
-    "calls sys.exit": ("import sys; sys.exit(3)", "ended with exit code 3"),
-    "is killed": ("os.kill(os.getpid(), 9)", "killed by SIGKILL"),
-    "returns the wrong length": ("return np.zeros(3)", "expected scores float64 [1438], got float64 [3]"),
-    "returns not a number": ("return np.full(ctx.n, np.nan)", "expected finite scores, got 1438 that are not"),
-    "trains on more than its budget in silence": (
-        "from prunebench import Scores; return Scores(values=np.zeros(ctx.n), extra=np.ones(ctx.n, dtype=bool))",
-        "expected a caveat that says how many images are used beyond the budget",
-    ),
-    "reads what it did not declare": ("ctx.features", "did not declare"),
-    "writes to its input": ("ctx.labels[:] = 0", "did not declare"),
-}
+def faulty_plugin() -> str:
+    """A distribution with a scorer for each fault."""
+    lines = ["import os", "import numpy as np", "from prunebench import ScorerSpec, hookimpl", "SCORERS = []"]
+    for number, (fault, (body, _)) in enumerate(FAULTS.items()):
+        spec = f"ScorerSpec(name={fault_name(fault)!r}, summary='A test.', load='odd_one:score_{number}')"
+        lines += [f"SCORERS.append({spec})", f"def score_{number}(ctx):", f"    {body}", "    return np.zeros(ctx.n)"]
+    return "\n".join([*lines, "@hookimpl", "def prunebench_scorers():", "    return SCORERS", ""])
 
 
-@pytest.mark.parametrize("fault", ["raises", "segfaults", "returns not a number"])
-def test_a_scorer_that(fault, bench):
-    body, words = FAULTS[fault]
-    bench.install("odd-one", odd(body), "0.7")
-    done = bench.run("run", "third-party")
-    found = [r for r in records(bench.folder, "third-party") if r["kind"] == "cell"]
-    status = {method: {r["status"] for r in found if r["method"] == method} for method in ("random", "odd")}
-    assert status == {"random": {"ok"}, "odd": {"failed"}}
-    reasons = {r["status_reason"] for r in found if r["method"] == "odd"}
-    assert all(words in reason for reason in reasons), reasons
+@pytest.fixture(scope="module")
+def faulty_run(tmp_path_factory):
+    """One run of a sound method and of a method a fault: the folder, and what the command said."""
+    bench = Sandbox(tmp_path_factory.mktemp("faults"))
+    (bench.folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
+    bench.install("odd-one", faulty_plugin(), "0.7")
+    return bench, bench.run("run", "faults")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_scorer_that(fault, faulty_run):
+    bench, done = faulty_run
+    words = FAULTS[fault][1]
+    (record,) = [r for r in records(bench.folder, "faults") if r["method"] == fault_name(fault)]
+    assert (record["kind"], record["status"]) == ("cell", "failed")
+    assert words in record["status_reason"]
+    assert record["scorer_dist"] == "odd-one 0.7"
+    assert words in done.stderr
+    assert words in (bench.folder / "results" / "board" / "leaderboard.md").read_text(encoding="utf-8")
+
+
+def test_the_faults_of_others_leave_a_sound_method_alone(faulty_run):
+    bench, done = faulty_run
+    assert {r["status"] for r in records(bench.folder, "faults") if r["method"] in ("random", "full")} == {"ok"}
     assert done.returncode in (1, 3)
     assert "Traceback" not in done.stderr
-    board = (bench.folder / "results" / "board" / "leaderboard.md").read_text()
-    assert words in board
-
-
-def test_every_other_fault_of_a_scorer_is_named_too(bench):
-    others = [fault for fault in FAULTS if fault not in ("raises", "segfaults", "returns not a number")]
-    for number, fault in enumerate(others):
-        body, words = FAULTS[fault]
-        site = bench.folder / "site"
-        bench.install("odd-one", odd(body), f"0.{number}")
-        done = bench.run("run", "third-party", "--scorer", "odd", "--seeds", "1", "--keep", "0.1")
-        assert done.returncode in (1, 3), done.stderr
-        assert words in done.stderr, f"{fault}: {done.stderr}"
-        (site / "odd_one.py").unlink()
-        for path in (site / f"odd_one-0.{number}.dist-info", site / f"odd-one-0.{number}.dist-info"):
-            if path.exists():
-                for file in path.iterdir():
-                    file.unlink()
-                path.rmdir()
 
 
 def test_a_method_that_declines_is_a_skip_with_its_reason_and_not_a_failure(bench):
@@ -312,17 +346,6 @@ def test_one_cell_file_is_computed_by_one_command(bench):
     assert len(stamps(bench.folder, "scores")) == 1
 
 
-def test_the_serial_executor_gives_the_same_numbers_as_the_workers(bench):
-    for executor in ("local", "serial"):
-        done = bench.run("run", "tiny", "--executor", executor, "--cache", executor, "--results", f"r-{executor}")
-        assert done.returncode == 0, done.stderr
-    found = {}
-    for executor in ("local", "serial"):
-        lines = (bench.folder / f"r-{executor}" / "tiny" / "digits" / "moderate.jsonl").read_text().splitlines()
-        found[executor] = [(r["key"], r["subset_digest"], r["accuracy"]) for r in map(json.loads, lines)]
-    assert found["local"] == found["serial"]
-
-
 def test_an_observer_sees_every_cell_and_the_end_of_the_run(bench):
     bench.install(
         "watcher",
@@ -336,11 +359,6 @@ def test_an_observer_sees_every_cell_and_the_end_of_the_run(bench):
     seen = [json.loads(line) for line in (bench.folder / "seen.jsonl").read_text().splitlines()]
     assert len([record for record in seen if record["kind"] == "cell"]) == 6
     assert "cannot upload" in done.stderr
-
-
-def test_plain_progress_tells_the_time_left(bench):
-    done = bench.run("run", "tiny")
-    assert re.search(r"\d+/\d+ tasks, (\d+ s left|time left not known yet), running: ", done.stderr)
 
 
 def test_a_cache_on_a_full_disk_is_answered(bench):
