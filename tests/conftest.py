@@ -15,8 +15,10 @@ from registries import HEAD
 
 ROOT = Path(__file__).resolve().parent.parent
 # A test process a core: threads that wait for each other would cost more than they bring. Before numpy is imported.
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+# Benchmarks run alone, with `-n0`, and have all cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
 
 collect_ignore = ["third_party"]  # distributions of their own: test_third_party.py installs them and runs their tests
 
