@@ -110,7 +110,14 @@ def test_markdown_prints_gains_bold_only_where_the_interval_excludes_zero(board:
     assert bold
     assert plain
     assert files["leaderboard.md"].count("(**") == len(bold)
-    assert "`prunebench run core`" in files["leaderboard.md"]
+
+
+def test_the_board_names_the_command_that_computes_what_it_shows(files: dict[str, str]) -> None:
+    command = "prunebench run core --seeds 3 --keep 0.5 --keep 0.1"
+    assert f"Reproduce: `{command}`, then" in files["leaderboard.md"]
+    assert f"<code>{command}</code>" in files["index.html"]
+    of_scores_alone = board_files(build_board([], full_grid()[1]))
+    assert "Reproduce: `prunebench run core --seeds 3`, then" in of_scores_alone["leaderboard.md"]
 
 
 # ---------------------------------------------------------------- the terminal

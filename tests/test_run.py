@@ -136,6 +136,8 @@ def test_a_run_leaves_records_a_manifest_and_a_board_and_the_second_run_changes_
     assert "6 cells: 6 already done, 0 computed now" in second.stderr
     assert tree(bench.folder / "results") == before
     assert bench.run("leaderboard", "--check").returncode == 0
+    (named,) = re.findall("Reproduce: `prunebench (.*?)`", (bench.folder / "results/board/leaderboard.md").read_text())
+    assert "6 cells: 6 already done, 0 computed now" in bench.run(*named.split()).stderr
     status = json.loads(bench.run("status", "--json").stdout)
     assert (status["done"], status["to_do"], status["state"]) == (6, 0, "finished")
 

@@ -11,6 +11,7 @@ from importlib.resources import files
 
 from prunebench.leaderboard import html_tables as tables
 from prunebench.leaderboard.cells import Section
+from prunebench.leaderboard.command import run_command
 from prunebench.leaderboard.headline import (
     AgreementLine,
     Headline,
@@ -135,7 +136,7 @@ def _section(board: Board, section: Section, slug: str) -> str:
     parts = [
         f'<section aria-labelledby="{slug}"><h2 id="{slug}">{escape(section.suite)} on {escape(section.dataset)}{tag}'
         f'</h2><p class="soft">Protocol {escape(section.protocol or "unknown")}. Reproduce with '
-        f"<code>prunebench run {escape(section.suite)}</code></p>"
+        f"<code>{escape(run_command(board, section))}</code></p>"
     ]
     for index, found in enumerate(headlines(board, section), start=1):
         parts.append(_training(found, slug, index, reference))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from prunebench.leaderboard.cells import Section
+from prunebench.leaderboard.command import run_command
 from prunebench.leaderboard.headline import (
     AgreementLine,
     Headline,
@@ -160,7 +161,7 @@ def _section(board: Board, section: Section) -> list[str]:
         text += _headline(table)
     text += _archs(arch_correlations(board, section)) + _scores(agreement_lines(board, section))
     text += _failures(board, section)
-    return [*text, f"Reproduce: `prunebench run {section.suite}`, then `prunebench leaderboard`.", ""]
+    return [*text, f"Reproduce: `{run_command(board, section)}`, then `prunebench leaderboard`.", ""]
 
 
 def render_markdown(board: Board) -> str:
