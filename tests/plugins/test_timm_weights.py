@@ -1,0 +1,147 @@
+"""Weights of every layout, and files that are none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from prunebench import WeightsMissing
+from prunebench_timm import provider
+from timm_networks import (
+    TINY,
+    by_hand,
+    embed,
+    global_states,
+    normalised,
+    one_sentence,
+    photos,
+    state_of,
+    untrained,
+)
+
+
+def prefixed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"module.{name}": value for name, value in state.items()}
+
+
+@pytest.mark.parametrize("layout", ["safetensors", "torch", "nested", "parallel torch", "parallel safetensors", "old"])
+@pytest.mark.parametrize("source", ["file", "trained"])
+def test_weights_of_every_layout_are_loaded(layout: str, source: str, tmp_path: Path) -> None:
+    model = untrained("cifar_resnet20", 10, seed=5)
+    state = state_of(model)
+    path = tmp_path / ("w.safetensors" if "safetensors" in layout else "w.pth")
+    if layout == "old":
+        state = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    content: Any = prefixed(state) if "parallel" in layout else state
+    if path.suffix == ".safetensors":
+        save_file(content, path)
+    else:
+        torch.save({"state_dict": content, "epoch": 3} if layout == "nested" else content, path)
+    found = embed(source=source, weights=path, arch={"mean": (0.5,), "std": (0.25,)})
+    features, logits = by_hand(model, normalised(photos(), 0.5, 0.25))
+    assert found.features == pytest.approx(features.numpy(), rel=1e-3, abs=1e-5)
+    assert found.logits == pytest.approx(logits.numpy(), rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("model", TINY)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_file_brings_its_own_classes_channels_and_size(model: str, channels: int, tmp_path: Path) -> None:
+    # Sorted by name, as safetensors files are, the first convolution is somewhere in the middle.
+    reference = untrained(model, 23, channels)
+    path = tmp_path / "w.safetensors"
+    save_file(state_of(reference), path)
+    arch = {"mean": (0.5,), "std": (0.25,)}
+    found = embed(model, photos(2), source="file", weights=path, arch=arch)
+    assert found.logits.shape == (2, 23)
+    assert found.preprocessing["channels"] == channels
+    size = found.preprocessing["image_size"]
+    assert size == reference.default_cfg["input_size"][1]  # type: ignore[index]
+    how = provider.Preprocessing(size, channels, (0.5,), (0.25,), found.preprocessing["interpolation"])
+    features, _ = by_hand(reference, provider.preprocess(torch.tensor(photos(2)), how))
+    assert found.features == pytest.approx(features.flatten(1).numpy(), rel=1e-3, abs=1e-4)
+
+
+class _Touches:
+    """Pickles into a command that leaves a trace."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.trace}",)
+
+
+def test_a_torch_file_that_runs_a_command_is_refused_and_nothing_runs(tmp_path: Path) -> None:
+    path, trace = tmp_path / "w.pth", tmp_path / "trace"
+    torch.save({**state_of(untrained("cifar_resnet20")), "more": _Touches(trace)}, path)
+    with pytest.raises(WeightsMissing) as caught:
+        embed(source="file", weights=path)
+    assert one_sentence(caught.value) == (
+        "weights file w.pth cannot be read: it is damaged, or holds objects other than tensors"
+    )
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+@pytest.mark.parametrize("content", ["missing", "empty", "text", "half"])
+def test_a_file_without_weights_is_refused_in_one_sentence_that_names_it(
+    name: str, content: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if path.suffix == ".safetensors":
+        save_file(state_of(untrained("deepcore_lenet")), path)
+    else:
+        torch.save(state_of(untrained("deepcore_lenet")), path)
+    raw = path.read_bytes()
+    if content == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "text": b"these are no weights", "half": raw[: len(raw) // 2]}[content])
+    with pytest.raises(WeightsMissing, match=f"weights file {name} cannot be read: ") as caught:
+        embed("deepcore_lenet", source="file", weights=path)
+    assert len(one_sentence(caught.value)) < 300
+
+
+def test_a_torch_file_without_names_is_refused(tmp_path: Path) -> None:
+    torch.save(torch.zeros(3), tmp_path / "w.pth")
+    with pytest.raises(WeightsMissing, match="holds a Tensor instead of named tensors"):
+        embed(source="file", weights=tmp_path / "w.pth")
+
+
+def test_weights_that_do_not_fit_are_refused_in_one_sentence_that_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file(state_of(untrained("cifar_resnet32")), path)
+    with pytest.raises(WeightsMissing) as caught:
+        embed("cifar_resnet20", source="file", weights=path)
+    assert "does not fit cifar_resnet20: unexpected: layer1.3.bn1.bias" in one_sentence(caught.value)
+    assert "and 57 more" in caught.value.message
+    with pytest.raises(WeightsMissing, match=r"does not fit cifar_resnet44: missing: layer1\.5\.conv1\.weight"):
+        embed("cifar_resnet44", source="file", weights=path)
+    state = state_of(untrained("cifar_resnet20"))
+    save_file({**state, "layer2.0.conv1.weight": torch.zeros(32, 16, 5, 5)}, path)
+    with pytest.raises(WeightsMissing, match=r"another shape: layer2\.0\.conv1\.weight: \[32, 16, 5, 5\] for"):
+        embed("cifar_resnet20", source="file", weights=path)
+    del state["linear.weight"]
+    save_file(state, path)
+    with pytest.raises(WeightsMissing, match=r"missing: linear\.weight"):
+        embed("cifar_resnet20", source="file", weights=path)
+
+
+def test_without_a_network_the_hub_says_so_and_leaves_the_random_state_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    before = global_states()
+    with pytest.raises(WeightsMissing) as caught:
+        embed("test_resnet.r160_in1k", source="hub")
+    assert "the weights of test_resnet.r160_in1k cannot be had from the hub" in one_sentence(caught.value)
+    assert "file" in caught.value.hint
+    assert global_states() == before
