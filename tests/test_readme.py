@@ -1,0 +1,51 @@
+"""The README says what is so: its commands are understood, its plugin works, its figures are those of the board."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from prunebench.cli import cli
+from prunebench.registry import load_registry
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    shlex.split(line, comments=True)
+    for text in (README, *(f"`{code}`" for code in re.findall("`(prunebench .*?)`", README)))
+    for line in re.findall(r"(?:uv run |^`)(prunebench .*?)`?$", text, flags=re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_command_of_the_readme_is_understood(command: list[str]) -> None:
+    _, name, *arguments = command
+    verb = cli.get_command(click.Context(cli), name)
+    assert verb is not None
+    parsed = verb.make_context(name, list(arguments)).params
+    if "suite" in parsed:
+        assert parsed["suite"] in load_registry(ROOT / "registry.toml").suites
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(COMMANDS) >= 10
+
+
+def test_figures_in_the_readme_are_those_of_the_board() -> None:
+    board = (ROOT / "results" / "board" / "leaderboard.md").read_text(encoding="utf-8").splitlines()
+    findings = README.split("## What it has found so far")[1].split("\n## ")[0]
+    rows = [line for line in findings.splitlines() if re.match(r"\| .*\d", line)]
+    assert len(rows) >= 10
+    for row in rows:
+        assert row in board
+
+
+def test_the_plugin_of_the_readme_keeps_its_promises(sandbox) -> None:
+    (source,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    sandbox.install("my-package", source)
+    done = sandbox.run("check", "norm")
+    assert done.returncode == 0, done.stdout + done.stderr
