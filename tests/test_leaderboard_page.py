@@ -150,14 +150,68 @@ def test_a_method_looks_alike_in_every_chart_of_a_section(files: dict[str, str])
     assert len(set.union(*looks.values())) == len(looks)
 
 
+def at_one_rate() -> list[dict]:
+    return [record for record in full_grid()[0] if record["keep"] in ("0.5", "1")]
+
+
 def test_charts_stay_inside_their_view(files: dict[str, str]) -> None:
-    for width, height, inside in re.findall(
-        r'<svg class="chart[^"]*" viewBox="0 0 (\d+) ([\d.]+)"(.*?)</svg>', files["index.html"], re.DOTALL
-    ):
-        points = re.findall(r'points="([^"]+)"', inside)
-        for x, y in (pair.split(",") for text in points for pair in text.split()):
-            assert 0 <= float(x) <= float(width)
-            assert 0 <= float(y) <= float(height)
+    rows = board_files(build_board(at_one_rate()))
+    charts = re.findall(
+        r'<svg class="chart[^"]*" viewBox="0 0 (\d+) ([\d.]+)"(.*?)</svg>', files["index.html"] + rows["index.html"]
+    )
+    assert len(charts) == 9, "accuracy and gain of two architectures, twice, and the agreement"
+    for width, height, inside in charts:
+        corners = [pair.split(",") for text in re.findall(r'points="([^"]+)"', inside) for pair in text.split()]
+        assert all(0 <= float(x) <= float(width) and 0 <= float(y) <= float(height) for x, y in corners)
+        for axis, value in re.findall(r' ([xy])[12]?="([^"]+)"', inside):
+            assert 0 <= float(value) <= float(width if axis == "x" else height)
+
+
+def test_at_one_pruning_rate_every_method_has_a_row_with_its_interval_in_the_order_of_the_table() -> None:
+    page = board_files(build_board(at_one_rate()))["index.html"]
+    accuracy, gain = re.findall(r"<svg[^>]*><title[^>]*>(?:Accuracy|Gain) .*?, net</title>(.*?)</svg>", page)
+    (table,) = re.findall(r"Trained: net .*?<tbody>(.*?)</tbody>", page)
+    in_table = re.findall(r'<th scope="row" data-value="([^"]+)"', table)
+    assert re.findall(r'<text class="name"[^>]*>([^<]+)<', accuracy) == in_table
+    assert re.findall(r'<text class="name"[^>]*>([^<]+)<', gain) == [name for name in in_table if name != "random"]
+    assert "polyline" not in accuracy + gain
+    assert 'aria-pressed="false"' not in page, "names are in the rows, so there is no legend"
+    for chart in (accuracy, gain):
+        groups = re.findall(r'<g class="series.*?</g>', chart)
+        assert len(groups) == chart.count('class="name"') > 4
+        for group in groups:
+            (low, high), place = re.findall(r'whisker" x1="([\d.]+)" x2="([\d.]+)"', group)[0], _place(group)
+            assert float(low) <= place <= float(high)
+
+
+def _place(group: str) -> float:
+    """The horizontal middle of the mark of a row."""
+    if circle := re.search(r'cx="([\d.]+)"', group):
+        return float(circle[1])
+    corners = re.findall(r"[M ]?(-?[\d.]+)[, ]-?[\d.]+", re.search(r'(?:points|d)="([^"]+)"', group)[1])
+    return (min(map(float, corners)) + max(map(float, corners))) / 2
+
+
+def test_two_rates_are_drawn_as_lines_until_lines_are_too_many_to_tell() -> None:
+    def page(methods: int) -> str:
+        names = ["random", *(f"m{index}" for index in range(1, methods))]
+        records = [
+            cell(
+                name,
+                seed,
+                0.7 + index / 1000 + seed / 100,
+                keep=keep,
+                role="baseline" if name == "random" else "method",
+            )
+            for index, name in enumerate(names)
+            for keep in ("0.5", "0.1")
+            for seed in range(2)
+        ]
+        return board_files(build_board(records))["index.html"]
+
+    assert "polyline" in page(16)
+    assert "polyline" not in page(17)
+    assert page(17).count('<text class="name"') == 17 + 16
 
 
 def test_a_method_that_warns_of_its_own_scores_is_marked_wherever_it_is_listed() -> None:

@@ -10,7 +10,9 @@ from html import escape
 from importlib.resources import files
 
 from prunebench.leaderboard import html_tables as tables
+from prunebench.leaderboard.agreement_chart import agreement_chart
 from prunebench.leaderboard.cells import Section
+from prunebench.leaderboard.charts import accuracy_chart, gain_chart, in_rows
 from prunebench.leaderboard.command import run_command
 from prunebench.leaderboard.headline import (
     AgreementLine,
@@ -20,8 +22,9 @@ from prunebench.leaderboard.headline import (
     baseline_of,
     headlines,
     percent,
+    rate_label,
 )
-from prunebench.leaderboard.svg import accuracy_chart, agreement_chart, gain_chart, marker, swatch
+from prunebench.leaderboard.svg import marker, swatch
 from prunebench.leaderboard.tables import Board, columns
 
 POLICY = {
@@ -79,16 +82,19 @@ def _facts(found: Headline) -> str:
     return f'<p class="facts">{"; ".join(facts)}</p>' if facts else ""
 
 
-def _named(name: str, chart: str) -> str:
-    return f'<p class="chart-name">{escape(name)} <span class="soft">by share pruned, in steps</span></p>{chart}'
+def _named(name: str, found: Headline, chart: str) -> str:
+    how = "by share pruned, in steps"
+    if in_rows(found):
+        how = f"with 95 % intervals, {' and '.join(map(rate_label, found.rates))} pruned"
+    return f'<p class="chart-name">{escape(name)} <span class="soft">{how}</span></p>{chart}'
 
 
 def _training(found: Headline, slug: str, index: int, reference: str) -> str:
     arch, recipe = found.training
     chart = accuracy_chart(found, f"{slug}-chart-{index}")
     gains = gain_chart(found, f"{slug}-gain-{index}")
-    figure = f"<figure>{_named('Accuracy, %', chart)}{_legend(found)}" if chart else ""
-    figure += _named(f"Gain over {reference}, points", gains) if gains else ""
+    figure = f"<figure>{_named('Accuracy, %', found, chart)}{'' if in_rows(found) else _legend(found)}" if chart else ""
+    figure += _named(f"Gain over {reference}, points", found, gains) if gains else ""
     figure += "</figure>" if chart else ""
     caption = "Accuracy in % by pruning rate, mean ± half-width of the 95 % t interval over seeds."
     if reference:
