@@ -11,6 +11,7 @@ from prunebench.leaderboard.tables import AccuracyRow, Board, CorrelationRow
 
 MINUS = "\N{MINUS SIGN}"
 DAGGER = "\N{DAGGER}"
+BOLD = "bold where its interval excludes 0, as one in twenty does by chance"  # no correction for many methods
 
 
 @dataclass(frozen=True)

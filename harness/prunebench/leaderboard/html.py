@@ -15,6 +15,7 @@ from prunebench.leaderboard.cells import Section
 from prunebench.leaderboard.charts import accuracy_chart, gain_chart, in_rows
 from prunebench.leaderboard.command import run_command
 from prunebench.leaderboard.headline import (
+    BOLD,
     AgreementLine,
     Headline,
     agreement_lines,
@@ -98,7 +99,7 @@ def _training(found: Headline, slug: str, index: int, reference: str) -> str:
     figure += "</figure>" if chart else ""
     caption = "Accuracy in % by pruning rate, mean ± half-width of the 95 % t interval over seeds."
     if reference:
-        caption += f" Below: paired gain over {escape(reference)}, bold where its interval excludes 0."
+        caption += f" Below: paired gain over {escape(reference)}, {BOLD}."
     if found.section.partial:
         caption += " Partial run: not ranked."
     else:

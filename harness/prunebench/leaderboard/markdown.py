@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from prunebench.leaderboard.cells import Section
 from prunebench.leaderboard.command import run_command
 from prunebench.leaderboard.headline import (
+    BOLD,
     AgreementLine,
     Headline,
     Line,
@@ -148,7 +149,7 @@ def _explained(rows: Sequence[AccuracyRow]) -> str:
         return "Nothing is trained in this suite."
     text = "Accuracy in %, mean ± half-width of the 95 % t interval over seeds, by pruning rate."
     if reference := baseline_of(rows):
-        text += f" In parentheses: the paired gain over {_escaped(reference)}, bold where its interval excludes 0."
+        text += f" In parentheses: the paired gain over {_escaped(reference)}, {BOLD}."
     return text + " Raised: the rank, shared by methods that the seeds cannot tell apart."
 
 
