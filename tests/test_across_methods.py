@@ -267,6 +267,7 @@ INVARIANT = [
     ("moderate", {"center": "mean"}, "TRS"),
     ("ripsnet-exact", {}, "TRS"),
     ("stable-topocore", {}, "TRS"),
+    ("whitened-density", {}, "TRS"),
     ("topocore", {}, "T"),  # Adam moves every coordinate by itself
     ("topocore", {"optimiser": "sgd"}, "TR"),
     ("topocore-density", {}, "TR"),

@@ -27,19 +27,17 @@ def score(ctx: ScoreContext) -> Scores:
     logits that are not finite.
     """
     params = cast("dict[str, Any]", ctx.params)
-    bad = int((~np.isfinite(ctx.features).all(axis=1)).sum())
-    if bad:
-        raise DataError(f"the features of {bad} samples are not finite", "look at the backbone and its weights")
+    require_finite(ctx.features)
     points = place(ctx.features, ctx.labels, str(params["metric"]), float(params["shrinkage"]))
     values = np.zeros(ctx.n)
     classes = np.unique(ctx.labels)
     for number, label in enumerate(classes):
         members = np.flatnonzero(ctx.labels == label)
         heights = mean_heights(points[members], ctx)
-        scaled = min_max(heights) if params["normalise"] == "min_max" else _ranked(heights)
+        scaled = min_max(heights) if params["normalise"] == "min_max" else by_rank(heights)
         values[members] = scaled if params["prefer"] == "fringe" else 1.0 - scaled
         ctx.progress((number + 1) / len(classes), "clouds by class")
-    excluded, refill = _filter(ctx)
+    excluded, refill = filtered(ctx)
     return Scores(values=values, excluded=excluded, refill=refill, diagnostics={"n_filtered": int(excluded.sum())})
 
 
@@ -56,14 +54,21 @@ def mean_heights(points: NDArray[np.float32], ctx: ScoreContext) -> Floats:
     return total / int(params["repeats"])
 
 
-def _ranked(heights: Floats) -> Floats:
+def require_finite(features: NDArray[np.float32]) -> None:
+    """Raise DataError with the number of samples whose features are not finite."""
+    if bad := int((~np.isfinite(features).all(axis=1)).sum()):
+        raise DataError(f"the features of {bad} samples are not finite", "look at the backbone and its weights")
+
+
+def by_rank(heights: Floats) -> Floats:
+    """Return ranks scaled to [0, 1], shared by equal heights; 0 where all are equal."""
     if len(heights) < 2 or float(np.ptp(heights)) == 0.0:
         return np.zeros(len(heights))
     ranks: Floats = (rankdata(heights) - 1.0) / (len(heights) - 1.0)
     return ranks
 
 
-def _filter(ctx: ScoreContext) -> tuple[NDArray[np.bool_], Floats]:
+def filtered(ctx: ScoreContext) -> tuple[NDArray[np.bool_], Floats]:
     """Return which samples the backbone misclassifies, and minus their loss: the order in which they return."""
     wrong, log_probability = misclassified(ctx.logits, ctx.labels)
     if not ctx.params["filter_misclassified"]:

@@ -61,7 +61,7 @@ ATTEMPTS = (
     Attempt("control: distance to the class mean, Euclidean", "prototype", {}, -1),
     Attempt("control: 15 neighbours, Euclidean", "knn-density", {"metric": "euclidean"}),
     Attempt("control: 15 neighbours, cosine", "knn-density"),
-    Attempt("control: 15 neighbours, cosine, whitened", "knn-density", {}, -2),
+    Attempt("control: 15 neighbours, cosine, whitened (`whitened-density`)", "whitened-density"),
 )  # fmt: skip
 
 
@@ -97,10 +97,9 @@ def scored(catalogue: Catalogue, attempt: Attempt, evidence: Evidence, labels: n
     spec = catalogue.scorer(attempt.scorer).spec
     parts = []
     for projection in projections(catalogue, attempt, evidence, labels, seed):
-        features = projection if attempt.projections == -2 else evidence.features
         context = ScoreContext(
             params=spec.resolve_params(attempt.params), seed=seed, n=N, n_classes=10, scorer=spec.name,
-            evidence={"features": features, "logits": evidence.logits, "labels": labels, "projection": projection},
+            evidence={"features": evidence.features, "logits": evidence.logits, "labels": labels, "projection": projection},
         )  # fmt: skip
         returned = catalogue.scorer(attempt.scorer).load()(context)
         parts.append(returned.values if isinstance(returned, Scores) else returned)
@@ -110,11 +109,9 @@ def scored(catalogue: Catalogue, attempt: Attempt, evidence: Evidence, labels: n
 def projections(
     catalogue: Catalogue, attempt: Attempt, evidence: Evidence, labels: np.ndarray, seed: int
 ) -> Iterable[np.ndarray]:
-    """Yield what stands for the projection: nothing, the features (-1), whitened features (-2), or UMAPs."""
+    """Yield what stands for the projection: nothing, the features (-1), or UMAPs."""
     if attempt.projections < 1:
-        from prunebench_stable.metric import place
-
-        yield place(evidence.features, labels, "whitened", 0.2) if attempt.projections == -2 else evidence.features
+        yield evidence.features
         return
     entry = catalogue.projector("umap")
     for number in range(attempt.projections):
