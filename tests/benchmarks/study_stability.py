@@ -99,7 +99,9 @@ def scored(catalogue: Catalogue, attempt: Attempt, evidence: Evidence, labels: n
     for projection in projections(catalogue, attempt, evidence, labels, seed):
         context = ScoreContext(
             params=spec.resolve_params(attempt.params), seed=seed, n=N, n_classes=10, scorer=spec.name,
-            evidence={"features": evidence.features, "logits": evidence.logits, "labels": labels, "projection": projection},
+            evidence={
+                "features": evidence.features, "logits": evidence.logits, "labels": labels, "projection": projection,
+            },
         )  # fmt: skip
         returned = catalogue.scorer(attempt.scorer).load()(context)
         parts.append(returned.values if isinstance(returned, Scores) else returned)
