@@ -155,6 +155,15 @@ def test_the_first_of_a_kind_which_loads_and_compiles_counts_only_while_it_is_al
     assert board.seconds_left(1) == pytest.approx(2 * 2)
 
 
+def test_training_on_everything_is_another_kind_than_training_on_a_tenth():
+    cells = [Task("cell", {"name": f"cell{i}", "keep": "1" if i < 2 else "0.1"}) for i in range(40)]
+    board = Board(by_key(cells), outcomes={cells[2].key: {}}, seconds={cells[2].kind: [10.0]})
+    assert board.seconds_left(1) == pytest.approx(37 * 10), "two of 39 are of a kind that was not met"
+    board.outcomes[cells[0].key] = {}
+    board.seconds[cells[0].kind] = [200.0]
+    assert board.seconds_left(1) == pytest.approx(37 * 10 + 200)
+
+
 def test_a_time_that_cannot_be_told_is_not_told():
     assert time_left(None) == "time left not known yet"
     assert time_left(125) == "2 min 5 s left"

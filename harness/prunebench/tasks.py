@@ -48,7 +48,7 @@ class Task:
 
     @property
     def kind(self) -> tuple[str, ...]:
-        """What tells best how long it takes: its stage, with the plugin and the network that it is about."""
+        """What tells best how long it takes: its stage, the plugin and the network, and the fraction to keep."""
         config = self.config
         named = [str(config.get(name, "")) for name in ("scorer", "projector")]
         return (
@@ -56,6 +56,7 @@ class Task:
             *named,
             config.get("recipe", {}).get("learner", ""),
             config.get("arch", {}).get("model", ""),
+            config.get("keep", ""),
         )
 
     def ancestors(self) -> Iterator[Task]:
