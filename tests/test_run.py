@@ -116,6 +116,10 @@ def tiny_run(tmp_path_factory):
 def test_a_run_leaves_records_a_manifest_and_a_board_and_the_second_run_changes_nothing(tiny_run):
     bench, first = tiny_run
     assert first.returncode == 0, first.stderr
+    assert (
+        "6 cells: 0 already done, 6 computed now; 1 comparisons of scores: 0 already done, 1 computed now"
+        in first.stderr
+    )
     found = [r for r in records(bench.folder, "tiny") if r["kind"] == "cell"]
     assert len(found) == 6  # random and moderate at 90 %, and the whole set, two seeds each
     assert {r["status"] for r in found} == {"ok"}

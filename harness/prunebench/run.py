@@ -44,11 +44,13 @@ class RunOptions:
 
 @dataclass
 class RunReport:
-    """What a run did: counts of cells by state, the failures, and where things are."""
+    """What a run did: counts of cells and of comparisons of scores by state, the failures, and where things are."""
 
     run_id: str = ""
     done_before: int = 0
     computed: int = 0
+    compared_before: int = 0
+    compared: int = 0
     n_records: int = 0
     failures: list[Record] = field(default_factory=list)
     exit_code: int = 0
@@ -102,7 +104,10 @@ def execute(
     store.check_writable()
     goals = [*plan.cells, *plan.agreements]
     tasks = missing_tasks((goal.task for goal in goals), store)
-    report = RunReport(done_before=sum(cell.key not in tasks for cell in plan.cells))
+    report = RunReport(
+        done_before=sum(cell.key not in tasks for cell in plan.cells),
+        compared_before=sum(pair.key not in tasks for pair in plan.agreements),
+    )
     outcomes: Mapping[str, Mapping[str, Any]] = {}
     if tasks:
         from prunebench.pipeline.preflight import preflight
@@ -114,6 +119,7 @@ def execute(
     records = collect(goals, store, outcomes)
     report.n_records = len(records)
     report.computed = sum(cell.key in tasks and store.has("cell", cell.key) for cell in plan.cells)
+    report.compared = sum(pair.key in tasks and store.has("agreement", pair.key) for pair in plan.agreements)
     report.failures = [record for record in records if record["status"] not in FINAL]
     codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}
     report.exit_code = 130 if report.interrupted else codes.pop() if len(codes) == 1 else int(bool(codes))

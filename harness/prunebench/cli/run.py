@@ -24,7 +24,7 @@ from prunebench.cli.options import (
 from prunebench.cli.plan import summary
 from prunebench.cli.progress import Progress, duration
 from prunebench.isolation import with_environments
-from prunebench.plan import make_plan
+from prunebench.plan import Plan, make_plan
 from prunebench.registry import Registry, load_registry
 from prunebench.run import RunOptions, RunReport, execute
 from prunebench.store import Store
@@ -95,20 +95,24 @@ def command(
     )
     with Progress(len(slots), quiet) as progress:
         report = execute(plan, registry, plugins, run_options, observe=progress, notice=progress.notice)
-    _finish(report, suite, results, registry, len(plan.cells), as_json)
+    _finish(report, plan, results, registry, as_json)
 
 
-def _finish(report: RunReport, suite: str, results: Path, registry: Registry, cells: int, as_json: bool) -> None:
+def _finish(report: RunReport, plan: Plan, results: Path, registry: Registry, as_json: bool) -> None:
     from prunebench.leaderboard.update import update_board
 
-    text = update_board(results, registry.plugins, shown=[suite]) if report.n_records else "no cell is finished yet"
+    text = (
+        update_board(results, registry.plugins, shown=[plan.suite.name])
+        if report.n_records
+        else "no cell is finished yet"
+    )
     for problem in report.problems:
         click.echo(f"warning: {problem}", err=True)
     if as_json:
         click.echo(json.dumps({**vars(report), "failures": [r["status_reason"] for r in report.failures]}))
     else:
         click.echo(text)
-    lines = [f"{cells} cells: {report.done_before} already done, {report.computed} computed now"]
+    lines = [_counts(report, plan)]
     if report.run_id:
         lines[0] += f" in {duration(report.seconds)} (runs/{report.run_id})"
     if report.replaced:
@@ -124,3 +128,13 @@ def _finish(report: RunReport, suite: str, results: Path, registry: Registry, ce
     if report.interrupted:
         click.echo("interrupted: run the same command again to go on", err=True)
     raise SystemExit(report.exit_code)
+
+
+def _counts(report: RunReport, plan: Plan) -> str:
+    counts = [
+        (len(plan.cells), "cells", report.done_before, report.computed),
+        (len(plan.agreements), "comparisons of scores", report.compared_before, report.compared),
+    ]
+    return "; ".join(
+        f"{total} {what}: {before} already done, {now} computed now" for total, what, before, now in counts if total
+    )
