@@ -22,7 +22,7 @@ from prunebench.leaderboard import (
     build_board,
     render_terminal,
 )
-from prunebench.leaderboard.svg import ticks
+from prunebench.leaderboard.charts.svg import ticks
 from prunebench.leaderboard.tables import cell_text
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}

@@ -10,9 +10,8 @@ from html import escape
 from importlib.resources import files
 
 from prunebench.leaderboard import html_tables as tables
-from prunebench.leaderboard.agreement_chart import agreement_chart
 from prunebench.leaderboard.cells import Section
-from prunebench.leaderboard.charts import accuracy_chart, gain_chart, in_rows
+from prunebench.leaderboard.charts import accuracy_chart, agreement_chart, gain_chart, in_rows, marker, swatch
 from prunebench.leaderboard.command import run_command
 from prunebench.leaderboard.headline import (
     BOLD,
@@ -25,7 +24,6 @@ from prunebench.leaderboard.headline import (
     percent,
     rate_label,
 )
-from prunebench.leaderboard.svg import marker, swatch
 from prunebench.leaderboard.tables import Board, columns
 
 POLICY = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from prunebench.leaderboard.curves import curve_chart
-from prunebench.leaderboard.forest import forest_chart
+from prunebench.leaderboard.charts.curves import curve_chart
+from prunebench.leaderboard.charts.forest import forest_chart
+from prunebench.leaderboard.charts.points import accuracy_point, gain_point
+from prunebench.leaderboard.charts.svg import COLOURS
 from prunebench.leaderboard.headline import Headline
-from prunebench.leaderboard.points import accuracy_point, gain_point
-from prunebench.leaderboard.svg import COLOURS
 
 
 def in_rows(table: Headline) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prunebench.leaderboard.headline import Headline, Line, rate_label
-from prunebench.leaderboard.points import Point, Read, axis_ticks
-from prunebench.leaderboard.svg import (
+from prunebench.leaderboard.charts.points import Point, Read, axis_ticks
+from prunebench.leaderboard.charts.svg import (
     COLOURS,
     RIGHT,
     WIDTH,
@@ -19,6 +18,7 @@ from prunebench.leaderboard.svg import (
     svg,
     words,
 )
+from prunebench.leaderboard.headline import Headline, Line, rate_label
 
 HEIGHT, GAIN_HEIGHT = 300, 240
 LEFT, TOP, BOTTOM = 44, 14, 28

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from prunebench.leaderboard.charts.svg import RIGHT, WIDTH, marker, name_width, row_name, segment, svg, ticks, words
 from prunebench.leaderboard.headline import AgreementLine, number
-from prunebench.leaderboard.svg import RIGHT, WIDTH, marker, name_width, row_name, segment, svg, ticks, words
 
 ROW = 26
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from prunebench.leaderboard.charts.svg import ticks
 from prunebench.leaderboard.headline import percent, rate_label, signed_percent
-from prunebench.leaderboard.svg import ticks
 from prunebench.leaderboard.tables import AccuracyRow
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prunebench.leaderboard.headline import Headline, Line, rate_label
-from prunebench.leaderboard.points import Point, Read, axis_ticks
-from prunebench.leaderboard.svg import (
+from prunebench.leaderboard.charts.points import Point, Read, axis_ticks
+from prunebench.leaderboard.charts.svg import (
     RIGHT,
     WIDTH,
     marker,
@@ -19,6 +18,7 @@ from prunebench.leaderboard.svg import (
     svg,
     words,
 )
+from prunebench.leaderboard.headline import Headline, Line, rate_label
 
 ROW, GAP, TOP, BOTTOM = 20, 30, 24, 26
 
