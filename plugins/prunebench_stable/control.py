@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 from prunebench import ScoreContext, Scores
 
 from .metric import place
-from .score import by_rank, filtered, require_finite
+from .scale import by_rank, filtered, require_finite
 
 
 def density(ctx: ScoreContext) -> Scores:

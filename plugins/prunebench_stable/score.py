@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from prunebench import DataError, ScoreContext, Scores
-from prunebench.toolbox import min_max, misclassified
+from prunebench import ScoreContext, Scores
+from prunebench.toolbox import min_max
 
 from .merge import merge_heights
 from .metric import distances, place
+from .scale import by_rank, filtered, require_finite
 
 Floats = NDArray[np.float64]
 
@@ -52,25 +52,3 @@ def mean_heights(points: NDArray[np.float32], ctx: ScoreContext) -> Floats:
             bulk = max(2, math.ceil(float(params["bulk"]) * len(cloud)))
             total[cloud] += merge_heights(distances(points[cloud], str(params["metric"])), bulk)
     return total / int(params["repeats"])
-
-
-def require_finite(features: NDArray[np.float32]) -> None:
-    """Raise DataError with the number of samples whose features are not finite."""
-    if bad := int((~np.isfinite(features).all(axis=1)).sum()):
-        raise DataError(f"the features of {bad} samples are not finite", "look at the backbone and its weights")
-
-
-def by_rank(heights: Floats) -> Floats:
-    """Return ranks scaled to [0, 1], shared by equal heights; 0 where all are equal."""
-    if len(heights) < 2 or float(np.ptp(heights)) == 0.0:
-        return np.zeros(len(heights))
-    ranks: Floats = (rankdata(heights) - 1.0) / (len(heights) - 1.0)
-    return ranks
-
-
-def filtered(ctx: ScoreContext) -> tuple[NDArray[np.bool_], Floats]:
-    """Return which samples the backbone misclassifies, and minus their loss: the order in which they return."""
-    wrong, log_probability = misclassified(ctx.logits, ctx.labels)
-    if not ctx.params["filter_misclassified"]:
-        wrong = np.zeros(ctx.n, dtype=np.bool_)
-    return wrong, log_probability
