@@ -69,12 +69,12 @@ def _flush_c() -> None:
         return
 
 
-def try_plugin(point: importlib.metadata.EntryPoint, watch: _Watch) -> dict[str, str]:
+def try_plugin(point: importlib.metadata.EntryPoint, watch: _Watch, manager: pluggy.PluginManager) -> dict[str, str]:
     """Import one plugin and ask it for its declarations; return the error and its hint, empty when all is well."""
     forks = watch.forks
     error = hint = ""
     try:
-        _declare(point)
+        _declare(point, manager)
     except BaseException as fault:  # sys.exit, too: this process is there to survive it
         error, hint = f"{type(fault).__name__}: {fault}", hint_for(fault)
     if not error and watch.forks > forks:
@@ -84,10 +84,8 @@ def try_plugin(point: importlib.metadata.EntryPoint, watch: _Watch) -> dict[str,
     return {"error": error, "hint": hint}
 
 
-def _declare(point: importlib.metadata.EntryPoint) -> None:
+def _declare(point: importlib.metadata.EntryPoint, manager: pluggy.PluginManager) -> None:
     plugin = point.load()
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
     try:
         manager.register(plugin)
         for name in DECLARING:
@@ -97,16 +95,22 @@ def _declare(point: importlib.metadata.EntryPoint) -> None:
     except Exception:
         # A wrong declaration harms nobody: the harness meets it again, and says which part works.
         return
+    finally:
+        if manager.is_registered(plugin):
+            manager.unregister(plugin)
 
 
 def serve(stream: TextIO, watch: _Watch) -> None:
     """Try the plugins of the request one by one."""
     request = json.loads(stream.readline())
     sys.path[:] = request["path"]
+    # One for all, each plugin alone in it: to read the hooks takes longer than to import a plugin.
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
     watch.say({"ready": True})
     for index, (name, value) in enumerate(request["points"]):
         watch.say({"start": index})
-        watch.say({"done": index, **try_plugin(importlib.metadata.EntryPoint(name, value, GROUP), watch)})
+        watch.say({"done": index, **try_plugin(importlib.metadata.EntryPoint(name, value, GROUP), watch, manager)})
 
 
 if __name__ == "__main__":
