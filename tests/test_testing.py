@@ -1,4 +1,4 @@
-"""The conformance kit, judged by plugins that break one promise each."""
+"""The conformance kit itself: how it runs, what it reports, and what it says of the bundled plugins."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from prunebench import DatasetSpec, LearnerSpec, Param, ProjectorSpec, ScorerSpec, SelectorSpec
+from broken_entries import SLOW, scorer
+from prunebench import ScorerSpec
 from prunebench.errors import UsageError
 from prunebench.plugins import Entry, Origin, load_plugins
 from prunebench.registry import expected_failures, load_registry
@@ -22,273 +22,12 @@ from prunebench.testing import (
     Examiner,
     assert_conformant,
     checks_for,
-    count,
-    entry_of,
     examine,
     with_defaults,
 )
 from prunebench.testing.report import as_json, as_junit
 from prunebench.testing.results import CheckResult
 from prunebench.wire import from_json, to_json
-
-FEATURES = frozenset({"features"})
-LABELLED = {"needs": frozenset({"features", "pseudo_labels", "dynamics"}), "labeller": "broken:thirds"}
-# These start a process, or run a method many times: they are made where they are the point.
-SLOW = {
-    "check_another_process_gives_the_same_result",
-    "check_threads_do_not_change_the_result",
-    "check_memory_does_not_leak",
-    "check_deadline_is_honoured",
-    "check_cost_is_as_declared",
-}
-
-
-def scorer(function: str, **fields) -> Entry:
-    given = {"name": "odd", "summary": "A test.", "load": f"broken:{function}", "needs": FEATURES, **fields}
-    return entry_of(ScorerSpec(**given))
-
-
-def other(kind, function: str, **fields) -> Entry:
-    given = {"name": "odd", "summary": "A test.", "load": f"broken:{function}", **fields}
-    return entry_of(kind(**given))
-
-
-@pytest.fixture(scope="module")
-def examiner():
-    with Examiner(seconds=60) as made:
-        yield made
-
-
-def failed(entry: Entry, examiner: Examiner, wanted: str = "") -> dict[str, str]:
-    """Return the checks that an entry fails, with the reasons; slow ones are made when they are wanted."""
-    names = [c.name for c in checks_for(entry.spec.kind) if c.name not in SLOW or c.name == wanted]
-    # A name of its own, because the examiner remembers for each plugin which gate it failed.
-    results = list(examine(renamed(entry), names, examiner=examiner))
-    assert {r.origin for r in results} == {entry.origin}
-    return {result.check: result.reason for result in results if result.status == "failed"}
-
-
-def renamed(entry: Entry) -> Entry:
-    function = entry.spec.load.partition(":")[2].lower().replace(".", "-")
-    fields = sorted(str(v) for v in vars(entry.spec).values() if isinstance(v, bool | str))
-    return Entry(replace(entry.spec, name=f"{function}-{abs(hash(tuple(fields)))}"), entry.origin)
-
-
-GOOD = {
-    "scorer": scorer("centred", favours="hard", cost="n"),
-    "scorer that draws": scorer("draws", needs=frozenset(), stochastic=True, cost="n"),
-    "scorer with pseudo-labels": scorer("doubts_its_labels", **LABELLED, cost="n"),
-    "scorer with a deadline": scorer("honours_the_deadline"),
-    "projector": other(ProjectorSpec, "plane", stochastic=False),
-    "selector": other(SelectorSpec, "first"),
-    "data set": other(DatasetSpec, "images", n_classes=3),
-    "learner": other(LearnerSpec, "learns", needs=FEATURES),
-}
-
-
-@pytest.mark.parametrize("title", GOOD)
-def test_a_good(title, examiner):
-    results = list(examine(renamed(GOOD[title]), examiner=examiner))
-    assert_conformant(results, min_run=len(results) - 10)
-    assert count(results)["not_run"] == 0
-
-
-BROKEN_SCORERS = [
-    ("check_declaration_is_complete", scorer("centred", summary="No stop"), "expected one sentence"),
-    ("check_declaration_is_complete", scorer("centred", cost="n^3"), "cost = 'n^3'"),
-    (
-        "check_parameters_are_documented_and_their_defaults_allowed",
-        scorer("centred", params={"k": Param(default=5, maximum=3, doc="Neighbours.")}),
-        "its default 5 is not allowed: expected at most 3",
-    ),
-    (
-        "check_parameters_are_documented_and_their_defaults_allowed",
-        scorer("centred", params={"k": Param(default=5, doc="")}),
-        "'k' has no doc",
-    ),
-    ("check_implementation_can_be_imported", scorer("nothing_here"), "cannot be loaded"),
-    ("check_implementation_can_be_imported", scorer("NOT_CALLABLE"), "is int, expected a function"),
-    (
-        "check_implementation_can_be_imported",
-        scorer("doubts_its_labels", **{**LABELLED, "labeller": "broken:nothing_here"}),
-        "cannot be loaded from 'broken:nothing_here'",
-    ),
-    *(
-        (
-            "check_pseudo_labels_have_the_promised_shape_and_type",
-            scorer("doubts_its_labels", **{**LABELLED, "labeller": f"broken:{labeller}"}),
-            reason,
-        )
-        for labeller, reason in (
-            ("thirds_as_float", "expected pseudo-labels int64 [120] in 0..119, got float64 [120]"),
-            ("thirds_from_one", "got labels in 0..120"),
-            ("thirds_of_what_was_learnt", "read 'dynamics', which it did not declare"),
-        )
-    ),
-    (
-        "check_same_seed_gives_the_same_result",
-        scorer("doubts_its_labels", **{**LABELLED, "labeller": "broken:thirds_without_a_seed"}, stochastic=True),
-        "draw from ctx.rng",
-    ),
-    ("check_run_ends_normally", scorer("raises"), "KeyError: 'labels' (broken.py:"),
-    ("check_run_ends_normally", scorer("exits"), "it called sys.exit(3) (broken.py:"),
-    ("check_run_ends_normally", scorer("exits_hard"), "was ended with exit code 4"),
-    ("check_run_ends_normally", scorer("segfaults"), "was killed by SIGSEGV"),
-    (
-        "check_default_selector_exists_and_takes_its_parameters",
-        scorer("centred", selector="clas_top"),
-        "did you mean 'class_top'?",
-    ),
-    (
-        "check_default_selector_exists_and_takes_its_parameters",
-        scorer("centred", selector="double_end", selector_params={"dorp": 0.1}),
-        "did you mean 'drop'?",
-    ),
-    ("check_only_declared_evidence_is_read", scorer("reads_undeclared_logits"), "add 'logits' to `needs`"),
-    ("check_only_declared_evidence_is_read", scorer("reads_the_budget"), "set budget_dependent=True"),
-    ("check_evidence_is_left_unchanged", scorer("writes_into_its_evidence"), "read-only"),
-    ("check_evidence_is_left_unchanged", scorer("makes_its_evidence_writable"), "it changed features"),
-    ("check_result_is_not_a_view_of_the_evidence", scorer("returns_a_view"), "a view of features"),
-    ("check_scores_have_the_promised_shape_and_type", scorer("returns_float32"), "got float32 [120]"),
-    ("check_scores_have_the_promised_shape_and_type", scorer("returns_one_too_few"), "got float64 [119]"),
-    ("check_scores_have_the_promised_shape_and_type", scorer("returns_a_column"), "got float64 [120, 1]"),
-    ("check_scores_have_the_promised_shape_and_type", scorer("returns_a_list"), "got list"),
-    (
-        "check_scores_have_the_promised_shape_and_type",
-        scorer("returns_no_permutation", output="order"),
-        "each of 0..119 once; 1 distinct came",
-    ),
-    ("check_scores_have_the_promised_shape_and_type", scorer("excludes_by_number"), "excluded: expected [120]"),
-    ("check_scores_are_finite", scorer("returns_nan"), "1 of 120 scores are not finite"),
-    (
-        "check_same_seed_gives_the_same_result",
-        scorer("draws_without_a_seed", needs=frozenset(), stochastic=True),
-        "draw from ctx.rng",
-    ),
-    ("check_another_process_gives_the_same_result", scorer("depends_on_the_hash_seed"), "set or dict"),
-    (
-        "check_stochastic_is_declared_truthfully",
-        scorer("draws", needs=frozenset()),
-        "declare stochastic=True",
-    ),
-    ("check_stochastic_is_declared_truthfully", scorer("centred", stochastic=True), "it ignores its seed"),
-    ("check_diagnostics_can_be_stored", scorer("has_diagnostics_that_are_not_json"), "ndarray"),
-    ("check_budget_matters_where_it_is_declared", scorer("centred", budget_dependent=True), "the same scores"),
-    ("check_row_order_does_not_matter", scorer("depends_on_the_row"), "come in another order"),
-    (
-        "check_row_order_does_not_matter",
-        scorer("draws_and_depends_on_the_row", stochastic=True),
-        "agree to 1.00 from seed to seed, and to -0",
-    ),
-    (
-        "check_names_of_labels_do_not_matter",
-        scorer("depends_on_the_number_of_the_class", needs=frozenset({"labels"})),
-        "numbered differently",
-    ),
-    ("check_scores_are_finite_for_duplicates", scorer("fails_for_duplicates"), "scores are not finite"),
-    ("check_scores_are_finite_for_constant_features", scorer("fails_for_constant_features"), "singular matrix"),
-    (
-        "check_scores_are_finite_for_one_class",
-        scorer("fails_for_one_class", needs=frozenset({"features", "labels"})),
-        "needs two classes",
-    ),
-    (
-        "check_scores_are_finite_for_small_classes",
-        scorer("fails_for_small_classes", needs=frozenset({"features", "labels"})),
-        "scores are not finite",
-    ),
-    ("check_scores_are_finite_for_collinear_features", scorer("fails_for_collinear_features"), "singular matrix"),
-    ("check_scores_are_finite_for_half_precision", scorer("fails_for_half_precision"), "no float16"),
-    ("check_few_samples_are_scored_or_declined", scorer("fails_for_few_samples"), "IndexError"),
-    ("check_nan_is_refused_or_survived", scorer("crashes_for_nan"), "did not converge; raise DataError"),
-    ("check_nan_is_refused_or_survived", scorer("passes_nan_on"), "gives scores that are not finite"),
-    ("check_direction_is_as_declared", scorer("centred", favours="easy"), "the mean ranks (1 = kept first)"),
-    ("check_direction_is_as_declared", scorer("copies_first", favours="diverse"), "favours = 'diverse'"),
-    ("check_global_random_state_is_untouched", scorer("seeds_numpy"), "generator of numpy.random"),
-    ("check_global_random_state_is_untouched", scorer("draws_from_python"), "generator of random"),
-    ("check_settings_of_the_process_are_untouched", scorer("changes_numpy_errors"), "numpy.geterr()"),
-    ("check_settings_of_the_process_are_untouched", scorer("changes_the_environment"), "os.environ"),
-    ("check_settings_of_the_process_are_untouched", scorer("changes_the_folder"), "the working directory"),
-    ("check_nothing_is_printed", scorer("prints"), "it printed 'scoring'"),
-    ("check_nothing_is_printed", scorer("prints_from_native_code"), "it printed 'scoring'"),
-    ("check_nothing_is_written_outside_the_work_folder", scorer("writes_beside_its_folder"), "left.txt"),
-    ("check_nothing_is_written_outside_the_work_folder", scorer("makes_a_temporary_folder"), "it writes to"),
-    ("check_no_socket_is_opened", scorer("opens_a_socket"), "an internet socket was made"),
-    ("check_no_socket_is_opened", scorer("asks_for_an_address"), "socket.getaddrinfo"),
-    ("check_nothing_is_left_running", scorer("forks"), "it forked its process 1 time(s)"),
-    ("check_nothing_is_left_running", scorer("leaves_a_process"), "it leaves a process running: sleep 60"),
-    ("check_nothing_is_left_running", scorer("leaves_a_thread"), "it leaves a thread running"),
-    ("check_memory_does_not_leak", scorer("leaks"), "more behind than the one before"),
-    ("check_deadline_is_honoured", scorer("ignores_the_deadline"), "call ctx.check_deadline()"),
-    ("check_cost_is_as_declared", scorer("takes_quadratic_time", cost="n"), "time grows with n to the power"),
-    ("check_cost_is_as_declared", scorer("takes_quadratic_memory", cost="n"), "memory grows with n to the power"),
-]
-PLANE = {"stochastic": False}
-BROKEN_OTHERS = [
-    ("check_result_is_not_a_view_of_the_evidence", ProjectorSpec, "view_of_the_features", PLANE),
-    ("check_projection_has_the_promised_shape_and_type", ProjectorSpec, "float64_plane", PLANE),
-    ("check_projection_is_finite", ProjectorSpec, "plane_with_infinity", PLANE),
-    ("check_stochastic_is_declared_truthfully", ProjectorSpec, "plane", {"stochastic": True}),
-    ("check_neighbours_stay_neighbours", ProjectorSpec, "scrambled_plane", PLANE),
-    ("check_row_order_does_not_matter", ProjectorSpec, "plane_by_row", PLANE),
-    ("check_projection_is_finite_for_duplicates", ProjectorSpec, "refuses_duplicates", PLANE),
-    ("check_projection_is_finite_for_constant_features", ProjectorSpec, "divides_by_the_spread", PLANE),
-    ("check_projection_is_finite_for_half_precision", ProjectorSpec, "refuses_float16", PLANE),
-    ("check_few_samples_are_projected_or_declined", ProjectorSpec, "needs_three_samples", PLANE),
-    ("check_nan_is_refused", ProjectorSpec, "projects_nan", PLANE),
-    ("check_threads_do_not_change_the_result", ProjectorSpec, "plane_by_threads", PLANE),
-    ("check_budget_is_met_exactly", SelectorSpec, "one_too_many", {}),
-    ("check_budget_is_met_exactly", SelectorSpec, "the_same_one", {}),
-    ("check_budget_is_met_when_all_scores_are_equal", SelectorSpec, "only_distinct_scores", {}),
-    ("check_budget_is_met_for_one_class", SelectorSpec, "only_several_classes", {}),
-    ("check_budget_is_met_for_few_samples", SelectorSpec, "only_many_samples", {}),
-    ("check_budget_is_met_for_unequal_classes", SelectorSpec, "equal_shares", {}),
-    ("check_excluded_samples_come_last", SelectorSpec, "ignores_exclusion", {}),
-    ("check_data_set_is_valid", DatasetSpec, "no_sample_of_a_class", {}),
-    ("check_arrays_have_the_promised_types", DatasetSpec, "float_images", {}),
-    ("check_loading_twice_gives_the_same_content", DatasetSpec, "another_order_every_time", {}),
-    ("check_number_of_classes_is_as_declared", DatasetSpec, "images", {"n_classes": 10}),
-    ("check_train_and_test_share_no_sample", DatasetSpec, "the_same_ids_twice", {}),
-    ("check_channel_statistics_fit_the_images", DatasetSpec, "statistics_of_another_set", {}),
-    ("check_missing_files_are_explained", DatasetSpec, "no_explanation", {}),
-    ("check_result_has_the_promised_form", LearnerSpec, "percent", {"needs": FEATURES}),
-    ("check_an_easy_problem_is_learnt", LearnerSpec, "learns_nothing", {"needs": FEATURES}),
-    ("check_one_class_is_accepted", LearnerSpec, "needs_two_classes", {"needs": FEATURES}),
-    ("check_few_samples_are_accepted", LearnerSpec, "needs_a_batch", {"needs": FEATURES}),
-    ("check_weights_are_returned_when_asked_for", LearnerSpec, "keeps_no_weights", {"needs": FEATURES}),
-    ("check_dynamics_have_the_promised_shape", LearnerSpec, "odds_for_dynamics", {"needs": FEATURES}),
-]
-
-
-def title_of(case) -> str:
-    function = case[1].spec.labeller or case[1].spec.load
-    return f"{function.partition(':')[2]}-{case[0]}"
-
-
-@pytest.mark.parametrize("case", BROKEN_SCORERS, ids=title_of)
-def test_a_broken_scorer_fails_exactly_the_check_of_its_promise(case, examiner):
-    check, entry, reason = case
-    found = failed(entry, examiner, check)
-    assert list(found) == [check]
-    assert reason in found[check]
-
-
-@pytest.mark.parametrize("case", BROKEN_OTHERS, ids=lambda case: f"{case[1].kind}-{case[2]}")
-def test_another_broken_plugin_fails_exactly_the_check_of_its_promise(case, examiner):
-    check, kind, function, fields = case
-    assert list(failed(other(kind, function, **fields), examiner, check)) == [check]
-
-
-def test_every_check_of_a_scorer_has_a_plugin_that_breaks_it():
-    broken = {check for check, _, _ in BROKEN_SCORERS}
-    elsewhere = {"check_declaration_is_read_without_numerical_libraries"}
-    assert broken | elsewhere == {check.name for check in checks_for("scorer")}
-
-
-def test_every_check_of_the_other_kinds_alone_has_a_plugin_that_breaks_it():
-    scorers = {check.name for check in checks_for("scorer")}
-    others = {c.name for kind in ("projector", "selector", "dataset", "learner") for c in checks_for(kind)}
-    assert others - scorers <= {check for check, *_ in BROKEN_OTHERS}
 
 
 def test_every_check_states_its_promise_in_one_sentence():
@@ -453,7 +192,7 @@ TEST_FILE = """
 from prunebench import ScorerSpec
 from prunebench.testing import parametrize_with_checks
 
-SPECS = [ScorerSpec(name=name, summary="A test.", load=f"broken:{name}", needs=frozenset({"features"}))
+SPECS = [ScorerSpec(name=name, summary="A test.", load=f"broken_scorers:{name}", needs=frozenset({"features"}))
          for name in ("centred", "prints", "returns_nan")]
 
 @parametrize_with_checks(

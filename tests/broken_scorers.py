@@ -1,4 +1,4 @@
-"""Implementations that break one promise each; named after what they do."""
+"""Scorers that break one promise each; named after what they do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prunebench import DataError, Dataset, Scores, Split, TrainResult
+from prunebench import DataError, Scores
 
 KEPT = []
 
@@ -170,12 +170,12 @@ def depends_on_the_number_of_the_class(ctx):
     return ctx.labels.astype(np.float64)
 
 
-def _has_duplicates(features):
+def has_duplicates(features):
     return 1 < len(np.unique(features, axis=0)) < len(features)
 
 
 def fails_for_duplicates(ctx):
-    return centred(ctx) / (0 if _has_duplicates(ctx.features) else 1)
+    return centred(ctx) / (0 if has_duplicates(ctx.features) else 1)
 
 
 def fails_for_constant_features(ctx):
@@ -330,190 +330,3 @@ def takes_quadratic_time(ctx):
 
 def takes_quadratic_memory(ctx):
     return centred(ctx) + 0 * np.ones((ctx.n, ctx.n), dtype=np.float32)[0]
-
-
-# ---------------------------------------------------------------------------------------------- projectors
-
-
-def plane(ctx):
-    """The first two features: keeps every promise."""
-    if not np.isfinite(ctx.features).all():
-        raise DataError("not finite", "a hint")
-    return ctx.features[:, :2].astype(np.float32)
-
-
-def float64_plane(ctx):
-    return plane(ctx).astype(np.float64)
-
-
-def view_of_the_features(ctx):
-    return ctx.features[:, :2]
-
-
-def plane_with_infinity(ctx):
-    return plane(ctx) + np.where(np.arange(len(ctx.features)) == 3, np.inf, 0).astype(np.float32)[:, None]
-
-
-def scrambled_plane(ctx):
-    return np.sin(1e4 * plane(ctx))
-
-
-def plane_by_row(ctx):
-    return plane(ctx) + np.arange(2 * len(ctx.features), dtype=np.float32).reshape(-1, 2) ** 2 * 1e-5
-
-
-def divides_by_the_spread(ctx):
-    spread = np.ptp(ctx.features)
-    return plane(ctx) / np.float32(0 if spread == np.ptp(ctx.features[0]) and len(ctx.features) > 6 else 1)
-
-
-def refuses_duplicates(ctx):
-    if _has_duplicates(ctx.features):
-        raise ValueError("duplicates")
-    return plane(ctx)
-
-
-def refuses_float16(ctx):
-    if ctx.features.dtype == np.float16:
-        raise TypeError("no float16")
-    return plane(ctx)
-
-
-def needs_three_samples(ctx):
-    return plane(ctx) + 0 * ctx.features[2, 0]
-
-
-def projects_nan(ctx):
-    return ctx.features[:, :2].astype(np.float32)
-
-
-def plane_by_threads(ctx):
-    return plane(ctx) + np.float32(ctx.threads)
-
-
-# ----------------------------------------------------------------------------------------------- selectors
-
-
-def first(ctx):
-    """The first of the order: keeps every promise."""
-    return ctx.order[: ctx.n_keep]
-
-
-def one_too_many(ctx):
-    return ctx.order[: ctx.n_keep + 1]
-
-
-def the_same_one(ctx):
-    return np.repeat(ctx.order[:1], ctx.n_keep)
-
-
-def only_distinct_scores(ctx):
-    return first(ctx) if len(np.unique(ctx.scores)) > 1 or len(ctx.scores) < 5 else ctx.order[:0]
-
-
-def only_several_classes(ctx):
-    return first(ctx) if len(np.unique(ctx.labels)) > 1 or len(ctx.labels) < 5 else ctx.order[:0]
-
-
-def only_many_samples(ctx):
-    return first(ctx) if len(ctx.labels) > 4 else ctx.order[:0]
-
-
-def equal_shares(ctx):
-    """A third of the budget a class, which small classes cannot give."""
-    if len(np.unique(ctx.labels)) < 3 or np.ptp(np.bincount(ctx.labels)) < 10:
-        return first(ctx)
-    share = ctx.n_keep // 3
-    return np.concatenate([ctx.order[ctx.labels[ctx.order] == c][:share] for c in range(3)])
-
-
-def ignores_exclusion(ctx):
-    return np.argsort(-ctx.scores, kind="stable")[: ctx.n_keep]
-
-
-# ------------------------------------------------------------------------------------------------ data sets
-
-
-def _split(title, n, labels=None):
-    images = np.random.default_rng(5).integers(0, 255, (n, 4, 4, 1)).astype(np.uint8)
-    labels = np.arange(n) % 3 if labels is None else labels
-    return Split(images=images, labels=labels.astype(np.int64), ids=tuple(f"{title}/{i}" for i in range(n)))
-
-
-def _dataset(train, test, **more):
-    return Dataset(name="mine", train=train, test=test, class_names=("a", "b", "c"), **more)
-
-
-def images(ctx):
-    """Noise: keeps every promise."""
-    return _dataset(_split("train", 60), _split("test", 30), mean=(0.5,), std=(0.29,))
-
-
-def no_sample_of_a_class(ctx):
-    return _dataset(_split("train", 60, np.arange(60) % 2), _split("test", 30))
-
-
-def float_images(ctx):
-    train = _split("train", 60)
-    return _dataset(Split(images=train.images / 255, labels=train.labels, ids=train.ids), _split("test", 30))
-
-
-def another_order_every_time(ctx):
-    train = _split("train", 60)
-    return _dataset(
-        Split(images=train.images[np.random.default_rng().permutation(60)], labels=train.labels, ids=train.ids),
-        _split("test", 30),
-    )
-
-
-def the_same_ids_twice(ctx):
-    return _dataset(_split("image", 60), _split("image", 30))
-
-
-def statistics_of_another_set(ctx):
-    return _dataset(_split("train", 60), _split("test", 30), mean=(0.13,), std=(0.31,))
-
-
-def no_explanation(ctx):
-    if ctx.roots and not any(ctx.roots[0].iterdir()):
-        raise FileNotFoundError("images.bin")
-    return images(ctx)
-
-
-# ------------------------------------------------------------------------------------------------- learners
-
-
-def _result(accuracy=0.9, **more):
-    return TrainResult(accuracy=accuracy, accuracy_best=accuracy, loss=1.0, epochs=1, **more)
-
-
-def learns(ctx):
-    """Claims to: keeps every promise that can be seen from outside."""
-    dynamics = np.full((2, len(ctx.train_labels), ctx.n_classes), 1 / ctx.n_classes).astype(np.float16)
-    return _result(weights={"w": np.zeros(1)}, dynamics=dynamics if ctx.record_dynamics else None)
-
-
-def percent(ctx):
-    return _result(90.0, weights={"w": np.zeros(1)})
-
-
-def learns_nothing(ctx):
-    return _result(0.33, weights={"w": np.zeros(1)})
-
-
-def needs_two_classes(ctx):
-    if len(ctx.train_labels) > 3 and len(np.unique(ctx.train_labels)) < 2:
-        raise ValueError("one class")
-    return learns(ctx)
-
-
-def needs_a_batch(ctx):
-    return learns(ctx) if len(ctx.train_labels) > 1 else _result(float("nan"))
-
-
-def keeps_no_weights(ctx):
-    return _result()
-
-
-def odds_for_dynamics(ctx):
-    return _result(weights={"w": np.zeros(1)}, dynamics=np.full((2, len(ctx.train_labels), 3), 1.0).astype(np.float16))

@@ -1,0 +1,42 @@
+"""Entries of the good and the broken implementations, as an installed plugin would give them."""
+
+from __future__ import annotations
+
+from prunebench import DatasetSpec, LearnerSpec, ProjectorSpec, ScorerSpec, SelectorSpec
+from prunebench.plugins import Entry
+from prunebench.testing import (
+    entry_of,
+)
+
+FEATURES = frozenset({"features"})
+LABELLED = {"needs": frozenset({"features", "pseudo_labels", "dynamics"}), "labeller": "broken_scorers:thirds"}
+# These start a process, or run a method many times: they are made where they are the point.
+SLOW = {
+    "check_another_process_gives_the_same_result",
+    "check_threads_do_not_change_the_result",
+    "check_memory_does_not_leak",
+    "check_deadline_is_honoured",
+    "check_cost_is_as_declared",
+}
+
+
+def scorer(function: str, **fields) -> Entry:
+    given = {"name": "odd", "summary": "A test.", "load": f"broken_scorers:{function}", "needs": FEATURES, **fields}
+    return entry_of(ScorerSpec(**given))
+
+
+def other(kind, function: str, **fields) -> Entry:
+    given = {"name": "odd", "summary": "A test.", "load": f"broken_{kind.kind}s:{function}", **fields}
+    return entry_of(kind(**given))
+
+
+GOOD = {
+    "scorer": scorer("centred", favours="hard", cost="n"),
+    "scorer that draws": scorer("draws", needs=frozenset(), stochastic=True, cost="n"),
+    "scorer with pseudo-labels": scorer("doubts_its_labels", **LABELLED, cost="n"),
+    "scorer with a deadline": scorer("honours_the_deadline"),
+    "projector": other(ProjectorSpec, "plane", stochastic=False),
+    "selector": other(SelectorSpec, "first"),
+    "data set": other(DatasetSpec, "images", n_classes=3),
+    "learner": other(LearnerSpec, "learns", needs=FEATURES),
+}

@@ -1,0 +1,117 @@
+"""Agreement of scores within class and pooled against scipy."""
+
+from __future__ import annotations
+
+import statistics
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prunebench import stats
+from prunebench.errors import DataError
+from rankings import small_floats, varied
+
+
+@given(
+    st.integers(1, 40).flatmap(
+        lambda n: st.tuples(
+            st.lists(small_floats, min_size=n, max_size=n),
+            st.lists(small_floats, min_size=n, max_size=n),
+            st.lists(st.integers(0, 3), min_size=n, max_size=n),
+        )
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_score_agreement_equals_scipy_on_each_class(case: tuple[list[float], list[float], list[int]]) -> None:
+    a, b, labels = (np.array(part) for part in case)
+    found = stats.score_agreement(a, b, labels)
+    within = []
+    for label in np.unique(labels):
+        x, y = a[labels == label], b[labels == label]
+        if varied(x.tolist(), y.tolist()):
+            within.append(scipy.stats.spearmanr(x, y).statistic)
+    if within:
+        assert found.within_class_spearman == pytest.approx(statistics.mean(within), abs=1e-9)
+    else:
+        assert found.within_class_spearman is None
+    if varied(a.tolist(), b.tolist()):
+        assert found.pooled_spearman == pytest.approx(scipy.stats.spearmanr(a, b).statistic, abs=1e-9)
+        assert found.pearson == pytest.approx(scipy.stats.pearsonr(a, b).statistic, abs=1e-9)
+    else:
+        assert (found.pooled_spearman, found.pearson) == (None, None)
+    assert bool(found.reason) == (len(within) < len(np.unique(labels)) or not varied(a.tolist(), b.tolist()))
+
+
+def test_average_ranks_equal_scipy() -> None:
+    values = np.random.default_rng(0).integers(0, 9, 200).astype(np.float64)
+    assert np.array_equal(stats.average_ranks(values), scipy.stats.rankdata(values))
+
+
+def test_scaling_a_class_leaves_the_within_class_agreement_at_one() -> None:
+    rng = np.random.default_rng(0)
+    scores, labels = rng.random(300), rng.integers(0, 3, 300)
+    found = stats.score_agreement(scores, scores * (1 + 9 * labels) + 100 * labels, labels)
+    assert found.within_class_spearman == pytest.approx(1.0)
+    assert found.pooled_spearman is not None
+    assert found.pooled_spearman < 0.95
+
+
+def test_constant_scores_are_undefined_and_say_so() -> None:
+    labels = np.array([0, 0, 1, 1])
+    found = stats.score_agreement(np.ones(4), np.arange(4.0), labels)
+    assert (found.within_class_spearman, found.pooled_spearman, found.pearson, found.n) == (None, None, None, 4)
+    assert "2 of 2 classes" in found.reason
+    assert "pooled" in found.reason
+
+
+def test_a_constant_class_is_left_out_of_the_mean_and_counted() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    found = stats.score_agreement(np.array([1, 1, 1, 1, 2, 3]), np.array([3, 1, 2, 3, 2, 1]), labels)
+    assert found.within_class_spearman == pytest.approx(-1.0)
+    assert found.reason == "undefined in 1 of 2 classes (constant scores or one sample)"
+
+
+def test_infinite_scores_have_ranks_and_no_pearson() -> None:
+    found = stats.score_agreement(np.array([np.inf, 1, 0]), np.array([3.0, 2, 1]), np.zeros(3, dtype=np.int64))
+    assert found.pooled_spearman == pytest.approx(1.0)
+    assert found.pearson is None
+    assert "Pearson" in found.reason
+
+
+def test_tiny_and_huge_scores_neither_vanish_nor_overflow() -> None:
+    a = np.array([1e-300, 2e-300, 4e-300])
+    found = stats.score_agreement(a, np.array([1e300, 2e300, 4e300]), np.zeros(3, dtype=np.int64))
+    assert found.pearson == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64])
+def test_scores_of_any_real_type_are_accepted_and_left_alone(dtype: type) -> None:
+    scores = np.arange(8).astype(dtype)
+    scores.flags.writeable = False
+    assert stats.score_agreement(scores, scores, np.zeros(8, dtype=np.int64)).pearson == pytest.approx(1.0)
+
+
+def test_nan_scores_and_unequal_lengths_are_errors() -> None:
+    labels = np.zeros(2, dtype=np.int64)
+    with pytest.raises(DataError, match="NaN"):
+        stats.score_agreement(np.array([np.nan, 1]), np.ones(2), labels)
+    with pytest.raises(DataError, match="labels"):
+        stats.score_agreement(np.ones(3), np.ones(2), labels)
+
+
+def test_no_samples_agree_on_nothing() -> None:
+    found = stats.score_agreement(np.ones(0), np.ones(0), np.zeros(0, dtype=np.int64))
+    assert (found.within_class_spearman, found.pooled_spearman, found.pearson, found.n) == (None, None, None, 0)
+
+
+def test_sixty_thousand_samples_equal_scipy() -> None:
+    rng = np.random.default_rng(0)
+    a, labels = rng.integers(0, 500, 60_000).astype(np.float64), rng.integers(0, 10, 60_000)
+    b = a + rng.normal(0, 300, 60_000)
+    found = stats.score_agreement(a, b, labels)
+    within = [scipy.stats.spearmanr(a[labels == k], b[labels == k]).statistic for k in range(10)]
+    assert found.within_class_spearman == pytest.approx(statistics.mean(within), abs=1e-12)
+    assert found.pooled_spearman == pytest.approx(scipy.stats.spearmanr(a, b).statistic, abs=1e-12)
