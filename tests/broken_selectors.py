@@ -7,11 +7,15 @@ import numpy as np
 
 def first(ctx):
     """The first of the order: keeps every promise."""
+    return np.sort(ctx.order[: ctx.n_keep])
+
+
+def best_first(ctx):
     return ctx.order[: ctx.n_keep]
 
 
 def one_too_many(ctx):
-    return ctx.order[: ctx.n_keep + 1]
+    return np.sort(ctx.order[: ctx.n_keep + 1])
 
 
 def the_same_one(ctx):
@@ -35,8 +39,8 @@ def equal_shares(ctx):
     if len(np.unique(ctx.labels)) < 3 or np.ptp(np.bincount(ctx.labels)) < 10:
         return first(ctx)
     share = ctx.n_keep // 3
-    return np.concatenate([ctx.order[ctx.labels[ctx.order] == c][:share] for c in range(3)])
+    return np.sort(np.concatenate([ctx.order[ctx.labels[ctx.order] == c][:share] for c in range(3)]))
 
 
 def ignores_exclusion(ctx):
-    return np.argsort(-ctx.scores, kind="stable")[: ctx.n_keep]
+    return np.sort(np.argsort(-ctx.scores, kind="stable")[: ctx.n_keep])

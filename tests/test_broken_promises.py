@@ -194,6 +194,7 @@ BROKEN_OTHERS = [
     ("check_threads_do_not_change_the_result", ProjectorSpec, "plane_by_threads", PLANE),
     ("check_budget_is_met_exactly", SelectorSpec, "one_too_many", {}),
     ("check_budget_is_met_exactly", SelectorSpec, "the_same_one", {}),
+    ("check_indices_are_sorted", SelectorSpec, "best_first", {}),
     ("check_budget_is_met_when_all_scores_are_equal", SelectorSpec, "only_distinct_scores", {}),
     ("check_budget_is_met_for_one_class", SelectorSpec, "only_several_classes", {}),
     ("check_budget_is_met_for_few_samples", SelectorSpec, "only_many_samples", {}),

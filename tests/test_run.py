@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Sandbox
-from registries import DIGITS, TRAINING
+from registries import DIGITS, HEAD, TRAINING
 
 FAULTS = {
     "raises": ("raise ValueError('bad day')", "scorer 'raises': ValueError: bad day"),
@@ -244,6 +244,27 @@ def test_the_faults_of_others_leave_a_sound_method_alone(faulty_run):
     assert {r["status"] for r in records(bench.folder, "faults") if r["method"] in ("random", "full")} == {"ok"}
     assert done.returncode in (1, 3)
     assert "Traceback" not in done.stderr
+
+
+def test_a_selector_that_returns_unsorted_indices_fails_alone_and_by_name(bench):
+    bench.install(
+        "best-first",
+        "from prunebench import SelectorSpec, hookimpl\n"
+        "@hookimpl\ndef prunebench_selectors():\n"
+        "    return [SelectorSpec(name='best-first', summary='A test.', load='best_first:select')]\n"
+        "def select(ctx):\n    return ctx.order[: ctx.n_keep]\n",
+        "0.7",
+    )
+    tables = '[method.unsorted]\nscorer = "moderate"\nselector = "best-first"\n' + REGISTRY
+    (bench.folder / "registry.toml").write_text(HEAD + tables.removeprefix(HEAD).replace(HEAD, ""), encoding="utf-8")
+    done = bench.run("run", "tiny", "--with", "unsorted", "--seeds", "1")
+    found = {r["method"]: r for r in records(bench.folder, "tiny") if r["kind"] == "cell"}
+    assert {name: r["status"] for name, r in found.items()} == {
+        "random": "ok", "moderate": "ok", "full": "ok", "unsorted": "failed",
+    }  # fmt: skip
+    assert "best-first 0.7" in found["unsorted"]["status_reason"]
+    assert "144 distinct indices in 0..1437, sorted, got int64 [144]" in found["unsorted"]["status_reason"]
+    assert done.returncode in (1, 3)
 
 
 def test_a_method_that_declines_is_a_skip_with_its_reason_and_not_a_failure(bench):

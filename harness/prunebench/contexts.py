@@ -96,7 +96,7 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Chosen indices int64 [m], and how many of them were filled in because the method fell short."""
+    """Chosen indices int64 [m], sorted, and how many of them were filled in because the method fell short."""
 
     indices: NDArray[np.int64]
     filled: int = 0

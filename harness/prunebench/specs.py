@@ -183,7 +183,7 @@ class ProjectorSpec(PluginSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class SelectorSpec(PluginSpec):
-    """Scores and a budget to exactly that many indices; `load` is `select(ctx: SelectContext) -> ndarray`.
+    """Scores and a budget to that many sorted indices; `load` is `select(ctx: SelectContext) -> ndarray`.
 
     stochastic: the choice itself draws random numbers (ties are broken by the harness, not here).
     """

@@ -62,12 +62,13 @@ def subset(bench: Workbench, task: Task, scored: Artefact, data: Dataset) -> Sub
     with guarded(entry, context) as select:
         chosen = select(context)
         selection = chosen if isinstance(chosen, Selection) else Selection(indices=np.asarray(chosen))
-        indices = np.sort(np.asarray(selection.indices))
-        if indices.dtype.kind != "i" or len(indices) != budget or not _distinct(indices, len(values)):
+        indices = np.asarray(selection.indices)
+        if indices.dtype.kind != "i" or indices.shape != (budget,) or not _rising(indices, len(values)):
+            got = f"{indices.dtype} {list(indices.shape)}, {len(np.unique(indices))} distinct"
             raise broken_promise(
                 entry,
-                f"{budget} distinct indices in 0..{len(values) - 1}",
-                f"{indices.dtype} {list(indices.shape)}, {len(np.unique(indices))} distinct",
+                f"{budget} distinct indices in 0..{len(values) - 1}, sorted",
+                f"{got}, first {indices[:5].tolist()}",
             )
     indices = indices.astype(np.int64)
     extra = np.flatnonzero(scored.arrays.get("extra", ()))
@@ -80,7 +81,7 @@ def _order(task: Task, scored: Artefact, eligible: NDArray[np.bool_]) -> NDArray
     return preference_order(scored.arrays["scores"], rng, eligible, scored.arrays.get("refill"))
 
 
-def _distinct(indices: NDArray[Any], n: int) -> bool:
+def _rising(indices: NDArray[Any], n: int) -> bool:
     return bool(len(indices) and indices[0] >= 0 and indices[-1] < n and (np.diff(indices) > 0).all())
 
 

@@ -118,6 +118,7 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         Check(selectors.check_budget_is_met_exactly, is_gate=True),
         *_REPEATABLE,
         Check(conduct.check_stochastic_is_declared_truthfully),
+        Check(selectors.check_indices_are_sorted),
         Check(selectors.check_budget_is_met_when_all_scores_are_equal),
         Check(selectors.check_budget_is_met_for_one_class),
         Check(selectors.check_budget_is_met_for_few_samples),

@@ -19,6 +19,14 @@ def check_budget_is_met_exactly(entry: Entry[Any]) -> None:
         _exact(entry, Trial(keep=keep))
 
 
+def check_indices_are_sorted(entry: Entry[Any]) -> None:
+    """Indices rise, whatever the order of preference: equal subsets are then equal arrays."""
+    with context(entry, Trial(keep="0.3")) as ctx:
+        chosen = _indices(call(entry, ctx))
+    if (np.diff(chosen) < 0).any():
+        raise CheckFailed(f"expected sorted indices, got {chosen[:5].tolist()} first: return np.sort(indices)")
+
+
 def check_budget_is_met_when_all_scores_are_equal(entry: Entry[Any]) -> None:
     """Ties are no reason for more or fewer samples."""
     _exact(entry, Trial(problem=constant(ordinary())))
