@@ -118,7 +118,8 @@ class TrainResult:
     """What a learner reports: fractions, not percent; last epoch first, best beside it.
 
     accuracy_per_epoch: test accuracy where it was measured.  weights: name to array, where they were asked
-    for.  dynamics: float16 [epochs, n, classes] class probabilities of the training samples as they were
+    for.  class_accuracy: test accuracy of each class at the last epoch, fractions [n_classes], None for a class without
+    test samples; empty where it was not measured.  dynamics: float16 [epochs, n, classes] class probabilities of the training samples as they were
     seen in training, where they were asked for.
     """
 
@@ -127,6 +128,7 @@ class TrainResult:
     loss: float
     epochs: int
     accuracy_per_epoch: tuple[float, ...] = ()
+    class_accuracy: tuple[float | None, ...] = ()
     weights: Mapping[str, NDArray[Any]] | None = None
     dynamics: NDArray[np.float16] | None = None
     batch_size_used: int = 0

@@ -1,97 +1,337 @@
-"""Records: one JSON object a cell, kept as sorted JSON Lines, one file a method, merged without losing any."""
+"""Records: one JSON object per cell or comparison of scores, kept as sorted JSON Lines, merged without loss."""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import math
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta, Struct
 
 from prunebench.errors import DataError, ResultConflict, SchemaTooNew, StoreError
 
-SCHEMA = 1
+SCHEMA = 2
 AGREEMENT_FILE = "agreement.jsonl"
-_COORDINATES = {
-    "cell": ("method", "score_backbone", "projector", "keep", "train_arch", "recipe", "seed"),
-    "agreement": ("method", "projector", "backbone_a", "seed_a", "backbone_b", "seed_b"),
-}
+AGREEMENT_TOLERANCE = 0.01  # by which a repeated correlation of the same scores may differ
+FINAL = ("ok", "not_applicable")  # a record with one of these is done; every other status is tried again
 
-Record = dict[str, Any]
+Status = Literal["ok", "not_applicable", "failed", "oom", "timeout", "diverged", "interrupted"]
+Role = Literal["method", "baseline", "unpruned"]
+Name = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]{0,99}|-)$")]
+Text = Annotated[str, Meta(max_length=2000)]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+OptionalDigest = Annotated[str, Meta(pattern=r"^([0-9a-f]{32})?$")]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Positive = Annotated[int, Meta(ge=1, le=2**53)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Correlation = Annotated[float, Meta(ge=-1, le=1)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Value = bool | int | float | str | None
 
 
-def coordinates(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the place of a record on the board; one place holds one record."""
-    return tuple(record[name] for name in _COORDINATES[record["kind"]])
+class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What both kinds of record hold: identity, place on the board, what became of it, and where it comes from."""
+
+    schema: Annotated[int, Meta(ge=SCHEMA, le=SCHEMA)] = SCHEMA
+    key: Digest
+    suite: Name
+    protocol: Name
+    dataset: Name
+    dataset_fingerprint: Digest
+    method: Name
+    scorer: Name
+    scorer_params: dict[str, Value] = {}
+    scorer_version: Name
+    scorer_dist: Text
+    projector: Name = "-"
+    projector_version: Name = "-"
+    status: Status
+    status_reason: Text = ""
+    caveat: Text = ""
+    attempt: Positive = 1
+    superseded: Text = ""
+    run_id: Text = ""
+    started: Text = ""
+    machine_class: Text = ""
+    prunebench_version: Text = ""
+    git_commit: Text = ""
+    git_dirty: bool = False
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """Where the record stands on the board; one place holds one record."""
+        raise NotImplementedError
+
+    @property
+    def file(self) -> Path:
+        """The file that the record belongs to, below the results folder."""
+        return Path(self.suite) / self.dataset / f"{self.method}.jsonl"
 
 
-def record_file(results: Path, record: Mapping[str, Any]) -> Path:
-    """Return the file that a record belongs to: results/<suite>/<dataset>/<method>.jsonl."""
-    folder = results / str(record["suite"]) / str(record["dataset"])
-    return folder / (AGREEMENT_FILE if record["kind"] == "agreement" else f"{record['method']}.jsonl")
+class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
+    """One cell: a subset chosen by one method at one keep fraction, and the network trained on it.
+
+    accuracy: fraction of the test samples, at the last epoch; accuracy_best: of the best epoch, never on the board's
+    tables.  class_accuracy: by class.  keep: decimal string in (0, 1].  features_key, proxy_key, scores_key, train_key:
+    what the cell was made of; cells with equal keys are one observation.  seconds_score: of the scoring alone.
+    """
+
+    role: Role = "method"
+    api: Positive = 1
+    score_backbone: Name = "-"
+    selector: Name
+    selector_params: dict[str, Value] = {}
+    keep: str
+    train_arch: Name
+    recipe: Name
+    recipe_digest: OptionalDigest = ""
+    seed: Count
+    accuracy: Fraction | None = None
+    accuracy_best: Fraction | None = None
+    accuracy_per_epoch: list[Fraction] = []
+    class_accuracy: list[Fraction | None] = []
+    loss: float | None = None
+    epochs: Count = 0
+    n_train: Count = 0
+    n_classes: Count = 0
+    n_keep: Count = 0
+    ties_at_cut: Count = 0
+    filled: Count = 0
+    subset_digest: OptionalDigest = ""
+    features_key: OptionalDigest = ""
+    proxy_key: OptionalDigest = ""
+    scores_key: OptionalDigest = ""
+    train_key: OptionalDigest = ""
+    diagnostics: dict[str, Value] = {}
+    seconds_score: Seconds = 0.0
+    seconds_train: Seconds = 0.0
+    batch_size_used: Count = 0
+    oom_retries: Count = 0
+    peak_gpu_bytes: Count = 0
+
+    def __post_init__(self) -> None:
+        try:
+            fits = 0 < Decimal(self.keep) <= 1
+        except InvalidOperation:
+            fits = False
+        if not fits or len(self.keep) > 30:
+            raise ValueError(f'keep = {self.keep[:30]!r}: expected a decimal fraction as text, such as "0.1"')
+        if (self.status == "ok") != (self.accuracy is not None):
+            raise ValueError(f"status {self.status!r} with accuracy {self.accuracy}: an accuracy goes with status 'ok'")
+
+    @property
+    def pruning_rate(self) -> str:
+        """1 - keep, a decimal string."""
+        return complement(self.keep)
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        keep = complement(complement(self.keep))  # "0.10" and "0.1" are one place
+        return (
+            "cell", self.method, self.score_backbone, self.projector, keep, self.train_arch, self.recipe, self.seed,
+        )  # fmt: skip
+
+
+class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
+    """How far two scores of the same samples agree: of two backbones at one seed, or of two seeds of one backbone.
+
+    scores_key_a, scores_key_b: what was compared; comparisons with equal keys are one observation.
+    backbone_control: one of the two is an untrained network.
+    """
+
+    backbone_a: Name
+    seed_a: Count
+    backbone_b: Name
+    seed_b: Count
+    backbone_control: bool = False
+    scores_key_a: OptionalDigest = ""
+    scores_key_b: OptionalDigest = ""
+    n: Positive | None = None
+    within_class_spearman: Correlation | None = None
+    pooled_spearman: Correlation | None = None
+    pearson: Correlation | None = None
+
+    def __post_init__(self) -> None:
+        if (self.backbone_a == self.backbone_b) == (self.seed_a == self.seed_b):
+            raise ValueError(
+                f"compares {self.backbone_a}, seed {self.seed_a} with {self.backbone_b}, seed {self.seed_b}: expected "
+                "two backbones at one seed, or two seeds of one backbone"
+            )
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        pair = sorted([(self.backbone_a, self.seed_a), (self.backbone_b, self.seed_b)])
+        return ("agreement", self.method, self.projector, *pair[0], *pair[1])
+
+    @property
+    def file(self) -> Path:
+        return Path(self.suite) / self.dataset / AGREEMENT_FILE
+
+
+Record = CellRecord | AgreementRecord
+_DECODER = msgspec.json.Decoder(Record)
+
+
+class Fault(NamedTuple):
+    """A line that is not a record: its number (from 1) and why."""
+
+    line: int
+    reason: str
+    too_new: bool = False
+
+
+def complement(fraction: str) -> str:
+    """Return 1 - fraction, both decimal strings without trailing zeros: "0.90" to "0.1"."""
+    return format((1 - Decimal(fraction)).normalize(), "f")
+
+
+def decode(line: str | bytes) -> Record:
+    """Return the record of one line; raises ValueError with the field and what was expected."""
+    record: Record = _DECODER.decode(line)
+    return record
+
+
+def encode(record: Record) -> str:
+    """Return the one JSON text of a record, without a newline: sorted keys, no spaces."""
+    return msgspec.json.encode(record, order="sorted").decode()
+
+
+def parse(text: str) -> Iterator[Record | Fault]:
+    """Yield a record or a fault for each line of a file."""
+    # Not splitlines: a reason may hold other separators that Unicode knows, and only LF ends a line here.
+    lines = text.split("\n")
+    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
+        try:
+            yield decode(line)
+        except (ValueError, RecursionError) as error:
+            schema = _schema_of(line)
+            if schema > SCHEMA:
+                yield Fault(number, f"has schema {schema}, this prunebench reads {SCHEMA}", too_new=True)
+            else:
+                yield Fault(number, f"is not a record: {error}")
+
+
+def _schema_of(line: str) -> int:
+    with contextlib.suppress(ValueError, RecursionError):
+        found = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).get("schema")
+        return msgspec.json.decode(found, type=int) if found is not None else 0
+    return 0
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read one JSON Lines file; DataError names the line that is not a record."""
+    """Read one JSON Lines file; DataError and SchemaTooNew name the line and the field."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}", "restore the file") from error
     found = []
-    # Not splitlines: a reason may hold other separators that Unicode knows, and only LF ends a line here.
-    lines = path.read_text(encoding="utf-8").split("\n")
-    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
-        try:
-            record = json.loads(line)
-            schema, _ = record["schema"], coordinates(record)
-        except (ValueError, KeyError, TypeError) as error:
+    for item in parse(text):
+        if isinstance(item, Fault):
+            if item.too_new:
+                raise SchemaTooNew(f"{path}, line {item.line}: {item.reason}", "update prunebench")
             raise DataError(
-                f"{path}, line {number}: not a record ({type(error).__name__}: {error})",
+                f"{path}, line {item.line}: {item.reason}",
                 "restore the file, or remove the line and run the suite again",
-            ) from error
-        if schema > SCHEMA:
-            raise SchemaTooNew(f"{path}, line {number}: schema {schema}, this prunebench reads {SCHEMA}", "update")
-        found.append(record)
+            )
+        found.append(item)
     return found
 
 
+def read_results(results: Path) -> list[Record]:
+    """Return the records of results/<suite>/<dataset>/*.jsonl in a fixed order; empty where there is none.
+
+    Raises DataError for a line that is not a record.
+    """
+    return [record for path in sorted(results.glob("*/*/*.jsonl")) for record in read_records(path)]
+
+
 def merge(
-    old: Iterable[Record], new: Iterable[Record], *, tolerance: float, supersede: str = ""
+    old: Iterable[Record], new: Iterable[Record], *, tolerance: Mapping[str, float] | None = None, supersede: str = ""
 ) -> tuple[list[Record], int]:
     """Return the records of one file after a run, sorted by key, and how many older versions gave way.
 
-    A new record takes the place of one with another key (the method, recipe or data changed) and of one that
-    failed.  For the same key the first result stays: it was published.  Raises ResultConflict when a repeat
-    differs from it by more than `tolerance` (a fraction), unless `supersede` gives the reason to replace it.
+    A result takes the place of one with another key (the method, recipe or data changed) and of a failure.  A failure
+    never takes the place of a result, whatever its key.  For the same key the first result stays: it was published.
+    tolerance: by recipe, the difference of accuracies (fractions) that a repeat may show.  Raises ResultConflict when
+    a repeat differs by more, unless `supersede` gives the reason to replace it.
     """
-    merged = {coordinates(record): record for record in old}
+    merged: dict[tuple[Any, ...], Record] = {}
+    for record in old:
+        kept = merged.get(record.place)
+        if kept is None or (kept.status not in FINAL and record.status in FINAL):
+            merged[record.place] = record
     replaced = 0
     for record in new:
-        place = coordinates(record)
-        kept = merged.get(place)
-        if kept is None or kept["status"] != "ok":
-            merged[place] = record
-        elif record["key"] != kept["key"]:
+        kept = merged.get(record.place)
+        if kept is None:
+            merged[record.place] = record
+        elif record.status != "ok":
+            if kept.status != "ok":
+                merged[record.place] = record
+        elif kept.status != "ok":
+            merged[record.place] = record
+        elif record.key != kept.key:
             replaced += 1
-            merged[place] = record
-        elif record["status"] == "ok" and _differs(kept, record, tolerance):
+            merged[record.place] = record
+        elif (change := _difference(kept, record)) > _allowed(record, tolerance or {}):
             if not supersede:
                 raise ResultConflict(
-                    f"{record['suite']}: {record['method']} at {place[1:]}: accuracy {record['accuracy']} now, "
-                    f"{kept['accuracy']} in the results, same key {record['key']}",
+                    f"{record.suite}: {record.method} at {record.place[2:]}: a repeat of key {record.key} differs by "
+                    f"{change:.6g} from the result in {record.file}",
                     "find out why; then replace it with --supersede REASON",
                 )
-            merged[place] = {**record, "attempt": kept["attempt"] + 1, "superseded": supersede}
-    return sorted(merged.values(), key=lambda record: (record["key"], coordinates(record))), replaced
+            merged[record.place] = msgspec.structs.replace(record, attempt=kept.attempt + 1, superseded=supersede)
+    return sorted(merged.values(), key=lambda record: (record.key, record.place)), replaced
 
 
-def _differs(kept: Record, record: Record, tolerance: float) -> bool:
-    if record["kind"] != "cell":
-        return False
-    return bool(abs(kept["accuracy"] - record["accuracy"]) > tolerance)
+def _allowed(record: Record, tolerance: Mapping[str, float]) -> float:
+    return tolerance.get(record.recipe, 0.0) if isinstance(record, CellRecord) else AGREEMENT_TOLERANCE
 
 
-def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+def _difference(kept: Record, record: Record) -> float:
+    if isinstance(kept, CellRecord) and isinstance(record, CellRecord):
+        assert kept.accuracy is not None
+        assert record.accuracy is not None
+        return abs(kept.accuracy - record.accuracy)
+    pairs = [(getattr(kept, name), getattr(record, name)) for name in ("within_class_spearman", "pooled_spearman")]
+    return max((abs(a - b) for a, b in pairs if a is not None and b is not None), default=0.0)
+
+
+def update_file(
+    path: Path, new: Sequence[Record], *, tolerance: Mapping[str, float] | None = None, supersede: str = ""
+) -> int:
+    """Merge records into one file under its lock and return how many older versions gave way.
+
+    Several runs may write one file at a time: each reads, merges and writes while it alone holds the lock.
+    Raises StoreError when the folder cannot be written, DataError for a damaged file, ResultConflict as `merge` does.
+    """
+    from filelock import FileLock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(str(path.with_name(f".{path.name}.lock")))
+        lock.acquire()
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}", "name another folder with --results DIR") from error
+    try:
+        old = read_records(path) if path.exists() else []
+        merged, replaced = merge(old, new, tolerance=tolerance, supersede=supersede)
+        if merged != old:
+            write_records(path, merged)
+    finally:
+        lock.release()
+    return replaced
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write JSON Lines: UTF-8, LF, sorted keys; whole or not at all."""
-    lines = [json.dumps(record, sort_keys=True, ensure_ascii=False, allow_nan=False) for record in records]
-    write_text(path, "".join(line + "\n" for line in lines))
+    write_text(path, "".join(encode(record) + "\n" for record in records))
 
 
 def write_text(path: Path, text: str, hint: str = "name another folder with --results DIR") -> None:
@@ -102,7 +342,23 @@ def write_text(path: Path, text: str, hint: str = "name another folder with --re
             "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=".", delete=False
         ) as file:
             file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         Path(file.name).chmod(0o644)
         os.replace(file.name, path)  # noqa: PTH105 - Path.replace does the same; this names the atomic step
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}", hint) from error
+
+
+def jsonable(value: Any, where: str) -> Value:
+    """Return a number, text, flag or None for a diagnostic: numpy scalars become numbers, NaN and infinity None.
+
+    Raises TypeError that names `where` for anything else.
+    """
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"{where} is a {type(value).__name__}; expected a number, a text, true, false or None")

@@ -112,6 +112,8 @@ class ScorerSpec(PluginSpec):
     output: "scores" float64[n], higher = keep first, or "order" int64[n], best first.
     cost: growth with n.  selector, selector_params: how the method picks from its scores by default.
     favours: what it prefers on a planted set.
+    projection_rows: name of the parameter that says which samples are projected, "all" or "classified" (those that the
+    backbone predicts as labelled; the rows of the others are NaN in `ctx.projection`); empty: all of them.
     labeller: "module:object" of a function `label(ctx: ScoreContext) -> ndarray[n]` that makes pseudo-labels, int64
     from 0, out of the other evidence; for scorers that need "pseudo_labels". Their training dynamics are those of a
     proxy run that learns the pseudo-labels in place of the labels.
@@ -126,10 +128,10 @@ class ScorerSpec(PluginSpec):
     output: Literal["scores", "order"] = "scores"
     cost: Literal["n", "n log n", "n^2"] = "n log n"
     min_samples: int = 1
-    gpu: Literal["no", "optional", "required"] = "no"
     favours: Literal["", "easy", "hard", "diverse", "clean"] = ""
     selector: str = "class_top"
     selector_params: Mapping[str, ParamValue] = field(default_factory=dict)
+    projection_rows: str = ""
     labeller: str = ""
     check_params: Mapping[str, ParamValue] = field(default_factory=dict)
 
@@ -141,6 +143,7 @@ class ScorerSpec(PluginSpec):
                 "known: " + ", ".join(sorted(EVIDENCE)),
             )
         self._check_labeller()
+        self._check_projection_rows()
         for name in ("selector_params", "check_params"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
@@ -163,6 +166,17 @@ class ScorerSpec(PluginSpec):
                 "move it there, or give the spec a version that changes with both",
             )
 
+    def _check_projection_rows(self) -> None:
+        if not self.projection_rows:
+            return
+        param = self.params.get(self.projection_rows)
+        if param is None or "projection" not in self.needs or set(param.choices) != {"all", "classified"}:
+            raise PluginContractError(
+                f"scorer {self.name!r}: projection_rows = {self.projection_rows!r} is not the name of a parameter with the "
+                "choices 'all' and 'classified' of a scorer that needs 'projection'",
+                f'add params = {{"{self.projection_rows}": Param(default="all", choices=("all", "classified"), ...)}}',
+            )
+
     @property
     def label_needs(self) -> frozenset[str]:
         """The evidence that the labeller reads: what the scorer needs and what is there without pseudo-labels."""
@@ -176,8 +190,6 @@ class ProjectorSpec(PluginSpec):
     kind: ClassVar[str] = "projector"
 
     stochastic: bool = True
-    transform: bool = False
-    deterministic_threads: bool = True
     min_samples: int = 1
 
 
@@ -216,11 +228,13 @@ class LearnerSpec(PluginSpec):
     """Subset to trained model; `load` is `train(ctx: TrainContext) -> TrainResult`.
 
     needs: "pixels" to train a network on images, "features" to train on frozen features of the arch.
+    stochastic: the trained model depends on the seed.  Seeds of a learner that says False are one observation.
     """
 
     kind: ClassVar[str] = "learner"
 
     needs: frozenset[str] = frozenset({"pixels"})
+    stochastic: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +246,16 @@ class ExecutorSpec(PluginSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec(PluginSpec):
-    """An extra column of the board; `load` is a function from the records of one row to a number."""
+    """An extra column of the board; `load` is `measure(cells: Sequence[CellRecord]) -> float | None`.
+
+    scope: "cell" is called with the finished cells of one method at one pruning rate under one training and one seed,
+    and the board prints the mean over seeds.  "method" is called once per seed with those of all pruning rates and of the
+    unpruned set.  label: the head of the column.  higher_is_better: which end is good.  A function that returns None
+    leaves a hole; one that raises is reported by name, and the board is written without its column.
+    """
 
     kind: ClassVar[str] = "metric"
+
+    scope: Literal["cell", "method"] = "cell"
+    label: str = ""
+    higher_is_better: bool = True

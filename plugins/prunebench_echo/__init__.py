@@ -18,7 +18,6 @@ def prunebench_scorers() -> list[ScorerSpec]:
             budget_dependent=True,
             params={**_encoder_params(), **_selection_params()},
             cost="n log n",
-            gpu="optional",
             favours="diverse",
             selector="top",
             differences="The paper counts only the picked samples as the budget, while its supports, up to two a cell,"

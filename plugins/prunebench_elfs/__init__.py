@@ -17,7 +17,6 @@ def prunebench_scorers() -> list[ScorerSpec]:
             needs=frozenset({"features", "pseudo_labels", "dynamics"}),
             stochastic=True,
             cost="n^2",
-            gpu="optional",
             selector="double_end",
             selector_params={"drop": 0.4, "balanced": False},
             params={

@@ -15,8 +15,6 @@ def prunebench_projectors() -> Iterable[ProjectorSpec]:
             summary="UMAP with cosine distances: nearest-neighbour graph laid out in two dimensions.",
             load="prunebench_projectors.neighbours:umap",
             paper="McInnes, Healy and Melville 2018",
-            transform=True,
-            deterministic_threads=False,
             params={
                 "n_components": _COMPONENTS,
                 "n_neighbors": Param(default=15, doc="Neighbours in the graph.", minimum=2, source="TopoCore, Table 2"),
@@ -31,7 +29,6 @@ def prunebench_projectors() -> Iterable[ProjectorSpec]:
             summary="PaCMAP: near, mid-near and far pairs laid out in two dimensions.",
             load="prunebench_projectors.neighbours:pacmap",
             paper="Wang, Huang, Rudin and Shaposhnik 2021",
-            deterministic_threads=False,
             params={
                 "n_components": _COMPONENTS,
                 "n_neighbors": Param(default=10, doc="Near pairs a sample.", minimum=1, source="the package's default"),
@@ -56,7 +53,6 @@ def prunebench_projectors() -> Iterable[ProjectorSpec]:
             load="prunebench_projectors.linear:pca",
             paper="Pearson 1901",
             stochastic=False,
-            transform=True,
             params={"n_components": _COMPONENTS},
         ),
         ProjectorSpec(
@@ -64,6 +60,5 @@ def prunebench_projectors() -> Iterable[ProjectorSpec]:
             summary="The features themselves.",
             load="prunebench_projectors.linear:identity",
             stochastic=False,
-            transform=True,
         ),
     ]  # fmt: skip

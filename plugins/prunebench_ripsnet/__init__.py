@@ -33,7 +33,6 @@ def prunebench_scorers() -> list[ScorerSpec]:
             stochastic=True,
             params={**_cloud_params(), **_network_params()},
             cost="n",
-            gpu="optional",
             selector="strata",
             selector_params=_STRATA,
             paper=_PAPER,

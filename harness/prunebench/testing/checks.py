@@ -101,7 +101,6 @@ _CHECKS: Mapping[str, tuple[Check, ...]] = {
         Check(projectors.check_projection_is_finite, is_gate=True),
         *_REPEATABLE,
         Check(conduct.check_stochastic_is_declared_truthfully),
-        Check(elsewhere.check_threads_do_not_change_the_result),
         Check(projectors.check_row_order_does_not_matter),
         Check(projectors.check_neighbours_stay_neighbours),
         Check(projectors.check_projection_is_finite_for_duplicates),

@@ -66,13 +66,3 @@ def check_declaration_is_read_without_numerical_libraries(entry: Entry[Any]) -> 
     found = _python(script, "", {})
     if found:
         raise CheckFailed(f"importing {modules[0]} imports {', '.join(sorted(found.split()))}: keep that in `load`")
-
-
-def check_threads_do_not_change_the_result(entry: Entry[Any]) -> None:
-    """One thread and two give the same bytes, or deterministic_threads=False says that they may not."""
-    if not entry.spec.deterministic_threads:
-        raise DoesNotApply("deterministic_threads=False: the harness runs it with one thread where it matters")
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    digests = {digest_elsewhere(entry, dict.fromkeys(names, str(k)), k) for k in (1, 2)}
-    if len(digests) > 1:
-        raise CheckFailed("two threads give another result than one: declare deterministic_threads=False")
