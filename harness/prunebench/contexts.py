@@ -117,10 +117,10 @@ class Embedding:
 class TrainResult:
     """What a learner reports: fractions, not percent; last epoch first, best beside it.
 
-    accuracy_per_epoch: test accuracy where it was measured.  weights: name to array, where they were asked
-    for.  class_accuracy: test accuracy of each class at the last epoch, fractions [n_classes], None for a class without
-    test samples; empty where it was not measured.  dynamics: float16 [epochs, n, classes] class probabilities of the training samples as they were
-    seen in training, where they were asked for.
+    accuracy_per_epoch: test accuracy where it was measured.  class_accuracy: test accuracy of each class at the last
+    epoch, fractions [n_classes], None for a class without test samples; empty where it was not measured.
+    weights: name to array, where they were asked for.  dynamics: float16 [epochs, n, classes] class probabilities of
+    the training samples as they were seen in training, where they were asked for.
     """
 
     accuracy: float

@@ -172,8 +172,8 @@ class ScorerSpec(PluginSpec):
         param = self.params.get(self.projection_rows)
         if param is None or "projection" not in self.needs or set(param.choices) != {"all", "classified"}:
             raise PluginContractError(
-                f"scorer {self.name!r}: projection_rows = {self.projection_rows!r} is not the name of a parameter with the "
-                "choices 'all' and 'classified' of a scorer that needs 'projection'",
+                f"scorer {self.name!r}: projection_rows = {self.projection_rows!r} is not the name of a parameter "
+                "with the choices 'all' and 'classified' of a scorer that needs 'projection'",
                 f'add params = {{"{self.projection_rows}": Param(default="all", choices=("all", "classified"), ...)}}',
             )
 
@@ -248,10 +248,10 @@ class ExecutorSpec(PluginSpec):
 class MetricSpec(PluginSpec):
     """An extra column of the board; `load` is `measure(cells: Sequence[CellRecord]) -> float | None`.
 
-    scope: "cell" is called with the finished cells of one method at one pruning rate under one training and one seed,
-    and the board prints the mean over seeds.  "method" is called once per seed with those of all pruning rates and of the
-    unpruned set.  label: the head of the column.  higher_is_better: which end is good.  A function that returns None
-    leaves a hole; one that raises is reported by name, and the board is written without its column.
+    scope: "cell" is called with the finished cells of one method at one pruning rate under one training and one
+    seed, and the board prints the mean over seeds.  "method" is called once per seed with those of all pruning rates
+    and of the unpruned set.  label: the head of the column.  higher_is_better: which end is good.  A function that
+    returns None leaves a hole; one that raises is reported by name, and the board is written without its column.
     """
 
     kind: ClassVar[str] = "metric"
