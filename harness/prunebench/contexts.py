@@ -62,6 +62,7 @@ class Arch:
 
     image_size: pixels a side, None for the native size of the data (or of the weights, if they have one).
     mean, std: normalisation; empty = that of the weights for pretrained ones, of the data set otherwise.
+    dtype: in which features are computed, "float32" or, on CUDA, "float16"; they are stored as float32.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Arch:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     interpolation: str = ""
+    dtype: str = "float32"
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def misfit(returned: Any, n: int) -> str:
+def label_problem(returned: Any, n: int) -> str:
     """Return what came instead of pseudo-labels int64 [n] in 0..n-1, or an empty string."""
     if not isinstance(returned, np.ndarray):
         return type(returned).__name__

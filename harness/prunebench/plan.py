@@ -9,14 +9,18 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
-from prunebench.errors import UsageError, did_you_mean
-from prunebench.planner import Planner
+import msgspec
+
+from prunebench.errors import DataError, UsageError, did_you_mean
+from prunebench.planner import Contents, Planner
 from prunebench.plugins import Catalogue, Entry
+from prunebench.records import Record, complement
 from prunebench.registry import Method, Registry, Suite
 from prunebench.specs import ScorerSpec
 from prunebench.tasks import Task
 
 NONE = "-"
+MAX_TEXT = 2000  # characters of a reason or caveat that a record holds
 FROM_BACKBONE = frozenset({"features", "logits", "projection", "gradients"})
 
 
@@ -39,8 +43,8 @@ class Filters:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One row of the board to be: its coordinates, and the task that computes it."""
+class Goal:
+    """One record to be: what is known of it before it is computed, and the task that computes it."""
 
     axes: Mapping[str, Any]
     task: Task
@@ -49,6 +53,23 @@ class Cell:
     def key(self) -> str:
         return self.task.key
 
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """Where its record stands on the board."""
+        return self.record(status="interrupted").place
+
+    def record(self, **found: Any) -> Record:
+        """Return the record of the goal with what was found; raises DataError for a field that no record can hold."""
+        caveat = "; ".join(filter(None, (self.axes["caveat"], found.get("caveat", ""))))
+        try:
+            values = {**self.axes, **found, "key": self.key, "caveat": caveat[:MAX_TEXT]}
+            record: Record = msgspec.convert(values, type=Record)
+        except msgspec.ValidationError as error:
+            raise DataError(
+                f"{self.axes['suite']}: {self.axes['method']}: {error}", "a record cannot hold this: rename it"
+            ) from error
+        return record
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -56,14 +77,19 @@ class Plan:
 
     suite: Suite
     protocol: str
-    cells: tuple[Cell, ...]
-    agreements: tuple[Cell, ...]
+    cells: tuple[Goal, ...]
+    agreements: tuple[Goal, ...]
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """All records to be."""
+        return (*self.cells, *self.agreements)
 
     def tasks(self) -> list[Task]:
         """Return every task once, inputs first."""
         found: dict[str, Task] = {}
-        for cell in (*self.cells, *self.agreements):
-            for task in (*cell.task.ancestors(), cell.task):
+        for goal in self.goals:
+            for task in (*goal.task.ancestors(), goal.task):
                 found.setdefault(task.key, task)
         return list(found.values())
 
@@ -76,11 +102,20 @@ def axes_of(spec: ScorerSpec, backbones: tuple[str, ...], projectors: tuple[str,
     )
 
 
-def make_plan(registry: Registry, catalogue: Catalogue, suite_name: str, filters: Filters | None = None) -> Plan:
-    """Return the cells of a suite that pass the filters; UsageError when none does."""
+def make_plan(
+    registry: Registry,
+    catalogue: Catalogue,
+    suite_name: str,
+    filters: Filters | None = None,
+    contents: Contents | None = None,
+) -> Plan:
+    """Return the cells of a suite that pass the filters; UsageError when none does.
+
+    contents: of data and weights, where they were looked at; by default what the registry expects.
+    """
     filters = filters or Filters()
     suite = _with_added(registry.suite(suite_name), filters.added)
-    planner = Planner(registry, catalogue, suite)
+    planner = Planner(registry, catalogue, suite, contents or Contents())
     _check_budgets(suite, filters)
     _check_globs(suite, filters)
     cells, agreements = tuple(_cells(planner, filters)), tuple(_agreements(planner, filters))
@@ -96,13 +131,13 @@ def _with_added(suite: Suite, added: tuple[str, ...]) -> Suite:
     def extended(names: tuple[str, ...]) -> tuple[str, ...]:
         return (*names, *(name for name in dict.fromkeys(added) if name not in (*names, suite.unpruned)))
 
-    # Where the agreement names no method none is wanted.
+    # An agreement that names no method wants none.
     agreement = extended(suite.agreement_methods) if suite.agreement_methods else ()
     return replace(suite, methods=extended(suite.methods), agreement_methods=agreement)
 
 
 def _check_budgets(suite: Suite, filters: Filters) -> None:
-    known = [keep_of(rate) for rate in suite.pruning_rates]
+    known = [complement(rate) for rate in suite.pruning_rates]
     for keep in filters.keep:
         if any(character in keep for character in "*?["):
             continue
@@ -125,16 +160,6 @@ def _check_globs(suite: Suite, filters: Filters) -> None:
         for glob in globs:
             if not any(fnmatchcase(name, glob) for name in known):
                 raise UsageError(f"suite {suite.name!r} has no {axis} {glob!r}", did_you_mean(glob, set(known)))
-
-
-def keep_of(rate: str) -> str:
-    """Return the keep fraction of a pruning rate, both decimal strings: "0.90" to "0.1"."""
-    return format((1 - Decimal(rate)).normalize(), "f")
-
-
-def rate_of(keep: str) -> str:
-    """Return the pruning rate of a keep fraction, both decimal strings."""
-    return format((1 - Decimal(keep)).normalize(), "f")
 
 
 def _passes(value: str, globs: tuple[str, ...]) -> bool:
@@ -181,12 +206,12 @@ def _check_axes(suite: Suite, method: Method, spec: ScorerSpec) -> None:
         )
 
 
-def _cells(planner: Planner, filters: Filters) -> Iterator[Cell]:
+def _cells(planner: Planner, filters: Filters) -> Iterator[Goal]:
     suite = planner.suite
     seeds = range(min(suite.seeds, filters.seeds or suite.seeds))
     for method, role in _methods(planner, filters):
         spec = planner.catalogue.scorer(method.scorer).spec
-        keeps = ("1",) if role == "unpruned" else tuple(keep_of(rate) for rate in suite.pruning_rates)
+        keeps = ("1",) if role == "unpruned" else tuple(complement(rate) for rate in suite.pruning_rates)
         for (backbone, projector), training, keep, seed in itertools.product(
             axes_of(spec, suite.backbones, suite.projectors), suite.training, keeps, seeds
         ):
@@ -197,7 +222,8 @@ def _cells(planner: Planner, filters: Filters) -> Iterator[Cell]:
                 and (role == "unpruned" or _keep_passes(keep, filters.keep))
             ):
                 task = planner.cell(method, backbone, projector, keep, training, seed)
-                yield Cell(_cell_axes(planner, method, role, backbone, projector, keep, training, seed), task)
+                axes = _cell_axes(planner, method, role, backbone, projector, keep, training, seed)
+                yield Goal({**axes, **_made_of(task)}, task)
 
 
 def _cell_axes(
@@ -206,37 +232,52 @@ def _cell_axes(
 ) -> dict[str, Any]:  # fmt: skip
     scorer = planner.catalogue.scorer(method.scorer)
     selector, selector_params = planner.selector(method)
-    named = projector in planner.catalogue.entries["projectors"]
     return {
         "kind": "cell",
-        "suite": planner.suite.name,
-        "protocol": planner.registry.protocol,
-        "dataset": planner.suite.dataset,
-        "method": method.name,
+        **_shared_axes(planner, method, projector),
         "role": role,
-        "scorer": method.scorer,
-        "scorer_params": scorer.spec.resolve_params(method.params),
-        "scorer_version": scorer.version,
-        "scorer_dist": _distribution(scorer),
         "api": scorer.spec.api,
         "score_backbone": backbone,
-        "projector": projector,
-        "projector_version": planner.catalogue.projector(projector).version if named else NONE,
         "selector": selector.spec.name,
         "selector_params": selector_params,
         "keep": keep,
-        "pruning_rate": rate_of(keep),
         "train_arch": training[0],
         "recipe": training[1],
         "seed": seed,
     }
 
 
+def _shared_axes(planner: Planner, method: Method, projector: str) -> dict[str, Any]:
+    scorer = planner.catalogue.scorer(method.scorer)
+    return {
+        "suite": planner.suite.name,
+        "protocol": planner.registry.protocol,
+        "dataset": planner.suite.dataset,
+        "dataset_fingerprint": planner.fingerprint,
+        "method": method.name,
+        "scorer": method.scorer,
+        "scorer_params": scorer.spec.resolve_params(method.params),
+        "scorer_version": scorer.version,
+        "scorer_dist": _distribution(scorer),
+        "projector": projector,
+        "projector_version": NONE if projector == NONE else planner.catalogue.projector(projector).version,
+        "caveat": method.caveat,
+    }
+
+
+def _made_of(cell: Task) -> dict[str, str]:
+    """Return the keys of what a cell is made of: equal keys are one observation."""
+    scores = cell.upstream["subset"].upstream["scores"]
+    features = {task.stage: task.key for task in scores.ancestors()}.get("features", "")
+    proxy = scores.upstream.get("proxy")
+    return {"scores_key": scores.key, "features_key": features, "proxy_key": proxy.key if proxy else ""}
+
+
 def _distribution(entry: Entry[Any]) -> str:
     return f"{entry.origin.distribution} {entry.origin.version}"
 
 
-def _agreements(planner: Planner, filters: Filters) -> Iterator[Cell]:
+def _agreements(planner: Planner, filters: Filters) -> Iterator[Goal]:
     suite = planner.suite
     seeds = range(min(suite.seeds, filters.seeds or suite.seeds))
     backbones = tuple(b for b in suite.agreement_backbones if _passes(b, filters.backbone))
@@ -264,30 +305,21 @@ def _pairs(backbones: tuple[str, ...], seeds: range) -> Iterator[tuple[tuple[str
 
 def _agreement(
     planner: Planner, method: Method, projector: str, first: tuple[str, int], second: tuple[str, int]
-) -> Cell:
+) -> Goal:
     (backbone_a, seed_a), (backbone_b, seed_b) = first, second
     networks = planner.registry.networks
-    task = Task(
-        "agreement",
-        {"dataset": planner.dataset()},
-        {
-            "a": planner.scores(method, backbone_a, projector, "", seed_a),
-            "b": planner.scores(method, backbone_b, projector, "", seed_b),
-        },
-    )
+    a = planner.scores(method, backbone_a, projector, "", seed_a)
+    b = planner.scores(method, backbone_b, projector, "", seed_b)
+    task = planner.agreement(a, b)
     axes = {
         "kind": "agreement",
-        "suite": planner.suite.name,
-        "protocol": planner.registry.protocol,
-        "dataset": planner.suite.dataset,
-        "method": method.name,
-        "scorer": method.scorer,
-        "scorer_dist": _distribution(planner.catalogue.scorer(method.scorer)),
-        "projector": projector,
+        **_shared_axes(planner, method, projector),
         "backbone_a": backbone_a,
         "seed_a": seed_a,
         "backbone_b": backbone_b,
         "seed_b": seed_b,
         "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
+        "scores_key_a": a.key,
+        "scores_key_b": b.key,
     }
-    return Cell(axes, task)
+    return Goal(axes, task)

@@ -16,12 +16,21 @@ from prunebench.tasks import Task
 
 
 @dataclass(frozen=True)
+class Contents:
+    """What files hold, by the names of the registry: fingerprints of data sets, and SHA-256 of weights."""
+
+    datasets: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Planner:
     """Builds the tasks of one suite; equal stages are the same object, so a plan of many cells stays small."""
 
     registry: Registry
     catalogue: Catalogue
     suite: Suite
+    contents: Contents = Contents()
     base_seed: int = 0
     _memo: dict[tuple[Any, ...], Task] = field(default_factory=dict, repr=False)
 
@@ -30,162 +39,160 @@ class Planner:
             self._memo[name] = build()
         return self._memo[name]
 
-    def dataset(self) -> dict[str, Any]:
-        """Return the keyed description of the suite's data set."""
+    @property
+    def fingerprint(self) -> str:
+        """The content of the suite's data; raises UsageError where it is neither registered nor computed."""
         entry = self.registry.datasets[self.suite.dataset]
-        plugin = self.catalogue.dataset(entry.spec)
-        return {
-            "name": entry.name,
-            "spec": entry.spec,
-            "params": plugin.spec.resolve_params(entry.params),
-            "fingerprint": entry.fingerprint,
-        }
+        found = self.contents.datasets.get(entry.name) or entry.fingerprint
+        if not found:
+            raise UsageError(
+                f"data set {entry.name!r} has no fingerprint in the registry, and its content was not looked at",
+                "give the folder that holds it with --data DIR",
+            )
+        return found
+
+    def _on_data(self, stage: str, config: Mapping[str, Any], upstream: Mapping[str, Task], **where: str) -> Task:
+        """Return a task that reads the data set: its content is in the key, its place is not."""
+        entry = self.registry.datasets[self.suite.dataset]
+        params = self.catalogue.dataset(entry.spec).spec.resolve_params(entry.params)
+        locators = {"dataset": {"name": entry.name, "spec": entry.spec, "params": params}, **where}
+        return Task(stage, {"dataset": {"fingerprint": self.fingerprint}, **config}, upstream, locators)
+
+    @staticmethod
+    def plugin(entry: Entry[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keyed description of a plugin: its name, all of its parameters and its version."""
+        spec = entry.spec
+        params = spec.resolve_params(given)
+        return {"kind": spec.kind, "name": spec.name, "params": params, "version": entry.version}
 
     def arch(self, arch: Arch) -> dict[str, Any]:
         """Return the keyed description of a network: everything but the name that it has here."""
-        provider = self.catalogue.backbone(arch.provider)
-        described = {key: value for key, value in asdict(arch).items() if key != "name"}
-        described["provider_version"] = provider.version
-        return described
+        described = {key: value for key, value in asdict(arch).items() if key not in ("name", "provider")}
+        return {**described, "plugin": self.plugin(self.catalogue.backbone(arch.provider), {})}
 
     def recipe(self, name: str) -> dict[str, Any]:
         """Return the keyed description of a training recipe."""
         recipe = self.registry.recipes[name]
-        learner = self.catalogue.learner(recipe.learner)
-        return {
-            "learner": recipe.learner,
-            "params": learner.spec.resolve_params(recipe.params),
-            "version": learner.version,
-        }
+        return self.plugin(self.catalogue.learner(recipe.learner), recipe.params)
 
-    def pretrain(self, arch: Arch, recipe: str) -> Task:
-        """Train `arch` on the whole training set, keeping its weights and its training dynamics."""
+    def pretrain(self, arch: Arch, recipe: str, replicate: int, labels: Task | None = None) -> Task:
+        """Train `arch` on the whole training set, keeping its weights and its training dynamics.
+
+        replicate: of how many networks trained here, which one.  labels: pseudo-labels in place of the labels.
+        """
+        axes = {"arch": arch.name, "recipe": recipe, **({"replicate": replicate} if replicate else {})}
+        config = {
+            "arch": self.arch(arch),
+            "recipe": self.recipe(recipe),
+            "seed": seed_for("pretrain", self.base_seed, **axes),
+        }
+        upstream = {"pseudo_labels": labels} if labels else {}
+        name = ("pretrain", arch.name, recipe, replicate, labels.key if labels else "")
+        return self._once(name, lambda: self._on_data("pretrain", config, upstream))
+
+    def features(self, name: str, seed: int = 0) -> Task:
+        """Embed the data set with a registered network; `seed` chooses among the networks that are trained here."""
+        replicate = seed % self.suite.backbone_seeds
         return self._once(
-            ("pretrain", arch.name, recipe),
-            lambda: Task(
-                "pretrain",
-                {
-                    "dataset": self.dataset(),
-                    "arch": self.arch(arch),
-                    "recipe": self.recipe(recipe),
-                    "seed": seed_for("pretrain", self.base_seed, arch=arch.name, recipe=recipe),
-                },
-            ),
+            ("features", name, replicate), lambda: self._features(self.registry.networks[name], replicate)
         )
 
-    def features(self, name: str) -> Task:
-        """Embed the data set with a registered network."""
-        return self._once(("features", name), lambda: self._features(self.registry.networks[name]))
-
-    def _features(self, network: Network) -> Task:
-        weights = network.weights
-        upstream, locators = {}, {}
+    def _features(self, network: Network, replicate: int) -> Task:
+        weights, arch = network.weights, network.arch
+        upstream, where = {}, {}
         source: dict[str, Any] = {"source": weights.source}
         if weights.source == "file":
-            source["sha256"], locators = weights.sha256, {"weights_file": weights.file}
+            source["sha256"] = self.contents.weights.get(weights.file) or weights.sha256
+            where = {"weights_file": weights.file}
         elif weights.source == "trained":
-            upstream = {"weights": self.pretrain(network.arch, weights.recipe)}
+            upstream = {"weights": self.pretrain(arch, weights.recipe, replicate)}
         elif weights.source == "random":
-            source["seed"] = seed_for("random-weights", self.base_seed, arch=network.arch.name)
-        config = {"dataset": self.dataset(), "arch": self.arch(network.arch), "weights": source}
-        return Task("features", config, upstream, locators)
+            axes = {"arch": arch.name, **({"replicate": replicate} if replicate else {})}
+            source["seed"] = seed_for("random-weights", self.base_seed, **axes)
+        return self._on_data("features", {"arch": self.arch(arch), "weights": source}, upstream, **where)
 
-    def projection(self, backbone: str, projector: str, seed: int) -> Task:
-        """Project the features of a backbone."""
-        entry = self.catalogue.projector(projector)
-        replicate = seed if entry.spec.stochastic else 0
-        config: dict[str, Any] = {
-            "projector": projector,
-            "params": entry.spec.resolve_params({}),
-            "version": entry.version,
-        }
+    def projection(self, backbone: str, projector: str, seed: int, rows: str) -> Task:
+        """Project the features of a backbone: those of all samples, or of those that it classifies as labelled."""
+        entry, features = self.catalogue.projector(projector), self.features(backbone, seed)
+        config: dict[str, Any] = {"plugin": self.plugin(entry, {}), "rows": rows}
         if entry.spec.stochastic:
-            config["seed"] = seed_for("projection", self.base_seed, backbone=backbone, seed=replicate)
-        return self._once(
-            ("projection", backbone, projector, replicate),
-            lambda: Task("projection", config, {"features": self.features(backbone)}),
-        )
+            config["seed"] = seed_for("projection", self.base_seed, backbone=backbone, seed=seed)
+        name = ("projection", features.key, projector, config.get("seed"), rows)
+        return self._once(name, lambda: self._on_data("projection", config, {"features": features}))
 
     def scores(self, method: Method, backbone: str, projector: str, keep: str, seed: int) -> Task:
         """Score every training sample by a method."""
         entry = self.catalogue.scorer(method.scorer)
-        spec = entry.spec
+        spec, described = entry.spec, self.plugin(entry, method.params)
         upstream: dict[str, Task] = {}
         if spec.needs & {"features", "logits", "gradients"}:
-            upstream["features"] = self.features(backbone)
+            upstream["features"] = self.features(backbone, seed)
         if "projection" in spec.needs:
-            upstream["projection"] = self.projection(backbone, projector, seed)
+            rows = str(described["params"][spec.projection_rows]) if spec.projection_rows else "all"
+            upstream["projection"] = self.projection(backbone, projector, seed, rows)
         seeds = {"scorer": method.scorer, "backbone": backbone, "projector": projector, "seed": seed}
-        pseudo_labels = self._pseudo_labels(method, upstream, seeds) if spec.labeller else None
-        if pseudo_labels:
-            upstream["pseudo_labels"] = pseudo_labels
+        labels = self._pseudo_labels(described, upstream, seeds) if spec.labeller else None
+        if labels:
+            upstream["pseudo_labels"] = labels
         if "dynamics" in spec.needs:
-            upstream["dynamics"] = self._proxy(method, pseudo_labels)
-        config: dict[str, Any] = {
-            "dataset": self.dataset(),
-            "scorer": method.scorer,
-            "params": spec.resolve_params(method.params),
-            "version": entry.version,
-        }
+            upstream["proxy"] = self._proxy(method, labels, seed)
+        config: dict[str, Any] = {"plugin": described}
         if spec.budget_dependent:
             config["keep"] = keep
         if spec.stochastic:
             config["seed"] = seed_for("scores", self.base_seed, **seeds)
-        task = Task("scores", config, upstream)
+        task = self._on_data("scores", config, upstream)
         return self._memo.setdefault(("scores", task.key), task)
 
-    def _pseudo_labels(self, method: Method, upstream: Mapping[str, Task], seeds: Mapping[str, Any]) -> Task:
+    def _pseudo_labels(
+        self, described: Mapping[str, Any], upstream: Mapping[str, Task], seeds: Mapping[str, Any]
+    ) -> Task:
         """Label every training sample by the labeller of a method."""
-        entry = self.catalogue.scorer(method.scorer)
-        config = {
-            "dataset": self.dataset(),
-            "scorer": method.scorer,
-            "params": entry.spec.resolve_params(method.params),
-            "version": entry.version,
-            "seed": seed_for("pseudo-labels", self.base_seed, **seeds),
-        }
-        task = Task("pseudo_labels", config, dict(upstream))
+        config = {"plugin": described, "seed": seed_for("pseudo-labels", self.base_seed, **seeds)}
+        task = self._on_data("pseudo_labels", config, dict(upstream))
         return self._memo.setdefault(("pseudo_labels", task.key), task)
 
-    def _proxy(self, method: Method, pseudo_labels: Task | None) -> Task:
+    def _proxy(self, method: Method, labels: Task | None, seed: int) -> Task:
         if self.suite.proxy is None:
             raise UsageError(
                 f"method {method.name!r} reads training dynamics, and suite {self.suite.name!r} has no proxy run",
                 f"add proxy = {{ arch = ..., recipe = ... }} to [suite.{self.suite.name}]",
             )
         arch, recipe = self.suite.proxy
-        plain = self.pretrain(self.registry.networks[arch].arch, recipe)
-        if pseudo_labels is None:
-            return plain
-        return self._once(
-            ("pretrain", arch, recipe, pseudo_labels.key),
-            lambda: Task("pretrain", plain.config, {"pseudo_labels": pseudo_labels}),
-        )
+        return self.pretrain(self.registry.networks[arch].arch, recipe, seed % self.suite.proxy_seeds, labels)
+
+    def subset(self, method: Method, backbone: str, projector: str, keep: str, seed: int) -> Task:
+        """Select by the scores of a method."""
+        selector, given = self.selector(method)
+        scores = self.scores(method, backbone, projector, keep, seed)
+        axes = {"method": method.name, "backbone": backbone, "projector": projector, "seed": seed}
+        config = {
+            "plugin": self.plugin(selector, given),
+            "keep": keep,
+            "seed": seed_for("select", self.base_seed, **axes),
+        }
+        task = self._on_data("subset", config, {"scores": scores})
+        return self._memo.setdefault(("subset", task.key), task)
 
     def cell(
         self, method: Method, backbone: str, projector: str, keep: str, training: tuple[str, str], seed: int
     ) -> Task:
-        """Select by the scores of a method and train on what is kept."""
+        """Train on what a method keeps."""
         arch, recipe = training
-        selector, params = self.selector(method)
-        learner = self.catalogue.learner(self.registry.recipes[recipe].learner)
-        upstream = {"scores": self.scores(method, backbone, projector, keep, seed)}
-        if "features" in learner.spec.needs:
+        learner = self.catalogue.learner(self.registry.recipes[recipe].learner).spec
+        upstream = {"subset": self.subset(method, backbone, projector, keep, seed)}
+        if "features" in learner.needs:
             upstream["arch_features"] = self.features(arch)
-        axes = {"method": method.name, "backbone": backbone, "projector": projector, "seed": seed}
-        config = {
-            "dataset": self.dataset(),
-            "selector": selector.spec.name,
-            "selector_params": params,
-            "selector_version": selector.version,
-            "keep": keep,
-            "select_seed": seed_for("select", self.base_seed, **axes),
-            "arch": self.arch(self.registry.networks[arch].arch),
-            "recipe": self.recipe(recipe),
+        network = self.registry.networks[arch].arch
+        config: dict[str, Any] = {"arch": self.arch(network), "recipe": self.recipe(recipe), "keep": keep}
+        if learner.stochastic:
             # The method is left out on purpose: all methods train from the same start, so differences pair.
-            "train_seed": seed_for("train", self.base_seed, arch=arch, recipe=recipe, seed=seed),
-        }
-        return Task("cell", config, upstream)
+            config["seed"] = seed_for("train", self.base_seed, arch=arch, recipe=recipe, seed=seed)
+        return self._on_data("cell", config, upstream)
+
+    def agreement(self, a: Task, b: Task) -> Task:
+        """Compare two scores of the same samples."""
+        return self._on_data("agreement", {}, {"a": a, "b": b})
 
     def selector(self, method: Method) -> tuple[Entry[Any], dict[str, Any]]:
         """Return the selector of a method with its parameters: the method's own, else its scorer's."""

@@ -1,4 +1,4 @@
-"""A run: plan, compute what is missing, write records and a manifest. Resuming is the default."""
+"""A run: plan, compute what is missing, write each record when its cell ends. Resuming is the default."""
 
 from __future__ import annotations
 
@@ -8,38 +8,47 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prunebench import __version__, provenance
+from prunebench.errors import ResultConflict
 from prunebench.executors import Event, Executor
 from prunebench.keys import digest
-from prunebench.pipeline.workbench import Settings
-from prunebench.plan import Cell, Plan
+from prunebench.plan import MAX_TEXT, Filters, Goal, Plan, make_plan
+from prunebench.planner import Contents
 from prunebench.plugins import Catalogue
-from prunebench.records import Record, merge, read_records, record_file, write_records, write_text
+from prunebench.records import FINAL, Record, read_records, update_file, write_text
 from prunebench.registry import Registry
-from prunebench.schedule import Board, missing_tasks, run_tasks
+from prunebench.schedule import RunState, missing_tasks, run_tasks
+from prunebench.settings import Settings
 from prunebench.store import Store
-
-FINAL = ("ok", "not_applicable")
+from prunebench.tasks import Task
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried out; nothing here changes a result."""
+    """How a run is carried out; nothing here changes a result.
+
+    grace_seconds: how long a run that is interrupted waits for what is running.
+    """
 
     settings: Settings
     slots: tuple[str, ...]
     results: Path
-    runs: Path = Path("runs")
     executor: str = "local"
     supersede: str = ""
     max_failures: int | None = None
+    grace_seconds: float = 30.0
+
+    @property
+    def runs(self) -> Path:
+        """The folder of manifests and logs, beside the results."""
+        return self.results.absolute().parent / "runs"
 
 
 @dataclass
@@ -60,24 +69,33 @@ class RunReport:
     problems: list[str] = field(default_factory=list)
 
 
-class Drain:
-    """Ctrl-C once: start nothing new and wait for what runs. Twice: stop now."""
+class Interruption:
+    """Ctrl-C once: start nothing new, and wait a while for what runs. Twice: stop now."""
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, grace_seconds: float) -> None:
+        self.grace_seconds = grace_seconds
+        self.since: float | None = None
 
-    def __call__(self) -> bool:
-        return self.requested
+    def request(self) -> None:
+        """Start nothing new from now on."""
+        self.since = self.since or time.monotonic()
+
+    def requested(self) -> bool:
+        return self.since is not None
+
+    def over(self) -> bool:
+        """Tell whether what still runs has had its time."""
+        return self.since is not None and time.monotonic() - self.since > self.grace_seconds
 
     @contextmanager
-    def installed(self, notice: Callable[[str], None]) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM inside the block."""
+    def on_signals(self, notice: Callable[[str], None]) -> Iterator[None]:
+        """Take SIGINT and SIGTERM for a request inside the block."""
 
         def handle(number: int, frame: Any) -> None:
-            if self.requested:
+            if self.requested():
                 raise KeyboardInterrupt
-            self.requested = True
-            notice("stopping: waiting for what runs; press Ctrl-C again to stop at once")
+            self.request()
+            notice(f"stopping: waiting {self.grace_seconds:g} s for what runs; press Ctrl-C again to stop at once")
 
         previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -87,43 +105,116 @@ class Drain:
                 signal.signal(number, handler)
 
 
+class Results:
+    """The records of one plan in a results folder: which are there, and those that the run adds."""
+
+    def __init__(self, plan: Plan, options: RunOptions, tolerance: Mapping[str, float]) -> None:
+        self._options, self._tolerance = options, tolerance
+        self.goals: dict[str, list[Goal]] = {}
+        for goal in plan.goals:
+            self.goals.setdefault(goal.key, []).append(goal)
+        self.records: dict[tuple[Any, ...], Record] = {}
+        places = {goal.place: goal.key for goal in plan.goals}
+        files = {options.results / goal.record(status="interrupted").file for goal in plan.goals}
+        for record in (record for path in sorted(files) if path.exists() for record in read_records(path)):
+            if places.get(record.place) == record.key:
+                self.records[record.place] = record
+        self.replaced = 0
+        self.conflicts: list[ResultConflict] = []
+
+    def done(self) -> set[str]:
+        """Return the keys whose goals all have a record that is final."""
+        final = {place for place, record in self.records.items() if record.status in FINAL}
+        return {key for key, goals in self.goals.items() if all(goal.place in final for goal in goals)}
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Merge records into their files at once; a repeat that contradicts a result is told when the run ends."""
+        files: dict[Path, list[Record]] = {}
+        for record in records:
+            self.records[record.place] = record
+            files.setdefault(self._options.results / record.file, []).append(record)
+        for path, new in sorted(files.items()):
+            try:
+                self.replaced += update_file(path, new, tolerance=self._tolerance, supersede=self._options.supersede)
+            except ResultConflict as error:
+                self.conflicts.append(error)
+
+    def found(self, keys: Iterable[str], store: Store, outcomes: Mapping[str, Mapping[str, Any]]) -> list[Record]:
+        """Return the records of goals that have an artefact or an outcome; those never tried have none."""
+        found = []
+        for goal in (goal for key in keys for goal in self.goals.get(key, ())):
+            meta = store.meta(goal.task.stage, goal.key)
+            if meta is not None:
+                found.append(goal.record(**meta["record"]))
+            elif goal.key in outcomes:
+                found.append(goal.record(**_blame(goal.task, outcomes)))
+        return found
+
+
+def _blame(task: Task, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return why a goal has no result: the first input to blame in the order of the plan, not of time."""
+    tried = [outcomes[one.key] for one in (*task.ancestors(), task) if one.key in outcomes]
+    failed = [outcome for outcome in tried if outcome["status"] not in FINAL]
+    outcome = (failed or [outcome for outcome in tried if outcome["status"] != "ok"])[0]
+    return {"status": outcome["status"], "status_reason": str(outcome["reason"])[:MAX_TEXT]}
+
+
+def identified_plan(registry: Registry, catalogue: Catalogue, suite: str, filters: Filters, settings: Settings) -> Plan:
+    """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.
+
+    Raises DataError where they are missing, or are not the registered ones.
+    """
+    from prunebench.stages.preflight import identify_dataset, identify_weights
+
+    chosen = registry.suite(suite)
+    make_plan(registry, catalogue, suite, filters, Contents({chosen.dataset: "0" * 32}))  # faults of names come first
+    entry = registry.datasets[chosen.dataset]
+    contents = Contents({chosen.dataset: identify_dataset(entry, catalogue, settings.data_roots)})
+    plan = make_plan(registry, catalogue, suite, filters, contents)
+    used = {task.locators["weights_file"] for task in plan.tasks() if "weights_file" in task.locators}
+    weights = [network.weights for network in registry.networks.values() if network.weights.file in used]
+    if not weights:
+        return plan
+    contents = replace(contents, weights=identify_weights(weights, settings.data_roots))
+    return make_plan(registry, catalogue, suite, filters, contents)
+
+
 def execute(
     plan: Plan,
     registry: Registry,
     catalogue: Catalogue,
     options: RunOptions,
     *,
-    observe: Callable[[Board, Event | None], None] = lambda board, event: None,
+    observe: Callable[[RunState, Event | None], None] = lambda state, event: None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> RunReport:
-    """Compute the missing cells of a plan and merge the records of all its cells into the results folder.
+    """Compute the missing cells of a plan; the record of each is in the results folder when it ends.
 
     Raises StoreError when the cache or the results cannot be written and ResultConflict when a repeat differs.
     """
     store = Store(Path(options.settings.cache))
     store.check_writable()
-    goals = [*plan.cells, *plan.agreements]
-    tasks = missing_tasks((goal.task for goal in goals), store)
+    tolerance = {name: recipe.tolerance for name, recipe in registry.recipes.items()}
+    results = Results(plan, options, tolerance)
+    done = results.done()
+    tasks = missing_tasks((goal.task for goal in plan.goals), store, done)
+    results.add(results.found((key for key in results.goals if key not in done), store, {}))  # ended unseen before
     report = RunReport(
         done_before=sum(cell.key not in tasks for cell in plan.cells),
         compared_before=sum(pair.key not in tasks for pair in plan.agreements),
     )
     outcomes: Mapping[str, Mapping[str, Any]] = {}
     if tasks:
-        from prunebench.pipeline.preflight import preflight
-
-        preflight(tasks.values(), catalogue, options.settings)
-        outcomes = _compute(plan, registry, catalogue, options, store, tasks, report, observe, notice)
-        if not report.interrupted:
-            _remember_not_applicable(goals, store, outcomes)
-    records = collect(goals, store, outcomes)
-    report.n_records = len(records)
+        outcomes = _compute(plan, registry, catalogue, options, store, tasks, results, report, observe, notice)
+        results.add(results.found((key for key in results.goals if key in tasks), store, outcomes))
+    report.n_records, report.replaced = len(results.records), results.replaced
     report.computed = sum(cell.key in tasks and store.has("cell", cell.key) for cell in plan.cells)
     report.compared = sum(pair.key in tasks and store.has("agreement", pair.key) for pair in plan.agreements)
-    report.failures = [record for record in records if record["status"] not in FINAL]
+    report.failures = [record for record in results.records.values() if record.status not in FINAL]
     codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}
     report.exit_code = 130 if report.interrupted else codes.pop() if len(codes) == 1 else int(bool(codes))
-    report.replaced = publish(plan, registry, records, options)
+    if results.conflicts:
+        raise results.conflicts[0]
     return report
 
 
@@ -133,9 +224,10 @@ def _compute(
     catalogue: Catalogue,
     options: RunOptions,
     store: Store,
-    tasks: Mapping[str, Any],
+    tasks: Mapping[str, Task],
+    results: Results,
     report: RunReport,
-    observe: Callable[[Board, Event | None], None],
+    observe: Callable[[RunState, Event | None], None],
     notice: Callable[[str], None],
 ) -> Mapping[str, Mapping[str, Any]]:
     report.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{plan.suite.name}-{uuid.uuid4().hex[:4]}"
@@ -143,33 +235,37 @@ def _compute(
     store.clear_scratch()
     manifest = describe_run(plan, registry, catalogue, options, report.run_id, tasks)
     write_manifest(folder, manifest)
-    started, drain = time.monotonic(), Drain()
-    cells = {cell.key: cell for cell in (*plan.cells, *plan.agreements)}
-    failed: Counter[str] = Counter()
+    started, interruption = time.monotonic(), Interruption(options.grace_seconds)
+    published = 0
 
-    def watch(board: Board, event: Event | None) -> None:
-        if event is not None and event.outcome is not None:
-            failed[event.outcome["status"]] += 1
-            _cell_finished(catalogue, cells.get(event.key), event.outcome, store, report)
-            bad = sum(count for status, count in failed.items() if status not in FINAL)
-            if options.max_failures is not None and bad >= options.max_failures and not drain.requested:
-                drain.requested = True
-                notice(f"stopping: {bad} task(s) failed, the limit is {options.max_failures}")
-        observe(board, event)
+    def watch(state: RunState, event: Event | None) -> None:
+        nonlocal published
+        fresh, published = state.settled[published:], len(state.settled)
+        records = results.found(fresh, store, state.outcomes)
+        results.add(records)
+        for record in records:
+            report.problems += catalogue.notify("prunebench_cell_finished", record=record)
+        failed = sum(outcome["status"] not in FINAL for outcome in state.outcomes.values()) if fresh else 0
+        if options.max_failures is not None and failed >= options.max_failures and not interruption.requested():
+            interruption.request()
+            notice(f"stopping: {failed} tasks failed, the limit is {options.max_failures}")
+        observe(state, event)
 
-    settings = _with_provenance(options.settings, manifest)
+    settings = replace(options.settings, provenance=_provenance(manifest))
     executor: Executor = catalogue.executor(options.executor).load()(settings, options.slots, folder / "logs")
-    board, killed = Board(tasks), True
+    state, killed = RunState(tasks), True
     try:
-        with drain.installed(notice):
-            board = run_tasks(tasks, executor, draining=drain, observe=watch)
-        killed = False
+        with interruption.on_signals(notice):
+            state = run_tasks(
+                tasks, executor, draining=interruption.requested, abandoned=interruption.over, observe=watch
+            )
+        killed = bool(state.running)
     except KeyboardInterrupt:
-        drain.requested = True
+        interruption.request()
     finally:
         executor.close(kill=killed)
-    report.interrupted, report.seconds = drain.requested, round(time.monotonic() - started, 1)
-    counts = Counter(str(outcome["status"]) for outcome in board.outcomes.values())
+    report.interrupted, report.seconds = interruption.requested(), round(time.monotonic() - started, 1)
+    counts = Counter(str(outcome["status"]) for outcome in state.outcomes.values())
     manifest["finished"] = {
         "tasks_by_status": dict(sorted(counts.items())),
         "wall_seconds": report.seconds,
@@ -177,23 +273,12 @@ def _compute(
     }
     write_manifest(folder, manifest)
     report.problems += catalogue.notify("prunebench_run_finished", manifest=manifest)
-    return board.outcomes
+    return state.outcomes
 
 
-def _cell_finished(
-    catalogue: Catalogue, cell: Cell | None, outcome: Mapping[str, Any], store: Store, report: RunReport
-) -> None:
-    if cell is None:
-        return
-    record = collect([cell], store, {cell.key: outcome})
-    report.problems += catalogue.notify("prunebench_cell_finished", record=record[0])
-
-
-def _with_provenance(settings: Settings, manifest: Mapping[str, Any]) -> Settings:
-    from dataclasses import replace
-
+def _provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
     git = manifest["git"]
-    facts = {
+    return {
         "run_id": manifest["run_id"],
         "started": manifest["started"],
         "machine_class": manifest["machine_class"],
@@ -201,7 +286,6 @@ def _with_provenance(settings: Settings, manifest: Mapping[str, Any]) -> Setting
         "git_commit": git.get("commit", ""),
         "git_dirty": git.get("dirty", False),
     }
-    return replace(settings, provenance=facts)
 
 
 def describe_run(
@@ -215,17 +299,18 @@ def describe_run(
     """Return the manifest of a run before it starts."""
     facts, packages = provenance.machine(), provenance.versions()
     devices = ",".join(sorted(set(options.slots)))
-    dataset = registry.datasets[plan.suite.dataset]
     return {
         "schema": 1,
         "run_id": run_id,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv[1:],
         "suite": plan.suite.name,
+        "results": str(options.results.absolute()),
         "protocol": plan.protocol,
-        "suite_digest": digest([cell.key for cell in plan.cells]),
+        "suite_digest": digest([goal.key for goal in plan.goals]),
         "registry_digest": digest(registry.text),
         "cells": {cell.key: "planned" if cell.key in tasks else "done" for cell in plan.cells},
+        "comparisons": {pair.key: "planned" if pair.key in tasks else "done" for pair in plan.agreements},
         "versions": packages,
         "package_list_digest": provenance.package_list_digest(),
         "git": provenance.git_state(registry.file.resolve().parent),
@@ -236,7 +321,7 @@ def describe_run(
         "threads_per_slot": options.settings.threads,
         "environment": provenance.environment(),
         "plugins": provenance.plugins(catalogue),
-        "datasets": {dataset.name: dataset.fingerprint},
+        "datasets": {goal.axes["dataset"]: goal.axes["dataset_fingerprint"] for goal in plan.goals},
         "prunebench_version": __version__,
     }
 
@@ -244,52 +329,3 @@ def describe_run(
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write runs/<run_id>/manifest.json."""
     write_text(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-
-
-def collect(goals: Sequence[Cell], store: Store, outcomes: Mapping[str, Mapping[str, Any]]) -> list[Record]:
-    """Return the record of every goal that has an artefact or an outcome; those never tried have none."""
-    records = []
-    for goal in goals:
-        base = {"schema": 1, "key": goal.key, "attempt": 1, "partial": False, **goal.axes}
-        meta = store.meta(goal.task.stage, goal.key)
-        if meta is not None:
-            records.append({**base, **meta["record"]})
-        elif goal.key in outcomes:
-            records.append({**base, **_failure(goal, outcomes)})
-    return records
-
-
-def _remember_not_applicable(goals: Sequence[Cell], store: Store, outcomes: Mapping[str, Mapping[str, Any]]) -> None:
-    # The inputs decide that a method does not apply, and the key names them: the next run need not try again.
-    for goal in goals:
-        if goal.key in outcomes and outcomes[goal.key]["status"] == "not_applicable":
-            record = _failure(goal, outcomes)
-            if record["status"] == "not_applicable":
-                store.publish(goal.task.stage, goal.key, {}, {"record": record, "seconds": 0.0})
-
-
-def _failure(goal: Cell, outcomes: Mapping[str, Mapping[str, Any]]) -> Record:
-    """Return the record of a goal without a result; the first input to blame in the order of the plan, not of time."""
-    tried = [outcomes[task.key] for task in (*goal.task.ancestors(), goal.task) if task.key in outcomes]
-    failed = [outcome for outcome in tried if outcome["status"] not in FINAL]
-    outcome = (failed or [outcome for outcome in tried if outcome["status"] != "ok"])[0]
-    nothing = {"accuracy": None, "accuracy_best": None} if goal.axes["kind"] == "cell" else {
-        "within_class_spearman": None, "pooled_spearman": None, "pearson": None, "n": None,
-    }  # fmt: skip
-    return {**nothing, "status": outcome["status"], "status_reason": outcome["reason"], "reason": outcome["reason"]}
-
-
-def publish(plan: Plan, registry: Registry, records: Sequence[Record], options: RunOptions) -> int:
-    """Merge records into results/<suite>/<dataset>/; return how many older versions gave way."""
-    files: dict[Path, list[Record]] = {}
-    for record in records:
-        files.setdefault(record_file(options.results, record), []).append(record)
-    replaced = 0
-    for path, new in sorted(files.items()):
-        old = read_records(path) if path.exists() else []
-        tolerance = max((registry.recipes[recipe].tolerance for _, recipe in plan.suite.training), default=0.0)
-        merged, gone = merge(old, new, tolerance=tolerance, supersede=options.supersede)
-        replaced += gone
-        if merged != old:
-            write_records(path, merged)
-    return replaced

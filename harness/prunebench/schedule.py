@@ -5,27 +5,33 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from prunebench.errors import StoreError
 from prunebench.executors import Event, Executor
+from prunebench.stages import STAGE_ORDER
 from prunebench.store import Store
 from prunebench.tasks import Task
 
-STAGE_ORDER = ("pretrain", "features", "projection", "pseudo_labels", "scores", "cell", "agreement")
 _KNOWN_SHARE = 0.9  # of the tasks left, from which on a time left is told
 
 
 @dataclass
-class Board:
+class RunState:
     """What is known of the tasks of a run, for the scheduler and for whoever watches it."""
 
     tasks: Mapping[str, Task]
     outcomes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     running: dict[str, float] = field(default_factory=dict)
     seconds: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
+    settled: list[str] = field(default_factory=list)  # keys that got an outcome, in that order
+
+    def settle(self, key: str, outcome: Mapping[str, Any]) -> None:
+        """Note the outcome of a task."""
+        self.outcomes[key] = outcome
+        self.settled.append(key)
 
     def left_by_kind(self) -> Counter[tuple[str, ...]]:
         """Return how many tasks of each kind have no outcome yet."""
@@ -48,8 +54,11 @@ class Board:
         return sum(later) / len(later)
 
 
-def missing_tasks(goals: Iterable[Task], store: Store) -> dict[str, Task]:
-    """Return the tasks to compute for the goals, inputs first; a stored artefact needs none of its inputs."""
+def missing_tasks(goals: Iterable[Task], store: Store, done: Container[str] = ()) -> dict[str, Task]:
+    """Return the tasks to compute for the goals, inputs first; a stored artefact needs none of its inputs.
+
+    done: keys of goals that have a record, whatever the store holds.
+    """
     needed: dict[str, Task] = {}
     present: set[str] = set()
 
@@ -64,7 +73,8 @@ def missing_tasks(goals: Iterable[Task], store: Store) -> dict[str, Task]:
         needed[task.key] = task
 
     for goal in goals:
-        visit(goal)
+        if goal.key not in done:
+            visit(goal)
     return needed
 
 
@@ -73,14 +83,15 @@ def run_tasks(
     executor: Executor,
     *,
     draining: Callable[[], bool] = lambda: False,
-    observe: Callable[[Board, Event | None], None] = lambda board, event: None,
-) -> Board:
-    """Run all tasks and return the board with an outcome for each that was tried or became impossible.
+    abandoned: Callable[[], bool] = lambda: False,
+    observe: Callable[[RunState, Event | None], None] = lambda state, event: None,
+) -> RunState:
+    """Run all tasks and return the state, with an outcome for each that was tried or became impossible.
 
-    draining: when it turns true, nothing new is started and what runs is waited for.
+    draining: when it turns true, nothing new is started and what runs is waited for, until `abandoned` turns true.
     Raises StoreError when the cache cannot be written: every further task would fail in the same way.
     """
-    board = Board(tasks)
+    state = RunState(tasks)
     waiting = {key: {t.key for t in task.upstream.values() if t.key in tasks} for key, task in tasks.items()}
     dependents: dict[str, list[str]] = {}
     for key, inputs in waiting.items():
@@ -93,21 +104,21 @@ def run_tasks(
     }
     ready = [(*rank[key], key) for key, inputs in waiting.items() if not inputs]
     heapq.heapify(ready)
-    while board.running or (ready and not draining()):
+    while (state.running or (ready and not draining())) and not abandoned():
         while ready and executor.idle() and not draining():
             key = heapq.heappop(ready)[-1]
-            if key in board.outcomes:
+            if key in state.outcomes:
                 continue
             executor.submit(tasks[key])
-            board.running[key] = time.monotonic()
+            state.running[key] = time.monotonic()
         events = executor.wait(0.25)
         for event in events:
             if event.outcome is not None:
-                _settle(board, event, waiting, dependents, ready, rank)
-            observe(board, event)
+                _settle(state, event, waiting, dependents, ready, rank)
+            observe(state, event)
         if not events:
-            observe(board, None)
-    return board
+            observe(state, None)
+    return state
 
 
 def pilots(tasks: Mapping[str, Task]) -> set[str]:
@@ -122,7 +133,7 @@ def pilots(tasks: Mapping[str, Task]) -> set[str]:
 
 
 def _settle(
-    board: Board,
+    state: RunState,
     event: Event,
     waiting: dict[str, set[str]],
     dependents: Mapping[str, list[str]],
@@ -133,18 +144,18 @@ def _settle(
     assert outcome is not None
     if outcome["status"] == "store":
         raise StoreError(outcome["reason"], outcome["hint"])
-    board.running.pop(event.key, None)
-    board.outcomes[event.key] = outcome
-    board.seconds.setdefault(board.tasks[event.key].kind, []).append(outcome["seconds"])
+    state.running.pop(event.key, None)
+    state.settle(event.key, outcome)
+    state.seconds.setdefault(state.tasks[event.key].kind, []).append(outcome["seconds"])
     if outcome["status"] == "ok":
         for dependent in dependents.get(event.key, ()):
             waiting[dependent].discard(event.key)
-            if not waiting[dependent] and dependent not in board.outcomes:
+            if not waiting[dependent] and dependent not in state.outcomes:
                 heapq.heappush(ready, (*rank[dependent], dependent))
         return
     inherited = [*dependents.get(event.key, ())]
     while inherited:
         key = inherited.pop()
-        if key not in board.outcomes:
-            board.outcomes[key] = {**outcome, "key": key, "seconds": 0.0}
+        if key not in state.outcomes:
+            state.settle(key, {**outcome, "key": key, "seconds": 0.0})
             inherited += dependents.get(key, ())

@@ -24,7 +24,10 @@ DATA, META = "data.safetensors", "meta.json"
 
 @dataclass(frozen=True)
 class Artefact:
-    """Arrays (read-only, memory-mapped) and JSON-able facts of one finished stage."""
+    """Arrays (read-only, memory-mapped) and JSON-able facts of one finished stage.
+
+    An array named "group/name" is kept in group.safetensors, all others in data.safetensors.
+    """
 
     arrays: Mapping[str, NDArray[Any]]
     meta: Mapping[str, Any]
@@ -33,7 +36,7 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Store:
-    """A folder `root/<stage>/<first two digits>/<key>/` with data.safetensors and meta.json."""
+    """A folder `root/<stage>/<first two digits>/<key>/` with arrays in safetensors files and facts in meta.json."""
 
     root: Path
     _verified: set[str] = field(default_factory=set, repr=False, compare=False)
@@ -73,15 +76,16 @@ class Store:
         return Artefact(arrays, meta, folder)
 
     def _open(self, folder: Path, meta: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-        expected = meta.get("data_digest")
-        if expected is None:
-            return {}
-        file = folder / DATA
-        if str(file) not in self._verified:
-            if file_digest(file) != expected:
-                raise CorruptArtefact(f"{file} does not match its digest", "it is removed and computed again")
-            self._verified.add(str(file))
-        return map_safetensors(file)
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, expected in meta.get("digests", {}).items():
+            file = folder / name
+            if str(file) not in self._verified:
+                if file_digest(file) != expected:
+                    raise CorruptArtefact(f"{file} does not match its digest", "it is removed and computed again")
+                self._verified.add(str(file))
+            prefix = "" if name == DATA else f"{file.stem}/"
+            arrays |= {prefix + title: array for title, array in map_safetensors(file).items()}
+        return arrays
 
     def publish(self, stage: str, key: str, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
         """Write an artefact to a temporary folder, flush it to disk and rename it into place.
@@ -93,9 +97,13 @@ class Store:
         facts = dict(meta)
         try:
             scratch.mkdir(parents=True)
-            if arrays:
-                _write_arrays(scratch / DATA, arrays)
-                facts["data_digest"] = file_digest(scratch / DATA)
+            files: dict[str, dict[str, NDArray[Any]]] = {}
+            for name, array in arrays.items():
+                group, _, title = name.rpartition("/")
+                files.setdefault(f"{group}.safetensors" if group else DATA, {})[title] = array
+            for name, group_arrays in files.items():
+                _write_arrays(scratch / name, group_arrays)
+            facts["digests"] = {name: file_digest(scratch / name) for name in files}
             _write_text(scratch / META, json.dumps(facts, sort_keys=True, allow_nan=False))
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():

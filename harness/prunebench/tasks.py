@@ -8,31 +8,21 @@ from functools import cached_property
 from typing import Any
 
 from prunebench.keys import digest
-
-# Raised when the meaning of a stage's artefact changes; every key of the stage changes with it.
-STAGE_VERSIONS: Mapping[str, int] = {
-    "pretrain": 1,
-    "features": 1,
-    "projection": 1,
-    "pseudo_labels": 1,
-    "scores": 2,
-    "cell": 1,
-    "agreement": 1,
-}
+from prunebench.stages import STAGES
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """One stage with its configuration (in the key), its inputs (their keys are in the key) and locators.
 
-    Locators say where to find things, such as the path of a weights file whose digest is in the
-    configuration; they are not in the key.
+    Locators say where to find what the configuration identifies by its content, such as the path of a weights file or
+    the plugin that reads a data set; they are not in the key.
     """
 
     stage: str
     config: Mapping[str, Any]
     upstream: Mapping[str, Task] = field(default_factory=dict)
-    locators: Mapping[str, str] = field(default_factory=dict)
+    locators: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> str:
@@ -40,7 +30,7 @@ class Task:
         return digest(
             {
                 "stage": self.stage,
-                "stage_version": STAGE_VERSIONS[self.stage],
+                "stage_version": STAGES[self.stage].version,
                 "config": self.config,
                 "upstream": {role: task.key for role, task in self.upstream.items()},
             }
@@ -50,11 +40,10 @@ class Task:
     def kind(self) -> tuple[str, ...]:
         """What tells best how long it takes: its stage, the plugin and the network, and the fraction to keep."""
         config = self.config
-        named = [str(config.get(name, "")) for name in ("scorer", "projector")]
         return (
             self.stage,
-            *named,
-            config.get("recipe", {}).get("learner", ""),
+            config.get("plugin", {}).get("name", ""),
+            config.get("recipe", {}).get("name", ""),
             config.get("arch", {}).get("model", ""),
             config.get("keep", ""),
         )

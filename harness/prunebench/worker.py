@@ -18,13 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from prunebench.compute import ensure
 from prunebench.errors import CellError, NotApplicable, PrunebenchError, StoreError
-from prunebench.pipeline.workbench import Settings, Workbench, make_workbench
 from prunebench.plugins import load_plugins
+from prunebench.settings import Settings
+from prunebench.stages.bench import Bench, make_bench
 from prunebench.tasks import Task
 
 
-def perform(bench: Workbench, task: Task) -> dict[str, Any]:
+def perform(bench: Bench, task: Task) -> dict[str, Any]:
     """Compute one task and return its outcome: status, reason, hint, and how long it took in seconds.
 
     An exception of any kind becomes an outcome; its traceback goes to standard error, the log of the run.
@@ -32,7 +34,7 @@ def perform(bench: Workbench, task: Task) -> dict[str, Any]:
     started = time.perf_counter()
     status, reason, hint, exit_code = "ok", "", "", 0
     try:
-        bench.ensure(task)
+        ensure(bench, task)
     except NotApplicable as error:
         status, reason, hint = "not_applicable", error.message, error.hint
     except StoreError as error:
@@ -63,7 +65,7 @@ def serve(settings: Settings, requests: TextIO, answers: TextIO) -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
-    bench = make_workbench(settings, load_plugins())
+    bench = make_bench(settings, load_plugins())
     bench = replace(bench, progress=_reporter(say))
     say({"event": "ready", "device": bench.device})
     for request in _requests(requests):
@@ -116,7 +118,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m prunebench.worker CELL.json", file=sys.stderr)  # noqa: T201
         return 2
     request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    bench = make_workbench(Settings.from_json(request["settings"]), load_plugins())
+    bench = make_bench(Settings.from_json(request["settings"]), load_plugins())
     outcome = perform(bench, Task.from_json(request["task"]))
     answers.write(json.dumps(outcome) + "\n")
     answers.flush()

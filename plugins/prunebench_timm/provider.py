@@ -176,7 +176,7 @@ def _in_batches(
     while begin < len(ctx.images):
         ctx.check_deadline()
         try:
-            found = _batch(ctx.images[begin : begin + batch], model, preprocessing, ctx.device)
+            found = _batch(ctx.images[begin : begin + batch], model, preprocessing, ctx.device, ctx.arch.dtype)
         except RuntimeError as error:  # torch's OutOfMemoryError is one
             text = str(error).lower()
             if "illegal" in text or not any(phrase in text for phrase in OUT_OF_MEMORY):
@@ -197,10 +197,11 @@ def _in_batches(
 
 
 def _batch(
-    images: NDArray[np.uint8], model: nn.Module, preprocessing: Preprocessing, device: str
+    images: NDArray[np.uint8], model: nn.Module, preprocessing: Preprocessing, device: str, dtype: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     x = preprocess(torch.tensor(images).to(device), preprocessing)
-    with torch.autocast("cuda", enabled=device.startswith("cuda")):
+    # The precision is part of the network's description, and so of the key: the device alone does not choose it.
+    with torch.autocast("cuda", dtype=torch.float16, enabled=dtype == "float16" and device.startswith("cuda")):
         features, logits = networks.penultimate(model, x)
     return features.float().cpu().numpy(), logits.float().cpu().numpy()
 

@@ -97,7 +97,7 @@ def _folders(cache: Path) -> list[Finding]:
 
 
 def _datasets(registry: Registry, found: Catalogue, roots: tuple[str, ...]) -> list[Finding]:
-    from prunebench.pipeline.data import check_fingerprint, fingerprint, load_dataset
+    from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset
 
     findings = []
     for entry in registry.datasets.values():

@@ -20,9 +20,10 @@ from prunebench.cli.options import (
     say,
 )
 from prunebench.isolation import with_environments
-from prunebench.plan import Cell, Plan, make_plan
+from prunebench.plan import Goal, Plan, make_plan
 from prunebench.registry import load_registry
-from prunebench.schedule import STAGE_ORDER, missing_tasks
+from prunebench.schedule import missing_tasks
+from prunebench.stages import STAGE_ORDER
 from prunebench.store import Store
 
 
@@ -44,7 +45,7 @@ def command(suite: str, registry_file: Path | None, cache: Path | None, as_json:
         click.echo(line)
 
 
-def _row(cell: Cell, store: Store) -> dict[str, Any]:
+def _row(cell: Goal, store: Store) -> dict[str, Any]:
     return {"key": cell.key, "state": "done" if store.has("cell", cell.key) else "planned", **cell.axes}
 
 

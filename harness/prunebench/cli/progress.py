@@ -10,7 +10,7 @@ from typing import Any, Self
 import click
 
 from prunebench.executors import Event
-from prunebench.schedule import Board
+from prunebench.schedule import RunState
 
 PLAIN_EVERY_SECONDS = 10.0
 
@@ -71,7 +71,7 @@ class Progress:
         else:
             click.echo(text, err=True)
 
-    def __call__(self, board: Board, event: Event | None) -> None:
+    def __call__(self, state: RunState, event: Event | None) -> None:
         if event is not None and event.outcome is not None:
             self._texts.pop(event.key, None)
             outcome = event.outcome
@@ -80,25 +80,25 @@ class Progress:
         elif event is not None and event.text:
             self._texts[event.key] = event.text
         if self._bar is not None:
-            stages = sorted({board.tasks[key].stage for key in board.running})
+            stages = sorted({state.tasks[key].stage for key in state.running})
             self._bar.update(
                 self._task,
                 description=" + ".join(stages) or "waiting",
-                total=len(board.tasks),
-                completed=len(board.outcomes),
-                left=time_left(board.seconds_left(self._slots)),
+                total=len(state.tasks),
+                completed=len(state.outcomes),
+                left=time_left(state.seconds_left(self._slots)),
             )
         elif not self._quiet and time.monotonic() - self._last > PLAIN_EVERY_SECONDS:
             self._last = time.monotonic()
-            self._plain(board)
+            self._plain(state)
 
-    def _plain(self, board: Board) -> None:
+    def _plain(self, state: RunState) -> None:
         running = [
-            f"{board.tasks[key].stage}" + (f" ({self._texts[key]})" if key in self._texts else "")
-            for key in board.running
+            f"{state.tasks[key].stage}" + (f" ({self._texts[key]})" if key in self._texts else "")
+            for key in state.running
         ]
         click.echo(
-            f"{len(board.outcomes)}/{len(board.tasks)} tasks, {time_left(board.seconds_left(self._slots))}, "
+            f"{len(state.outcomes)}/{len(state.tasks)} tasks, {time_left(state.seconds_left(self._slots))}, "
             f"running: {', '.join(running) or 'nothing'}",
             err=True,
         )

@@ -24,9 +24,10 @@ from prunebench.cli.options import (
 from prunebench.cli.plan import summary
 from prunebench.cli.progress import Progress, duration
 from prunebench.isolation import with_environments
-from prunebench.plan import Plan, make_plan
-from prunebench.registry import Registry, load_registry
-from prunebench.run import RunOptions, RunReport, execute
+from prunebench.plan import Plan
+from prunebench.registry import load_registry
+from prunebench.run import RunOptions, RunReport, execute, identified_plan
+from prunebench.settings import Settings
 from prunebench.store import Store
 
 
@@ -40,6 +41,7 @@ from prunebench.store import Store
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads a worker.")
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one task may take.")
 @click.option("--executor", default="local", show_default=True, help="Where tasks run.")
+@click.option("--grace", type=click.FloatRange(min=0), default=30, show_default=True, help="Seconds that Ctrl-C waits.")
 @click.option("--max-failures", type=click.IntRange(min=1), help="Stop after so many failed tasks.")
 @click.option("--supersede", default="", metavar="REASON", help="Replace results that a repeat contradicts.")
 @click.option("--strict-plugins", is_flag=True, help="Stop when an installed plugin is broken.")
@@ -66,6 +68,7 @@ def command(
     data_roots: tuple[Path, ...],
     executor: str,
     max_failures: int | None,
+    grace: float,
     supersede: str,
     **options: Any,
 ) -> None:
@@ -76,58 +79,53 @@ def command(
     registry, plugins = load_registry(registry_file), catalogue(strict_plugins)
     filters, store = make_filters(options), Store(cache_folder(cache))
     plugins, interpreters = with_environments(plugins, registry, suite, filters, store.root, say)
-    plan = make_plan(registry, plugins, suite, filters)
+    slots = slots_for(devices, jobs, slots_per_device)
+    plugins.executor(executor)
+    settings = Settings(str(store.root), data_folders(data_roots), slots[0], threads, timeout, {}, interpreters)
+    plan = identified_plan(registry, plugins, suite, filters, settings)
     if dry_run:
         for line in summary(plan, store):
             click.echo(line)
         return
-    from prunebench.pipeline.workbench import Settings
-
-    slots = slots_for(devices, jobs, slots_per_device)
-    plugins.executor(executor)
     run_options = RunOptions(
-        settings=Settings(str(store.root), data_folders(data_roots), slots[0], threads, timeout, {}, interpreters),
+        settings=settings,
         slots=slots,
         results=results,
         executor=executor,
         supersede=supersede,
         max_failures=max_failures,
+        grace_seconds=grace,
     )
     with Progress(len(slots), quiet) as progress:
         report = execute(plan, registry, plugins, run_options, observe=progress, notice=progress.notice)
-    _finish(report, plan, results, registry, as_json)
+    text = "no cell is finished yet"
+    if report.n_records:
+        from prunebench.board import update_board
+
+        text = update_board(results, registry, plugins, shown=[plan.suite.name])
+    _tell(report, plan, results, text, as_json)
+    raise SystemExit(report.exit_code)
 
 
-def _finish(report: RunReport, plan: Plan, results: Path, registry: Registry, as_json: bool) -> None:
-    from prunebench.leaderboard.update import update_board
-
-    text = (
-        update_board(results, registry.plugins, shown=[plan.suite.name])
-        if report.n_records
-        else "no cell is finished yet"
-    )
+def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool) -> None:
     for problem in report.problems:
         click.echo(f"warning: {problem}", err=True)
-    if as_json:
-        click.echo(json.dumps({**vars(report), "failures": [r["status_reason"] for r in report.failures]}))
-    else:
-        click.echo(text)
+    reasons = sorted({record.status_reason for record in report.failures})
+    click.echo(json.dumps({**vars(report), "failures": reasons}) if as_json else text)
     lines = [_counts(report, plan)]
     if report.run_id:
         lines[0] += f" in {duration(report.seconds)} (runs/{report.run_id})"
     if report.replaced:
         lines.append(f"{report.replaced} records of older versions were replaced")
-    reasons = {record["status_reason"] for record in report.failures}
     if report.failures:
-        lines.append(f"{len(report.failures)} failed; {len(reasons)} reason(s), the first: {sorted(reasons)[0]}")
+        lines.append(f"{len(report.failures)} failed; {len(reasons)} reason(s), the first: {reasons[0]}")
         lines.append("failed cells are tried again by the next run")
     if report.n_records:
         lines.append(f"board: {results / 'board' / 'index.html'}")
+    if report.interrupted:
+        lines.append("interrupted: run the same command again to go on")
     for line in lines:
         click.echo(line, err=True)
-    if report.interrupted:
-        click.echo("interrupted: run the same command again to go on", err=True)
-    raise SystemExit(report.exit_code)
 
 
 def _counts(report: RunReport, plan: Plan) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from prunebench.errors import CellError, CellTimeout, WorkerDied
 from prunebench.executors import Event
-from prunebench.pipeline.workbench import Settings
+from prunebench.settings import Settings
 from prunebench.tasks import Task
 
 # A worker checks its own deadline between steps; the grace is for the step that it is in.

@@ -11,8 +11,9 @@ from typing import Any
 
 from prunebench.errors import WorkerDied
 from prunebench.executors import Event
-from prunebench.pipeline.workbench import Settings, make_workbench
 from prunebench.plugins import load_plugins
+from prunebench.settings import Settings
+from prunebench.stages.bench import make_bench
 from prunebench.tasks import Task
 from prunebench.worker import perform
 
@@ -21,7 +22,7 @@ class SerialExecutor:
     """Runs each task when it is waited for."""
 
     def __init__(self, settings: Settings, slots: Sequence[str], log_folder: Path) -> None:
-        self._bench = make_workbench(settings, load_plugins())
+        self._bench = make_bench(settings, load_plugins())
         self._log_folder = log_folder
         self._task: Task | None = None
 

@@ -61,6 +61,7 @@ class Method:
     params: Mapping[str, Any]
     selector: str
     selector_params: Mapping[str, Any]
+    caveat: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Suite:
     agreement_methods: tuple[str, ...]
     agreement_projectors: tuple[str, ...]
     agreement_backbones: tuple[str, ...]
+    proxy_seeds: int = 1
+    backbone_seeds: int = 1
 
 
 @dataclass(frozen=True)

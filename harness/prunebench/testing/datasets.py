@@ -10,8 +10,8 @@ import numpy as np
 
 from prunebench.contexts import DataContext, Dataset
 from prunebench.errors import DataError, DatasetMissing, PluginContractError
-from prunebench.pipeline.data import fingerprint, load_dataset
 from prunebench.plugins import Entry
+from prunebench.stages.data import fingerprint, load_dataset
 from prunebench.testing.results import CheckFailed, DoesNotApply
 from prunebench.testing.trial import Trial, context, run
 

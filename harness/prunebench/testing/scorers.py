@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prunebench.contexts import Scores
 from prunebench.errors import NotApplicable, PluginContractError, PrunebenchError
-from prunebench.labelling import misfit
+from prunebench.labelling import label_problem
 from prunebench.plugins import Entry
 from prunebench.stats import score_agreement
 from prunebench.testing.problems import (
@@ -48,7 +48,7 @@ def check_pseudo_labels_have_the_promised_shape_and_type(entry: Entry[Any]) -> N
     if not entry.spec.labeller:
         raise DoesNotApply("it has no labeller")
     with context(entry, Trial()) as ctx:
-        came = misfit(entry.load_labeller()(label_context(entry, ctx)), ctx.n)
+        came = label_problem(entry.load_labeller()(label_context(entry, ctx)), ctx.n)
     if came:
         raise CheckFailed(f"expected pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}, got {came}")
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prunebench.labelling import matched_accuracy, misfit
-from prunebench.pipeline.data import dataset
-from prunebench.pipeline.evidence import score_context
-from prunebench.pipeline.workbench import StageResult, Workbench, broken_promise, guarded
+from prunebench.labelling import label_problem, matched_accuracy
+from prunebench.stages.bench import Bench, StageResult, broken_promise, guarded
+from prunebench.stages.data import dataset
+from prunebench.stages.evidence import score_context
 from prunebench.store import Artefact
 from prunebench.tasks import Task
 
 
-def pseudo_labels(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
+def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Label the training split.  Arrays: pseudo_labels int64 [n], from 0.
 
     How well they match the labels is stored with the scores; no plugin sees it.
     """
-    data = dataset(bench, task.config["dataset"])
-    entry = bench.catalogue.scorer(task.config["scorer"])
+    data = dataset(bench, task)
+    entry = bench.plugin(task.config["plugin"])
     context = score_context(bench, task, entry, data, inputs, entry.spec.label_needs)
     n = context.n
     with guarded(entry, context, entry.load_labeller) as label:
         found = label(context)
-        if came := misfit(found, n):
+        if came := label_problem(found, n):
             raise broken_promise(entry, f"pseudo-labels int64 [{n}] in 0..{n - 1}", came)
     facts = {
         "pseudo_classes": int(found.max()) + 1,

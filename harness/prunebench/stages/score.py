@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -9,25 +10,30 @@ from typing import Any
 import numpy as np
 
 from prunebench.contexts import Scores
-from prunebench.pipeline.data import dataset
-from prunebench.pipeline.evidence import score_context
-from prunebench.pipeline.workbench import StageResult, Workbench, broken_promise, guarded
+from prunebench.errors import DataError
 from prunebench.plugins import Entry
+from prunebench.records import jsonable
+from prunebench.stages.bench import Bench, StageResult, broken_promise, guarded
+from prunebench.stages.data import dataset
+from prunebench.stages.evidence import score_context
 from prunebench.stats import score_agreement
 from prunebench.store import Artefact
 from prunebench.tasks import Task
 
 
-def scores(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
+def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Score the training split.
 
     Arrays: scores float64 [n], higher = keep first; excluded and extra bool [n], refill float64 [n] where given.
     """
-    data = dataset(bench, task.config["dataset"])
-    entry = bench.catalogue.scorer(task.config["scorer"])
+    data = dataset(bench, task)
+    entry = bench.plugin(task.config["plugin"])
     context = score_context(bench, task, entry, data, inputs, entry.spec.needs)
     with guarded(entry, context) as score:
-        result = _checked(entry, score(context), context.n)
+        started = time.perf_counter()  # of the scoring alone: what was imported and loaded before is nobody's cost
+        returned = score(context)
+        seconds = time.perf_counter() - started
+        result = _checked(entry, returned, context.n)
     arrays: dict[str, Any] = {"scores": result.values}
     if result.excluded is not None:
         arrays["excluded"] = result.excluded
@@ -39,6 +45,7 @@ def scores(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> Stag
     return arrays, {
         "diagnostics": {**(labels.meta["diagnostics"] if labels else {}), **result.diagnostics},
         "caveat": result.caveat,
+        "seconds": round(seconds, 3),
         "seconds_labels": labels.meta["seconds"] if labels else 0.0,
     }
 
@@ -68,15 +75,33 @@ def _checked(entry: Entry[Any], returned: Any, n: int) -> Scores:
         excluded=None if result.excluded is None else np.asarray(result.excluded, dtype=np.bool_),
         refill=None if result.refill is None else np.asarray(result.refill, dtype=np.float64),
         extra=None if result.extra is None else np.asarray(result.extra, dtype=np.bool_),
-        diagnostics=result.diagnostics,
+        diagnostics=_diagnostics(entry, result.diagnostics),
         caveat=result.caveat,
     )
 
 
-def agreement(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
+def _diagnostics(entry: Entry[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {str(name): jsonable(value, f"diagnostic {name!r}") for name, value in given.items()}
+    except TypeError as error:
+        raise broken_promise(entry, "diagnostics that are numbers, texts, true, false or None", str(error)) from error
+
+
+def agreement(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Compare two score vectors of the same samples: rank correlation within class, pooled, and Pearson."""
-    data = dataset(bench, task.config["dataset"])
+    data = dataset(bench, task)
     a, b = (inputs[role].arrays["scores"] for role in ("a", "b"))
+    if not len(a) == len(b) == len(data.train):
+        raise DataError(
+            f"{len(a)} and {len(b)} scores for the {len(data.train)} training samples of {data.name!r}",
+            "they were computed from other data: remove the cache folder and run the suite again",
+        )
     measured = asdict(score_agreement(a, b, data.train.labels))
-    caveat = inputs["a"].meta["caveat"] or inputs["b"].meta["caveat"]
-    return {}, {"record": {"n": len(a), "status": "ok", "caveat": caveat, **measured}}
+    record = {
+        "status": "ok",
+        "status_reason": measured.pop("reason"),
+        "caveat": inputs["a"].meta["caveat"] or inputs["b"].meta["caveat"],
+        **measured,
+        **bench.settings.provenance,
+    }
+    return {}, {"record": record}

@@ -12,24 +12,28 @@ import numpy as np
 from prunebench.contexts import DataContext, Dataset, Split
 from prunebench.errors import DataError, FingerprintMismatch
 from prunebench.keys import canonical_json
-from prunebench.pipeline.workbench import Workbench, broken_promise
 from prunebench.plugins import Entry
+from prunebench.stages.bench import Bench, broken_promise
+from prunebench.tasks import Task
 
 
-def dataset(bench: Workbench, config: Mapping[str, Any]) -> Dataset:
-    """Return the data set of a task's `dataset` configuration; loaded and checked once a process.
+def dataset(bench: Bench, task: Task) -> Dataset:
+    """Return the data set that a task reads; loaded and checked once per process.
 
-    Raises DataError for unusable data and FingerprintMismatch when the content is not the registered one.
+    Raises DataError for unusable data and FingerprintMismatch when the content is not that of the task's key.
     """
-    name = canonical_json(config)
-    if name not in bench.datasets:
-        entry = bench.catalogue.dataset(config["spec"])
+    expected, where = task.config["dataset"]["fingerprint"], task.locators["dataset"]
+    if expected not in bench.datasets:
         roots = tuple(Path(root) for root in bench.settings.data_roots)
-        loaded = load_dataset(entry, config["params"], roots)
-        check_fingerprint(config["name"], config["fingerprint"], fingerprint(loaded))
+        loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], roots)
+        if (found := fingerprint(loaded)) != expected:
+            raise FingerprintMismatch(
+                f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started",
+                "its files changed meanwhile: run the suite again",
+            )
         bench.datasets.clear()  # one at a time: images are the largest thing in memory
-        bench.datasets[name] = loaded
-    return bench.datasets[name]
+        bench.datasets[expected] = loaded
+    return bench.datasets[expected]
 
 
 def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: tuple[Path, ...]) -> Dataset:
@@ -54,7 +58,9 @@ def _check_split(title: str, split: Split, class_names: tuple[str, ...]) -> None
         raise DataError(f"data set {title}: {len(set(split.ids))} distinct ids for {n} samples", "ids must be unique")
     arrays = [array for array in (split.images, split.features) if array is not None]
     if not arrays or any(len(array) != n for array in arrays):
-        raise DataError(f"data set {title}: {n} labels, {[len(a) for a in arrays]} samples", "one label a sample")
+        raise DataError(
+            f"data set {title}: {n} labels, {[len(a) for a in arrays]} samples", "give each sample one label"
+        )
     if split.labels.dtype.kind not in "iu" or split.labels.ndim != 1:
         raise DataError(
             f"data set {title}: labels are {split.labels.dtype} {list(split.labels.shape)}, expected int64 [{n}]",
@@ -75,7 +81,7 @@ def _check_classes(loaded: Dataset) -> None:
     if len(loaded.train) < loaded.n_classes:
         raise DataError(
             f"data set {loaded.name} has {len(loaded.train)} training samples for {loaded.n_classes} classes",
-            "at least one sample a class is needed",
+            "give each class at least one sample",
         )
     if (counts == 0).any():
         empty = [loaded.class_names[i] for i in np.flatnonzero(counts == 0)[:5]]
@@ -86,14 +92,17 @@ def _check_classes(loaded: Dataset) -> None:
 
 
 def fingerprint(loaded: Dataset) -> str:
-    """Return the digest of ids, labels and pixels of both splits, in their order (32 hexadecimal digits)."""
+    """Return the digest of all that a result can depend on, 32 hexadecimal digits.
+
+    Class names, channel statistics, and ids, labels, pixels and features of both splits, in their order.
+    """
     state = hashlib.blake2b(digest_size=16)
-    state.update(canonical_json(list(loaded.class_names)).encode())
+    state.update(canonical_json([list(loaded.class_names), list(loaded.mean), list(loaded.std)]).encode())
     for split in (loaded.train, loaded.test):
         state.update(canonical_json(list(split.ids)).encode())
-        for array in (split.labels, split.images, split.features):
+        for title, array in (("labels", split.labels), ("images", split.images), ("features", split.features)):
             if array is not None:
-                state.update(f"{array.dtype.str}{array.shape}".encode())
+                state.update(f"{title}{array.dtype.str}{array.shape}".encode())
                 state.update(np.ascontiguousarray(array).data)
     return state.hexdigest()
 

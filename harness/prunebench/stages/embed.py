@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,28 +11,28 @@ import numpy as np
 
 from prunebench.contexts import Arch, EmbedContext, Embedding
 from prunebench.errors import DataError, WeightsMissing
-from prunebench.pipeline.data import dataset
-from prunebench.pipeline.workbench import StageResult, Workbench, broken_promise, guarded
+from prunebench.stages.bench import Bench, StageResult, broken_promise, guarded
+from prunebench.stages.data import dataset
 from prunebench.store import DATA, Artefact
 from prunebench.tasks import Task
 
 
 def arch_of(config: Mapping[str, Any]) -> Arch:
     """Return the network of a task's `arch` configuration."""
-    fields = {key: value for key, value in config.items() if key != "provider_version"}
+    fields = {key: value for key, value in config.items() if key != "plugin"}
     for name in ("mean", "std"):
         fields[name] = tuple(fields[name])
-    return Arch(name=fields["model"], **fields)
+    return Arch(name=fields["model"], provider=config["plugin"]["name"], **fields)
 
 
-def features(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
+def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Embed both splits.
 
     Arrays: train_features, test_features float32 [n, d] and train_logits, test_logits float32 [n, c].
     """
-    data = dataset(bench, task.config["dataset"])
+    data = dataset(bench, task)
     arch = arch_of(task.config["arch"])
-    entry = bench.catalogue.backbone(arch.provider)
+    entry = bench.plugin(task.config["arch"]["plugin"])
     source = task.config["weights"]
     weights = _weights_file(bench, task, inputs)
     arrays: dict[str, Any] = {}
@@ -63,41 +64,35 @@ def features(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> St
     }
 
 
-def _weights_file(bench: Workbench, task: Task, inputs: Mapping[str, Artefact]) -> Path | None:
+def _weights_file(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> Path | None:
     if "weights" in inputs:
         return inputs["weights"].path / DATA
     if task.config["weights"]["source"] != "file":
         return None
     roots = tuple(Path(root) for root in bench.settings.data_roots)
-    return find_weights(task.locators["weights_file"], task.config["weights"]["sha256"], roots)
+    return find_weights(task.locators["weights_file"], task.config["weights"]["sha256"], roots)[0]
 
 
-def find_weights(name: str, sha256: str, roots: tuple[Path, ...]) -> Path:
-    """Return the file `name` from the data roots or their sub-folder `weights`, its digest checked.
+def find_weights(name: str, expected: str, roots: tuple[Path, ...]) -> tuple[Path, str]:
+    """Return the file `name` from the data roots or their sub-folder `weights`, and its SHA-256.
 
-    Raises WeightsMissing when it is nowhere or is another file.
+    expected: the registered SHA-256, or "" where none is.  Raises WeightsMissing when it is nowhere or another file.
     """
     candidates = [Path(name), *(root / name for root in roots), *(root / "weights" / name for root in roots)]
-    found = next((path for path in candidates if path.is_file()), None)
-    if found is None:
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
         raise WeightsMissing(
             f"weights file {name!r} was not found (looked in: {', '.join(map(str, roots)) or 'no data root is set'})",
             "put it in a data root (--data DIR or PRUNEBENCH_DATA), there or in its sub-folder weights",
         )
-    _check_sha256(found, sha256)
-    return found
-
-
-def _check_sha256(path: Path, expected: str) -> None:
-    import hashlib
-
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
+    if expected not in ("", found):
         raise WeightsMissing(
-            f"weights file {path.name} has SHA-256 {found}, and registry.toml expects {expected}",
-            "it is another version or a damaged copy; fetch it again, or register its digest",
+            f"weights file {path.name} has SHA-256 {found}, and {expected} is expected",
+            "it is another version or a damaged copy: fetch it again, or register its digest",
         )
+    return path, found
 
 
 def _check(entry: Any, embedding: Any, n: int) -> None:

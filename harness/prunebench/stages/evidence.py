@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import Dataset, ScoreContext
-from prunebench.errors import CellFailed, NotApplicable
-from prunebench.pipeline.workbench import Workbench, read_only
+from prunebench.errors import CellFailed, DataError, NotApplicable
 from prunebench.plugins import Entry
 from prunebench.specs import ScorerSpec
+from prunebench.stages.bench import Bench, read_only
 from prunebench.store import Artefact
 from prunebench.tasks import Task
 from prunebench.toolbox import n_keep
 
 
 def score_context(
-    bench: Workbench,
+    bench: Bench,
     task: Task,
     entry: Entry[ScorerSpec],
     data: Dataset,
@@ -34,63 +34,69 @@ def score_context(
     if n < entry.spec.min_samples:
         raise NotApplicable(f"{entry.spec.name} needs {entry.spec.min_samples} samples, the data set has {n}")
     return ScoreContext(
-        **bench.context(task, seed=task.config.get("seed", 0), params=task.config["params"]),
+        **bench.context(task, seed=task.config.get("seed", 0), params=task.config["plugin"]["params"]),
         n=n,
         n_classes=data.n_classes,
         scorer=entry.spec.name,
-        evidence=_collected(bench, task, entry, data, inputs, needs),
+        evidence=_collected(entry, data, inputs, needs),
         budget=n_keep(task.config["keep"], n) if "keep" in task.config else None,
     )
 
 
 def _collected(
-    bench: Workbench,
-    task: Task,
-    entry: Entry[ScorerSpec],
-    data: Dataset,
-    inputs: Mapping[str, Artefact],
-    needs: frozenset[str],
+    entry: Entry[ScorerSpec], data: Dataset, inputs: Mapping[str, Artefact], needs: frozenset[str]
 ) -> dict[str, Any]:
-    """Return the evidence `needs` of the training split by name, read-only, and nothing else."""
+    """Return the evidence `needs` of the training split by name, read-only, and nothing else.
+
+    Raises DataError for evidence of another length: it belongs to other data.
+    """
     makers: Mapping[str, Callable[[], Any]] = {
         "labels": lambda: data.train.labels,
         "pixels": lambda: data.train.images,
         "features": lambda: inputs["features"].arrays["train_features"],
-        "logits": lambda: _class_logits(entry, data, inputs),
+        "logits": lambda: class_logits(entry.spec.name, data, inputs),
         "projection": lambda: inputs["projection"].arrays["projection"],
         "pseudo_labels": lambda: inputs["pseudo_labels"].arrays["pseudo_labels"],
-        "dynamics": lambda: _dynamics(bench, task),
+        "dynamics": lambda: _dynamics(inputs),
         "gradients": lambda: last_layer_gradients(
-            _class_logits(entry, data, inputs), data.train.labels, inputs["features"].arrays["train_features"]
+            class_logits(entry.spec.name, data, inputs), data.train.labels, inputs["features"].arrays["train_features"]
         ),
     }
     evidence = {name: makers[name]() for name in sorted(needs)}
+    for name, value in evidence.items():
+        for array in value if isinstance(value, tuple) else (value,):
+            rows = array.shape[1] if name == "dynamics" else len(array)
+            if rows != len(data.train):
+                raise DataError(
+                    f"data set {data.name!r} has {len(data.train)} training samples, and its {name} {rows} rows",
+                    "they were computed from other data: remove the cache folder and run the suite again",
+                )
     return {
         name: tuple(map(read_only, value)) if isinstance(value, tuple) else read_only(value)
         for name, value in evidence.items()
     }
 
 
-def _class_logits(entry: Entry[Any], data: Dataset, inputs: Mapping[str, Artefact]) -> Any:
+def class_logits(reader: str, data: Dataset, inputs: Mapping[str, Artefact]) -> Any:
+    """Return the training logits [n, classes]; raises NotApplicable where the head classifies something else."""
     logits = inputs["features"].arrays["train_logits"]
     if logits.shape[1] != data.n_classes:
         raise NotApplicable(
-            f"{entry.spec.name} needs class predictions, and the backbone's head has {logits.shape[1]} outputs for "
+            f"{reader} needs class predictions, and the backbone's head has {logits.shape[1]} outputs for "
             f"{data.n_classes} classes",
             "train the backbone on this data set (weights = { train = RECIPE }), or choose a method without logits",
         )
     return logits
 
 
-def _dynamics(bench: Workbench, task: Task) -> Any:
-    proxy = task.upstream["dynamics"]
-    recorded = bench.store.read("dynamics", proxy.key)
+def _dynamics(inputs: Mapping[str, Artefact]) -> Any:
+    recorded = inputs["proxy"].arrays.get("dynamics/dynamics")
     if recorded is None:
         raise CellFailed(
             "the proxy run recorded no training dynamics",
-            f"its learner must return them; or remove {bench.store.folder(proxy.stage, proxy.key)} to train again",
+            "its learner must return them where record_dynamics is set: choose another recipe for the proxy",
         )
-    return recorded.arrays["dynamics"]
+    return recorded
 
 
 def last_layer_gradients(

@@ -1,0 +1,33 @@
+"""The stages of the pipeline, in the order in which data flow; one module per stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Stage(NamedTuple):
+    """How a stage is computed.
+
+    version: raised when the meaning of the stage's artefact changes; every key of the stage changes with it.
+    function: "module:function", called with (bench, task, inputs) and imported when it is first needed.
+    expand: "module:function" that names further inputs, once the content of the others is known; or empty.
+    """
+
+    version: int
+    function: str
+    expand: str = ""
+
+
+STAGES: Mapping[str, Stage] = {
+    "pretrain": Stage(2, "prunebench.stages.train:pretrain"),
+    "features": Stage(2, "prunebench.stages.embed:features"),
+    "projection": Stage(2, "prunebench.stages.project:projection"),
+    "pseudo_labels": Stage(2, "prunebench.stages.label:pseudo_labels"),
+    "scores": Stage(3, "prunebench.stages.score:scores"),
+    "subset": Stage(1, "prunebench.stages.select:subset"),
+    "training": Stage(2, "prunebench.stages.train:training"),
+    "cell": Stage(2, "prunebench.stages.train:cell", expand="prunebench.stages.train:training_of"),
+    "agreement": Stage(2, "prunebench.stages.score:agreement"),
+}
+STAGE_ORDER = tuple(STAGES)

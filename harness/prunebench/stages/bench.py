@@ -1,0 +1,121 @@
+"""Where stages run: the store, the plugins and the machine of one process."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prunebench.contexts import Dataset, silent
+from prunebench.errors import CellFailed, OutOfMemory, PluginContractError, PrunebenchError
+from prunebench.plugins import Catalogue, Entry
+from prunebench.settings import Settings
+from prunebench.store import Store
+from prunebench.tasks import Task
+
+StageResult = tuple[Mapping[str, Any], Mapping[str, Any]]  # arrays and facts
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that a stage needs beside its task and its inputs; one per process."""
+
+    settings: Settings
+    store: Store
+    catalogue: Catalogue
+    device: str
+    progress: Callable[[float, str], None] = silent
+    datasets: dict[str, Dataset] = field(default_factory=dict, repr=False)
+
+    def context(self, task: Task, **more: Any) -> dict[str, Any]:
+        """Return the keyword arguments that all contexts share."""
+        timeout = self.settings.timeout_seconds
+        shared = {
+            "device": self.device,
+            "threads": self.settings.threads,
+            "workdir": self.store.root / "tmp" / f"work-{task.key}",
+            "deadline": None if timeout is None else time.time() + timeout,
+            "progress": self.progress,
+        }
+        return {**shared, **more}
+
+    def plugin(self, described: Mapping[str, Any]) -> Entry[Any]:
+        """Return the entry of a plugin that a task's configuration describes by kind, name and version.
+
+        Raises CellFailed when the code on this machine is not the code that the key stands for.
+        """
+        entry = self.catalogue.get(f"{described['kind']}s", described["name"])
+        if entry.version != described["version"]:
+            raise CellFailed(
+                f"{title(entry)}: the key stands for version {described['version']}, the code here is {entry.version}",
+                "the code was changed or updated since the run started: run the suite again",
+            )
+        return entry
+
+
+@contextmanager
+def guarded(entry: Entry[Any], context: Any, load: Callable[[], Any] | None = None) -> Iterator[Any]:
+    """Yield a plugin's implementation; whatever it raises becomes an error that names the plugin.
+
+    Its work folder exists inside the block and is removed after it.  load: imports it, by default `entry.load`.
+    """
+    context.workdir.mkdir(parents=True, exist_ok=True)
+    try:
+        yield (load or entry.load)()
+    except PrunebenchError:
+        raise
+    except MemoryError as error:
+        raise OutOfMemory(f"{title(entry)}: out of memory", "use fewer slots with --jobs") from error
+    except Exception as error:
+        if "out of memory" in str(error).lower():
+            raise OutOfMemory(f"{title(entry)}: {error}", "use fewer slots, or a smaller batch") from error
+        raise CellFailed(
+            f"{title(entry)}: {type(error).__name__}: {error}", "the traceback is in the log of the run"
+        ) from error
+    finally:
+        shutil.rmtree(context.workdir, ignore_errors=True)
+
+
+def broken_promise(entry: Entry[Any], expected: str, came: str) -> PluginContractError:
+    """Return the error for a result that is not what the kind of plugin promises."""
+    return PluginContractError(
+        f"{title(entry)}: expected {expected}, got {came}",
+        f"report it to the author of {entry.origin.distribution}",
+    )
+
+
+def read_only(array: Any) -> Any:
+    """Return a view that cannot be written, so that a plugin cannot change what others read."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def resolve_device(wanted: str) -> str:
+    """Return "cuda", "mps" or "cpu" for "auto", else what was asked for.
+
+    Raises CellFailed when the device asked for is not there.
+    """
+    import torch
+
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise CellFailed(f"device {wanted!r} was asked for, and torch sees no CUDA device", "use --devices cpu")
+    return wanted
+
+
+def title(entry: Entry[Any]) -> str:
+    """Return how messages name a plugin: distribution, version, kind and name."""
+    return f"plugin {entry.origin}: {entry.spec.kind} {entry.spec.name!r}"
+
+
+def make_bench(settings: Settings, catalogue: Catalogue) -> Bench:
+    """Return the bench of this process, with the device resolved."""
+    return Bench(settings, Store(Path(settings.cache)), catalogue, resolve_device(settings.device))

@@ -1,0 +1,153 @@
+"""Train on a subset. Training is keyed by the subset's content: equal subsets train once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunebench.contexts import Arch, Dataset, Split, TrainContext, TrainResult
+from prunebench.errors import DataError
+from prunebench.keys import digest
+from prunebench.stages.bench import Bench, StageResult, broken_promise, guarded
+from prunebench.stages.data import dataset
+from prunebench.stages.embed import arch_of
+from prunebench.store import Artefact
+from prunebench.tasks import Task
+
+
+def pretrain(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
+    """Train a network on the whole training split, by its labels or by pseudo-labels where these are an input.
+
+    Pseudo-labels of test images do not exist: the accuracy of such a run is that on as many training images.
+    Arrays: its weights by parameter name, and dynamics/dynamics float16 [epochs, n, classes], which the store keeps in
+    a file of its own, so that the weights stay a file that any loader reads.
+    """
+    data = dataset(bench, task)
+    if "pseudo_labels" in inputs:
+        data = _relabelled(data, inputs["pseudo_labels"].arrays["pseudo_labels"])
+    everything = np.arange(len(data.train), dtype=np.int64)
+    result = _run(bench, task, data, everything, {}, keep_weights=True)
+    if result.weights is None:
+        entry = bench.plugin(task.config["recipe"])
+        raise broken_promise(entry, "weights when keep_weights is set", "None")
+    dynamics = {} if result.dynamics is None else {"dynamics/dynamics": result.dynamics}
+    return {**result.weights, **dynamics}, _facts(result)
+
+
+def _relabelled(data: Dataset, labels: NDArray[np.int64]) -> Dataset:
+    held = np.linspace(0, len(labels) - 1, min(len(data.test), len(labels)), dtype=np.int64)
+    train = replace(data.train, labels=labels)
+    test = Split(
+        images=None if train.images is None else train.images[held],
+        labels=labels[held],
+        ids=tuple(train.ids[row] for row in held),
+        features=None if train.features is None else train.features[held],
+    )
+    names = tuple(f"pseudo-class {number}" for number in range(int(labels.max()) + 1))
+    return replace(data, train=train, test=test, class_names=names)
+
+
+def training_of(task: Task, inputs: Mapping[str, Artefact]) -> dict[str, Task]:
+    """Return the training that a cell stands for, named by the content of its subset."""
+    features = task.upstream.get("arch_features")
+    config = {
+        **{name: task.config[name] for name in ("dataset", "arch", "recipe", "seed") if name in task.config},
+        "subset": inputs["subset"].meta["record"]["subset_digest"],
+        "features": features.key if features else "",
+    }
+    return {"training": Task("training", config, {}, task.locators)}
+
+
+def training(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
+    """Train on a subset and measure; nothing but facts."""
+    features = inputs["arch_features"].arrays if "arch_features" in inputs else {}
+    result = _run(bench, task, dataset(bench, task), inputs["subset"].arrays["indices"], features)
+    return {}, _facts(result)
+
+
+def cell(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
+    """Put together the record of a cell from its subset and its training."""
+    data, chosen, trained = dataset(bench, task), inputs["subset"], inputs["training"]
+    record = {
+        "status": "ok",
+        "n_train": len(data.train),
+        "n_classes": data.n_classes,
+        **chosen.meta["record"],
+        **{key: value for key, value in trained.meta.items() if key in _FACTS},
+        "train_key": trained.path.name,
+        "recipe_digest": digest(task.config["recipe"]),
+        "seconds_train": trained.meta["seconds"],
+        **bench.settings.provenance,
+    }
+    return {}, {"record": record}
+
+
+def _run(
+    bench: Bench, task: Task, data: Dataset, indices: Any, features: Mapping[str, Any], *, keep_weights: bool = False
+) -> TrainResult:
+    arch, entry = arch_of(task.config["arch"]), bench.plugin(task.config["recipe"])
+    bench.plugin(task.config["arch"]["plugin"])
+    train_features, test_features = features.get("train_features"), features.get("test_features")
+    context = TrainContext(
+        **bench.context(task, seed=task.config.get("seed", 0), params=task.config["recipe"]["params"]),
+        train_images=None if data.train.images is None else data.train.images[indices],
+        train_labels=data.train.labels[indices],
+        test_images=data.test.images,
+        test_labels=data.test.labels,
+        n_classes=data.n_classes,
+        mean=data.mean,
+        std=data.std,
+        arch=arch,
+        build=partial(_build, bench, arch, data),
+        train_features=None if train_features is None else train_features[indices],
+        test_features=test_features,
+        keep_weights=keep_weights,
+        record_dynamics=keep_weights,
+    )
+    with guarded(entry, context) as train:
+        result = train(context)
+        if not isinstance(result, TrainResult):
+            raise broken_promise(entry, "a prunebench.TrainResult", type(result).__name__)
+        if not (0 <= result.accuracy <= 1 and np.isfinite(result.loss)):
+            raise broken_promise(entry, "accuracy in [0, 1], finite loss", f"{result.accuracy}, {result.loss}")
+        if len(result.class_accuracy) not in (0, data.n_classes):
+            expected = f"class_accuracy of {data.n_classes} classes, or none"
+            raise broken_promise(entry, expected, str(len(result.class_accuracy)))
+    return result
+
+
+def _build(bench: Bench, arch: Arch, data: Dataset) -> Any:
+    height, channels = _image_shape(data.train)
+    provider = bench.catalogue.backbone(arch.provider).load()
+    return provider.build(arch, data.n_classes, channels, arch.image_size or height)
+
+
+def _image_shape(split: Split) -> tuple[int, int]:
+    if split.images is None:
+        raise DataError("the data set has no images to train on", "use a learner that trains on features")
+    return int(split.images.shape[1]), int(split.images.shape[3])
+
+
+_FACTS = (
+    "accuracy", "accuracy_best", "accuracy_per_epoch", "class_accuracy", "loss", "epochs", "batch_size_used",
+    "oom_retries", "peak_gpu_bytes",
+)  # fmt: skip
+
+
+def _facts(result: TrainResult) -> dict[str, Any]:
+    return {
+        "accuracy": round(result.accuracy, 6),
+        "accuracy_best": round(result.accuracy_best, 6),
+        "accuracy_per_epoch": [round(value, 6) for value in result.accuracy_per_epoch],
+        "class_accuracy": [None if value is None else round(value, 6) for value in result.class_accuracy],
+        "loss": round(result.loss, 6),
+        "epochs": result.epochs,
+        "batch_size_used": result.batch_size_used,
+        "oom_retries": result.oom_retries,
+        "peak_gpu_bytes": result.peak_gpu_bytes,
+    }
