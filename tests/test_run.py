@@ -359,7 +359,7 @@ def test_filtered_samples_are_no_ties_at_the_cut():
 
 def started(bench, *arguments: str) -> subprocess.Popen[str]:
     """Start a run and wait until its plugin is at work."""
-    process = bench.start("run", "third-party", "--jobs", "1", *arguments)
+    process = bench.start("run", "third-party", *(arguments or ("--jobs", "1")))
     deadline = time.monotonic() + 120
     while not (bench.folder / "running").exists():
         assert process.poll() is None, process.communicate()
@@ -385,7 +385,7 @@ def test_control_c_waits_no_longer_than_its_grace_and_nothing_that_ended_is_lost
     (done,) = [r for r in records(bench.folder, "third-party") if r["method"] == "odd"]
     module = bench.folder / "site" / "odd_one.py"
     module.write_text(odd("open('running', 'w').close(); time.sleep(600)"))
-    process = started(bench, "--grace", "1", "--scorer", "odd")
+    process = started(bench, "--jobs", "1", "--grace", "1", "--scorer", "odd")
     ended = records(bench.folder, "third-party")
     before = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -400,7 +400,7 @@ def test_control_c_waits_no_longer_than_its_grace_and_nothing_that_ended_is_lost
 def test_a_record_is_on_disk_when_its_cell_ends(bench):
     """Killed without a word, the run has written every record whose cell it was told of."""
     bench.install("odd-one", odd("open('running', 'w').close(); time.sleep(600)"))
-    process = started(bench)
+    process = started(bench, "--jobs", "2")  # one is stuck, the other goes on
     deadline = time.monotonic() + 120
     while not (found := records(bench.folder, "third-party")):
         assert time.monotonic() < deadline
@@ -429,6 +429,7 @@ def test_a_task_that_takes_too_long_is_stopped_and_recorded(bench, monkeypatch):
     bench.install("odd-one", odd("time.sleep(120)"))
     for name, value in bench.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(bench.folder / "site")
     settings = Settings(str(bench.folder / "cache"), timeout_seconds=5.0, device="cpu")
     executor = local.LocalExecutor(settings, ("cpu",), bench.folder / "logs")
     task = scoring("odd", load_plugins().scorer("odd").version)
