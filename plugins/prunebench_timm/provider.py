@@ -102,13 +102,17 @@ def create(arch: Arch, n_classes: int, channels: int, image_size: int | None) ->
 
 
 def _require_known(model: str) -> None:
-    if timm.is_model(model) and "." not in model:
-        return
-    known = {*timm.list_models(), *timm.list_models(include_tags=True)}
-    if model not in known:
-        near = difflib.get_close_matches(model, sorted(known), n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() has the names"
-        raise WeightsMissing(f"timm {timm.__version__} knows no model {model!r}", hint)
+    """Raise WeightsMissing with the nearest names when timm knows no such model, or no such tag of it."""
+    architecture, _, tag = model.partition(".")
+    if timm.is_model(model):
+        known = timm.list_models(f"{architecture}.*", include_tags=True)
+        if not tag or model in known:
+            return
+        near = difflib.get_close_matches(model, [architecture, *known], n=3, cutoff=0.4)
+    else:
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() has the names"
+    raise WeightsMissing(f"timm {timm.__version__} knows no model {model!r}", hint)
 
 
 def _one_line(error: Exception) -> str:
