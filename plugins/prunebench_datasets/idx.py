@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from prunebench import DataContext, DataError, Dataset
+from prunebench import DataContext, DataError, Dataset, Split
 
 from .splits import numbered
 
@@ -34,13 +34,14 @@ def _load(
 ) -> Dataset:
     files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     found = [ctx.find(*(f"{folder}/{file}-ubyte{end}" for folder in folders for end in ("", ".gz"))) for file in files]
+    train, test = _split("train", found[0], found[1]), _split("test", found[2], found[3])
+    return Dataset(name=name, train=train, test=test, class_names=class_names, mean=(mean,), std=(std,))
+
+
+def _split(title: str, images: Path, labels: Path) -> Split:
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
-    train, test = (
-        numbered(title, read_idx(images, read_image_file)[..., None], read_idx(labels, read_label_file))
-        for title, images, labels in (("train", *found[:2]), ("test", *found[2:]))
-    )
-    return Dataset(name=name, train=train, test=test, class_names=class_names, mean=(mean,), std=(std,))
+    return numbered(title, read_idx(images, read_image_file)[..., None], read_idx(labels, read_label_file))
 
 
 def read_idx(path: Path, read: Callable[[str], Any]) -> NDArray[Any]:

@@ -218,5 +218,5 @@ def test_linked_folders_are_read_under_the_names_of_the_links(tmp_path: Path) ->
 
 def test_a_name_that_is_no_text_is_named(tmp_path: Path) -> None:
     folder_of(tmp_path, 2)
-    (tmp_path / "ant" / "001.png").rename(tmp_path / "ant" / os.fsdecode(b"caf\xe9.png"))
-    assert r"ant/caf\xe9.png" in refusal("image-folder", path=str(tmp_path), image_size=8)
+    (tmp_path / "ant" / "001.png").rename(tmp_path / "ant" / os.fsdecode(b"\xe9\xe8.png"))
+    assert r"ant/\xe9\xe8.png" in refusal("image-folder", path=str(tmp_path), image_size=8)

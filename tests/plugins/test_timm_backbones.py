@@ -129,7 +129,7 @@ def test_a_deadline_that_has_passed_stops_the_work() -> None:
         ("random", "cifar_resnet2O", "cifar_resnet20"),
         ("random", "cifar_resnet20.mine", "cifar_resnet20"),
         ("random", "test_resnet.r160_in2k", "test_resnet.r160_in1k"),
-        ("hub", "vit_smal_patch16_224.augreg_in1k", "vit_small_patch16_224"),
+        ("hub", "vit_small_patch61_224.augreg_in1k", "vit_small_patch16_224"),
         ("hub", "zzz", "timm.list_models()"),
     ],
 )
