@@ -20,7 +20,7 @@ from prunebench.plugins import Entry, Origin, load_plugins
 from prunebench.records import write_records
 from prunebench.registry import Listing, expected_failures, load_registry, standing
 from prunebench.registry.new_listing import compatible_range, new_table
-from prunebench.registry.tables import registry_schema, schema_text
+from prunebench.registry.reader import schema_text
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTED = """
