@@ -169,7 +169,9 @@ def test_all_faults_of_a_file_are_answered_at_once(names):
         assert f"line {fault.line}: {fault.key}: {fault.reason}" in error.message
 
 
-PIECES = st.sampled_from(['"', "'", "[", "]", "{", "}", "=", ",", "\n", ".", "#", "0", "-1", "true", "x", "[suite.tiny]"])
+PIECES = st.sampled_from(
+    ['"', "'", "[", "]", "{", "}", "=", ",", "\n", ".", "#", "0", "-1", "true", "x", "[suite.tiny]"]
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -343,5 +345,3 @@ def test_a_key_that_is_not_written_has_the_line_of_the_table_around_it():
     fault = source.fault(("x", "y", "e", "h", "nothing"), "reason")
     assert (fault.line, fault.key) == (5, "x.y.e.h.nothing")
     assert source.fault(("nothing",), "reason").line == 1
-
-
