@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from prunebench.errors import RegistryError, SchemaTooNew, UsageError
 from prunebench.plan import make_plan
+from prunebench.planner import Contents
 from prunebench.plugins import load_plugins
 from prunebench.registry import load_registry
 from prunebench.registry.reader import make_registry
@@ -72,7 +73,8 @@ def test_the_official_registry_is_valid_and_every_suite_can_be_planned():
     registry, catalogue = load_registry(ROOT / "registry.toml"), load_plugins()
     assert {"quickstart", "fashion", "cifar10-table1", "cifar100-table1"} <= set(registry.suites)
     for name in registry.suites:
-        plan = make_plan(registry, catalogue, name)
+        # The content of a data set without a fingerprint is looked at before a plan is made.
+        plan = make_plan(registry, catalogue, name, contents=Contents({registry.suite(name).dataset: "0" * 32}))
         assert plan.cells or plan.agreements
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prunebench.errors import DataError, Fault, PrunebenchError, ResultConflict, SchemaTooNew
+from prunebench.plan import axes_of
 from prunebench.plugins import Catalogue
 from prunebench.records import AgreementRecord, CellRecord, Record, complement
 from prunebench.registry import Registry, Suite
+from prunebench.specs import ScorerSpec
 from prunebench.validation.lines import MAX_BYTES, Row, read_folder
 
 NONE = "-"
@@ -59,7 +61,7 @@ def validate(
     for row in (*added, *(new for _, new in changed)):
         faults += [row.fault(reason) for reason in disagreements(row.record, registry, catalogue)]
     known = {row.file for row in base[1]}
-    missing = {file: tuple(missing_cells(file, rows, registry)) for file in sorted({row.file for row in added})}
+    missing = {file: tuple(missing_cells(file, rows, registry, catalogue)) for file in sorted({row.file for row in added})}
     for file, cells in missing.items():
         if cells and file not in known:
             reason = f"lacks {len(cells)} cells that its suite has at these budgets and seeds, the first: {cells[0]}"
@@ -92,24 +94,33 @@ def disagreements(record: Record, registry: Registry, catalogue: Catalogue) -> I
         yield f"data set {record.dataset!r}, suite {suite.name!r} has {suite.dataset!r}"
     elif (expected := registry.datasets[suite.dataset].fingerprint) not in ("", record.dataset_fingerprint):
         yield f"fingerprint {record.dataset_fingerprint} of data set {suite.dataset!r}, the registry has {expected}"
-    of_kind = _of_cell(record, suite) if isinstance(record, CellRecord) else _of_agreement(record, suite)
+    scorer = catalogue.entries["scorers"].get(record.scorer)
+    spec = scorer.spec if scorer else None
+    of_kind = _of_cell(record, suite, spec) if isinstance(record, CellRecord) else _of_agreement(record, suite)
     yield from (f"{what} is not of suite {suite.name!r}" for what in of_kind)
 
 
-def _of_cell(record: CellRecord, suite: Suite) -> Iterator[str]:
+def _of_cell(record: CellRecord, suite: Suite, spec: ScorerSpec | None) -> Iterator[str]:
     role = {suite.baseline: "baseline", suite.unpruned: "unpruned"}.get(record.method, "method")
     if record.role != role:
         yield f"role {record.role!r} of method {record.method!r}"
-    if record.score_backbone not in (*suite.backbones, NONE):
-        yield f"backbone {record.score_backbone!r}"
-    if record.projector not in (*suite.projectors, NONE):
-        yield f"projector {record.projector!r}"
+    if (record.score_backbone, record.projector) not in _inputs(suite, spec, [record]):
+        yield f"backbone {record.score_backbone!r} with projector {record.projector!r}"
     if (record.train_arch, record.recipe) not in suite.training:
         yield f"training {record.train_arch!r} by {record.recipe!r}"
     if record.keep not in (["1"] if role == "unpruned" else map(complement, suite.pruning_rates)):
         yield f"budget keep = {record.keep!r}"
     if record.seed >= suite.seeds:
         yield f"seed {record.seed}"
+
+
+def _inputs(suite: Suite, spec: ScorerSpec | None, cells: Sequence[CellRecord]) -> set[tuple[str, str]]:
+    """Return the backbones and projectors that a scorer reads in a suite, where it is not installed as cells say."""
+    if spec is not None:
+        return set(axes_of(spec, suite.backbones, suite.projectors))
+    backbones = suite.backbones if any(cell.score_backbone != NONE for cell in cells) else (NONE,)
+    projectors = suite.projectors if any(cell.projector != NONE for cell in cells) else (NONE,)
+    return set(itertools.product(backbones, projectors))
 
 
 def _of_agreement(record: AgreementRecord, suite: Suite) -> Iterator[str]:
@@ -145,19 +156,17 @@ def _differing(field: str, found: Mapping[str, Any], expected: Mapping[str, Any]
             yield f"{field}.{name} = {found.get(name)!r}, the method has {expected.get(name)!r}"
 
 
-def missing_cells(file: str, rows: Sequence[Row], registry: Registry) -> Iterator[str]:
+def missing_cells(file: str, rows: Sequence[Row], registry: Registry, catalogue: Catalogue) -> Iterator[str]:
     """Yield the cells that a file lacks at the budgets and seeds that it has, on the networks that its suite names."""
     cells = [row.record for row in rows if row.file == file and isinstance(row.record, CellRecord)]
     suite = registry.suites.get(cells[0].suite) if cells else None
     if suite is None:
         return
-    reads = {axis: any(getattr(cell, axis) != NONE for cell in cells) for axis in ("score_backbone", "projector")}
-    grid = itertools.product(
-        suite.backbones if reads["score_backbone"] else (NONE,),
-        suite.projectors if reads["projector"] else (NONE,),
-        suite.training,
-        sorted({(cell.keep, cell.seed) for cell in cells}),
-    )
-    present = {(c.score_backbone, c.projector, (c.train_arch, c.recipe), (c.keep, c.seed)) for c in cells}
-    for backbone, projector, training, (keep, seed) in (cell for cell in grid if cell not in present):
-        yield f"backbone {backbone}, projector {projector}, {training[0]} by {training[1]}, keep {keep}, seed {seed}"
+    scorer = catalogue.entries["scorers"].get(cells[0].scorer)
+    inputs = sorted(_inputs(suite, scorer.spec if scorer else None, cells))
+    budgets = sorted({(cell.keep, cell.seed) for cell in cells})
+    present = {((c.score_backbone, c.projector), (c.train_arch, c.recipe), (c.keep, c.seed)) for c in cells}
+    for cell in itertools.product(inputs, suite.training, budgets):
+        if cell not in present:
+            (backbone, projector), (arch, recipe), (keep, seed) = cell
+            yield f"backbone {backbone}, projector {projector}, {arch} by {recipe}, keep {keep}, seed {seed}"
