@@ -21,17 +21,14 @@ _CLAUSE = r"(~=|===?|!=|[<>]=?)\s*[0-9A-Za-z.*+!_-]+"
 Kind = Literal["scorer", "selector", "projector", "dataset", "backbone", "learner", "executor", "metric"]
 Tier = Literal["core", "contrib", "quarantine"]
 Names = tuple[str, ...]
+Text = Annotated[str, Meta(min_length=1)]
 Params = Annotated[Mapping[str, Any], Meta(description="Parameters; each has a default.")]
 Hex = Annotated[str, Meta(pattern="^[0-9a-f]*$", description="Digest of the content, hexadecimal; empty accepts any.")]
 Count = Annotated[int, Meta(ge=1, le=1000)]
-Rate = Annotated[
-    Annotated[str, Meta(pattern=r"^(0|0?\.[0-9]{1,20})$")] | Annotated[float, Meta(ge=0, lt=1)],
-    Meta(description='Fraction to remove, in [0, 1), such as "0.9".'),
-]
-Keep = Annotated[
-    Annotated[str, Meta(pattern=r"^(1|0?\.(?=0*[1-9])[0-9]{1,20})$")] | Annotated[float, Meta(gt=0, le=1)],
-    Meta(description='Fraction to keep, in (0, 1], such as "0.1".'),
-]
+_RateText = Annotated[str, Meta(pattern=r"^(0|0?\.[0-9]{1,20})$", description='In [0, 1), such as "0.9".')]
+_KeepText = Annotated[str, Meta(pattern=r"^(1|0?\.(?=0*[1-9])[0-9]{1,20})$", description='In (0, 1], such as "0.1".')]
+Rate = _RateText | Annotated[float, Meta(ge=0, lt=1)]
+Keep = _KeepText | Annotated[float, Meta(gt=0, le=1)]
 # The registry itself must have a table of that name.
 DatasetName = Annotated[str, Meta(description="Data set.", extra={"names": ("dataset",)})]
 NetworkName = Annotated[str, Meta(description="Network.", extra={"names": ("backbone", "arch")})]
@@ -46,18 +43,18 @@ class DatasetEntry(Table, frozen=True):
     """A data set: its plugin, and the content that is expected."""
 
     name: str
-    spec: Annotated[str, Meta(description="Plugin of the data set; default: the name of the table.")] = ""
+    spec: Annotated[Text, Meta(description="Plugin of the data set; default: the name of the table.")] = ""
     params: Params = {}
     fingerprint: Hex = ""
     licence: Annotated[str, Meta(description="Licence of the images.")] = ""
-    folder: Annotated[str, Meta(description='Your images, a folder per class; short for spec = "image-folder".')] = ""
+    folder: Annotated[Text, Meta(description='Your images, a folder per class; short for spec = "image-folder".')] = ""
 
 
 class Weights(Table, frozen=True, rename={"recipe": "train"}):
     """Where the weights of a network come from: "hub", "file" (below a data root), "trained" (here), or "random"."""
 
     source: str = "file"
-    file: Annotated[str, Meta(description="Name of the file.")] = ""
+    file: Annotated[Text, Meta(description="Name of the file.")] = ""
     sha256: Hex = ""
     recipe: RecipeName = ""
 
@@ -65,9 +62,9 @@ class Weights(Table, frozen=True, rename={"recipe": "train"}):
 class NetworkTable(Table, frozen=True):
     """A network that scores (backbone) or is trained on subsets (arch)."""
 
-    timm: Annotated[str, Meta(description="Model of timm: short for that model of the provider timm.")] = ""
-    provider: Annotated[str, Meta(description="Plugin that provides the network.")] = ""
-    model: Annotated[str, Meta(description="Name of the network there.")] = ""
+    timm: Annotated[Text, Meta(description="Model of timm: short for that model of the provider timm.")] = ""
+    provider: Annotated[Text, Meta(description="Plugin that provides the network.")] = ""
+    model: Annotated[Text, Meta(description="Name of the network there.")] = ""
     image_size: Annotated[int, Meta(ge=1, le=10_000, description="Side of the input in pixels.")] | None = None
     mean: Annotated[tuple[float, ...], Meta(description="Means of the channels; default: the data set's.")] = ()
     std: Annotated[tuple[float, ...], Meta(description="Standard deviations of the channels.")] = ()
@@ -92,7 +89,7 @@ class Recipe(Table, frozen=True):
     """How to train."""
 
     name: str
-    learner: Annotated[str, Meta(description="Plugin that trains.")]
+    learner: Annotated[Text, Meta(description="Plugin that trains.")]
     params: Params = {}
     tolerance: Annotated[float, Meta(ge=0, le=1, description="Fraction by which repeats may differ.")] = 0.02
 
@@ -101,9 +98,9 @@ class Method(Table, frozen=True):
     """A row of the board: a scorer with parameters, and the selector that picks from its scores."""
 
     name: str
-    scorer: Annotated[str, Meta(description="Plugin that scores.")]
+    scorer: Annotated[Text, Meta(description="Plugin that scores.")]
     params: Params = {}
-    selector: Annotated[str, Meta(description="Plugin that selects; default: the scorer's.")] = ""
+    selector: Annotated[Text, Meta(description="Plugin that selects; default: the scorer's.")] = ""
     selector_params: Params = {}
     caveat: Annotated[str, Meta(pattern="^[^\n]{0,500}$", description="One line, printed beside the rows.")] = ""
 
@@ -166,10 +163,10 @@ class Listing(Table, frozen=True, kw_only=True):
 
     name: str
     kind: Kind
-    dist: Annotated[str, Meta(description="Distribution that declares it.")]
+    dist: Annotated[Text, Meta(description="Distribution that declares it.")]
     version: Annotated[str, Meta(pattern=rf"^{_CLAUSE}(\s*,\s*{_CLAUSE})*$", description='Range, such as ">=1,<2".')]
     tier: Annotated[Tier, Meta(description="core and contrib are ranked; quarantine is shown with its reason only.")]
-    maintainer: Annotated[str, Meta(description="Who answers for it.")]
+    maintainer: Annotated[Text, Meta(description="Who answers for it.")]
     added: Annotated[date, Meta(description="When it was added.")]
     paper: Annotated[str, Meta(description="What it implements, where its declaration does not say.")] = ""
     reason: Annotated[str, Meta(description="Why it is in quarantine, in one line.")] = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from prunebench.registry.model import (
     NAME,
     PRUNING_RATES,
     SCHEMA,
+    DatasetEntry,
     File,
     Network,
     NetworkTable,
@@ -28,9 +30,9 @@ from prunebench.registry.model import (
     Suite,
     SuiteTable,
     Weights,
-)  # fmt: skip
+)
 from prunebench.registry.rules import RULES
-from prunebench.registry.toml_lines import Key, Source, read_source, registry_error
+from prunebench.registry.toml_lines import MAX_FAULTS, Key, Source, read_source, registry_error
 
 _WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "array": "an array",
           "object": "a table", "date": "a date such as 2026-01-31", "null": "nothing"}  # fmt: skip
@@ -57,11 +59,10 @@ def make_registry(source: Source) -> Registry:
     """Return the registry of a file that was read, checked in the same way."""
     raw = source.parse()
     if isinstance(schema := raw.get("schema"), int) and schema > SCHEMA:
-        raise SchemaTooNew(
-            f"{source.file.name} has schema {schema}, this prunebench reads {SCHEMA}", "update prunebench"
-        )
-    if (fault := next(faults := faults_of(source, raw), None)) is not None:
-        raise registry_error([fault, *faults])
+        name = source.file.name
+        raise SchemaTooNew(f"{name} has schema {schema}, this prunebench reads {SCHEMA}", "update prunebench")
+    if faults := list(itertools.islice(faults_of(source, raw), MAX_FAULTS)):
+        raise registry_error(faults)
     return _registry(source, raw)
 
 
@@ -156,9 +157,7 @@ def _refusal(error: str, value: Any, kind: Any) -> tuple[str, str]:
     if choices and isinstance(value, str):
         return f"expected one of {', '.join(choices)}, {got}", did_you_mean(value, choices)
     expected = re.sub(r", got .*| - at .*| matching regex .*", "", error)
-    expected = re.sub(
-        "`(.*?)`", lambda names: " or ".join(filter(None, map(_WORDS.get, names[1].split(" | ")))), expected
-    )
+    expected = re.sub("`(.*?)`", lambda found: " or ".join(_WORDS[name] for name in found[1].split(" | ")), expected)
     form = " of another form" if "matching regex" in error else ""
     return f"e{expected[1:]}{form}, {got}", _description(kind)
 
@@ -188,18 +187,10 @@ def _registry(source: Source, raw: Mapping[str, Any]) -> Registry:
         for kind in ("dataset", "recipe", "method", "plugin")
     }
     file = msgspec.convert({**raw, **named}, File)
-    datasets = {
-        name: msgspec.structs.replace(
-            entry,
-            spec=entry.spec or ("image-folder" if entry.folder else name),
-            params={**({"path": entry.folder} if entry.folder else {}), **entry.params},
-        )
-        for name, entry in file.dataset.items()
-    }
     return Registry(
         file=source.file,
         protocol=file.protocol,
-        datasets=datasets,
+        datasets={name: _dataset(entry) for name, entry in file.dataset.items()},
         networks={name: _network(name, table) for name, table in {**file.backbone, **file.arch}.items()},
         recipes=file.recipe,
         methods=file.method,
@@ -209,17 +200,18 @@ def _registry(source: Source, raw: Mapping[str, Any]) -> Registry:
     )
 
 
-def _network(name: str, table: NetworkTable) -> Network:
-    arch = Arch(
-        name=name,
-        provider="timm" if table.timm else table.provider,
-        model=table.timm or table.model,
-        image_size=table.image_size,
-        mean=table.mean,
-        std=table.std,
-        interpolation=table.interpolation,
-        kwargs=table.kwargs,
+def _dataset(entry: DatasetEntry) -> DatasetEntry:
+    params = {"path": entry.folder, **entry.params} if entry.folder else entry.params
+    return msgspec.structs.replace(
+        entry, spec=entry.spec or ("image-folder" if entry.folder else entry.name), params=params
     )
+
+
+def _network(name: str, table: NetworkTable) -> Network:
+    shared: dict[str, Any] = {
+        key: getattr(table, key) for key in ("image_size", "mean", "std", "interpolation", "kwargs")
+    }
+    arch = Arch(name=name, provider="timm" if table.timm else table.provider, model=table.timm or table.model, **shared)
     weights = Weights(table.weights) if isinstance(table.weights, str) else table.weights
     if weights.recipe:
         weights = msgspec.structs.replace(weights, source="trained")
@@ -227,9 +219,7 @@ def _network(name: str, table: NetworkTable) -> Network:
 
 
 def _suite(name: str, table: SuiteTable) -> Suite:
-    common = {
-        field: getattr(table, field) for field in Suite.__struct_fields__ if field in SuiteTable.__struct_fields__
-    }
+    common = {key: getattr(table, key) for key in SuiteTable.__struct_fields__ if key in Suite.__struct_fields__}
     unpruned = table.unpruned or ("full" if "full" in table.methods else "")
     methods = tuple(method for method in table.methods if method != unpruned)
     rates = table.pruning_rates if table.keep is None else tuple(complement(_decimal(keep)) for keep in table.keep)

@@ -17,7 +17,7 @@ from prunebench.errors import Fault, RegistryError, UsageError
 Key = tuple[str | int, ...]  # names of tables and keys, and positions in arrays
 Tokens = deque[tuple[str, int]]
 MAX_BYTES = 1_000_000
-MAX_FAULTS = 100
+MAX_FAULTS = 100  # that are told
 _TOKEN = re.compile(
     r"\"\"\"(?:\\.|[^\\])*?\"{3,5}|'''.*?'{3,5}|\"(?:\\.|[^\"\\])*\"|'[^']*'"  # text
     r"|\n|[\[\]{}=,.]|\#[^\n]*|[^\S\n]+|[^\s\[\]{}=,.#\"']+",  # punctuation, comments, blanks, and bare words
@@ -77,13 +77,12 @@ def read_source(file: Path) -> Source:
 
 def registry_error(faults: Iterable[Fault]) -> RegistryError:
     """Return one error with all faults, by line; its key and line are those of the first."""
-    found = sorted(itertools.islice(faults, MAX_FAULTS), key=lambda fault: fault.line)
+    found = sorted(faults, key=lambda fault: fault.line)
     first = found[0]
     message, hint = str(first), first.hint
     if len(found) > 1:
         rows = [f"{fault} ({fault.hint})" if fault.hint else str(fault) for fault in found]
-        more = " or more" if len(found) == MAX_FAULTS else ""
-        message = "\n  ".join([f"{len(found)}{more} faults in {first.file}", *rows])
+        message = "\n  ".join([f"{len(found)} faults in {first.file}", *rows])
         hint = "correct each of these lines; `prunebench registry schema` describes every key"
     return RegistryError(message, hint, key=first.key, line=first.line, faults=tuple(found))
 

@@ -61,7 +61,9 @@ def validate(
     for row in (*added, *(new for _, new in changed)):
         faults += [row.fault(reason) for reason in disagreements(row.record, registry, catalogue)]
     known = {row.file for row in base[1]}
-    missing = {file: tuple(missing_cells(file, rows, registry, catalogue)) for file in sorted({row.file for row in added})}
+    missing = {
+        file: tuple(missing_cells(file, rows, registry, catalogue)) for file in sorted({row.file for row in added})
+    }
     for file, cells in missing.items():
         if cells and file not in known:
             reason = f"lacks {len(cells)} cells that its suite has at these budgets and seeds, the first: {cells[0]}"
