@@ -17,6 +17,7 @@ from prunebench.plan import make_plan
 from prunebench.planner import Contents
 from prunebench.plugins import load_plugins
 from prunebench.registry import load_registry
+from prunebench.registry.governance import unknown_plugins
 from prunebench.registry.reader import make_registry
 from prunebench.registry.toml_lines import MAX_BYTES, Source
 from registries import HEAD
@@ -134,7 +135,7 @@ FAULTS = {
         "seeds = 2", 'seeds = 2\nbaseline = "full"', "suite.tiny.baseline", "full", "among the methods",
     ),
     "a missing key": ('learner = "deepcore"\n', "", "recipe.short", "[recipe.short]", "add learner = ..."),
-    "a path for a name": ("[dataset.digits]", '[dataset.digits]\n[dataset."../x"]', 'dataset."../x"', "../x", "letters"),
+    "a path for a name": ("[dataset.digits]", '[dataset.digits]\n[dataset."../x"]', 'dataset."../x"', "..", "letters"),
     "two networks of one name": ("[recipe.short]", '[arch.net]\ntimm = "a"\n[recipe.short]', "arch.net", "[arch", ""),
     "two lines of caveat": (
         'scorer = "moderate"', 'scorer = "moderate"\ncaveat = "a\\nb"', "method.mine.caveat", "caveat", "One line",
@@ -296,6 +297,15 @@ def test_scores_may_be_compared_without_training_where_there_are_two_of_them():
         suite = read(text).suite("mine")
         assert (suite.training, suite.pruning_rates) == ((), ())
     assert refused(two + "[suite.mine.agreement]\nmethods = []\n").key == "suite.mine"
+
+
+def test_the_example_in_the_official_registry_is_a_whole_registry():
+    text = (ROOT / "registry.toml").read_text(encoding="utf-8")
+    example = "\n".join(line.removeprefix("#   ") for line in text.splitlines() if line.startswith("#   "))
+    registry = make_registry(Source(Path("registry.toml"), example))
+    assert list(unknown_plugins(registry, load_plugins())) == []
+    [suite] = registry.suites.values()
+    assert (suite.methods, suite.unpruned, suite.pruning_rates) == (("random", "moderate"), "full", ("0.9", "0.5"))
 
 
 # ------------------------------------------------------------------------------------------------------ lines of keys
