@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from prunebench.pipeline.workbench import Settings
 
 from prunebench.environments import make_environment, unsatisfied
 from prunebench.errors import EnvironmentFailed
+from prunebench.pipeline.workbench import Settings
 from prunebench.tasks import Task
 
 

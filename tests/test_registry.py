@@ -19,7 +19,7 @@ from prunebench.plugins import load_plugins
 from prunebench.registry import load_registry
 from prunebench.registry.governance import unknown_plugins
 from prunebench.registry.reader import make_registry
-from prunebench.registry.toml_lines import MAX_BYTES, Source
+from prunebench.registry.toml_lines import MAX_BYTES, MAX_FAULTS, Source
 from registries import HEAD
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -178,7 +178,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(SUITE)), st.integers(0, 12), PIECES), min_size=1, max_size=3))
 def test_a_registry_broken_anywhere_is_read_or_refused_with_lines(edits):
     text = SUITE
@@ -199,7 +199,7 @@ VALUES = st.recursive(
 KEYS = st.sampled_from(["training", "agreement", "keep", "methods", "seeds", "proxy", "baseline", "dataset"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(VALUES, KEYS)
 def test_a_value_of_any_form_is_read_or_refused(value, key):
     class Given(Source):
@@ -227,6 +227,15 @@ def test_a_registry_that_is_no_text_or_too_large_or_not_there_is_refused(tmp_pat
         with pytest.raises(UsageError) as usage:
             load_registry(missing)
         assert "--registry" in usage.value.hint
+
+
+def test_a_hostile_registry_is_refused_without_delay():
+    a, b = "ab" * 100_000, "ba" * 100_000
+    error = refused(f'[recipe.{a}]\nlearner = "x"\n[backbone.net]\ntimm = "x"\nweights = {{ train = "{b}" }}\n')
+    assert {fault.line for fault in error.faults} == {3, 7}
+    many = refused("".join(f"[siute.x{number}]\n" for number in range(2_000)) + "".join(
+        f'[suite.x{number}]\nseed = 1\n' for number in range(2_000)))  # fmt: skip
+    assert len(many.faults) == MAX_FAULTS
 
 
 def test_a_registry_of_a_newer_prunebench_is_refused():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from importlib import resources
@@ -89,13 +89,14 @@ class _Check:
         """Yield the faults of a table that a struct describes."""
         fields = _fields(struct)
         for name in (name for name in values if name not in fields):
-            yield self.source.fault((*key, name), "unknown key", did_you_mean(name, fields))
-        given = {}
+            yield self.source.fault((*key, name), "unknown key", _nearest(name, fields))
+        given: dict[str, Any] = {}
         for name, field in fields.items():
             if name in values:
-                faults = list(self.value(values[name], field.type, (*key, name)))
-                given[name] = None if faults else values[name]
-                yield from faults
+                given[name] = values[name]
+                for fault in self.value(values[name], field.type, (*key, name)):
+                    given[name] = None
+                    yield fault
             elif field.required:
                 yield self.source.fault(key, f"{name!r} is missing", f"add {name} = ... ({_description(field.type)})")
         for below, reason, hint in RULES[struct](given) if struct in RULES else ():
@@ -118,7 +119,7 @@ class _Check:
             tables = [table for meta in metas for table in (meta.extra or {}).get("names", ())]
             known = [name for table in tables for name in self.names.get(table, ())]
             if tables and isinstance(value, str) and value not in known:
-                hint = did_you_mean(value, known) if known else f"add a table [{tables[0]}.{value}]"
+                hint = _nearest(value, known) if known else f"add a table [{tables[0]}.{value}]"
                 faults.append(self.source.fault(key, f"no {' or '.join(tables)} is named {value!r}", hint))
         if not faults:
             try:
@@ -131,6 +132,11 @@ class _Check:
 @cache
 def _fields(struct: type[msgspec.Struct]) -> Mapping[str, Any]:
     return {field.encode_name: field for field in msgspec.structs.fields(struct) if field.name not in _NOT_IN_FILE}
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    # Comparing long names takes long, and a file may come from anybody.
+    return did_you_mean(name[:100], [other for other in itertools.islice(known, 1000) if len(other) <= 100])
 
 
 def _variants(kind: Any) -> Iterator[tuple[Any, tuple[msgspec.Meta, ...]]]:
