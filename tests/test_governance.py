@@ -17,6 +17,7 @@ from prunebench.cli.registry import add, check, schema
 from prunebench.errors import RegistryError, UsageError
 from prunebench.plugins import Entry, Origin, load_plugins
 from prunebench.registry import Listing, expected_failures, load_registry, standing
+from prunebench.registry.governance import unknown_plugins
 from prunebench.registry.new_listing import compatible_range, new_table
 from prunebench.registry.reader import schema_text
 from registries import NETWORK, TRAINING
@@ -256,6 +257,19 @@ def test_the_check_finds_what_does_not_fit_what_is_installed(sandbox):
     [problem] = json.loads(done.stdout)["errors"]
     assert (problem["key"], problem["line"]) == ("plugin.odd.version", 7)
     assert "odd-one 2.1 is installed, the range is '>=1,<2'" in problem["error"]
+
+
+def test_the_check_names_the_line_of_each_plugin_that_a_suite_names_and_nothing_declares(write_registry):
+    suite = '[suite.s]\ndataset = "digits"\nmethods = [\n  "random",\n  "randm",\n]\nbackbones = ["untrained"]\n'
+    more = TRAINING + '[suite.s.agreement]\nprojectors = ["identity", "umpa"]\nmethods = ["moderat"]\n'
+    path = write_registry("[dataset.digits]\n" + NETWORK + suite + more)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    faults = list(unknown_plugins(load_registry(path), load_plugins()))
+    assert [(fault.key, lines[fault.line - 1].strip(), fault.hint) for fault in faults] == [
+        ("suite.s.methods", '"randm",', "did you mean 'random'?"),
+        ("suite.s.agreement.methods", 'methods = ["moderat"]', "did you mean 'moderate'?"),
+        ("suite.s.agreement.projectors", 'projectors = ["identity", "umpa"]', "did you mean 'umap'?"),
+    ]
 
 
 def test_the_check_of_a_file_with_faults_is_also_json(capsys, write_registry):

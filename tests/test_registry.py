@@ -110,13 +110,13 @@ FAULTS = {
     "no budget": ('["0.5"]', "[]", "suite.tiny.pruning_rates", "", "no budget"),
     "an unknown data set": ('dataset = "digits"', 'dataset = "digit"', "suite.tiny.dataset", "", "'digits'"),
     "an unknown backbone": ('backbones = ["net"]', 'backbones = ["nett"]', "suite.tiny.backbones", "nett", "'net'"),
-    "an unknown arch": ('{ arch = "other"', '{ arch = "othr"', "suite.tiny.training[1].arch", "othr", "'other'"),
+    "an unknown arch": ('{ arch = "other"', '{ arch = "otter"', "suite.tiny.training[1].arch", "otter", "'other'"),
     "an unknown recipe": (
         'other", recipe = "short"', 'other", recipe = "shot"', "suite.tiny.training[1].recipe", "shot", "'short'",
     ),
     "an unknown proxy": ('proxy = { arch = "net"', 'proxy = { arch = "ne"', "suite.tiny.proxy.arch", "proxy", "'net'"),
     "an unknown backbone to compare": (
-        'backbones = ["net", "other"]', 'backbones = ["net", "othe"]', "suite.tiny.agreement.backbones", "othe",
+        'backbones = ["net", "other"]', 'backbones = ["net", "otter"]', "suite.tiny.agreement.backbones", "otter",
         "'other'",
     ),
     "an unknown recipe of weights": (

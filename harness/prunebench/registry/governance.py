@@ -27,7 +27,7 @@ def installed_plugins(registry: Registry, catalogue: Catalogue) -> list[Installe
         version, key = _installed_version(listing.dist), ("plugin", listing.name)
         broken = list(_unknown_checks(listing))
         if version and not listing.environment:
-            broken += _misfits(listing, catalogue, version)
+            broken += _mismatches(listing, catalogue, version)
         status = "own environment" if listing.environment else "ok" if version else "not installed"
         faults = tuple(source.fault((*key, *below), reason, hint) for below, reason, hint in broken)
         found.append(Installed(listing, "wrong" if faults else status, version, faults))
@@ -55,7 +55,7 @@ def _unknown_checks(listing: Listing) -> Iterator[tuple[Key, str, str]]:
             yield ("expected_failures", name), f"no check of a {listing.kind}", did_you_mean(name, known)
 
 
-def _misfits(listing: Listing, catalogue: Catalogue, version: str) -> Iterator[tuple[Key, str, str]]:
+def _mismatches(listing: Listing, catalogue: Catalogue, version: str) -> Iterator[tuple[Key, str, str]]:
     if not listing.covers(version):
         hint = "install a version in the range, or change the range"
         yield ("version",), f"{listing.dist} {version} is installed, the range is {listing.version!r}", hint
@@ -72,22 +72,22 @@ def _misfits(listing: Listing, catalogue: Catalogue, version: str) -> Iterator[t
 def unknown_plugins(registry: Registry, catalogue: Catalogue) -> Iterator[Fault]:
     """Yield a fault for each plugin that a table names and that is neither installed nor listed, or refuses."""
     source = Source(registry.file, registry.text)
-    for key, kind, name, params in _uses(registry, source.lines):
+    for key, kind, name, params in _uses(registry, source):
         try:
             catalogue.get(f"{kind}s", name).spec.resolve_params(params)
         except PrunebenchError as error:
             listing = registry.plugins.get(name)
-            elsewhere = listing is not None and (listing.environment or not _installed_version(listing.dist))
-            if listing is None or listing.kind != kind or not elsewhere:
+            absent = listing is not None and (listing.environment or not _installed_version(listing.dist))
+            if listing is None or listing.kind != kind or not absent:
                 yield source.fault(key, error.message, error.hint)
 
 
-def _uses(registry: Registry, lines: Mapping[Key, int]) -> Iterator[tuple[Key, str, str, Mapping[str, Any]]]:
+def _uses(registry: Registry, source: Source) -> Iterator[tuple[Key, str, str, Mapping[str, Any]]]:
     """Yield where the registry names a plugin: the key, the plugin's kind, its name and its parameters."""
     for dataset in registry.datasets.values():
         yield ("dataset", dataset.name, "spec"), "dataset", dataset.spec, dataset.params
     for name, network in registry.networks.items():
-        table = "backbone" if ("backbone", name) in lines else "arch"
+        table = "backbone" if ("backbone", name) in source.lines else "arch"
         yield (table, name, "provider"), "backbone", network.arch.provider, {}
     for recipe in registry.recipes.values():
         yield ("recipe", recipe.name, "learner"), "learner", recipe.learner, recipe.params
@@ -95,12 +95,12 @@ def _uses(registry: Registry, lines: Mapping[Key, int]) -> Iterator[tuple[Key, s
         yield ("method", method.name, "scorer"), "scorer", method.scorer, method.params
         if method.selector:
             yield ("method", method.name, "selector"), "selector", method.selector, method.selector_params
-    for suite in registry.suites.values():
-        key = ("suite", suite.name)
-        scorers = [("methods", name) for name in suite.methods] + [("unpruned", suite.unpruned)]
-        scorers += [("agreement", name) for name in suite.agreement_methods]
-        for part, name in {name: (part, name) for part, name in reversed(scorers) if name}.values():
-            if name not in registry.methods:
-                yield (*key, part), "scorer", name, {}
-        for name in dict.fromkeys((*suite.projectors, *suite.agreement_projectors)):
-            yield (*key, "projectors"), "projector", name, {}
+    for name, table in source.parse().get("suite", {}).items():
+        if (unpruned := table.get("unpruned")) and unpruned not in registry.methods:
+            yield ("suite", name, "unpruned"), "scorer", unpruned, {}
+        for *below, axis in (["methods"], ["projectors"], ["agreement", "methods"], ["agreement", "projectors"]):
+            part = table.get("agreement", {}) if below else table
+            for place, plugin in enumerate(part.get(axis, ())):
+                if axis == "projectors" or plugin not in registry.methods:
+                    kind = "projector" if axis == "projectors" else "scorer"
+                    yield ("suite", name, *below, axis, place), kind, plugin, {}
