@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from prunebench.contexts import Arch
 from prunebench.errors import UsageError, did_you_mean
-from prunebench.plugins import Origin
+from prunebench.plugins import HOST, Entry, Origin
 
 SCHEMA = 1
 PRUNING_RATES = ("0.5", "0.9")  # of a suite that names no budget
@@ -159,7 +159,10 @@ class SuiteTable(_Grid, frozen=True, kw_only=True):
 
 
 class Listing(Table, frozen=True, kw_only=True):
-    """What is known of a plugin: who keeps it, which versions are meant, and how far it is trusted."""
+    """What is known of a plugin: who keeps it, which versions are meant, and how far it is trusted.
+
+    A plugin that ships with prunebench is registered by that: it has a table where there is more to say of it.
+    """
 
     name: str
     kind: Kind
@@ -224,3 +227,32 @@ class Registry(Struct, frozen=True):
     def method(self, name: str) -> Method:
         """Return the method `name`; a plain scorer name is a method with that scorer's defaults."""
         return self.methods.get(name) or Method(name, name)
+
+
+class Standing(Struct, frozen=True):
+    """How far a plugin is trusted, and what to say about it; `remark` is empty where there is nothing to say."""
+
+    tier: Tier | Literal["unregistered"]
+    remark: str = ""
+
+
+def standing(listings: Mapping[str, Listing], kind: str, name: str, dist: str, version: str) -> Standing:
+    """Return the standing of a plugin from version `version` of the distribution `dist`."""
+    listing = listings.get(name)
+    if listing is None or (listing.kind, listing.dist) != (kind, dist):
+        return Standing("core") if dist == HOST else Standing("unregistered", f"unregistered ({dist} {version})")
+    if listing.tier == "quarantine":
+        # The board separates remarks by semicolons.
+        return Standing("quarantine", f"in quarantine: {listing.reason.replace(';', ',')}")
+    # A development version of prunebench is below every range, and its own plugins are of that version.
+    if dist != HOST and not listing.covers(version):
+        return Standing("unregistered", f"unregistered ({dist} {version} is not in the range {listing.version})")
+    return Standing(listing.tier)
+
+
+def expected_failures(listings: Mapping[str, Listing], entry: Entry[Any]) -> Mapping[str, str]:
+    """Return the checks that a plugin may fail, with reasons; none unless the table is about its distribution."""
+    listing = listings.get(entry.spec.name)
+    if listing is None or (listing.kind, listing.dist) != (entry.spec.kind, entry.origin.distribution):
+        return {}
+    return listing.expected_failures
