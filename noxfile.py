@@ -113,7 +113,7 @@ def docs(session: nox.Session) -> None:
 def validate_results(session: nox.Session) -> None:
     """Check results as data against the merge base with main; -- names another folder and options."""
     install(session)
-    session.run("python", "-m", "prunebench.validation", *(session.posargs or ["results"]))
+    session.run("prunebench", "validate", *(session.posargs or ["results"]))
 
 
 @nox.session(tags=["ci"])

@@ -1,7 +1,8 @@
-"""What is official: tables of plugins, their schema, the verbs that keep them, and what the board makes of them."""
+"""What is official: tables of plugins, their schema, and the verbs that keep them."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from datetime import date
@@ -12,15 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prunebench.cli.registry import add, check, schema
 from prunebench.errors import RegistryError, UsageError
-from prunebench.leaderboard import build_board, check_board
-from prunebench.leaderboard.standing import with_standing
-from prunebench.leaderboard.update import update_board
 from prunebench.plugins import Entry, Origin, load_plugins
-from prunebench.records import write_records
 from prunebench.registry import Listing, expected_failures, load_registry, standing
+from prunebench.registry.governance import unknown_plugins
 from prunebench.registry.new_listing import compatible_range, new_table
-from prunebench.registry.tables import registry_schema, schema_text
+from prunebench.registry.reader import schema_text
+from registries import NETWORK, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTED = """
@@ -54,7 +54,7 @@ def listing(**changes) -> Listing:
 def refused_by_schema(text: str) -> bool:
     # Tools that check TOML by JSON Schema see dates as strings.
     values = json.loads(json.dumps(tomllib.loads(text), default=lambda value: value.isoformat()))
-    validator = jsonschema.Draft202012Validator(registry_schema(), format_checker=jsonschema.FormatChecker())
+    validator = jsonschema.Draft202012Validator(json.loads(schema_text()), format_checker=jsonschema.FormatChecker())
     return not validator.is_valid(values)
 
 
@@ -62,7 +62,7 @@ def test_the_committed_schema_is_made_of_the_keys_that_the_reader_uses():
     assert (ROOT / "docs" / "registry.schema.json").read_text(encoding="utf-8") == schema_text(), (
         "write it again: prunebench registry schema > docs/registry.schema.json"
     )
-    jsonschema.Draft202012Validator.check_schema(registry_schema())
+    jsonschema.Draft202012Validator.check_schema(json.loads(schema_text()))
 
 
 def test_the_official_registry_satisfies_the_schema():
@@ -90,13 +90,18 @@ BROKEN = {
     "a date with a time": (LISTED.replace("2026-01-31", "2026-01-31T10:00:00"), "plugin.odd.added"),
     "an expected failure without a reason": (
         LISTED + '[plugin.odd.expected_failures]\ncheck_x = ""\n',
-        "plugin.odd.expected_failures",
+        "plugin.odd.expected_failures.check_x",
     ),
     "a backbone without a model": ('[backbone.net]\nprovider = "timm"\n', "backbone.net"),
     "an unknown source of weights": ('[backbone.net]\ntimm = "a"\nweights = "hubb"\n', "backbone.net.weights"),
     "weights with two sources": (
-        '[backbone.net]\ntimm = "a"\nweights = { train = "a", file = "b" }\n',
+        '[recipe.a]\nlearner = "probe"\n[backbone.net]\ntimm = "a"\nweights = { train = "a", file = "b" }\n',
         "backbone.net.weights.file",
+    ),
+    "two names of one model": ('[backbone.net]\ntimm = "a"\nprovider = "timm"\nmodel = "b"\n', "backbone.net.model"),
+    "a digest that is none": (
+        '[backbone.net]\ntimm = "a"\nweights = { file = "b", sha256 = "xyz" }\n',
+        "backbone.net.weights.sha256",
     ),
     "an image size of nothing": ('[arch.net]\ntimm = "a"\nimage_size = 0\n', "arch.net.image_size"),
     "true where a number belongs": ('[recipe.r]\nlearner = "probe"\ntolerance = true\n', "recipe.r.tolerance"),
@@ -186,18 +191,17 @@ def written(sandbox, tables: str) -> Path:
     return path
 
 
-def test_the_official_registry_passes_its_check(sandbox):
-    done = sandbox.run("registry", "check", "--registry", str(ROOT / "registry.toml"), "--json")
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+def test_the_official_registry_passes_its_check(capsys):
+    check.main(["--registry", str(ROOT / "registry.toml"), "--json"], obj=load_plugins(), standalone_mode=False)
+    report = json.loads(capsys.readouterr().out)
     assert report["errors"] == []
     assert {row["status"] for row in report["plugins"]} == {"ok"}
     assert sum(len(found.expected_failures) for found in load_registry(ROOT / "registry.toml").plugins.values()) >= 2
 
 
 def test_a_plugin_that_is_not_installed_is_no_error_and_may_be_in_a_suite(sandbox):
-    suite = '[dataset.digits]\n[suite.s]\ndataset = "digits"\nmethods = ["odd"]\npruning_rates = ["0.5"]\nseeds = 1\n'
-    written(sandbox, LISTED + suite)
+    suite = '[dataset.digits]\n[suite.s]\ndataset = "digits"\nmethods = ["odd"]\nseeds = 1\n'
+    written(sandbox, LISTED + suite + TRAINING + NETWORK)
     done = sandbox.run("registry", "check")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-2:] == ["not", "installed"]
@@ -255,6 +259,29 @@ def test_the_check_finds_what_does_not_fit_what_is_installed(sandbox):
     assert "odd-one 2.1 is installed, the range is '>=1,<2'" in problem["error"]
 
 
+def test_the_check_names_the_line_of_each_plugin_that_a_suite_names_and_nothing_declares(write_registry):
+    suite = '[suite.s]\ndataset = "digits"\nmethods = [\n  "random",\n  "randm",\n]\nbackbones = ["untrained"]\n'
+    more = TRAINING + '[suite.s.agreement]\nprojectors = ["identity", "umpa"]\nmethods = ["moderat"]\n'
+    path = write_registry("[dataset.digits]\n" + NETWORK + suite + more)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    faults = list(unknown_plugins(load_registry(path), load_plugins()))
+    assert [(fault.key, lines[fault.line - 1].strip(), fault.hint) for fault in faults] == [
+        ("suite.s.methods", '"randm",', "did you mean 'random'?"),
+        ("suite.s.agreement.methods", 'methods = ["moderat"]', "did you mean 'moderate'?"),
+        ("suite.s.agreement.projectors", 'projectors = ["identity", "umpa"]', "did you mean 'umap'?"),
+    ]
+
+
+def test_the_check_of_a_file_with_faults_is_also_json(capsys, write_registry):
+    path = write_registry(LISTED.replace("contrib", "trusted") + "[suite.x]\nseed = 3\n")
+    with pytest.raises(RegistryError):
+        check.main(["--registry", str(path), "--json"], obj=load_plugins(), standalone_mode=False)
+    errors = json.loads(capsys.readouterr().out)["errors"]
+    assert [(error["key"], error["line"]) for error in errors] == [
+        ("plugin.odd.tier", 8), ("suite.x", 11), ("suite.x", 11), ("suite.x", 11), ("suite.x.seed", 12),
+    ]  # fmt: skip
+
+
 def test_the_check_finds_a_name_that_another_distribution_declares(sandbox):
     sandbox.install("odd-one", ODD.replace('"odd"', '"even"'), "1.0")
     written(sandbox, LISTED.replace("plugin.odd", "plugin.random"))
@@ -278,30 +305,53 @@ def test_a_plugin_is_added_at_the_end_and_nothing_else_changes(sandbox):
     assert "'odd' is in registry.toml already, line 7" in again.stderr
 
 
-def test_what_cannot_be_added_is_refused_with_a_reason(sandbox):
-    sandbox.install("odd-one", ODD, "1.0")
-    nowhere = sandbox.run("registry", "add", "odd", "--maintainer", "x")
-    assert (nowhere.returncode, "there is no registry.toml here" in nowhere.stderr) == (2, True)
-    before = written(sandbox, "").read_text(encoding="utf-8")
-    for arguments, message in (
-        (("od", "--maintainer", "x"), "did you mean 'odd'?"),
-        (("odd",), "the metadata of odd-one name no maintainer"),
-        (("random", "--maintainer", "x"), "say which: scorer:random, selector:random"),
-        (("scorer:random", "--maintainer", "x"), "ships with prunebench and is registered by that"),
-        (("odd", "--maintainer", "x", "--tier", "quarantine"), "a quarantine needs a reason"),
-        (("odd", "--maintainer", "x", "--range", "1.0"), "plugin.odd.version"),
-    ):
-        done = sandbox.run("registry", "add", *arguments)
-        assert done.returncode in (2, 3)
-        assert message in done.stderr
-    assert (sandbox.folder / "registry.toml").read_text(encoding="utf-8") == before
-    quarantined = sandbox.run("registry", "add", "scorer:random", "--tier", "quarantine", "--reason", "a test",
-                              "--maintainer", "x")  # fmt: skip
-    assert quarantined.returncode == 0, quarantined.stderr
+@pytest.fixture
+def with_odd():
+    """The installed plugins, and one scorer of another distribution."""
+    found = load_plugins()
+    spec = dataclasses.replace(found.scorer("random").spec, name="odd")
+    scorers = {**found.entries["scorers"], "odd": Entry(spec, Origin("odd", "odd-one", "1.0"))}
+    return dataclasses.replace(found, entries={**found.entries, "scorers": scorers})
 
 
-def test_the_schema_is_printed(sandbox):
-    assert sandbox.run("registry", "schema").stdout == schema_text()
+REFUSED = {
+    "nobody has installed": (("od", "--maintainer", "x"), "did you mean 'odd'?"),
+    "nobody maintains": (("odd",), "--maintainer"),
+    "two plugins have for a name": (("random", "--maintainer", "x"), "say which: scorer:random, selector:random"),
+    "is registered already": (("scorer:random", "--maintainer", "x"), "write a table by hand"),
+    "has no reason": (("odd", "--maintainer", "x", "--tier", "quarantine"), "--reason"),
+    "has no range": (("odd", "--maintainer", "x", "--range", "1.0"), '">=1,<2"'),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_table_is_refused_that(what, with_odd, write_registry):
+    arguments, hint = REFUSED[what]
+    path = write_registry("")
+    before = path.read_text(encoding="utf-8")
+    with pytest.raises((UsageError, RegistryError)) as caught:
+        add.main(["--registry", str(path), *arguments], obj=with_odd, standalone_mode=False)
+    assert hint in caught.value.hint
+    assert path.read_text(encoding="utf-8") == before
+
+
+def test_a_plugin_that_ships_with_prunebench_can_be_put_in_quarantine(with_odd, write_registry):
+    path = write_registry("")
+    arguments = ["scorer:random", "--tier", "quarantine", "--reason", "a test", "--maintainer", "x"]
+    add.main(["--registry", str(path), *arguments], obj=with_odd, standalone_mode=False)
+    assert load_registry(path).plugins["random"].reason == "a test"
+
+
+def test_a_table_needs_a_registry_to_stand_in(with_odd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        add.main(["odd", "--maintainer", "x"], obj=with_odd, standalone_mode=False)
+    assert "--registry" in caught.value.hint
+
+
+def test_the_schema_is_printed(capsys):
+    schema.main([], standalone_mode=False)
+    assert capsys.readouterr().out == schema_text()
 
 
 def test_expected_failures_of_the_registry_are_strict(sandbox):
@@ -317,57 +367,3 @@ def test_expected_failures_of_the_registry_are_strict(sandbox):
     assert done.returncode == 3
     counts = json.loads(done.stdout)["counts"]
     assert (counts["expected_fail"], counts["unexpected_pass"], counts["failed"]) == (1, 1, 0)
-
-
-# ------------------------------------------------------------------------------------------------------- the board
-
-
-def cells(method: str, accuracies: list[float], **changes) -> list[dict]:
-    shared = {"schema": 1, "kind": "cell", "suite": "core", "dataset": "digits", "protocol": "t", "method": method,
-              "scorer": method, "scorer_dist": "prunebench 0.1.0", "role": "method", "score_backbone": "-",
-              "projector": "-", "keep": "0.1", "train_arch": "net", "recipe": "short", "status": "ok"}  # fmt: skip
-    rows = [{**shared, "seed": seed, "accuracy": value, **changes} for seed, value in enumerate(accuracies)]
-    return [{**row, "key": f"{method}{row['seed']}"} for row in rows]
-
-
-RECORDS = [
-    *cells("random", [0.5, 0.51, 0.52], role="baseline"),
-    *cells("odd", [0.9, 0.91, 0.92], scorer_dist="odd-one 1.5", caveat="a doubt"),
-    *cells("moderate", [0.7, 0.71, 0.72]),
-]
-
-
-def ranks(listings) -> dict[str, tuple[int | None, str]]:
-    board = build_board(with_standing(RECORDS, listings))
-    return {row.method: (row.rank, row.caveat) for row in board.accuracy}
-
-
-def test_what_is_not_registered_is_ranked_and_marked_and_what_is_in_quarantine_is_shown_without_a_rank():
-    assert ranks({"odd": listing()})["odd"] == (1, "a doubt")
-    assert ranks({})["odd"] == (1, "a doubt; unregistered (odd-one 1.5)")
-    found = ranks({"odd": listing(tier="quarantine", reason="looks at test labels")})
-    assert found["odd"] == (None, "a doubt; in quarantine: looks at test labels")
-    assert (found["moderate"], found["random"]) == ((1, ""), (2, ""))
-    bundled = listing(name="moderate", dist="prunebench", version=">=0.1", tier="quarantine", reason="wrong sign")
-    assert ranks({"odd": listing(), "moderate": bundled})["moderate"] == (None, "in quarantine: wrong sign")
-
-
-def test_agreement_records_that_do_not_name_a_distribution_are_marked_by_their_scorer():
-    record = {"kind": "agreement", "method": "odd-variant", "scorer": "odd"}
-    assert with_standing([record], {"odd": listing()}) == [record]
-    [marked] = with_standing([record], {"odd": listing(tier="quarantine", reason="wrong sign")})
-    assert marked["caveat"] == "in quarantine: wrong sign"
-
-
-def test_a_quarantine_makes_a_board_stale_and_the_next_one_gives_its_reason(tmp_path):
-    for method in ("random", "odd", "moderate"):
-        mine = [record for record in RECORDS if record["method"] == method]
-        write_records(tmp_path / "core" / "digits" / f"{method}.jsonl", mine)
-    update_board(tmp_path, {"odd": listing()})
-    assert check_board(tmp_path, {"odd": listing()}) == []
-    quarantined = {"odd": listing(tier="quarantine", reason="looks at test labels")}
-    assert "leaderboard.md" in check_board(tmp_path, quarantined)
-    text = update_board(tmp_path, quarantined)
-    assert "in quarantine: looks at test labels" in text
-    for name in ("leaderboard.md", "index.html", "accuracy.csv"):
-        assert "in quarantine: looks at test labels" in (tmp_path / "board" / name).read_text(encoding="utf-8")

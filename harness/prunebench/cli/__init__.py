@@ -23,6 +23,7 @@ VERBS: Mapping[str, str] = {
     "registry": "Check what is official, add a plugin to it, or print its schema.",
     "run": "Run what is missing of a suite, then write the board.",
     "status": "Show how far the latest run has come, and what failed.",
+    "validate": "Check a folder of results as data, against its base and the registry.",
 }
 
 
