@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
+from prunebench.cli.text import say
 from prunebench.errors import UsageError
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue, load_plugins
@@ -24,30 +25,39 @@ class Decorator(Protocol):
 
 
 registry_option: Decorator = click.option(
-    "--registry", "registry_file", type=click.Path(path_type=Path), help="registry.toml to read."
+    "--registry",
+    "registry_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="registry.toml to read.  [default: the one here, else the one that ships with prunebench]",
 )
 results_option: Decorator = click.option(
     "--results",
     type=click.Path(path_type=Path),
+    metavar="DIR",
     default=Path("results"),
     show_default=True,
-    help="Folder of records and board.",
+    help="Folder of records and boards.",
 )
 cache_option: Decorator = click.option(
-    "--cache", type=click.Path(path_type=Path), help="Folder of artefacts (PRUNEBENCH_CACHE)."
+    "--cache",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of computed features, scores and trainings.  [default: PRUNEBENCH_CACHE, else the user's cache]",
 )
 data_option: Decorator = click.option(
     "--data",
     "data_roots",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Folder to look for data and weights in (PRUNEBENCH_DATA).",
+    metavar="DIR",
+    help="Folder to look for data and weights in, before those of PRUNEBENCH_DATA and ./data. Repeatable.",
 )
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def filter_options(function: F) -> F:
-    """Add one option a filter axis; values are globs and can be repeated."""
+    """Add one option for each axis; values are globs and can be repeated."""
     axes = [
         ("--scorer", "scorer", "Method or scorer."),
         ("--projector", "projector", "Projector."),
@@ -95,19 +105,14 @@ def catalogue(strict: bool = False) -> Catalogue:
     found = loaded()
     for failure in found.failures:
         part = " in part" if failure.partial else ""
-        click.echo(f"warning: plugin {failure.origin} was left out{part}: {failure.error}", err=True)
+        say(f"warning: plugin {failure.origin} was left out{part}: {failure.error}")
     if found.failures and (strict or os.environ.get("PRUNEBENCH_STRICT_PLUGINS") == "1"):
         raise found.failures[0].as_error()
     return found
 
 
-def say(text: str) -> None:
-    """Tell the user something that is not data."""
-    click.echo(text, err=True)
-
-
 def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...]:
-    """Return one entry a worker: the index of its CUDA device, or "cpu".
+    """Return one entry for each worker: the index of its CUDA device, or "cpu".
 
     devices: "auto", "cpu", "mps", or a list of CUDA device indices such as "0,1".
     """

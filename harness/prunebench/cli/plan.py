@@ -17,8 +17,8 @@ from prunebench.cli.options import (
     json_option,
     make_filters,
     registry_option,
-    say,
 )
+from prunebench.cli.text import say
 from prunebench.isolation import with_environments
 from prunebench.plan import Goal, Plan, make_plan
 from prunebench.registry import load_registry
