@@ -1,4 +1,4 @@
-"""Distributions to start from: text with $placeholders, one folder a kind of plugin and one that all share."""
+"""Distributions to start from: text with $placeholders, a folder for each kind of plugin and one that all share."""
 
 from __future__ import annotations
 
@@ -10,17 +10,38 @@ from string import Template
 
 @dataclass(frozen=True)
 class Starter:
-    """What a kind's template is called: the module of the implementation, and the method that is in it."""
+    """What is in a kind's template, and where its small suite uses the plugin; $name stands for the plugin.
+
+    stem: the module of the implementation.  table: a table of registry.toml that the suite needs.  option: what the
+    command that runs the suite needs.
+    """
 
     stem: str
     summary: str
+    dataset: str = "digits"
+    network: str = 'timm = "test_resnet"'
+    recipe: str = "probe"
+    table: str = ""
+    method: str = "moderate"
+    projector: str = "pca"
+    option: str = ""
 
 
 STARTERS: Mapping[str, Starter] = {
-    "scorer": Starter("score", "Distance to the mean of the class, as a data-pruning method."),
-    "projector": Starter("project", "Principal components of standardised features."),
-    "dataset": Starter("load", "Noisy bars that lie, stand or lean."),
-    "learner": Starter("train", "The nearest class mean on frozen features."),
+    "scorer": Starter("score", "Distance to the mean of the class, as a data-pruning method.", method="$name"),
+    "projector": Starter(
+        "project", "Principal components of standardised features.", method="prototype", projector="$name"
+    ),
+    "selector": Starter(
+        "select",
+        "The middle of every class.",
+        method="moderate-$name",
+        table='\n[method.moderate-$name]\nscorer = "moderate"\nselector = "$name"\n',
+    ),
+    "dataset": Starter("load", "Noisy bars that lie, stand or lean.", dataset="$name"),
+    "backbone": Starter("network", "One convolution as a network.", network='provider = "$name"\nmodel = "16"'),
+    "learner": Starter("train", "The nearest class mean on frozen features.", recipe="$name"),
+    "metric": Starter("measure", "How many classes a pruned training set has lost."),
 }
 
 
@@ -37,21 +58,21 @@ def distribution_name(name: str) -> str:
 def render(kind: str, name: str, version: str) -> dict[str, str]:
     """Return the text of every file of a new distribution by its path; version: that of prunebench."""
     starter, module = STARTERS[kind], module_name(name)
-    values = {
+    values = {key: Template(text).substitute(name=name) for key, text in vars(starter).items()}
+    values |= {
         "kind": kind,
         "name": name,
         "module": module,
         "distribution": distribution_name(name),
-        "stem": starter.stem,
-        "summary": starter.summary,
         "version": version,
+        "run": f"prunebench run try{values['option']}".ljust(34) + "# a small suite, about a minute",
     }
     files = {
         "pyproject.toml": "common/pyproject.toml",
         "README.md": "common/README.md",
         ".gitignore": "common/gitignore",
         ".github/workflows/tests.yml": "common/workflow.yml",
-        "registry.toml": f"{kind}/registry.toml",
+        "registry.toml": "common/registry.toml",
         f"src/{module}/__init__.py": f"{kind}/declaration.py",
         f"src/{module}/{starter.stem}.py": f"{kind}/implementation.py",
         "tests/test_conformance.py": "common/test_conformance.py",
