@@ -16,7 +16,7 @@ def plugin_facts(spec: PluginSpec) -> dict[str, str]:
     if isinstance(spec, ScorerSpec):
         facts |= {
             "returns": "an order, best first" if spec.output == "order" else "scores, higher = keep first",
-            "keeps": f"{spec.favours} samples first" if spec.favours else "not stated",
+            "keeps first": f"{spec.favours} samples" if spec.favours else "not stated",
             "selector": spec.selector + assigned(spec.selector_params),
             "random": "yes" if spec.stochastic else "no",
             "depends on the budget": "yes" if spec.budget_dependent else "no",

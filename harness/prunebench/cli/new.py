@@ -13,11 +13,11 @@ from prunebench import __version__
 from prunebench.cli.options import loaded
 from prunebench.cli.text import say
 from prunebench.errors import UsageError
-from prunebench.templates import STARTERS, distribution_name, module_name, render
+from prunebench.templates import KINDS, distribution_name, module_name, render, starter
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(list(STARTERS)), metavar="KIND")
+@click.argument("kind", type=click.Choice(KINDS), metavar="KIND")
 @click.argument("name")
 @click.option(
     "--into",
@@ -41,7 +41,7 @@ def command(kind: str, name: str, into: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
         click.echo(target)
-    say("\nnext:\n" + "\n".join(f"  {line}" for line in _next_steps(name, folder, STARTERS[kind].option)))
+    say("\nnext:\n" + "\n".join(f"  {line}" for line in _next_steps(name, folder, starter(kind, name)["option"])))
 
 
 def _next_steps(name: str, folder: Path, option: str) -> list[str]:
@@ -53,7 +53,7 @@ def _next_steps(name: str, folder: Path, option: str) -> list[str]:
         f'{"python -m pip" if has_pip else "uv pip"} install -e "{place}[test]"',
         f"{run}prunebench check {name}",
         f"{run}pytest {place}",
-        f"{run}prunebench run try --registry {place}/registry.toml{option.replace('$name', name)}",
+        f"{run}prunebench run try --registry {place}/registry.toml{option}",
     ]
 
 
