@@ -33,15 +33,12 @@ class Sandbox:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name != "COLUMNS" and not name.startswith("PRUNEBENCH_")
-        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PRUNEBENCH_")}
         return {
             **kept,
             "PRUNEBENCH_CACHE": str(self.folder / "cache"),
             "PYTHONPATH": str(self.folder / "site"),
+            "COLUMNS": "100",
             "NO_COLOR": "1",
         }
 
@@ -84,12 +81,11 @@ class Sandbox:
             with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
                 try:
                     code = main([*arguments])
-                except SystemExit as exit:
-                    code = exit.code
-        for name in [
-            n for n, module in sys.modules.items() if (getattr(module, "__file__", "") or "").startswith(site)
-        ]:
-            del sys.modules[name]
+                except SystemExit as ended:
+                    code = ended.code
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", "") or "").startswith(site):
+                del sys.modules[name]
         return subprocess.CompletedProcess(arguments, int(code or 0), output.getvalue(), errors.getvalue())
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
