@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,23 @@ class TimmProvider:
         """Return an untrained network; raises WeightsMissing for a name that timm does not know."""
         return create(arch, n_classes, channels, image_size)
 
+    def outputs(self, arch: Arch, source: str, weights: Path | None = None) -> int | None:
+        """Return how many classes given weights predict, None for a head that is made for the data set.
+
+        Raises WeightsMissing for a name that timm does not know, and for weights that are not published.
+        """
+        _check_name(arch)
+        if source == "hub":
+            config = timm.get_pretrained_cfg(arch.model)
+            if config is None or not config.has_weights:
+                raise WeightsMissing(
+                    f"timm has no published weights of {arch.model!r}", 'name a file, or write weights = "random"'
+                )
+            return int(config.num_classes)
+        if weights is None:
+            return None
+        return head_width(create(arch, 1, 3, arch.image_size), read_weights(weights))
+
     def embed(self, ctx: EmbedContext) -> Embedding:
         """Return penultimate features float32 [n, d] and logits float32 [n, c] in eval mode.
 
@@ -72,10 +91,15 @@ TIMM = TimmProvider()
 
 def create(arch: Arch, n_classes: int, channels: int, image_size: int | None) -> nn.Module:
     """Make a model by its timm name; a side in pixels is passed on to models that fix it when they are made."""
-    if not timm.is_model(arch.model):
-        near = timm.list_models(f"*{arch.model.split('_')[0].split('.')[0]}*")[:5]
-        raise WeightsMissing(f"timm knows no model {arch.model!r}", f"near: {', '.join(near)}" if near else "")
+    _check_name(arch)
     return _sized(arch, image_size, pretrained=False, num_classes=n_classes, in_chans=channels)
+
+
+def _check_name(arch: Arch) -> None:
+    if not timm.is_model(arch.model):
+        near = difflib.get_close_matches(arch.model.partition(".")[0], timm.list_models(), n=5, cutoff=0.5)
+        hint = f"near: {', '.join(near)}" if near else "`timm.list_models()` names them all"
+        raise WeightsMissing(f"timm knows no model {arch.model!r}", hint)
 
 
 def _sized(arch: Arch, image_size: int | None, **options: Any) -> nn.Module:

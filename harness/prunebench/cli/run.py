@@ -21,7 +21,7 @@ from prunebench.cli.options import (
     say,
     slots_for,
 )
-from prunebench.cli.plan import summary
+from prunebench.cli.plan import show
 from prunebench.cli.progress import Progress, duration
 from prunebench.isolation import with_environments
 from prunebench.plan import Plan
@@ -82,11 +82,10 @@ def command(
     slots = slots_for(devices, jobs, slots_per_device)
     plugins.executor(executor)
     settings = Settings(str(store.root), data_folders(data_roots), slots[0], threads, timeout, {}, interpreters)
-    plan = identified_plan(registry, plugins, suite, filters, settings)
     if dry_run:
-        for line in summary(plan, store):
-            click.echo(line)
+        show(registry, plugins, suite, filters, settings, results)
         return
+    plan = identified_plan(registry, plugins, suite, filters, settings)
     run_options = RunOptions(
         settings=settings,
         slots=slots,
