@@ -25,6 +25,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 collect_ignore = ["third_party"]  # distributions of their own: test_third_party.py installs them and runs their tests
 
 
+class _Stream(io.StringIO):
+    """Text that is written, to a terminal or to a pipe."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self.is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+
 @dataclass(frozen=True)
 class Sandbox:
     """A working folder with its own cache, results and installed third-party plugins."""
@@ -66,17 +77,22 @@ class Sandbox:
             text=True,
         )
 
-    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the command line in this process: quicker, where a process of its own is not the point."""
+    def call(self, *arguments: str, columns: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run the command line in this process: quicker, where a process of its own is not the point.
+
+        columns: of a terminal that it writes to; 0: it writes to a pipe.
+        """
         from prunebench.cli import main
 
-        output, errors, site = io.StringIO(), io.StringIO(), str(self.folder / "site")
+        output, errors, site = _Stream(columns > 0), _Stream(columns > 0), str(self.folder / "site")
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
             for name in {*os.environ} - {*self.environment}:
                 patch.delenv(name)
             for name, value in self.environment.items():
                 patch.setenv(name, value)
+            if columns:
+                patch.setenv("COLUMNS", str(columns))
             patch.syspath_prepend(site)
             with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
                 try:

@@ -162,10 +162,9 @@ def test_an_empty_class_is_named(shell):
 
 
 def test_a_class_without_a_training_sample_is_named(shell):
-    from prunebench.pipeline.data import _check_classes
-
     from prunebench.contexts import Dataset, Split
     from prunebench.errors import DataError
+    from prunebench.stages.data import _check_classes
 
     def split(labels):
         images = np.zeros((len(labels), 2, 2, 1), np.uint8)
@@ -206,7 +205,7 @@ def test_weights_of_another_version_are_refused(shell):
     sandbox, write = shell
     weights_registry(write, "00")
     (sandbox.folder / "w.safetensors").write_bytes(b"x")
-    assert "registry.toml expects 00" in failure(sandbox.call("run", "tiny", "--executor", "serial"), 4)
+    assert "00 is expected" in failure(sandbox.call("run", "tiny", "--executor", "serial"), 4)
 
 
 def test_weights_that_do_not_fit_the_model_are_answered_with_the_keys(shell):
@@ -336,25 +335,46 @@ def on_a_terminal(sandbox, *arguments: str) -> str:
         output += chunk
     process.wait()
     os.close(leader)
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", output.decode())
+    return output.decode()
+
+
+def fits(text: str) -> bool:
+    """Tell whether lines fit a narrow terminal, unless a word does not; colours take no room."""
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", text)
+    lines = [line for line in text.splitlines() if len(line) > NARROW]
+    for line in lines:
+        assert len(max(line.split(), key=len)) > UNBREAKABLE or len(line.split()) == 1, line
+    return bool(text.strip())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list", "topocore"], ["run", "tiny", "--jobs", "none"]], ids=" ".join
+)
+def test_a_narrow_terminal_gets_lines_that_fit(arguments, shell):
+    sandbox, _ = shell
+    assert fits(on_a_terminal(sandbox, *arguments))
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--help"], *([verb, "--help"] for verb in VERBS), ["list"], ["list", "topocore"], ["list", "quickstart"],
-        ["plan", "tiny"], ["plan", "none"], ["doctor"], ["run", "tiny", "--jobs", "none"], ["status"],
-        ["registry", "check"], ["new", "scorer", "my-own"], ["check", "--list", "selector"],
+        *([verb, "--help"] for verb in VERBS), ["list"], ["list", "ccs-aum"], ["list", "quickstart"], ["plan", "tiny"],
+        ["plan", "none"], ["doctor"], ["status"], ["leaderboard"], ["registry", "check"], ["new", "scorer", "my-own"],
+        ["check", "--list", "selector"], ["check", "top"],
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_a_narrow_terminal_gets_whole_words_in_lines_that_fit(arguments, shell):
+def test_every_verb_writes_lines_that_fit(arguments, shell):
     sandbox, _ = shell
-    lines = on_a_terminal(sandbox, *arguments).splitlines()
-    assert lines
-    for line in lines:
-        words = line.split()
-        assert len(line) <= NARROW or len(max(words, key=len)) > UNBREAKABLE or len(words) == 1, line
+    done = sandbox.call(*arguments, columns=NARROW)
+    assert fits(done.stdout + done.stderr)
+
+
+def test_a_run_writes_lines_that_fit(shell):
+    sandbox, _ = shell
+    done = sandbox.call("run", "tiny", "--executor", "serial", columns=NARROW)
+    assert done.returncode == 0
+    assert fits(done.stdout + done.stderr)
 
 
 def test_a_reader_that_leaves_early_does_not_cause_a_traceback(shell):
