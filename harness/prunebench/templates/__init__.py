@@ -6,7 +6,7 @@ import tomllib
 from importlib import resources
 from string import Template
 
-KINDS = ("scorer", "projector", "selector", "dataset", "backbone", "learner", "metric")
+KINDS = ("scorer", "projector", "selector", "dataset", "backbone", "learner", "executor", "metric")
 
 
 def starter(kind: str, name: str) -> dict[str, str]:
