@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from prunebench.cli.describe import allowed, plugin_facts
+from prunebench.describe import allowed, plugin_facts
 from prunebench.plugins import Catalogue, Entry, load_plugins
 from prunebench.records import CellRecord, read_results, write_text
 from prunebench.specs import Param, ScorerSpec

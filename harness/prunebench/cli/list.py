@@ -9,14 +9,13 @@ from typing import Any
 
 import click
 
-from prunebench.cli.describe import allowed, assigned, plugin_facts
 from prunebench.cli.options import catalogue, json_option, registry_option
 from prunebench.cli.text import columns, definitions, wrapped
+from prunebench.describe import allowed, assigned, plugin_facts
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry
-from prunebench.registry import Listing, Registry, load_registry, standing
+from prunebench.registry import Listing, Method, Registry, Weights, load_registry, standing
 
-PLUGIN_KINDS = ("scorers", "selectors", "projectors", "datasets", "backbones", "learners", "executors", "metrics")
 KINDS = {
     "suites": "what `prunebench run` takes",
     "methods": "what --scorer and --with take: scorers, and those of registry.toml with other parameters",
@@ -31,7 +30,12 @@ KINDS = {
     "executors": "plugins that say where tasks run",
     "metrics": "plugins that add columns to the board",
 }
+SUITE_FACTS = (
+    "dataset", "methods", "baseline", "unpruned", "backbones", "projectors", "pruning_rates", "seeds", "training",
+    "proxy", "backbone_seeds", "proxy_seeds",
+)  # fmt: skip
 Row = dict[str, Any]
+Tables = Mapping[str, list[Row]]
 
 
 @click.command()
@@ -53,16 +57,15 @@ def command(what: str | None, registry_file: Path | None, as_json: bool) -> None
     if what and not kind:
         _show(_described(what, tables, found, registry), as_json)
     elif as_json:
-        shown = {kind: tables[kind]} if kind else tables
         failures = [
             {"plugin": f.origin.entry_point, "distribution": f.origin.distribution, "version": f.origin.version,
              "error": f.error, "hint": f.hint}
             for f in found.failures
         ]  # fmt: skip
-        click.echo(json.dumps({**shown, "failures": failures}, indent=1))
+        click.echo(json.dumps({**({kind: tables[kind]} if kind else tables), "failures": failures}, indent=1))
     else:
         # Every scorer is a method, too.
-        _print({kind: tables[kind]} if kind else {kind: rows for kind, rows in tables.items() if kind != "scorers"})
+        _print({kind: tables[kind]} if kind else {name: rows for name, rows in tables.items() if name != "scorers"})
 
 
 def _rows(kind: str, found: Catalogue, registry: Registry) -> list[Row]:
@@ -73,42 +76,37 @@ def _rows(kind: str, found: Catalogue, registry: Registry) -> list[Row]:
         ]
     if kind == "networks":
         return [
-            {"name": n.arch.name, "summary": f"{n.arch.model} of {n.arch.provider}, weights: {_weights(n.weights)}"}
-            for n in registry.networks.values()
+            {"name": name, "summary": f"{n.arch.model} of {n.arch.provider}, weights: {_weights(n.weights)}"}
+            for name, n in registry.networks.items()
         ]
     if kind == "recipes":
-        return [{"name": r.name, "summary": r.learner + assigned(r.params)} for r in registry.recipes.values()]
+        return [{"name": name, "summary": r.learner + assigned(r.params)} for name, r in registry.recipes.items()]
     if kind == "methods":
-        own = [{"name": m.name, "summary": _of_scorer(m), "scorer": m.scorer} for m in registry.methods.values()]
-        named = {row["name"] for row in own}
-        scorers = [row for row in _rows("scorers", found, registry) if row["name"] not in named]
-        return sorted([*own, *scorers], key=lambda row: str(row["name"]))
-    rows = [_installed_row(entry, registry) for entry in found.entries[kind].values()]
-    rows += [_listed_row(listing) for listing in registry.plugins.values() if _is_elsewhere(listing, kind, found)]
-    return sorted(rows, key=lambda row: str(row["name"]))
+        rows = {row["name"]: row for row in _rows("scorers", found, registry)}
+        rows |= {m.name: {"name": m.name, "summary": _method(m), "scorer": m.scorer} for m in registry.methods.values()}
+        return [rows[name] for name in sorted(rows)]
+    plugins = [_installed_row(entry, registry) for entry in found.entries[kind].values()]
+    plugins += [_listed_row(listing) for listing in registry.plugins.values() if _is_elsewhere(listing, kind, found)]
+    return sorted(plugins, key=lambda row: str(row["name"]))
 
 
-def _weights(weights: Any) -> str:
+def _weights(weights: Weights) -> str:
     return f"trained by {weights.recipe}" if weights.recipe else weights.file or weights.source
 
 
-def _of_scorer(method: Any) -> str:
+def _method(method: Method) -> str:
     selector = f", picked by {method.selector}{assigned(method.selector_params)}" if method.selector else ""
     return f"{method.scorer}{assigned(method.params)}{selector}"
 
 
 def _installed_row(entry: Entry[Any], registry: Registry) -> Row:
     spec, origin = entry.spec, entry.origin
+    tier = standing(registry.plugins, spec.kind, spec.name, origin.distribution, origin.version).tier
     return {
-        "name": spec.name,
-        "summary": spec.summary,
-        "distribution": origin.distribution,
-        "version": origin.version,
-        "tier": standing(registry.plugins, spec.kind, spec.name, origin.distribution, origin.version).tier,
-        "paper": spec.paper,
-        "params": {name: param.default for name, param in spec.params.items()},
+        "name": spec.name, "summary": spec.summary, "distribution": origin.distribution, "version": origin.version,
+        "tier": tier, "paper": spec.paper, "params": {name: param.default for name, param in spec.params.items()},
         "environment": [],
-    }
+    }  # fmt: skip
 
 
 def _is_elsewhere(listing: Listing, kind: str, found: Catalogue) -> bool:
@@ -120,19 +118,14 @@ def _is_elsewhere(listing: Listing, kind: str, found: Catalogue) -> bool:
 
 def _listed_row(listing: Listing) -> Row:
     """Return what the registry knows of a plugin that is not here; its parameters are known where it is installed."""
+    summary = f"Runs in an environment of its own: {', '.join(listing.environment)}."
     return {
-        "name": listing.name,
-        "summary": f"Runs in an environment of its own: {', '.join(listing.environment)}.",
-        "distribution": listing.dist,
-        "version": listing.version,
-        "tier": listing.tier,
-        "paper": listing.paper,
-        "params": None,
-        "environment": list(listing.environment),
-    }
+        "name": listing.name, "summary": summary, "distribution": listing.dist, "version": listing.version,
+        "tier": listing.tier, "paper": listing.paper, "params": None, "environment": list(listing.environment),
+    }  # fmt: skip
 
 
-def _described(what: str, tables: Mapping[str, list[Row]], found: Catalogue, registry: Registry) -> list[Row]:
+def _described(what: str, tables: Tables, found: Catalogue, registry: Registry) -> list[Row]:
     """Return all that is known of a name, one row for each kind that has it; UsageError where none has."""
     wanted, _, name = what.rpartition(":")
     rows = [
@@ -149,26 +142,28 @@ def _described(what: str, tables: Mapping[str, list[Row]], found: Catalogue, reg
 
 
 def _details(kind: str, name: str, found: Catalogue, registry: Registry) -> Row:
-    if kind == "methods":
-        method = registry.methods[name]
-        entry = found.entries["scorers"].get(method.scorer)
-        facts = plugin_facts(entry.spec) if entry else {}
-        selector = {"selector": method.selector + assigned(method.selector_params)} if method.selector else {}
-        return {"facts": {**facts, **selector, "parameters": f"those of {method.scorer}{assigned(method.params)}"}}
     if kind == "suites":
         suite = registry.suites[name]
-        axes = ("dataset", "methods", "baseline", "unpruned", "backbones", "projectors", "pruning_rates", "seeds")
-        facts = {axis: getattr(suite, axis) for axis in axes}
-        facts |= {"training": [" by ".join(pair) for pair in suite.training], "proxy": " by ".join(suite.proxy or ())}
-        return {"facts": {key: ", ".join(v) if isinstance(v, tuple | list) else v for key, v in facts.items() if v}}
-    entry = found.entries.get(kind, {}).get(name)
-    if entry is None:
-        return {"facts": {}}
-    declared = {
+        facts = {fact.replace("_", " "): _text(getattr(suite, fact)) for fact in SUITE_FACTS}
+        return {"facts": {**facts, "proxy": " by ".join(suite.proxy or ())}}
+    method = registry.methods[name] if kind == "methods" else None
+    entry = found.entries.get("scorers" if method else kind, {}).get(method.scorer if method else name)
+    facts = plugin_facts(entry.spec) if entry else {}
+    if method:
+        own = {"selector": method.selector + assigned(method.selector_params)} if method.selector else {}
+        params = f"those of {method.scorer}{assigned(method.params)}"
+        return {"facts": {**facts, **own, "parameters": params, "caveat": method.caveat}}
+    params = {
         key: {"default": p.default, "allowed": allowed(p), "doc": p.doc, "source": p.source}
-        for key, p in entry.spec.params.items()
+        for key, p in (entry.spec.params.items() if entry else ())
     }
-    return {"facts": plugin_facts(entry.spec), "params": declared, "differences": entry.spec.differences}
+    return {"facts": facts, "params": params, "differences": entry.spec.differences if entry else ""}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):  # of names, or of pairs of a network and its recipe
+        return ", ".join(" by ".join(one) if isinstance(one, tuple) else one for one in value)
+    return str(value or "")
 
 
 def _show(rows: list[Row], as_json: bool) -> None:
@@ -177,15 +172,12 @@ def _show(rows: list[Row], as_json: bool) -> None:
         return
     width = columns()
     for row in rows:
+        facts = {"plugin": _source(row), "paper": row.get("paper", ""), **row["facts"]}
+        params = (row.get("params") or {}).items()
         lines = [click.style(f"{row['kind']} {row['name']}", bold=True), wrapped(row["summary"], width)]
-        known = {"plugin": _source(row), "paper": row.get("paper"), **row["facts"]}
-        lines += definitions(((key.replace("_", " "), str(value)) for key, value in known.items() if value), width)
-        if row.get("params"):
-            params = row["params"].items()
-            lines += ["parameters:"]
-            lines += definitions(
-                ((f"{key} = {p['default']}", f"{p['doc']} ({p['allowed']})") for key, p in params), width
-            )
+        lines += definitions([(name, text) for name, text in facts.items() if text], width)
+        lines += ["parameters:"] if params else []
+        lines += definitions([(f"{key} = {p['default']}", f"{p['doc']} ({p['allowed']})") for key, p in params], width)
         if row.get("differences"):
             lines += ["where paper and code differ:", wrapped(row["differences"], width, "  ")]
         click.echo("\n".join(lines) + "\n")
@@ -195,17 +187,13 @@ def _source(row: Row) -> str:
     return f"{row['distribution']} {row['version']}, {row['tier']}" if "distribution" in row else ""
 
 
-def _print(tables: Mapping[str, list[Row]]) -> None:
-    width = columns()
+def _print(tables: Tables) -> None:
     for kind, rows in tables.items():
-        if not rows:
-            continue
-        click.echo(wrapped(KINDS[kind], width, f"{kind}: ").replace(kind, click.style(kind, bold=True), 1))
-        shown = [
-            (
-                row["name"],
-                row["summary"] + ("" if row.get("distribution") in (None, "prunebench") else f" [{_source(row)}]"),
-            )
-            for row in rows
-        ]
-        click.echo("\n".join(definitions(shown, width)) + "\n")
+        if rows:
+            title = wrapped(KINDS[kind], columns(), f"{kind}: ").replace(kind, click.style(kind, bold=True), 1)
+            shown = definitions([(row["name"], row["summary"] + _others(row)) for row in rows], columns())
+            click.echo("\n".join([title, *shown, ""]))
+
+
+def _others(row: Row) -> str:
+    return f" [{_source(row)}]" if row.get("distribution", "prunebench") != "prunebench" else ""
