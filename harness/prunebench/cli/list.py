@@ -151,8 +151,8 @@ def _details(kind: str, name: str, found: Catalogue, registry: Registry) -> Row:
     facts = plugin_facts(entry.spec) if entry else {}
     if method:
         own = {"selector": method.selector + assigned(method.selector_params)} if method.selector else {}
-        params = f"those of {method.scorer}{assigned(method.params)}"
-        return {"facts": {**facts, **own, "parameters": params, "caveat": method.caveat}}
+        default = f"those of {method.scorer}{assigned(method.params)}"
+        return {"facts": {**facts, **own, "parameters": default, "caveat": method.caveat}}
     params = {
         key: {"default": p.default, "allowed": allowed(p), "doc": p.doc, "source": p.source}
         for key, p in (entry.spec.params.items() if entry else ())
