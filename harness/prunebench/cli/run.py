@@ -36,16 +36,26 @@ from prunebench.store import Store
 @filter_options
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--devices", default="auto", show_default=True, help='"auto", "cpu", "mps", or CUDA indices: 0,1.')
-@click.option("--jobs", type=click.IntRange(min=1), help="Workers at a time (default: one a core or GPU).")
-@click.option("--slots-per-device", type=click.IntRange(min=1), default=1, show_default=True, help="Workers a GPU.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads a worker.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Workers at a time.  [default: one for each core or GPU]")
+@click.option(
+    "--slots-per-device", type=click.IntRange(min=1), default=1, show_default=True, help="Workers of each GPU."
+)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each worker.")
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one task may take.")
 @click.option("--executor", default="local", show_default=True, help="Where tasks run.")
-@click.option("--grace", type=click.FloatRange(min=0), default=30, show_default=True, help="Seconds that Ctrl-C waits.")
-@click.option("--max-failures", type=click.IntRange(min=1), help="Stop after so many failed tasks.")
-@click.option("--supersede", default="", metavar="REASON", help="Replace results that a repeat contradicts.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    help="Seconds to wait for what runs after Ctrl-C.",
+)
+@click.option("--max-failures", type=click.IntRange(min=1), help="Stop when so many tasks have failed.")
+@click.option(
+    "--supersede", default="", metavar="REASON", help="Replace results that a repeat contradicts, and say why."
+)
 @click.option("--strict-plugins", is_flag=True, help="Stop when an installed plugin is broken.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @registry_option
 @results_option
