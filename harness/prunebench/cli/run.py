@@ -118,7 +118,7 @@ def command(
 
 def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool) -> None:
     for problem in report.problems:
-        click.echo(f"warning: {problem}", err=True)
+        say(f"warning: {problem}")
     reasons = sorted({record.status_reason for record in report.failures})
     click.echo(json.dumps({**vars(report), "failures": reasons}) if as_json else text)
     lines = [_counts(report, plan)]
@@ -134,7 +134,7 @@ def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool
     if report.interrupted:
         lines.append("interrupted: run the same command again to go on")
     for line in lines:
-        click.echo(line, err=True)
+        say(line)
 
 
 def _counts(report: RunReport, plan: Plan) -> str:
