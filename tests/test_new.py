@@ -94,7 +94,7 @@ def test_new_plugins_keep_their_promises(started):
     assert {result["kind"] for result in results} == set(KINDS)
     assert {result["status"] for result in results} <= {"passed", "not_applicable"}
     for kind in KINDS:
-        assert sum(r["kind"] == kind and r["status"] == "passed" for r in results) >= 8
+        assert sum(r["kind"] == kind and r["status"] == "passed" for r in results) >= 4
 
 
 def test_new_plugins_are_clean(tmp_path):
@@ -116,7 +116,7 @@ def test_the_tests_of_new_plugins_pass(started):
     # The conformance tests were made by `prunebench check`, above: here that they are collected.
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", os.devnull,
-         "--rootdir=work", "work", "-k", "not check_ or check_nothing_is_printed"],
+         "--rootdir=work", "work", "-k", "not check_"],
         cwd=started.folder,
         env=started.environment,
         capture_output=True,
@@ -124,17 +124,18 @@ def test_the_tests_of_new_plugins_pass(started):
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 3 * len(KINDS)
+    passed, deselected = re.search(r"(\d+) passed, (\d+) deselected", done.stdout).groups()
+    assert int(passed) >= 2 * len(KINDS)
+    assert int(deselected) >= 4 * len(KINDS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "executor"])
 def test_a_new_plugin_runs_in_the_suite_that_comes_with_it(kind, started):
     registry = started.folder / "work" / f"prunebench-my-{kind}" / "registry.toml"
-    executor = "my-executor" if kind == "executor" else "serial"
     results = started.folder / kind / "results"
     done = started.call(
-        "run", "try", "--registry", str(registry), "--results", str(results), "--cache", str(started.folder / "cache"),
-        "--executor", executor, "--devices", "cpu", "--quiet",
+        "run", "try", "--registry", str(registry), "--results", str(results), "--executor", "serial",
+        "--devices", "cpu", "--quiet",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     records = [record for record in read_results(results) if isinstance(record, CellRecord)]
@@ -142,6 +143,8 @@ def test_a_new_plugin_runs_in_the_suite_that_comes_with_it(kind, started):
     if kind == "scorer":
         mine = {record.scorer_dist for record in records if record.scorer == "my-scorer"}
         assert mine == {"prunebench-my-scorer 0.1.0"}
+    if kind == "metric":
+        assert "lost classes" in next(results.rglob("leaderboard.md")).read_text(encoding="utf-8")
 
 
 def test_the_commands_that_are_printed_work_from_the_folder_where_they_are_printed(sandbox, monkeypatch):
@@ -185,19 +188,19 @@ def test_nothing_is_overwritten(sandbox):
 
 
 def test_a_broken_promise_ends_with_3_and_names_the_distribution_and_its_version(sandbox, third_party):
-    third_party("print('hello')")
-    done = sandbox.call("check", "fine", "--checks", "check_n*", "--junit", "report.xml", "--json", "report.json")
+    third_party("ctx.features")
+    promise = "check_only_declared_evidence_is_read"
+    chosen = ("check", "fine", "--checks", "check_only*", "--checks", "check_run*")
+    done = sandbox.call(*chosen, "--junit", "report.xml", "--json", "report.json")
     assert done.returncode == 3
-    assert (
-        "plugin third_party (third-party 0.7): scorer 'fine': check_nothing_is_printed: failed: it printed 'hello'"
-    ) in done.stdout
-    assert "error: 1 promise(s) broken by third-party 0.7" in done.stderr
-    assert "hint: prunebench check fine --checks check_nothing_is_printed" in done.stderr
+    assert f"plugin third_party (third-party 0.7): scorer 'fine': {promise}: failed: " in done.stdout
+    assert "broken by third-party 0.7" in done.stderr
+    assert f"hint: prunebench check fine --checks {promise}" in done.stderr
     suite = ElementTree.parse(sandbox.folder / "report.xml").getroot()[0]
     assert suite.attrib["failures"] == "1"
     report = json.loads((sandbox.folder / "report.json").read_text(encoding="utf-8"))
     assert {result["version"] for result in report["results"]} == {"0.7"}
-    expected = sandbox.call("check", "fine", "--checks", "check_n*", "--expect", "check_nothing_is_printed=it greets")
+    expected = sandbox.call(*chosen, "--expect", f"{promise}=it is curious")
     assert expected.returncode == 0
     assert "1 expected fail" in expected.stderr
 
@@ -237,9 +240,9 @@ def test_a_distribution_that_does_not_load_is_a_failed_check(source, reason, san
 def test_names_that_do_not_exist_are_answered_with_the_nearest_ones(sandbox):
     for arguments, hint in (
         (("randm",), "did you mean 'random'?"),
-        (("random", "--checks", "check_scores_are_finit"), "did you mean 'check_scores_are_finite'?"),
-        (("random", "--expect", "check_scores_are_finit=x"), "did you mean 'check_scores_are_finite'?"),
-        (("random", "--expect", "check_scores_are_finite"), "an equals sign"),
+        (("random", "--checks", "check_nan_is_refusd"), "did you mean 'check_nan_is_refused'?"),
+        (("random", "--expect", "check_nan_is_refusd=x"), "did you mean 'check_nan_is_refused'?"),
+        (("random", "--expect", "check_nan_is_refused"), "an equals sign"),
         (("moderate", "--set", "centre=mean"), "did you mean 'center'?"),
     ):
         done = sandbox.call("check", *arguments)
@@ -251,8 +254,8 @@ def test_the_checks_are_listed_with_their_promises(sandbox):
     done = sandbox.call("check", "--list", "selectors")
     assert done.returncode == 0
     assert "check_budget_is_met_exactly\n    Every budget, from one sample to all" in done.stdout
-    assert "check_scores_are_finite" not in done.stdout
-    assert "check_scores_are_finite\n" in sandbox.call("check", "--list").stdout
+    assert "check_nan_is_refused" not in done.stdout
+    assert "check_nan_is_refused\n" in sandbox.call("check", "--list").stdout
 
 
 def test_other_defaults_are_checked(sandbox):
