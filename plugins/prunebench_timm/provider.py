@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,23 @@ class TimmProvider:
     def build(self, arch: Arch, n_classes: int, channels: int, image_size: int) -> nn.Module:
         """Return an untrained network; raises WeightsMissing for a name that timm does not know."""
         return create(arch, n_classes, channels, image_size)
+
+    def outputs(self, arch: Arch, source: str, weights: Path | None = None) -> int | None:
+        """Return how many classes given weights predict, None for a head that is made for the data set.
+
+        Raises WeightsMissing for a name that timm does not know, and for weights that are not published.
+        """
+        _require_known(arch.model)
+        if source == "hub":
+            config = timm.get_pretrained_cfg(arch.model)
+            if config is None or not config.has_weights:
+                raise WeightsMissing(
+                    f"timm has no published weights of {arch.model!r}", 'name a file, or write weights = "random"'
+                )
+            return int(config.num_classes)
+        if weights is None:
+            return None
+        return head_width(create(arch, 1, 3, arch.image_size), read_weights(weights))
 
     def embed(self, ctx: EmbedContext) -> Embedding:
         """Return penultimate features float32 [n, d] and logits float32 [n, c] in eval mode.

@@ -1,4 +1,4 @@
-"""Pages for authors of plugins, from the code: hooks, errors, public names; `python -m prunebench.manual DIR`."""
+"""Writes the pages for authors of plugins from the code: hooks, errors, public names: `nox -s docs`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import click
 import prunebench
 import prunebench.toolbox
 from prunebench import errors, hookspecs
-from prunebench.reference import update_pages
 from prunebench.specs import API, OLDEST_API
+from write_reference import update_pages
 
 PAGES = ("hooks.md", "errors.md", "api.md")
 _WRITTEN = "Written from the code by `nox -s docs`; do not edit."

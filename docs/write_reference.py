@@ -1,4 +1,4 @@
-"""A page a plugin, written from its spec and the docstring of its function: `python -m prunebench.reference DIR`."""
+"""Writes one page for each bundled plugin, from its spec and the docstring of its function: `nox -s docs`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from prunebench.errors import StaleBoard
+from prunebench.describe import allowed, plugin_facts
 from prunebench.plugins import Catalogue, Entry, load_plugins
-from prunebench.records import AGREEMENT_FILE, read_records, write_text
+from prunebench.records import CellRecord, read_results, write_text
 from prunebench.specs import Param, ScorerSpec
 
 TITLES = {"scorers": "Methods", "projectors": "Projectors", "selectors": "Selectors", "learners": "Learners"}
@@ -21,9 +21,9 @@ Times = Mapping[str, Sequence[tuple[str, int, float]]]
 
 
 def reference_pages(catalogue: Catalogue, times: Times, distribution: str = "prunebench") -> dict[str, str]:
-    """Return file name to text: one page a plugin of the distribution, and an index.
+    """Return file name to text: one page for each plugin of the distribution, and an index.
 
-    times: scorer to (data set, samples, seconds) of scorings that records tell of.
+    times: scorer to (data set, samples, seconds of one scoring) as the records have it.
     """
     pages, index = {}, ["# Reference", "", "Written from the code; do not edit.", ""]
     for kind, title in TITLES.items():
@@ -43,8 +43,10 @@ def _page(entry: Entry[Any], times: Iterable[tuple[str, int, float]]) -> str:
     lines = [f"# {spec.name}", "", spec.summary, ""]
     if spec.paper:
         lines += [f"Source: {spec.paper}.", ""]
-    if isinstance(spec, ScorerSpec):
-        lines += _facts(spec)
+    facts = plugin_facts(spec)
+    lines += (
+        ["| | |", "|---|---|", *(f"| {name} | {_cell(text)} |" for name, text in facts.items()), ""] if facts else []
+    )
     lines += ["## What it computes", "", *_docstring(entry.load()), ""]
     if isinstance(spec, ScorerSpec) and spec.labeller:
         lines += ["## Its pseudo-labels", "", *_docstring(entry.load_labeller()), ""]
@@ -56,22 +58,6 @@ def _page(entry: Entry[Any], times: Iterable[tuple[str, int, float]]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _facts(spec: ScorerSpec) -> list[str]:
-    selector = spec.selector
-    if spec.selector_params:
-        selector += f" ({', '.join(f'{name} = {value}' for name, value in spec.selector_params.items())})"
-    facts = {
-        "reads": ", ".join(sorted(spec.needs)) or "nothing",
-        "returns": "an order, best first" if spec.output == "order" else "scores, higher = keep first",
-        "selector": selector,
-        "random": "yes" if spec.stochastic else "no",
-        "depends on the budget": "yes" if spec.budget_dependent else "no",
-        "time grows as": spec.cost,
-        "prefers": spec.favours or "not stated",
-    }
-    return ["| | |", "|---|---|", *(f"| {name} | {_cell(text)} |" for name, text in facts.items()), ""]
-
-
 def _docstring(implementation: Any) -> list[str]:
     return (inspect.getdoc(implementation) or "Not documented.").splitlines()
 
@@ -80,20 +66,11 @@ def _parameters(params: Mapping[str, Param]) -> list[str]:
     if not params:
         return []
     rows = [
-        f"| `{name}` | `{param.default}` | {_cell(_allowed(param))} | {_cell(param.doc)} | {_cell(param.source)} |"
+        f"| `{name}` | `{param.default}` | {_cell(allowed(param))} | {_cell(param.doc)} | {_cell(param.source)} |"
         for name, param in params.items()
     ]
     head = ["| parameter | default | allowed | meaning | source |", "|---|---|---|---|---|"]
     return ["## Parameters", "", *head, *rows, ""]
-
-
-def _allowed(param: Param) -> str:
-    if param.choices:
-        return ", ".join(f"`{choice}`" for choice in param.choices)
-    bounds = [f"at least {param.minimum:g}"] if param.minimum is not None else []
-    bounds += [f"at most {param.maximum:g}"] if param.maximum is not None else []
-    kind = type(param.default).__name__ if param.default is not None else "any"
-    return f"{kind}{', ' if bounds else ''}{' and '.join(bounds)}{f'; {param.unit}' if param.unit else ''}"
 
 
 def _cell(text: str) -> str:
@@ -107,13 +84,9 @@ def _seconds(value: float) -> str:
 def scoring_times(results: Path) -> Times:
     """Return for each scorer the median seconds of a scoring by data set and size, from the records under `results`."""
     found: dict[str, dict[tuple[str, int], list[float]]] = defaultdict(lambda: defaultdict(list))
-    for path in sorted(results.glob("*/*/*.jsonl")):
-        if path.name == AGREEMENT_FILE:
-            continue
-        for record in read_records(path):
-            if record["status"] == "ok" and "seconds_score" in record:
-                place = (str(record["dataset"]), int(record["n_train"]))
-                found[str(record["scorer"])][place].append(float(record["seconds_score"]))
+    for record in read_results(results):
+        if isinstance(record, CellRecord) and record.status == "ok":
+            found[record.scorer][record.dataset, record.n_train].append(record.seconds_score)
     return {
         scorer: [(data, n, statistics.median(values)) for (data, n), values in places.items()]
         for scorer, places in found.items()
@@ -121,12 +94,14 @@ def scoring_times(results: Path) -> Times:
 
 
 def update_pages(folder: Path, pages: Mapping[str, str], owned: Collection[str], check: bool) -> None:
-    """Write the pages that differ and remove those that are `owned` and no more; with `check`, raise StaleBoard."""
+    """Write the pages that differ and remove those of `owned` that are none now; with `check`, raise ClickException."""
     names = sorted({*pages, *owned})
     present = {name: path.read_text(encoding="utf-8") for name in names if (path := folder / name).is_file()}
     stale = [name for name in names if pages.get(name) != present.get(name)]
     if check and stale:
-        raise StaleBoard(f"{folder}: {', '.join(stale)} are not what the code says", "run `nox -s docs` and commit it")
+        raise click.ClickException(
+            f"{folder}: {', '.join(stale)} are not what the code says; run `nox -s docs` and commit it"
+        )
     for name in stale:
         if name in pages:
             write_text(folder / name, pages[name])
