@@ -1,11 +1,12 @@
-"""ECHO's Integrated Fidelity Score against the published table."""
+"""The metrics that come with prunebench: the score of ECHO's Table I, and the class that is known least."""
 
 from __future__ import annotations
 
 import pytest
 
-from prunebench import stats
-from prunebench.errors import UsageError
+from boards import cell
+from prunebench import DataError
+from prunebench_metrics.measures import integrated_fidelity, integrated_fidelity_score, worst_class_accuracy
 
 ECHO_BUDGETS = ("0.001", "0.01", "0.05", "0.1", "0.2", "0.3", "0.5")
 # ECHO, Table I: CIFAR-10, ResNet-18, 95.6 % on the full set; accuracies by budget, the printed score, and the
@@ -36,17 +37,33 @@ ECHO_TABLE = {
 @pytest.mark.parametrize("method", ECHO_TABLE)
 def test_integrated_fidelity_reproduces_the_published_table(method: str) -> None:
     accuracies, printed, exact = ECHO_TABLE[method]
-    found = stats.integrated_fidelity(dict(zip(ECHO_BUDGETS, accuracies, strict=True)), 95.6)
+    found = integrated_fidelity(dict(zip(ECHO_BUDGETS, accuracies, strict=True)), 95.6)
     assert round(found, 2) == printed
     assert found == pytest.approx(exact, abs=5.1e-5)
 
 
 def test_integrated_fidelity_of_a_method_as_good_as_all_data_is_one() -> None:
-    assert stats.integrated_fidelity({"0.1": 0.9, "0.5": 0.9}, 0.9) == pytest.approx(1.0)
+    assert integrated_fidelity({"0.1": 0.9, "0.5": 0.9}, 0.9) == pytest.approx(1.0)
 
 
 def test_integrated_fidelity_needs_budgets_and_a_full_accuracy() -> None:
-    with pytest.raises(UsageError):
-        stats.integrated_fidelity({}, 0.9)
-    with pytest.raises(UsageError):
-        stats.integrated_fidelity({"0.1": 0.5}, 0.0)
+    with pytest.raises(DataError):
+        integrated_fidelity({}, 0.9)
+    with pytest.raises(DataError):
+        integrated_fidelity({"0.1": 0.5}, 0.0)
+
+
+def test_the_score_of_a_method_averages_its_backbones_and_needs_the_full_set() -> None:
+    cells = [cell("m", keep=keep, score_backbone=b, accuracy=a)
+             for keep, b, a in (("0.1", "x", 0.4), ("0.1", "y", 0.6), ("0.5", "x", 0.7), ("0.5", "y", 0.7))]  # fmt: skip
+    full = cell("full", keep="1", accuracy=0.9, role="unpruned")
+    assert integrated_fidelity_score([*cells, full]) == pytest.approx(integrated_fidelity({"0.1": 0.5, "0.5": 0.7}, 0.9))
+    assert integrated_fidelity_score(cells) is None
+    assert integrated_fidelity_score([full]) is None
+
+
+def test_the_worst_class_is_averaged_over_backbones_and_unknown_where_a_record_does_not_hold_it() -> None:
+    first, second = cell(class_accuracy=[0.5, None, 0.9]), cell(class_accuracy=[0.8, 0.7])
+    assert worst_class_accuracy([first]) == 0.5
+    assert worst_class_accuracy([first, second]) == pytest.approx(0.6)
+    assert worst_class_accuracy([first, cell()]) is None
