@@ -166,7 +166,12 @@ def test_cells_that_were_never_run_are_holes_and_the_method_is_one_line() -> Non
     elsewhere = [cell("beta", s, train_arch="deep") for s in range(2)]
     board = make_board([*records, *elsewhere])
     row = find(board, method="beta", keep="0.5", train_arch="net")
-    assert (row["status"], row["hole"], row["status_reason"], row["accuracy_mean"]) == ("hole", "not run", "not run (2)", None)
+    assert (row["status"], row["hole"], row["status_reason"], row["accuracy_mean"]) == (
+        "hole",
+        "not run",
+        "not run (2)",
+        None,
+    )
     assert "Not run: alpha, gamma." in board_files(board)["leaderboard.md"]
     assert "Not run: alpha, gamma." in board_files(board)["index.html"]
     assert "not run: alpha, gamma" in render_terminal(board)
@@ -348,12 +353,16 @@ def test_networks_and_proxy_runs_of_their_own_for_each_seed_are_counted() -> Non
 
 
 def test_ranks_are_of_whole_methods_with_the_range_that_stays_open(board: Board) -> None:
-    found = [row for row in rows(board.accuracy, train_arch="net", keep="0.1") if row["score_backbone"] in ("-", "mean")]
+    found = [
+        row for row in rows(board.accuracy, train_arch="net", keep="0.1") if row["score_backbone"] in ("-", "mean")
+    ]
     ranks = {row["method"]: row["rank"] for row in found if row["role"] != "unpruned"}
     assert ranks["epsilon"] == 1
     assert ranks["random"] > 1
     assert all(row["rank_low"] <= row["rank"] <= row["rank_high"] for row in found if row["rank"])
-    single = [row for row in rows(board.accuracy) if row["score_backbone"] in ("bb1", "bb2") or row["role"] == "unpruned"]
+    single = [
+        row for row in rows(board.accuracy) if row["score_backbone"] in ("bb1", "bb2") or row["role"] == "unpruned"
+    ]
     assert all(row["rank"] is None for row in single)
 
 
@@ -385,7 +394,12 @@ def test_failures_with_one_reason_are_one_line() -> None:
     compared = agreement("bb1", 0, "bb2", 0, None, status="failed", status_reason="NaN & <lost>")
     board = make_board([*lost, compared, *seeds_of("random", (0.5, 0.6))])
     (row,) = rows(board.failures)
-    assert (row["status"], row["reason"], row["methods"], row["n_records"]) == ("failed", "NaN & <lost>", "a, alpha, b, c", 7)
+    assert (row["status"], row["reason"], row["methods"], row["n_records"]) == (
+        "failed",
+        "NaN & <lost>",
+        "a, alpha, b, c",
+        7,
+    )
     files = board_files(board)
     assert files["leaderboard.md"].count("NaN & &lt;lost>: a, alpha, b, c") == 1
     assert "NaN &amp; &lt;lost&gt;" in files["index.html"]
@@ -465,7 +479,9 @@ def test_method_tau_equals_scipy_over_complete_methods(board: Board) -> None:
     for method in ("random", "beta", "gamma", "delta", "epsilon"):  # alpha lost a cell
         for arch, values in means.items():
             label = "-" if method == "random" else "mean"
-            values.append(find(board, method=method, train_arch=arch, keep="0.5", score_backbone=label)["accuracy_mean"])
+            values.append(
+                find(board, method=method, train_arch=arch, keep="0.5", score_backbone=label)["accuracy_mean"]
+            )
     assert row["value"] == pytest.approx(scipy.stats.kendalltau(means["deep"], means["net"]).statistic, abs=1e-6)
     assert (row["a"], row["b"], row["n_methods"], row["n_seeds"], row["status"]) == ("deep", "net", 5, 3, "ok")
     assert row["ceiling"] is not None or row["reason"]
@@ -568,7 +584,11 @@ def test_an_agreement_that_lacks_a_pair_or_a_seed_is_a_hole() -> None:
 
 
 def test_an_agreement_is_over_the_pairs_that_the_suite_names(tmp_path: Path) -> None:
-    registry = registry_with(tmp_path, SUITE.replace('"bb2", "void"', '"bb2", "bb3", "void"') + SUITE[14:].split("[backbone.void]")[0].split("[backbone.bb2]")[1].join(["[backbone.bb3]", ""]))
+    registry = registry_with(
+        tmp_path,
+        SUITE.replace('"bb2", "void"', '"bb2", "bb3", "void"')
+        + SUITE[14:].split("[backbone.void]")[0].split("[backbone.bb2]")[1].join(["[backbone.bb3]", ""]),
+    )
     records = [agreement("bb1", s, "bb2", s, 0.5) for s in range(2)]
     row = correlation(make_board(records, registry), quantity="score_rho", a="mean")
     assert (row["value"], row["reason"]) == (None, "1 of 3 pairs of backbones")
@@ -578,7 +598,12 @@ def test_an_agreement_is_over_the_pairs_that_the_suite_names(tmp_path: Path) -> 
 def test_undefined_agreement_is_insufficient_with_its_reason() -> None:
     board = make_board([cell(), agreement("a", 0, "b", 0, None)])
     row = correlation(board, quantity="score_rho", a="mean")
-    assert (row["value"], row["status"], row["reason"], row["n_observations"]) == (None, "insufficient", "constant scores", 0)
+    assert (row["value"], row["status"], row["reason"], row["n_observations"]) == (
+        None,
+        "insufficient",
+        "constant scores",
+        0,
+    )
     assert "insufficient" in board_files(board)["index.html"]
 
 

@@ -18,7 +18,7 @@ from prunebench.plugins import Catalogue, load_plugins
 from prunebench.records import encode
 from prunebench.registry import Registry, load_registry
 
-PLUGIN = '''
+PLUGIN = """
 from prunebench import MetricSpec, hookimpl
 
 @hookimpl
@@ -34,7 +34,7 @@ def spread(cells):
 
 def broken(cells):
     raise ValueError("it is broken")
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -128,7 +128,9 @@ def test_holes_say_why_on_the_page(files: dict[str, str]) -> None:
         r'<td data-value="" class="hole" title="not run with bb1 \(3\); not run with bb2 \(3\)">not run</td>',
         files["index.html"],
     )
-    assert re.search(r'class="hole" title="oom: out of memory &amp; &lt;lost&gt; \(1\)">2 of 3 seeds</td>', files["index.html"])
+    assert re.search(
+        r'class="hole" title="oom: out of memory &amp; &lt;lost&gt; \(1\)">2 of 3 seeds</td>', files["index.html"]
+    )
 
 
 def test_a_method_looks_alike_in_every_chart_of_a_section(files: dict[str, str]) -> None:

@@ -98,7 +98,9 @@ def comparisons(draw: st.DrawFn) -> list[Record]:
 
 @given(comparisons())
 @SLOW
-def test_an_agreement_lies_in_its_interval_counts_pairs_once_and_has_a_ceiling_or_a_reason(records: list[Record]) -> None:
+def test_an_agreement_lies_in_its_interval_counts_pairs_once_and_has_a_ceiling_or_a_reason(
+    records: list[Record],
+) -> None:
     for row in rows(make_board(records).rank_correlation):
         if row["value"] is None:
             assert row["status"] in ("deterministic", "hole", "insufficient")
@@ -129,8 +131,12 @@ def test_the_order_of_the_records_changes_no_byte(cells: list[Record], compared:
 
 @given(grids(), comparisons(), st.integers(30, 60))
 @settings(max_examples=15, deadline=None)
-def test_the_terminal_never_breaks_a_word_nor_its_width(cells: list[Record], compared: list[Record], width: int) -> None:
-    long = [cell("a-method-with-a-long-name", s, caveat="uses images beyond its budget, as the paper does") for s in (0, 1)]
+def test_the_terminal_never_breaks_a_word_nor_its_width(
+    cells: list[Record], compared: list[Record], width: int
+) -> None:
+    long = [
+        cell("a-method-with-a-long-name", s, caveat="uses images beyond its budget, as the paper does") for s in (0, 1)
+    ]
     board = make_board([*cells, *compared, *long])
     text = render_terminal(board, width)
     lines = text.splitlines()

@@ -1,4 +1,4 @@
-"""What is official: tables of plugins, their schema, the verbs that keep them, and what the board makes of them."""
+"""What is official: tables of plugins, their schema, and the verbs that keep them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench.errors import RegistryError, UsageError
-from prunebench.leaderboard import build_board, check_board
-from prunebench.leaderboard.standing import with_standing
-from prunebench.leaderboard.update import update_board
 from prunebench.plugins import Entry, Origin, load_plugins
-from prunebench.records import write_records
 from prunebench.registry import Listing, expected_failures, load_registry, standing
 from prunebench.registry.new_listing import compatible_range, new_table
 from prunebench.registry.tables import registry_schema, schema_text
@@ -317,57 +313,3 @@ def test_expected_failures_of_the_registry_are_strict(sandbox):
     assert done.returncode == 3
     counts = json.loads(done.stdout)["counts"]
     assert (counts["expected_fail"], counts["unexpected_pass"], counts["failed"]) == (1, 1, 0)
-
-
-# ------------------------------------------------------------------------------------------------------- the board
-
-
-def cells(method: str, accuracies: list[float], **changes) -> list[dict]:
-    shared = {"schema": 1, "kind": "cell", "suite": "core", "dataset": "digits", "protocol": "t", "method": method,
-              "scorer": method, "scorer_dist": "prunebench 0.1.0", "role": "method", "score_backbone": "-",
-              "projector": "-", "keep": "0.1", "train_arch": "net", "recipe": "short", "status": "ok"}  # fmt: skip
-    rows = [{**shared, "seed": seed, "accuracy": value, **changes} for seed, value in enumerate(accuracies)]
-    return [{**row, "key": f"{method}{row['seed']}"} for row in rows]
-
-
-RECORDS = [
-    *cells("random", [0.5, 0.51, 0.52], role="baseline"),
-    *cells("odd", [0.9, 0.91, 0.92], scorer_dist="odd-one 1.5", caveat="a doubt"),
-    *cells("moderate", [0.7, 0.71, 0.72]),
-]
-
-
-def ranks(listings) -> dict[str, tuple[int | None, str]]:
-    board = build_board(with_standing(RECORDS, listings))
-    return {row.method: (row.rank, row.caveat) for row in board.accuracy}
-
-
-def test_what_is_not_registered_is_ranked_and_marked_and_what_is_in_quarantine_is_shown_without_a_rank():
-    assert ranks({"odd": listing()})["odd"] == (1, "a doubt")
-    assert ranks({})["odd"] == (1, "a doubt; unregistered (odd-one 1.5)")
-    found = ranks({"odd": listing(tier="quarantine", reason="looks at test labels")})
-    assert found["odd"] == (None, "a doubt; in quarantine: looks at test labels")
-    assert (found["moderate"], found["random"]) == ((1, ""), (2, ""))
-    bundled = listing(name="moderate", dist="prunebench", version=">=0.1", tier="quarantine", reason="wrong sign")
-    assert ranks({"odd": listing(), "moderate": bundled})["moderate"] == (None, "in quarantine: wrong sign")
-
-
-def test_agreement_records_that_do_not_name_a_distribution_are_marked_by_their_scorer():
-    record = {"kind": "agreement", "method": "odd-variant", "scorer": "odd"}
-    assert with_standing([record], {"odd": listing()}) == [record]
-    [marked] = with_standing([record], {"odd": listing(tier="quarantine", reason="wrong sign")})
-    assert marked["caveat"] == "in quarantine: wrong sign"
-
-
-def test_a_quarantine_makes_a_board_stale_and_the_next_one_gives_its_reason(tmp_path):
-    for method in ("random", "odd", "moderate"):
-        mine = [record for record in RECORDS if record["method"] == method]
-        write_records(tmp_path / "core" / "digits" / f"{method}.jsonl", mine)
-    update_board(tmp_path, {"odd": listing()})
-    assert check_board(tmp_path, {"odd": listing()}) == []
-    quarantined = {"odd": listing(tier="quarantine", reason="looks at test labels")}
-    assert "leaderboard.md" in check_board(tmp_path, quarantined)
-    text = update_board(tmp_path, quarantined)
-    assert "in quarantine: looks at test labels" in text
-    for name in ("leaderboard.md", "index.html", "accuracy.csv"):
-        assert "in quarantine: looks at test labels" in (tmp_path / "board" / name).read_text(encoding="utf-8")

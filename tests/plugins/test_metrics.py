@@ -57,7 +57,9 @@ def test_the_score_of_a_method_averages_its_backbones_and_needs_the_full_set() -
     cells = [cell("m", keep=keep, score_backbone=b, accuracy=a)
              for keep, b, a in (("0.1", "x", 0.4), ("0.1", "y", 0.6), ("0.5", "x", 0.7), ("0.5", "y", 0.7))]  # fmt: skip
     full = cell("full", keep="1", accuracy=0.9, role="unpruned")
-    assert integrated_fidelity_score([*cells, full]) == pytest.approx(integrated_fidelity({"0.1": 0.5, "0.5": 0.7}, 0.9))
+    assert integrated_fidelity_score([*cells, full]) == pytest.approx(
+        integrated_fidelity({"0.1": 0.5, "0.5": 0.7}, 0.9)
+    )
     assert integrated_fidelity_score(cells) is None
     assert integrated_fidelity_score([full]) is None
 

@@ -46,7 +46,9 @@ def _architectures(a: Table, b: Table, keep: str) -> Iterator[dict[str, Any]]:
         {row.method: row for row in table.rows if row.keep == keep and row.ranked and row.score_backbone in WHOLE}
         for table in (a, b)
     ]
-    methods = [name for name in sorted(sides[0].keys() & sides[1].keys()) if _one_version(sides[0][name], sides[1][name])]
+    methods = [
+        name for name in sorted(sides[0].keys() & sides[1].keys()) if _one_version(sides[0][name], sides[1][name])
+    ]
     seeds = sorted(set.intersection(*[set(side[name].accuracy) for side in sides for name in methods] or [set()]))
     values = [
         np.array([[side[name].accuracy[seed] for seed in seeds] for name in methods]).reshape(len(methods), len(seeds))

@@ -62,9 +62,7 @@ def scored(record: AgreementRecord) -> list[tuple[str, int, str]]:
     ]
 
 
-def _distinct(
-    cells: Iterable[CellRecord], key: str, same: Sequence[str]
-) -> Mapping[tuple[object, ...], set[object]]:
+def _distinct(cells: Iterable[CellRecord], key: str, same: Sequence[str]) -> Mapping[tuple[object, ...], set[object]]:
     """Return the distinct values of `key` among cells that are the same in the fields `same`."""
     found: dict[tuple[object, ...], set[object]] = defaultdict(set)
     for cell in cells:

@@ -142,16 +142,21 @@ def agreement_chart(lines: Sequence[ScoreLine]) -> dict[str, Any] | None:
     low = min([0.0, *ticks(min(known), 1.0, 7)])
     left = name_width([line.label for line in lines])
     marks = [tick for tick in ticks(low, 1.0, 7) if low - 1e-9 <= tick <= 1.0]
-    return {"series": series, "left": left, "scale": Scale(marks, left, WIDTH - RIGHT - 8), "bottom": 12 + 26 * len(lines)}
+    return {
+        "series": series,
+        "left": left,
+        "scale": Scale(marks, left, WIDTH - RIGHT - 8),
+        "bottom": 12 + 26 * len(lines),
+    }
 
 
 def name_width(labels: Sequence[str]) -> float:
     """Return the room that the names of rows take."""
-    return min(190.0, 20 + 7.0 * max(map(len, labels)))
+    return min(215.0, 20 + 7.0 * max(map(len, labels)))
 
 
 def short(label: str) -> str:
-    return label if len(label) <= 24 else label[:23] + "…"
+    return label if len(label) <= 30 else label[:29] + "…"
 
 
 def tick(value: float, signed: bool) -> str:

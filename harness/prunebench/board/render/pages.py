@@ -48,13 +48,19 @@ def _environment(html: bool) -> Environment:
     )  # fmt: skip
     for function in (view.percent, view.points, view.number, view.rate, view.marked, _md, _code, _data, _metric):
         environment.filters[function.__name__.lstrip("_")] = function
-    environment.globals |= {"half": view.half, "rank": view.rank, "notes": view.notes, "charts": charts, "px": charts.px}
+    environment.globals |= {
+        "half": view.half,
+        "rank": view.rank,
+        "notes": view.notes,
+        "charts": charts,
+        "px": charts.px,
+    }
     return environment
 
 
 def _md(text: str) -> str:
     """Return text that Markdown takes as it is, in one line."""
-    for mark in "\\`*|[":
+    for mark in "\\`*|":
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.replace("<", "&lt;").split())
 

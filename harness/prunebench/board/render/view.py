@@ -182,9 +182,7 @@ def _score_lines(rows: Sequence[Row]) -> list[ScoreLine]:
     lines = []
     for name in sorted({label(row) for row in rows}):
         mine = [row for row in rows if label(row) == name]
-        means = {
-            row["comparison"]: row for row in mine if (row["quantity"], row["a"]) == ("score_rho", "mean")
-        }
+        means = {row["comparison"]: row for row in mine if (row["quantity"], row["a"]) == ("score_rho", "mean")}
         found = [means.get(kind) for kind in ("cross_backbone", "seed_to_seed", "control_cross_backbone")]
         lines.append(ScoreLine(name, *found, mine))
 
