@@ -346,7 +346,7 @@ def test_what_varied_is_read_from_the_keys(changes: dict[str, Any], sentence: st
 def test_networks_and_proxy_runs_of_their_own_for_each_seed_are_counted() -> None:
     cells = [cell("alpha", s, 0.8, score_backbone="bb1", features_key=digest(s), proxy_key=digest(s)) for s in range(3)]
     (sentence,) = make_board(cells).tables.varied
-    assert sentence == "Seeds move the methods' own randomness, over 3 networks per backbone, over 3 proxy runs."
+    assert sentence == "Seeds move the methods' own randomness, over 3 networks per backbone and 3 proxy runs."
 
 
 # --------------------------------------------------------------------------------------------------- ranks and caveats

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from typing import NamedTuple, TypeVar
@@ -17,7 +17,7 @@ from prunebench.records import FINAL, AgreementRecord, CellRecord, Record, compl
 from prunebench.registry import Listing, standing
 
 BASELINE, UNPRUNED, NONE, MEAN = "baseline", "unpruned", "-", "mean"
-FAILURES = frozenset({"failed", "oom", "timeout", "diverged", "interrupted"})
+MADE_OF = ("scorer_version", "projector_version", "scorer", "scorer_params", "selector", "selector_params")
 CORRELATIONS = ("within_class_spearman", "pooled_spearman", "pearson")
 
 R = TypeVar("R", CellRecord, AgreementRecord)
@@ -61,6 +61,11 @@ def method_of(record: Record) -> Method:
     return Method(record.method, record.projector)
 
 
+def plain(keep: str) -> str:
+    """Return a decimal string without trailing zeros: "0.10" to "0.1"."""
+    return complement(complement(keep))
+
+
 def mean(values: Iterable[float | None]) -> float | None:
     """Return the mean whatever the order of the values, or None where one is None or there is none."""
     given = list(values)
@@ -83,9 +88,8 @@ def one_per_place(records: Iterable[R]) -> list[R]:
 
 def _merged(attempts: Sequence[R]) -> R:
     finished = [record for record in attempts if record.status == "ok"]
-    keys = sorted({record.key for record in finished})
     first = (finished or [record for record in attempts if record.status in FINAL] or attempts)[0]
-    if len(keys) > 1:
+    if len(keys := sorted({record.key for record in finished})) > 1:
         raise ResultConflict(
             f"two finished records claim one place on the board: {first.method} in {first.file}, "
             f"{', '.join(map(str, first.place[2:]))} (keys {' and '.join(keys)})",
@@ -106,8 +110,22 @@ def with_remarks(records: Iterable[Record], listings: Mapping[str, Listing]) -> 
     for record in records:
         dist, _, version = record.scorer_dist.rpartition(" ")
         found = standing(listings, "scorer", record.scorer, dist, version)
-        caveat = "; ".join(part for part in (record.caveat, found.remark) if part)
+        caveat = "; ".join(filter(None, [record.caveat, found.remark]))
         yield msgspec.structs.replace(record, caveat=caveat), found.tier == "quarantine"
+
+
+def caveats_of(records: Iterable[Record]) -> str:
+    """Return what is said against some records, each sentence once."""
+    return "; ".join(sorted({part for record in records for part in record.caveat.split("; ") if part}))
+
+
+def versions_in(records: Iterable[Record]) -> str:
+    """Return what differs between the finished records of one line that should be one method; empty for one version."""
+    finished = [record for record in records if record.status == "ok"]
+    for name in MADE_OF:
+        if len(found := sorted({str(getattr(record, name, "")) for record in finished})) > 1:
+            return f"{len(found)} versions in one row, {name.replace('_', ' ')} {' and '.join(found)}"
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,18 +143,13 @@ class Row:
     backbones: tuple[str, ...]
     seeds: tuple[int, ...]
     cells: Mapping[tuple[str, int], CellRecord]
-    quarantined: bool = False
-    versions: str = ""
+    quarantined: bool
+    versions: str
 
     def by_seed(self, name: str) -> dict[int, float]:
         """Return the mean over the backbones of a number of the cells, for the seeds at which each of them has it."""
-        found = {}
-        for seed in self.seeds:
-            cells = [self.cells.get((backbone, seed)) for backbone in self.backbones]
-            value = mean(getattr(cell, name) if cell else None for cell in cells)
-            if value is not None:
-                found[seed] = value
-        return found
+        means = {s: mean(getattr(self.cells.get((b, s)), name, None) for b in self.backbones) for s in self.seeds}
+        return {seed: value for seed, value in means.items() if value is not None}
 
     @cached_property
     def accuracy(self) -> dict[int, float]:
@@ -145,15 +158,12 @@ class Row:
     @cached_property
     def observations(self) -> dict[int, str]:
         """Seed to the name of its observation: seeds that trained on the same keys throughout have one name."""
-        named = {}
-        for seed in self.accuracy:
-            keys = [self.cells[backbone, seed].train_key for backbone in self.backbones]
-            named[seed] = " ".join(keys) if all(keys) else f"seed {seed}"
-        return named
+        keys = {seed: [self.cells[backbone, seed].train_key for backbone in self.backbones] for seed in self.accuracy}
+        return {seed: " ".join(found) if all(found) else f"seed {seed}" for seed, found in keys.items()}
 
     @property
     def complete(self) -> bool:
-        return bool(self.seeds) and len(self.accuracy) == len(self.seeds)
+        return len(self.accuracy) == len(self.seeds)
 
     @property
     def deterministic(self) -> bool:
@@ -166,50 +176,40 @@ class Row:
 
     @property
     def finished_backbones(self) -> int:
-        return sum(all(self._ok(backbone, seed) for seed in self.seeds) for backbone in self.backbones)
+        finished = Counter(backbone for (backbone, _), cell in self.cells.items() if cell.status == "ok")
+        return sum(finished[backbone] == len(self.seeds) for backbone in self.backbones)
 
     @property
     def hole(self) -> str:
         """What is lacking, as "1 of 2 backbones" or "3 of 5 seeds"; empty for a complete row."""
         if self.complete:
             return ""
-        touched = {backbone for backbone, _ in self.cells}
-        if not self.cells:
-            return "not run"
         if not any(cell.status == "ok" for cell in self.cells.values()):
-            kinds = sorted({cell.status.replace("_", " ") for cell in self.cells.values()})
-            return " or ".join(kinds)
-        if len(touched) < len(self.backbones) or not self.accuracy:
+            return " or ".join(sorted({c.status.replace("_", " ") for c in self.cells.values()})) or "not run"
+        if not self.accuracy or len({backbone for backbone, _ in self.cells}) < len(self.backbones):
             return f"{self.finished_backbones} of {len(self.backbones)} backbones"
         return f"{len(self.accuracy)} of {len(self.seeds)} seeds"
 
     @property
     def reason(self) -> str:
         """Why cells of the row hold no accuracy, the most frequent reason first."""
-        counts: dict[str, int] = defaultdict(int)
+        counts: Counter[str] = Counter()
         for backbone in self.backbones:
-            for seed in self.seeds:
-                cell = self.cells.get((backbone, seed))
+            for cell in (self.cells.get((backbone, seed)) for seed in self.seeds):
                 if cell is None:
                     counts["not run" if len(self.backbones) == 1 else f"not run with {backbone}"] += 1
                 elif cell.status != "ok":
-                    counts[f"{cell.status}: {cell.status_reason}" if cell.status_reason else cell.status] += 1
+                    counts[": ".join(filter(None, [cell.status, cell.status_reason]))] += 1
         return "; ".join(f"{text} ({n})" for text, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
-    def _ok(self, backbone: str, seed: int) -> bool:
-        cell = self.cells.get((backbone, seed))
-        return cell is not None and cell.status == "ok"
 
-
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """All rows of one training of one section; `cells` are its records, those that failed among them."""
 
     section: Section
     training: Training
-    seeds: tuple[int, ...]
     cells: Sequence[CellRecord]
-    rows: Sequence[Row] = field(default_factory=tuple)
+    rows: Sequence[Row]
 
 
 def tables(
@@ -220,10 +220,10 @@ def tables(
     cells: one per place.  quarantined: keys of records.  named: suite to the backbones that it names.  A mean is over
     those, any others seen in the table, and the seeds seen in the table.
     """
-    grouped: dict[Section, dict[Training, list[CellRecord]]] = defaultdict(lambda: defaultdict(list))
-    digests: dict[tuple[Section, str, str], set[str]] = defaultdict(set)
+    digests: dict[tuple[object, ...], set[str]] = defaultdict(set)
     for cell in cells:
         digests[section_of(cell), cell.train_arch, cell.recipe] |= {cell.recipe_digest} - {""}
+    grouped: dict[Section, dict[Training, list[CellRecord]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells:
         known = digests[section_of(cell), cell.train_arch, cell.recipe]
         # A failure may not have come as far as to know the content of its recipe.
@@ -234,51 +234,29 @@ def tables(
         roles = {method_of(cell): cell.role for cell in sorted(mine, key=lambda cell: cell.role, reverse=True)}
         keeps = sorted({plain(cell.keep) for cell in mine if cell.role != UNPRUNED}, key=Decimal, reverse=True)
         for training, members in sorted(trainings.items()):
-            seeds = tuple(sorted({cell.seed for cell in members}))
+            lines: dict[Method, list[CellRecord]] = defaultdict(list)
+            for cell in members:
+                lines[method_of(cell)].append(cell)
             seen = {cell.score_backbone for cell in members} | set(named.get(section.suite, ()))
-            backbones = tuple(sorted(seen - {NONE}))
-            rows = [
-                row
-                for method, role in sorted(roles.items())
-                for row in _rows(method, role, keeps, seeds, backbones, members, quarantined)
-            ]
-            yield Table(section, training, seeds, members, rows)
-
-
-def plain(keep: str) -> str:
-    """Return a decimal string without trailing zeros: "0.10" to "0.1"."""
-    return complement(complement(keep))
+            seeds = tuple(sorted({cell.seed for cell in members}))
+            rows: list[Row] = []
+            for method, role in sorted(roles.items()):
+                budgets = ["1"] if role == UNPRUNED else keeps
+                rows += _rows(method, role, budgets, seeds, seen - {NONE}, lines[method], quarantined)
+            yield Table(section, training, members, rows)
 
 
 def _rows(
-    method: Method,
-    role: str,
-    keeps: Sequence[str],
-    seeds: tuple[int, ...],
-    backbones: tuple[str, ...],
-    members: Sequence[CellRecord],
-    quarantined: frozenset[str],
-) -> Iterator[Row]:
-    own = [cell for cell in members if method_of(cell) == method]
+    method: Method, role: str, keeps: Sequence[str], seeds: tuple[int, ...], backbones: set[str],
+    own: Sequence[CellRecord], quarantined: frozenset[str],
+) -> Iterator[Row]:  # fmt: skip
     read = {cell.score_backbone for cell in own}
-    expected = (NONE,) if read <= {NONE} else tuple(sorted({*backbones, *read}))
-    versions = versions_in(own)
-    for keep in ["1"] if role == UNPRUNED else keeps:
+    expected = (NONE,) if read <= {NONE} else tuple(sorted(backbones | read))
+    held, versions = any(cell.key in quarantined for cell in own), versions_in(own)
+    for keep in keeps:
         cells = {(cell.score_backbone, cell.seed): cell for cell in own if plain(cell.keep) == keep}
-        for label in [MEAN, *expected] if expected != (NONE,) else expected:
+        for label in expected if expected == (NONE,) else (MEAN, *expected):
             chosen = expected if label == MEAN else (label,)
-            yield Row(
-                method=method, role=role, keep=keep, score_backbone=label, backbones=chosen, seeds=seeds,
-                cells={place: cell for place, cell in cells.items() if place[0] in chosen},
-                quarantined=any(cell.key in quarantined for cell in own), versions=versions,
-            )  # fmt: skip
-
-
-def versions_in(records: Sequence[Record]) -> str:
-    """Return what differs between the finished records of one line that should be one method; empty for one version."""
-    finished = [record for record in records if record.status == "ok"]
-    for name in ("scorer_version", "projector_version", "scorer", "scorer_params", "selector", "selector_params"):
-        found = sorted({str(getattr(record, name, "")) for record in finished})
-        if len(found) > 1:
-            return f"{len(found)} versions in one row, {name.replace('_', ' ')} {' and '.join(found)}"
-    return ""
+            found = {place: cell for place, cell in cells.items() if place[0] in chosen}
+            yield Row(method=method, role=role, keep=keep, score_backbone=label, backbones=chosen, seeds=seeds,
+                      cells=found, quarantined=held, versions=versions)  # fmt: skip

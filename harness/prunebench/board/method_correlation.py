@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from itertools import combinations
 from typing import Any, Literal
@@ -11,17 +12,17 @@ from typing import Any, Literal
 import numpy as np
 
 from prunebench.board.accuracy import WHOLE, rounded
-from prunebench.board.grid import Row, Table
+from prunebench.board.grid import UNPRUNED, Table, versions_in
 from prunebench.records import complement
-from prunebench.stats import RankAgreement, rank_agreement
+from prunebench.stats import rank_agreement
 
+NUMBERS = ("value", "low", "high", "ceiling_a", "ceiling_b", "ceiling", "ratio")
+INTEGERS = ("n_methods", "n_seeds", "n_pairs", "n_observations")
 COLUMNS = (
     "suite", "dataset", "protocol", "dataset_fingerprint", "quantity", "comparison", "recipe", "keep", "pruning_rate",
-    "method", "projector", "a", "b", "value", "low", "high", "ceiling_a", "ceiling_b", "ceiling", "ratio",
-    "deterministic", "n_methods", "n_seeds", "n_pairs", "n_observations", "status", "reason", "caveat",
+    "method", "projector", "a", "b", *NUMBERS, "deterministic", *INTEGERS, "status", "reason", "caveat",
 )  # fmt: skip
-INTEGERS = ("n_methods", "n_seeds", "n_pairs", "n_observations")
-ARCHS = "archs"
+QUANTITIES: dict[str, Literal["tau", "rho"]] = {"method_tau": "tau", "method_rho": "rho"}
 
 
 def method_correlations(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
@@ -30,10 +31,10 @@ def method_correlations(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
     Over the methods that are ranked on both, in one version.  Architectures are compared under one recipe where they
     share one, else under any.
     """
-    recipes: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    recipes: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for table in tables:
         recipes[table.training.train_arch].add(table.training[1:])
-    keeps = {row.keep for table in tables for row in table.rows if row.role != "unpruned"}
+    keeps = {row.keep for table in tables for row in table.rows if row.role != UNPRUNED}
     for keep in sorted(keeps, key=Decimal, reverse=True):
         for a, b in combinations(tables, 2):
             (first, *mine), (second, *other) = a.training, b.training
@@ -46,45 +47,19 @@ def _architectures(a: Table, b: Table, keep: str) -> Iterator[dict[str, Any]]:
         {row.method: row for row in table.rows if row.keep == keep and row.ranked and row.score_backbone in WHOLE}
         for table in (a, b)
     ]
-    methods = [
-        name for name in sorted(sides[0].keys() & sides[1].keys()) if _one_version(sides[0][name], sides[1][name])
-    ]
+    methods = [name for name in sorted(sides[0].keys() & sides[1].keys())
+               if not versions_in(cell for side in sides for cell in side[name].cells.values())]  # fmt: skip
     seeds = sorted(set.intersection(*[set(side[name].accuracy) for side in sides for name in methods] or [set()]))
     values = [
         np.array([[side[name].accuracy[seed] for seed in seeds] for name in methods]).reshape(len(methods), len(seeds))
         for side in sides
     ]
-    quantities: tuple[tuple[str, Literal["tau", "rho"]], ...] = (("method_tau", "tau"), ("method_rho", "rho"))
-    for quantity, statistic in quantities:
-        found = rank_agreement(values[0], values[1], statistic)
+    for quantity, statistic in QUANTITIES.items():
+        found = asdict(rank_agreement(values[0], values[1], statistic))
         yield {
-            **dict.fromkeys(COLUMNS, ""),
-            **a.section._asdict(),
-            "quantity": quantity,
-            "comparison": ARCHS,
+            **dict.fromkeys(COLUMNS, ""), **a.section._asdict(), "quantity": quantity, "comparison": "archs",
             "recipe": " | ".join(dict.fromkeys([a.training.recipe, b.training.recipe])),
-            "keep": keep,
-            "pruning_rate": complement(keep),
-            "a": a.training.train_arch,
-            "b": b.training.train_arch,
-            **_numbers(found),
-            "deterministic": False,
-            "n_pairs": None,
-            "n_observations": None,
-            "status": "insufficient" if found.value is None else "ok",
-            "reason": found.reason,
-        }
-
-
-def _one_version(a: Row, b: Row) -> bool:
-    versions = {(c.scorer_version, c.projector_version) for row in (a, b) for c in row.cells.values()}
-    return len(versions) == 1
-
-
-def _numbers(found: RankAgreement) -> dict[str, Any]:
-    names = ("value", "low", "high", "ceiling_a", "ceiling_b", "ceiling", "ratio")
-    return {
-        **{name: rounded(getattr(found, name)) for name in names},
-        "n_methods": found.n_methods,
-        "n_seeds": found.n_seeds,
-    }
+            "keep": keep, "pruning_rate": complement(keep), "a": a.training.train_arch, "b": b.training.train_arch,
+            **dict.fromkeys(INTEGERS), **found, **{name: rounded(found[name]) for name in NUMBERS},
+            "deterministic": False, "status": "insufficient" if found["value"] is None else "ok",
+        }  # fmt: skip

@@ -25,10 +25,6 @@ class Metric:
     def column(self) -> str:
         return self.spec.name.replace("-", "_")
 
-    @property
-    def title(self) -> str:
-        return self.spec.label or self.spec.name
-
     def left_out(self, why: str) -> str:
         return f"plugin {self.source}: metric {self.spec.name!r} {why}; the board is written without its column"
 
@@ -44,7 +40,20 @@ def load_metrics(catalogue: Catalogue) -> tuple[list[Metric], list[str]]:
     return metrics, problems
 
 
-def measured(rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[list[dict[str, float | None]], dict[Metric, str]]:
+def clashes(metrics: Sequence[Metric], columns: Sequence[str]) -> dict[Metric, str]:
+    """Return the metrics whose column has the name of another column of the table, with what to do about it."""
+    names = [*columns, *(metric.column for metric in metrics)]
+    why = "has the name of a column of accuracy.csv; give it another"
+    return {
+        metric: metric.left_out(why)
+        for index, metric in enumerate(metrics)
+        if metric.column in names[: len(columns) + index]
+    }
+
+
+def measured(
+    rows: Sequence[Row], metrics: Sequence[Metric]
+) -> tuple[list[dict[str, float | None]], dict[Metric, str]]:
     """Return the columns of each row of one table, and for each metric that raised, why it is left out.
 
     A row with a hole has no number.  A metric of scope "method" is measured where a method is complete at every
@@ -53,63 +62,34 @@ def measured(rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[list[dict[
     found: list[dict[str, float | None]] = [{} for _ in rows]
     problems = {}
     for metric in metrics:
+        known: dict[tuple[object, ...], float | None] = {}
         try:
-            values = _by_row(rows, metric)
+            for row, columns in zip(rows, found, strict=True):
+                line = (row.method, row.score_backbone, row.keep if metric.spec.scope == "cell" else "")
+                if line not in known:
+                    known[line] = _mean_over_seeds(_grid(row, rows, metric), metric)
+                columns[metric.column] = known[line]
         except Exception as error:  # whatever a plugin raises
             problems[metric] = metric.left_out(f"failed: {type(error).__name__}: {error}")
-            continue
-        for columns, value in zip(found, values, strict=True):
-            columns[metric.column] = value
     return found, problems
 
 
-def _by_row(rows: Sequence[Row], metric: Metric) -> list[float | None]:
-    whole = {(row.method, row.keep, row.score_backbone): row for row in rows}
-    keeps = {row.keep for row in rows if row.role != UNPRUNED}
-    full = [row for row in rows if row.role == UNPRUNED and row.complete][:1]
-    known: dict[tuple[object, ...], float | None] = {}
-    values: list[float | None] = []
-    for row in rows:
-        if metric.spec.scope == "cell":
-            values.append(_mean_over_seeds([row], metric))
-            continue
-        line = (row.method, row.score_backbone)
-        if line not in known:
-            budgets = [whole[row.method, keep, row.score_backbone] for keep in sorted(keeps)] if _pruned(row) else []
-            known[line] = _mean_over_seeds([*budgets, *full], metric) if budgets else None
-        values.append(known[line])
-    return values
-
-
-def _pruned(row: Row) -> bool:
-    return row.role != UNPRUNED
+def _grid(row: Row, rows: Sequence[Row], metric: Metric) -> list[Row]:
+    """Return the rows that a metric sees at once: one, or those of all budgets of a method and of the full set."""
+    if metric.spec.scope == "cell":
+        return [row]
+    budgets = [r for r in rows if (r.method, r.score_backbone) == (row.method, row.score_backbone)]
+    return budgets + [r for r in rows if r.role == UNPRUNED and r.complete][:1] if row.role != UNPRUNED else []
 
 
 def _mean_over_seeds(rows: Sequence[Row], metric: Metric) -> float | None:
-    if not all(row.complete for row in rows):
-        return None
+    """Return the mean of a metric over the distinct observations of complete rows; None where a row has a hole."""
     found: dict[str, float | None] = {}
-    for seed in rows[0].seeds:
+    for seed in rows[0].seeds if rows and all(row.complete for row in rows) else ():
         name = " ".join(row.observations[seed] for row in rows)
         if name not in found:
-            cells = [row.cells[backbone, seed] for row in rows for backbone in row.backbones]
-            found[name] = _number(metric.measure(cells))
+            value = metric.measure([row.cells[backbone, seed] for row in rows for backbone in row.backbones])
+            if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+                raise TypeError(f"returned {value!r}; expected a finite float, or None for a hole")
+            found[name] = value
     return mean(found.values())
-
-
-def _number(value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"returned {value!r}; expected a finite float, or None for a hole")
-    return float(value)
-
-
-def clashes(metrics: Sequence[Metric], columns: Sequence[str]) -> dict[Metric, str]:
-    """Return the metrics whose column has the name of another column of the table, with what to do about it."""
-    taken, problems = set(columns), {}
-    for metric in metrics:
-        if metric.column in taken:
-            problems[metric] = metric.left_out("has the name of a column of accuracy.csv; give it another")
-        taken.add(metric.column)
-    return problems

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Literal
 
 import pandas as pd
 
 from prunebench.board import accuracy, method_correlation
-from prunebench.board.accuracy import WHOLE, accuracy_rows
+from prunebench.board.accuracy import accuracy_rows
 from prunebench.board.facts import failures, section_facts, table_facts
-from prunebench.board.grid import (
-    Method,
-    Section,
-    Table,
-    Training,
-    one_per_place,
-    section_of,
-    tables,
-    with_remarks,
-)
+from prunebench.board.grid import Table, one_per_place, section_of, tables, with_remarks
 from prunebench.board.method_correlation import method_correlations
 from prunebench.board.metrics import Metric, clashes, measured
 from prunebench.board.score_correlation import named_pairs, score_correlations
@@ -89,7 +79,7 @@ def make_board(
         ),
         failures=failures([*cells, *compared]),
         tables=table_facts(found),
-        sections=section_facts(cells, compared, suites, registry_file, needs_data),
+        sections=section_facts([*cells, *compared], suites, registry_file, needs_data),
         metrics=kept,
         problems=(*problems, *failed),
         missing=missing,
@@ -107,14 +97,7 @@ def _accuracy(
         problems |= failed
         rows += [{**row, **more} for row, more in zip(accuracy_rows(table), extra, strict=True)]
     kept = tuple(metric for metric in metrics if metric not in problems)
-    return sorted(rows, key=_order), kept, tuple(sorted(problems.values()))
-
-
-def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Sort key of the table: section and training, whole methods first, then falling budget."""
-    whole = "" if row["score_backbone"] in WHOLE else row["score_backbone"]
-    names = (*Section._fields, *Training._fields, *Method._fields)
-    return (*(row[name] for name in names), whole, -Decimal(row["keep"]))
+    return rows, kept, tuple(sorted(problems.values()))
 
 
 def _correlations(

@@ -1,25 +1,17 @@
-"""Where the marks of the charts stand; the templates draw them as SVG."""
+"""Scales and series of the charts; the templates draw them as SVG."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from prunebench.board.render.view import MINUS, Line, Row, ScoreLine, TrainingView, half, percent, points, rate
+from prunebench.board.render.view import MINUS, Line, Row, ScoreLine, TrainingView
 
-WIDTH, RIGHT, ROW, GAP = 460, 14, 20, 30  # of every chart: its width, room at the right, height of a row, panel gap
-COLOURS = 8  # classes c0 to c7 of the style sheet; beyond that the marker and the dash tell lines apart
+WIDTH, RIGHT, COLOURS = 460, 14, 8  # colours: classes c0 to c7; beyond those, marker and dash tell lines apart
 MARKERS = ("circle", "square", "triangle", "diamond", "cross")
 
-
-class Point(NamedTuple):
-    """One number of a chart with its interval, as fractions."""
-
-    value: float
-    low: float | None
-    high: float | None
-    title: str
+Series = list[tuple[int, Line, list[Row | None]]]  # place in the table, the line, its row at each rate, None for holes
 
 
 class Scale(NamedTuple):
@@ -48,74 +40,39 @@ def style_of(line: Line) -> tuple[str, str]:
     return f"c{line.style % COLOURS}{dash}", MARKERS[line.style % len(MARKERS)]
 
 
-def chart(table: TrainingView, name: str) -> dict[str, Any] | None:
-    """Return the geometry of the chart of "accuracy" or "gain" of a table, or None without a number to draw."""
-    series = [(index, line, [_point(line.rows.get(rate), name) for rate in table.rates])
-              for index, line in enumerate(table.lines)]  # fmt: skip
-    series = [one for one in series if any(one[2])]
-    if not series:
-        return None
-    full: float | None = None
-    if name == "accuracy":
-        full = table.unpruned["accuracy_mean"] if table.unpruned else None
-        full = full if full is not None else max(point.value for _, _, found in series for point in found if point)
-    shared = {"full": full, "series": series, "unpruned": full is not None and table.unpruned is not None}
-    return {**shared, **(_rows if in_rows(table) else _curves)(table, series, full)}
+def series(table: TrainingView, name: str) -> Series:
+    """Return what the chart of "accuracy" or "gain" draws: the lines that have a number."""
+    found: Series = []
+    for index, line in enumerate(table.lines):
+        rows = [line.rows.get(rate) for rate in table.rates]
+        found.append((index, line, [row if row and row[f"{name}_mean"] is not None else None for row in rows]))
+    return [one for one in found if any(one[2])]
 
 
-def _point(row: Row | None, name: str) -> Point | None:
-    if row is None or row[f"{name}_mean"] is None:
-        return None
-    value = row[f"{name}_mean"]
-    shown = percent(value) if name == "accuracy" else points(value)
-    title = f"{rate(row['pruning_rate'])} pruned: {shown} {half(row, name)}".strip()
-    return Point(value, row[f"{name}_low"], row[f"{name}_high"], title)
+def full_accuracy(table: TrainingView, found: Series) -> float:
+    """Return the accuracy of the full set, or the highest of the table where that was not trained on."""
+    known = [row["accuracy_mean"] for _, _, rows in found for row in rows if row]
+    full = table.unpruned["accuracy_mean"] if table.unpruned else None
+    return float(max(known) if full is None else full)
 
 
-def _rows(table: TrainingView, series: Sequence[Any], full: float | None) -> dict[str, Any]:
-    left = name_width([line.label for _, line, _ in series])
-    width = (WIDTH - RIGHT - left - GAP * (len(table.rates) - 1)) / len(table.rates)
-    panels = []
-    for k, text in enumerate(table.rates):
-        start = left + k * (width + GAP)
-        ticks = _axis([found[k] for _, _, found in series if found[k]], full, max(3, int(width // 50)))
-        panels.append((text, Scale(ticks, start, start + width)))
-    return {"left": left, "panels": panels, "bottom": 24 + ROW * len(series), "height": 50 + ROW * len(series)}
-
-
-def _curves(table: TrainingView, series: Sequence[Any], full: float | None) -> dict[str, Any]:
-    height = 240 if full is None else 300
-    step = (WIDTH - 44 - RIGHT - 24) / (len(table.rates) - 1)
-    places = [56 + step * index for index in range(len(table.rates))]
-    ticks = _axis([point for _, _, found in series for point in found if point], full)
-    runs = [_runs(list(zip(places, found, strict=True))) for _, _, found in series]
-    return {"height": height, "places": places, "scale": Scale(ticks, height - 28, 14), "runs": runs}
-
-
-def _runs(found: Sequence[tuple[float, Point | None]]) -> list[list[tuple[float, Point]]]:
-    """Return the stretches without a hole: no line is drawn across a hole."""
-    runs: list[list[tuple[float, Point]]] = [[]]
-    for place, point in found:
-        if point is not None:
-            runs[-1].append((place, point))
-        elif runs[-1]:
-            runs.append([])
-    return [run for run in runs if run]
-
-
-def _axis(found: Sequence[Point], full: float | None, most: int = 6) -> list[float]:
-    """Return the ticks for some points and the accuracy of the full set, or for differences (None) and 0.
+def scale(
+    rows: Sequence[Row | None], name: str, full: float | None, start: float, end: float, most: int = 6
+) -> Scale:
+    """Return the scale of some rows and the accuracy of the full set, or of gains (None) and 0.
 
     Intervals widen the range by half of it at most: two seeds have huge ones.
     """
-    means = [0.0 if full is None else full, *[point.value for point in found]]
+    found = [row for row in rows if row]
+    means = [0.0 if full is None else full, *[row[f"{name}_mean"] for row in found]]
     low, high = min(means), max(means)
     if high - low < 0.01:  # one point, or a tie: a percent of room on both sides
         low, high = low - 0.01, high + 0.01
     room = max((high - low) / 2, 0.01)
-    low = max(min([low, *[point.low for point in found if point.low is not None]]), low - room)
-    high = min(max([high, *[point.high for point in found if point.high is not None]]), high + room)
-    return ticks(low, high, most) if full is None else ticks(max(low, 0.0), min(high, 1.0), most)
+    sides = [row for row in found if row[f"{name}_low"] is not None]
+    low = max(min([low, *[row[f"{name}_low"] for row in sides]]), low - room)
+    high = min(max([high, *[row[f"{name}_high"] for row in sides]]), high + room)
+    return Scale(ticks(low, high, most) if full is None else ticks(max(low, 0.0), min(high, 1.0), most), start, end)
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -127,36 +84,26 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [round(i * step, 9) for i in range(first, last + 1)]
 
 
-def agreement_chart(lines: Sequence[ScoreLine]) -> dict[str, Any] | None:
-    """Return the geometry of the chart of agreement of scores, or None without a number to draw."""
-    series = []
+def runs(rows: Sequence[Row | None]) -> list[list[tuple[int, Row]]]:
+    """Return the stretches without a hole, with their places: no line is drawn across a hole."""
+    found: list[list[tuple[int, Row]]] = [[]]
+    for place, row in enumerate(rows):
+        if row is not None:
+            found[-1].append((place, row))
+        elif found[-1]:
+            found.append([])
+    return [run for run in found if run]
+
+
+def agreements(lines: Sequence[ScoreLine]) -> list[tuple[str, float | None, float | None, list[float]]]:
+    """Return the name, the agreement across backbones, the ceiling and the agreement of each pair, for each method."""
+    found = []
     for line in lines:
-        pairs = [row["value"] for row in line.rows if row["quantity"] == "score_rho" and row["value"] is not None
-                 and row["comparison"] == "cross_backbone" and row["a"] != "mean"]  # fmt: skip
-        cross = line.cross["value"] if line.cross else None
-        ceiling = line.cross["ceiling"] if line.cross else line.seed["value"] if line.seed else None
-        series.append((line.label, cross, ceiling, pairs))
-    known = [value for _, cross, ceiling, pairs in series for value in (cross, ceiling, *pairs) if value is not None]
-    if not known:
-        return None
-    low = min([0.0, *ticks(min(known), 1.0, 7)])
-    left = name_width([line.label for line in lines])
-    marks = [tick for tick in ticks(low, 1.0, 7) if low - 1e-9 <= tick <= 1.0]
-    return {
-        "series": series,
-        "left": left,
-        "scale": Scale(marks, left, WIDTH - RIGHT - 8),
-        "bottom": 12 + 26 * len(lines),
-    }
-
-
-def name_width(labels: Sequence[str]) -> float:
-    """Return the room that the names of rows take."""
-    return min(215.0, 20 + 7.0 * max(map(len, labels)))
-
-
-def short(label: str) -> str:
-    return label if len(label) <= 30 else label[:29] + "…"
+        drawn = [row["value"] for row in line.rows if row["value"] is not None and row["a"] != "mean"
+                 and (row["quantity"], row["comparison"]) == ("score_rho", "cross_backbone")]  # fmt: skip
+        cross = line.cross or dict.fromkeys(("value", "ceiling"))
+        found.append((line.label, cross["value"], cross["ceiling"], drawn))
+    return found if any(cross is not None or ceiling is not None or drawn for _, cross, ceiling, drawn in found) else []
 
 
 def tick(value: float, signed: bool) -> str:

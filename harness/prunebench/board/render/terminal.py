@@ -61,7 +61,7 @@ def _label_width(names: Iterable[str], room: int) -> int:
 
 
 def _table(view: SectionView, table: TrainingView, width: int) -> list[str]:
-    text = wrapped(f"{view.facts['title']}, {table.title}", width)
+    text = wrapped(f"{view.facts['title']}, {table.facts['title']}", width)
     label = _label_width([*map(marked, table.lines), "pruning rate"], width - COLUMN * min(len(table.rates), 2))
     size = max(1, (width - label) // COLUMN)
     for start in range(0, len(table.rates), size):

@@ -35,18 +35,22 @@ class Line(NamedTuple):
         return noted(self.rows.values())
 
     @property
-    def holes(self) -> int:
-        return sum(row["accuracy_mean"] is None for row in self.rows.values())
+    def not_run(self) -> bool:
+        return all(row["hole"] == "not run" for row in self.rows.values())
+
+    @property
+    def place(self) -> tuple[int, float, str, str]:
+        """Sort key: lines without a hole first, by falling mean over the rates."""
+        values = [row["accuracy_mean"] for row in self.rows.values() if row["accuracy_mean"] is not None]
+        mean = sum(sorted(values)) / max(len(values), 1)
+        return len(self.rows) - len(values), -mean, self.label, self.score_backbone
 
 
 class TrainingView(NamedTuple):
-    """One table of accuracies; `unpruned` is None where the full set was not trained on."""
+    """One table of accuracies; `unpruned` is None where the full set was not trained on, `metrics` are its columns."""
 
-    title: str
+    facts: Row
     slug: str
-    train_arch: str
-    n_seeds: int
-    varied: str
     rates: list[str]
     lines: list[Line]
     details: list[Line]
@@ -69,6 +73,12 @@ class ScoreLine(NamedTuple):
     def note(self) -> str:
         return noted(row for row in (self.cross, self.seed) if row)
 
+    @property
+    def place(self) -> tuple[float, str]:
+        """Sort key: the highest agreement across backbones first."""
+        value = self.cross["value"] if self.cross else None
+        return (2.0 if value is None else -value), self.label
+
 
 class SectionView(NamedTuple):
     """All that the board shows of one section."""
@@ -83,8 +93,8 @@ class SectionView(NamedTuple):
 
 def records(frame: pd.DataFrame) -> list[Row]:
     """Return the rows of a table, None where there is no number."""
-    found: list[Row] = frame.astype(object).where(frame.notna(), None).to_dict("records")  # type: ignore[assignment]
-    return found
+    found = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in found]
 
 
 def label(row: Row) -> str:
@@ -93,8 +103,7 @@ def label(row: Row) -> str:
 
 def noted(rows: Iterable[Row]) -> str:
     """Return what is to be said against the numbers of these rows, each sentence once."""
-    given = [part for row in rows for part in (*row["caveat"].split("; "), row.get("versions", ""))]
-    return "; ".join(sorted({part for part in given if part}))
+    return "; ".join(sorted({part for row in rows for part in (*row["caveat"].split("; "), row.get("versions")) if part}))
 
 
 def notes(lines: Iterable[Line | ScoreLine]) -> list[str]:
@@ -109,25 +118,19 @@ def marked(line: Line | ScoreLine) -> str:
 
 def sections(board: Board) -> list[SectionView]:
     """Return the sections of the board in their order."""
-    accuracy, correlation = records(board.accuracy), records(board.rank_correlation)
+    frames = (board.accuracy, board.rank_correlation, board.tables, board.failures)
+    everything = [records(frame) for frame in frames]
     found: list[SectionView] = []
     for facts in records(board.sections):
+        rows, correlations, tables, failed = (_of(rows, facts, Section._fields) for rows in everything)
+        names = sorted({label(row) for row in rows if row["role"] == "method"})
+        styles = {name: index for index, name in enumerate(names)}
         slug = _slug(facts["title"], [view.slug for view in found])
-        rows = _of(accuracy, facts, Section._fields)
-        labels = sorted({label(row) for row in rows if row["role"] == "method"})
-        styles = {name: index for index, name in enumerate(labels)}
-        mine = _of(correlation, facts, Section._fields)
-        rho = [row for row in mine if row["quantity"] == "method_rho"]
-        tables = _of(records(board.tables), facts, Section._fields)
-        found.append(SectionView(
-            facts,
-            slug,
-            [_training(board, table, _of(rows, table, Training._fields), styles, f"{slug}-{n}")
-             for n, table in enumerate(tables, start=1)],
-            list(zip([row for row in mine if row["quantity"] == "method_tau"], rho, strict=True)),
-            _score_lines([row for row in mine if row["comparison"] != "archs"]),
-            _of(records(board.failures), facts, Section._fields),
-        ))  # fmt: skip
+        trainings = [_training(board, table, _of(rows, table, Training._fields), styles, f"{slug}-{n}")
+                     for n, table in enumerate(tables, start=1)]  # fmt: skip
+        tau, rho = ([row for row in correlations if row["quantity"] == name] for name in ("method_tau", "method_rho"))
+        scores = _score_lines([row for row in correlations if row["comparison"] != "archs"])
+        found.append(SectionView(facts, slug, trainings, list(zip(tau, rho, strict=True)), scores, failed))
     return found
 
 
@@ -149,51 +152,35 @@ def _training(board: Board, table: Row, rows: list[Row], styles: dict[str, int],
     columns = []
     for metric in board.metrics:
         for rate in rates if metric.spec.scope == "cell" else rates[:1]:
-            if any(line.rows[rate][metric.column] is not None for line in lines if rate in line.rows):
-                columns.append((metric.title, metric.column, rate if metric.spec.scope == "cell" else ""))
-    absent = [line for line in lines if all(row["hole"] == "not run" for row in line.rows.values())]
+            if any(row[metric.column] is not None for row in pruned if row["pruning_rate"] == rate):
+                title = metric.spec.label or metric.spec.name
+                columns.append((title, metric.column, rate if metric.spec.scope == "cell" else ""))
     return TrainingView(
-        title=table["title"], slug=slug, train_arch=table["train_arch"], n_seeds=table["n_seeds"],
-        varied=table["varied"], rates=rates, lines=[line for line in lines if line not in absent],
-        details=[line for line in details if any(row["hole"] != "not run" for row in line.rows.values())],
-        not_run=[line.label for line in absent],
-        unpruned=next((row for row in rows if row["role"] == UNPRUNED and row["score_backbone"] in WHOLE), None),
-        baseline=next((label(row) for row in rows if row["role"] == BASELINE), ""), metrics=columns,
+        table, slug, rates, [line for line in lines if not line.not_run],
+        [line for line in details if not line.not_run], [line.label for line in lines if line.not_run],
+        next((row for row in rows if row["role"] == UNPRUNED and row["score_backbone"] in WHOLE), None),
+        next((label(row) for row in rows if row["role"] == BASELINE), ""), columns,
     )  # fmt: skip
 
 
 def _lines(rows: Iterable[Row], styles: dict[str, int]) -> list[Line]:
-    """Return one line per method and backbone: those without a hole first, by falling mean over the rates."""
+    """Return one line per method and backbone."""
     found: dict[tuple[str, str], Line] = {}
     for row in rows:
         name, backbone = label(row), row["score_backbone"]
         line = found.setdefault((name, backbone), Line(name, backbone, row["role"], styles.get(name, 0), {}))
         line.rows[row["pruning_rate"]] = row
-
-    def place(line: Line) -> tuple[int, float, str, str]:
-        values = [row["accuracy_mean"] for row in line.rows.values() if row["accuracy_mean"] is not None]
-        return line.holes, -sum(sorted(values)) / max(len(values), 1), line.label, line.score_backbone
-
-    return sorted(found.values(), key=place)
+    return sorted(found.values(), key=lambda line: line.place)
 
 
 def _score_lines(rows: Sequence[Row]) -> list[ScoreLine]:
-    """Return one line per method, the highest agreement across backbones first."""
     lines = []
     for name in sorted({label(row) for row in rows}):
         mine = [row for row in rows if label(row) == name]
         means = {row["comparison"]: row for row in mine if (row["quantity"], row["a"]) == ("score_rho", "mean")}
-        found = [means.get(kind) for kind in ("cross_backbone", "seed_to_seed", "control_cross_backbone")]
-        lines.append(ScoreLine(name, *found, mine))
-
-    def place(line: ScoreLine) -> tuple[float, str]:
-        value = line.cross["value"] if line.cross else None
-        return (2.0 if value is None else -value), line.label
-
-    return sorted(lines, key=place)
-
-
-# ------------------------------------------------------------------------------------------------------------ numbers
+        cross, seed, control = map(means.get, ("cross_backbone", "seed_to_seed", "control_cross_backbone"))
+        lines.append(ScoreLine(name, cross, seed, control, mine))
+    return sorted(lines, key=lambda line: line.place)
 
 
 def percent(value: float | None) -> str:
@@ -203,7 +190,7 @@ def percent(value: float | None) -> str:
 
 def points(value: float) -> str:
     """Return a difference of fractions in points with one decimal and its sign; zero has none."""
-    text = f"{abs(value) * 100:.1f}"
+    text = percent(abs(value))
     return text if text == "0.0" else f"{'+' if value > 0 else MINUS}{text}"
 
 
@@ -215,10 +202,8 @@ def half(row: Row, name: str = "accuracy") -> str:
 
 def number(value: float | None) -> str:
     """Return a correlation with two decimals and a true minus sign."""
-    if value is None:
-        return "-"
-    text = f"{abs(value):.2f}"
-    return f"{MINUS}{text}" if value < 0 and text != "0.00" else text
+    text = "-" if value is None else f"{abs(value):.2f}"
+    return f"{MINUS}{text}" if value is not None and value < 0 and text != "0.00" else text
 
 
 def rate(text: str) -> str:
@@ -228,7 +213,5 @@ def rate(text: str) -> str:
 
 def rank(row: Row) -> str:
     """Return "3 (1-6)": the rank, and the range that the significant differences leave open."""
-    if row["rank"] is None:
-        return ""
-    between = f" ({row['rank_low']}\N{EN DASH}{row['rank_high']})" if row["rank_low"] < row["rank_high"] else ""
-    return f"{row['rank']}{between}"
+    between = f" ({row['rank_low']}\N{EN DASH}{row['rank_high']})" if row["rank_low"] != row["rank_high"] else ""
+    return "" if row["rank"] is None else f"{row['rank']}{between}"
