@@ -93,6 +93,14 @@ def _trigamma_inverse(value: float) -> float:
     return x
 
 
+def _log_variances(variances: Floats, df: Floats) -> tuple[Floats, Floats, float]:
+    """Return log variances without their sampling bias, half their df, and the sampling variance they have."""
+    from scipy.special import polygamma
+
+    half = df / 2
+    return np.log(variances) - polygamma(0, half) + np.log(half), half, float(polygamma(1, half).mean())
+
+
 def variance_prior(variances: Floats, df: Floats) -> Prior | None:
     """Return the prior of a table's variances by the moments of their logarithms.
 
@@ -106,15 +114,28 @@ def variance_prior(variances: Floats, df: Floats) -> Prior | None:
         return None
     from scipy.special import polygamma
 
-    half = df[used] / 2
-    log_variance = np.log(variances[used]) - polygamma(0, half) + np.log(half)
-    excess = float(log_variance.var(ddof=1) - polygamma(1, half).mean())
-    centre, most = float(log_variance.mean()), float(df[used].sum())
+    logs, half, sampling = _log_variances(variances[used], df[used])
+    centre, excess, most = float(logs.mean()), float(logs.var(ddof=1)) - sampling, 2 * float(half.sum())
     if excess <= 0:
         return Prior(most, math.exp(centre))
     half_prior = _trigamma_inverse(excess)
     variance = math.exp(centre + float(polygamma(0, half_prior)) - math.log(half_prior))
     return Prior(min(2 * half_prior, most), variance)
+
+
+def log_variance_draws(variances: Floats, df: Floats, draws: int) -> tuple[float, Floats]:
+    """Return the mean of the true log variances, and seeded draws [draws] of how much they vary about it.
+
+    variances, df: float64 [rows], positive.  The variance of the log variances over rows is a scaled chi square,
+    with fewer degrees of freedom than rows since logarithms of few squares have long tails.
+    """
+    from scipy.special import polygamma
+
+    logs, half, sampling = _log_variances(variances, df)
+    kurtosis = float(polygamma(3, half).mean()) / sampling**2
+    freedom = 2 / (2 / (len(logs) - 1) + kurtosis / len(logs))
+    spread = float(logs.var(ddof=1)) * freedom / np.random.default_rng(0).chisquare(freedom, draws)
+    return float(logs.mean()), np.maximum(spread - sampling, 0.0)
 
 
 def moderate(variances: Floats, df: Floats) -> tuple[Floats, Floats]:

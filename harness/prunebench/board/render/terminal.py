@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from prunebench.board.render.view import (
     Row,
-    ScoreLine,
     SectionView,
     TrainingView,
     marked,
@@ -30,14 +29,13 @@ def render_terminal(board: Board, width: int = 80, shown: Collection[str] | None
     """
     width = max(width, 24)
     chosen = [view for view in sections(board) if shown is None or view.facts["suite"] in shown]
-    parts = [_table(view, table, width) for view in chosen for table in view.trainings]
-    parts += [_agreement(view, width) for view in chosen if view.scores]
     trained = [table for view in chosen for table in view.trainings]
+    parts = [_accuracy(view, table, width) for view in chosen for table in view.trainings]
+    parts += [_agreement(view, width) for view in chosen if view.scores]
     said = ["accuracy in %, mean ± half-width of its 95 % interval over seeds"] if trained else []
     if baselines := sorted({table.baseline for table in trained} - {""}):
         said.append(f"+ - above or below {', '.join(baselines)}, after Holm's correction for the number of methods")
-    said += sorted({note for table in trained for note in notes(table.lines)})
-    said += sorted({note for view in chosen for note in notes(view.scores)} - set(said))
+    said += sorted({note for table in trained for note in notes(table.lines)} | {n for v in chosen for n in notes(v.scores)})
     if failed := sum(row["n_records"] for view in chosen for row in view.failures):
         said.append(f"{failed} record{'s hold' if failed > 1 else ' holds'} no value: leaderboard.md says why")
     parts.append([line for text in (*said, *board.problems) for line in wrapped(text, width)])
@@ -50,33 +48,30 @@ def wrapped(text: str, width: int) -> list[str]:
     return [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines]
 
 
-def _named(name: str, label: int, cells: Sequence[str], width: int, column: int = COLUMN) -> list[str]:
-    """Return the line of a table; a name that is too long for its column has lines of its own."""
-    values = "".join(f"{cell:>{column}}" for cell in cells)
-    return [f"{name:<{label}}{values}"] if len(name) < label else [*wrapped(name, width), f"{'':<{label}}{values}"]
+def _table(rows: Sequence[tuple[str, list[str]]], width: int) -> list[str]:
+    """Return aligned rows, in blocks of as many columns as fit; a name that is too long has lines of its own."""
+    n = len(rows[0][1])
+    column = min(COLUMN, (width - 6) // min(n, 2))
+    label = max(6, min(1 + max(len(name) for name, _ in rows), width - column * min(n, 2)))
+    size = max(1, (width - label) // column)
+    text = []
+    for start in range(0, n, size):
+        for name, cells in rows:
+            values = "".join(f"{cell:>{column}}" for cell in cells[start : start + size])
+            text += [*wrapped(name, width), " " * label + values] if len(name) >= label else [f"{name:<{label}}{values}"]
+    return text
 
 
-def _label_width(names: Iterable[str], room: int) -> int:
-    return max(6, min(max(map(len, names), default=6) + 1, room))
-
-
-def _table(view: SectionView, table: TrainingView, width: int) -> list[str]:
+def _accuracy(view: SectionView, table: TrainingView, width: int) -> list[str]:
     text = wrapped(f"{view.facts['title']}, {table.facts['title']}", width)
-    label = _label_width([*map(marked, table.lines), "pruning rate"], width - COLUMN * min(len(table.rates), 2))
-    size = max(1, (width - label) // COLUMN)
-    for start in range(0, len(table.rates), size):
-        rates = table.rates[start : start + size]
-        text += _named("pruning rate", label, [f"{rate(one)} " for one in rates], width)
-        for line in table.lines:
-            text += _named(marked(line), label, [_cell(line.rows.get(one)) for one in rates], width)
-    if table.not_run:
-        text += wrapped(f"not run: {', '.join(table.not_run)}", width)
+    rows = [(marked(line), [_cell(line.rows.get(one)) for one in table.rates]) for line in table.lines]
+    text += _table([("pruning rate", [f"{rate(one)} " for one in table.rates]), *rows], width) if rows else []
+    said = [f"not run: {', '.join(table.not_run)}"] if table.not_run else []
     for line in table.lines:
         if holes := sorted({row["hole"] for row in line.rows.values() if len(row["hole"]) >= COLUMN}):
-            text += wrapped(f"hole in {line.label}: {', '.join(holes)}", width)
-    if full := table.unpruned:
-        text += wrapped(f"nothing pruned: {full['hole'] or _cell(full).strip()}", width)
-    return text
+            said.append(f"hole in {line.label}: {', '.join(holes)}")
+    said += [f"nothing pruned: {full['hole'] or _cell(full).strip()}"] if (full := table.unpruned) else []
+    return text + [line for one in said for line in wrapped(one, width)]
 
 
 def _cell(row: Row | None) -> str:
@@ -93,14 +88,8 @@ def _cell(row: Row | None) -> str:
 
 def _agreement(view: SectionView, width: int) -> list[str]:
     """Return the agreement of scores of a section, mean over pairs, beside its ceiling."""
-    column = min(COLUMN, (width - 6) // 2)
-    label = _label_width([marked(line) for line in view.scores], width - 2 * column)
-    text = wrapped(f"{view.facts['title']}: Spearman of scores within class", width)
-    text += _named("", label, ["backbones", "ceiling"], width, column)
+    rows = [("", ["backbones", "ceiling"])]
     for line in view.scores:
-        text += _named(marked(line), label, _values(line), width, column)
-    return text
-
-
-def _values(line: ScoreLine) -> list[str]:
-    return [number(line.cross["value"]), number(line.cross["ceiling"])] if line.cross else ["-", "-"]
+        cross = line.cross or dict.fromkeys(("value", "ceiling"))
+        rows.append((marked(line), [number(cross["value"]), number(cross["ceiling"])]))
+    return [*wrapped(f"{view.facts['title']}: Spearman of scores within class", width), *_table(rows, width)]
