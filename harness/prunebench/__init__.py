@@ -27,6 +27,8 @@ from prunebench.errors import (
     WeightsMissing,
 )
 from prunebench.hookspecs import hookimpl
+from prunebench.records import AgreementRecord, CellRecord
+from prunebench.records import read_results as load_results
 from prunebench.specs import (
     BackboneSpec,
     DatasetSpec,
@@ -42,9 +44,11 @@ from prunebench.specs import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "AgreementRecord",
     "Arch",
     "Backbone",
     "BackboneSpec",
+    "CellRecord",
     "DataContext",
     "DataError",
     "Dataset",
@@ -75,4 +79,5 @@ __all__ = [
     "WeightsMissing",
     "__version__",
     "hookimpl",
+    "load_results",
 ]

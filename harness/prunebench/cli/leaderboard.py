@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from prunebench.cli.options import registry_option, results_option
+from prunebench.cli.options import catalogue, registry_option, results_option
 from prunebench.errors import StaleBoard
 from prunebench.registry import load_registry
 
@@ -29,17 +29,16 @@ def command(
     check: bool,
 ) -> None:
     """Write the board from the records in the results folder; the registry says who is in quarantine."""
-    from prunebench.leaderboard.update import update_board
-    from prunebench.leaderboard.write import check_board
+    from prunebench.board import check_board, update_board
 
-    listings = load_registry(registry_file).plugins
+    registry, plugins = load_registry(registry_file), catalogue()
     if check:
-        if stale := check_board(results, listings):
+        if stale := check_board(results, registry, plugins):
             raise StaleBoard(
                 f"the board in {results / 'board'} is not what the records give: {', '.join(stale)}",
                 "write it again with `prunebench leaderboard` and commit it",
             )
         click.echo("the board is up to date")
         return
-    click.echo(update_board(results, listings, missing=missing, shown=list(suites) or None))
+    click.echo(update_board(results, registry, plugins, shown=list(suites) or None, missing=missing))
     click.echo(f"board: {results / 'board' / 'index.html'}", err=True)

@@ -1,0 +1,120 @@
+"""What the board says beside its numbers: titles, the command for a section, failures, and where records come from."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import pandas as pd
+
+from prunebench.board.grid import UNPRUNED, Section, Table, Training, method_of, plain, section_of
+from prunebench.board.varied import varied_in_cells, varied_in_scores
+from prunebench.records import AgreementRecord, CellRecord, Record
+from prunebench.registry import Suite
+
+TABLES = (*Section._fields, *Training._fields, "title", "n_seeds", "varied")
+SECTIONS = (
+    *Section._fields, "title", "command", "varied_scores", "prunebench_versions", "git_commits", "n_cells",
+    "n_cells_dirty", "n_comparisons",
+)  # fmt: skip
+FAILURES = (*Section._fields, "status", "reason", "methods", "n_records", "where")
+PLACES = {
+    "": ("train_arch",), "keep ": ("keep",), "scored with ": ("score_backbone", "backbone_a", "backbone_b"),
+    "seeds ": ("seed", "seed_a", "seed_b"),
+}  # fmt: skip
+
+
+def section_facts(
+    records: Sequence[Record], suites: Mapping[str, Suite], registry_file: str | None, needs_data: Collection[str]
+) -> pd.DataFrame:
+    """Return one row per section: its title, the command that computes it, and where its records come from."""
+    sections: dict[Section, list[Record]] = defaultdict(list)
+    for record in records:
+        sections[section_of(record)].append(record)
+    rows = []
+    for section, members in sorted(sections.items()):
+        cells = [record for record in members if isinstance(record, CellRecord)]
+        command = run_command(members, suites.get(section.suite), registry_file, section.dataset in needs_data)
+        rows.append({
+            **section._asdict(), "title": _title(section, sections), "command": command,
+            "varied_scores": varied_in_scores([record for record in members if isinstance(record, AgreementRecord)]),
+            "prunebench_versions": _listed(members, "prunebench_version"),
+            "git_commits": _listed(members, "git_commit"), "n_cells": len(cells),
+            "n_cells_dirty": sum(cell.git_dirty for cell in cells), "n_comparisons": len(members) - len(cells),
+        })  # fmt: skip
+    return pd.DataFrame(rows, columns=list(SECTIONS))
+
+
+def _title(section: Section, others: Iterable[Section]) -> str:
+    """Return "suite on data set", with protocol and data where one suite has results of several."""
+    same = [other for other in others if other[:2] == section[:2]]
+    title = f"{section.suite} on {section.dataset}"
+    title += f", protocol {section.protocol}" if len({other.protocol for other in same}) > 1 else ""
+    several = len({other.dataset_fingerprint for other in same}) > 1
+    return title + (f", data {section.dataset_fingerprint[:8]}" if several else "")
+
+
+def _values(records: Iterable[Record], *names: str) -> set[Any]:
+    """Return what the records hold in some fields, but for nothing."""
+    return {getattr(record, name) for record in records for name in names if hasattr(record, name)} - {"", "-"}
+
+
+def _listed(records: Iterable[Record], *names: str) -> str:
+    def place(value: Any) -> tuple[Decimal, str]:
+        try:
+            return Decimal(value), ""
+        except InvalidOperation:
+            return Decimal(0), str(value)
+
+    return ", ".join(map(str, sorted(_values(records, *names), key=place)))
+
+
+def run_command(records: Sequence[Record], suite: Suite | None, registry_file: str | None, data: bool) -> str:
+    """Return the command that computes the records: no budget and no seed that they do not have.
+
+    It names the methods that are not of the suite, the registry where that is not the default one, and a folder of
+    data where the data set does not come with prunebench.
+    """
+    pruned = [record for record in records if isinstance(record, CellRecord) and record.role != UNPRUNED]
+    keeps = sorted({plain(cell.keep) for cell in pruned}, key=Decimal, reverse=True)
+    parts = ["prunebench", "run", records[0].suite, "--seeds", str(max(_values(records, *PLACES["seeds "])) + 1)]
+    parts += [part for keep in keeps for part in ("--keep", keep)]
+    if suite is not None:
+        known = {*suite.methods, *suite.agreement_methods, suite.unpruned, suite.baseline}
+        parts += [part for method in sorted(_values(records, "method") - known) for part in ("--with", method)]
+    parts += ["--registry", registry_file] if registry_file else []
+    return " ".join(map(shlex.quote, parts)) + (" --data DIR" if data else "")
+
+
+def table_facts(found: Sequence[Table]) -> pd.DataFrame:
+    """Return one row per table of accuracies: what is trained, over how many seeds, and what those moved."""
+    names = Counter((table.section, table.training[:2]) for table in found)
+    rows = []
+    for table in found:
+        arch, recipe, digest = table.training
+        digest = f" ({digest[:8] or 'unknown'})" if names[table.section, (arch, recipe)] > 1 else ""
+        rows.append({
+            **table.section._asdict(), **table.training._asdict(), "title": f"{arch}, recipe {recipe}{digest}",
+            "n_seeds": len({cell.seed for cell in table.cells}), "varied": varied_in_cells(table.cells),
+        })  # fmt: skip
+    return pd.DataFrame(rows, columns=list(TABLES))
+
+
+def failures(records: Iterable[Record]) -> pd.DataFrame:
+    """Return the records without a value, one row per section, status and reason."""
+    groups: dict[tuple[Section, str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        if record.status != "ok":
+            groups[section_of(record), record.status.replace("_", " "), record.status_reason].append(record)
+    rows: list[dict[str, Any]] = [
+        {
+            **section._asdict(), "status": status, "reason": reason, "n_records": len(members),
+            "methods": ", ".join(sorted({method_of(record).label for record in members})),
+            "where": "; ".join(f"{text}{found}" for text, names in PLACES.items() if (found := _listed(members, *names))),
+        }
+        for (section, status, reason), members in sorted(groups.items())
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(FAILURES))

@@ -1,0 +1,79 @@
+"""The board of a results folder: computed once, written whole, and checked against what lies there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from prunebench.board.metrics import load_metrics
+from prunebench.board.render.pages import board_files
+from prunebench.board.render.terminal import render_terminal
+from prunebench.board.table import Board, Missing, make_board
+from prunebench.errors import UsageError, did_you_mean
+from prunebench.plugins import Catalogue
+from prunebench.records import read_results, write_text
+from prunebench.registry import Registry, find_registry
+
+FOLDER = "board"
+
+
+def load_board(results: Path, registry: Registry, catalogue: Catalogue, missing: Missing = "show") -> Board:
+    """Return the board of all records below a results folder.
+
+    Raises UsageError for a folder without records, DataError for a line that is not a record, ResultConflict for two
+    results of one place.
+    """
+    records = read_results(results)
+    if not records:
+        raise UsageError(f"{results} holds no records", "run `prunebench run SUITE` first, or name another --results")
+    metrics, problems = load_metrics(catalogue)
+    elsewhere = registry.file.absolute() != find_registry().absolute()
+    return make_board(
+        records,
+        registry,
+        metrics,
+        problems,
+        missing=missing,
+        registry_file=str(registry.file) if elsewhere else None,
+        needs_data=frozenset(name for name in registry.datasets if _needs_data(registry, catalogue, name)),
+    )
+
+
+def _needs_data(registry: Registry, catalogue: Catalogue, name: str) -> bool:
+    """Whether a data set lies in a folder of the user's, and not in a Python package."""
+    entry = catalogue.entries["datasets"].get(registry.datasets[name].spec)
+    return entry is not None and "--data" in entry.spec.obtain
+
+
+def update_board(
+    results: Path,
+    registry: Registry,
+    catalogue: Catalogue,
+    *,
+    shown: Sequence[str] | None,
+    missing: Missing = "show",
+) -> str:
+    """Write results/board/ from all records below `results`; return the text of the suites `shown` (None: all).
+
+    Raises what `load_board` raises, UsageError for a suite without records, StoreError for a folder that cannot be
+    written.
+    """
+    board = load_board(results, registry, catalogue, missing)
+    known = set(board.sections.suite)
+    for name in shown or ():
+        if name not in known:
+            raise UsageError(f"{results} holds no records of a suite {name!r}", did_you_mean(name, known))
+    for name, text in board_files(board).items():
+        write_text(results / FOLDER / name, text)
+    return render_terminal(board, min(shutil.get_terminal_size((100, 24)).columns, 120), shown)
+
+
+def check_board(results: Path, registry: Registry, catalogue: Catalogue) -> list[str]:
+    """Return the names of the files in results/board/ that the records do not give, sorted; empty for a true board."""
+    files = board_files(load_board(results, registry, catalogue))
+    return sorted(name for name, text in files.items() if _content(results / FOLDER / name) != text.encode())
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None

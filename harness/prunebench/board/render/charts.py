@@ -1,0 +1,116 @@
+"""Scales and series of the charts; the templates draw them as SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from prunebench.board.render.view import MINUS, Line, Row, ScoreLine, TrainingView
+
+WIDTH, RIGHT, COLOURS = 460, 14, 8  # colours: classes c0 to c7; beyond those, marker and dash tell lines apart
+MARKERS = ("circle", "square", "triangle", "diamond", "cross")
+
+Series = list[tuple[int, Line, list[Row | None]]]  # place in the table, the line, its row at each rate, None for holes
+
+
+class Scale(NamedTuple):
+    """Round numbers at even distances, from the first at the pixel `start` to the last at `end`."""
+
+    ticks: Sequence[float]
+    start: float
+    end: float
+
+    def at(self, value: float) -> float:
+        """Return the pixel of a value; what is beyond the scale stands at its end."""
+        low, high = self.ticks[0], self.ticks[-1]
+        return self.start + (self.end - self.start) * (min(max(value, low), high) - low) / (high - low)
+
+
+def in_rows(table: TrainingView) -> bool:
+    """Whether the chart has one row per method: at one rate, or at two when lines would be too many to tell apart."""
+    return len(table.rates) == 1 or (len(table.rates) == 2 and len(table.lines) > 2 * COLOURS)
+
+
+def style_of(line: Line) -> tuple[str, str]:
+    """Return the classes and the marker of a line; the baseline is grey and dashed."""
+    if line.role == "baseline":
+        return "base", "circle"
+    dash = f" d{line.style // COLOURS % 3}" if line.style >= COLOURS else ""
+    return f"c{line.style % COLOURS}{dash}", MARKERS[line.style % len(MARKERS)]
+
+
+def series(table: TrainingView, name: str) -> Series:
+    """Return what the chart of "accuracy" or "gain" draws: the lines that have a number."""
+    found: Series = []
+    for index, line in enumerate(table.lines):
+        rows = [line.rows.get(rate) for rate in table.rates]
+        found.append((index, line, [row if row and row[f"{name}_mean"] is not None else None for row in rows]))
+    return [one for one in found if any(one[2])]
+
+
+def full_accuracy(table: TrainingView, found: Series) -> float:
+    """Return the accuracy of the full set, or the highest of the table where that was not trained on."""
+    known = [row["accuracy_mean"] for _, _, rows in found for row in rows if row]
+    full = table.unpruned["accuracy_mean"] if table.unpruned else None
+    return float(max(known) if full is None else full)
+
+
+def scale(
+    rows: Sequence[Row | None], name: str, full: float | None, start: float, end: float, most: int = 6
+) -> Scale:
+    """Return the scale of some rows and the accuracy of the full set, or of gains (None) and 0.
+
+    Intervals widen the range by half of it at most: two seeds have huge ones.
+    """
+    found = [row for row in rows if row]
+    means = [0.0 if full is None else full, *[row[f"{name}_mean"] for row in found]]
+    low, high = min(means), max(means)
+    if high - low < 0.01:  # one point, or a tie: a percent of room on both sides
+        low, high = low - 0.01, high + 0.01
+    room = max((high - low) / 2, 0.01)
+    sides = [row for row in found if row[f"{name}_low"] is not None]
+    low = max(min([low, *[row[f"{name}_low"] for row in sides]]), low - room)
+    high = min(max([high, *[row[f"{name}_high"] for row in sides]]), high + room)
+    return Scale(ticks(low, high, most) if full is None else ticks(max(low, 0.0), min(high, 1.0), most), start, end)
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Return round numbers that cover [low, high], at most about `most` of them."""
+    raw = max(high - low, 1e-6) / (most - 1)
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 9) for i in range(first, last + 1)]
+
+
+def runs(rows: Sequence[Row | None]) -> list[list[tuple[int, Row]]]:
+    """Return the stretches without a hole, with their places: no line is drawn across a hole."""
+    found: list[list[tuple[int, Row]]] = [[]]
+    for place, row in enumerate(rows):
+        if row is not None:
+            found[-1].append((place, row))
+        elif found[-1]:
+            found.append([])
+    return [run for run in found if run]
+
+
+def agreements(lines: Sequence[ScoreLine]) -> list[tuple[str, float | None, float | None, list[float]]]:
+    """Return the name, the agreement across backbones, the ceiling and the agreement of each pair, for each method."""
+    found = []
+    for line in lines:
+        drawn = [row["value"] for row in line.rows if row["value"] is not None and row["a"] != "mean"
+                 and (row["quantity"], row["comparison"]) == ("score_rho", "cross_backbone")]  # fmt: skip
+        cross = line.cross or dict.fromkeys(("value", "ceiling"))
+        found.append((line.label, cross["value"], cross["ceiling"], drawn))
+    return found if any(cross is not None or ceiling is not None or drawn for _, cross, ceiling, drawn in found) else []
+
+
+def tick(value: float, signed: bool) -> str:
+    """Return a fraction as the percent of an axis."""
+    return f"{'+' if signed and value > 0 else ''}{value * 100:.10g}".replace("-", MINUS)
+
+
+def px(value: float) -> str:
+    """Return a coordinate with at most one decimal."""
+    return f"{value:.1f}".removesuffix(".0")

@@ -1,0 +1,217 @@
+"""The tables of the board arranged as they are read: sections, trainings, one line per method, one column per rate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from prunebench.board.accuracy import WHOLE
+from prunebench.board.grid import BASELINE, UNPRUNED, Method, Section, Training, plain
+from prunebench.board.table import Board
+
+MINUS, DAGGER = "\N{MINUS SIGN}", "\N{DAGGER}"
+
+Row = dict[str, Any]
+
+
+class Line(NamedTuple):
+    """One method, or one of its scoring backbones, over the pruning rates of a table.
+
+    style: index of its look in charts, the same for a method in every chart of a section.
+    """
+
+    label: str
+    score_backbone: str
+    role: str
+    style: int
+    rows: dict[str, Row]
+
+    @property
+    def note(self) -> str:
+        return noted(self.rows.values())
+
+    @property
+    def not_run(self) -> bool:
+        return all(row["hole"] == "not run" for row in self.rows.values())
+
+    @property
+    def place(self) -> tuple[int, float, str, str]:
+        """Sort key: lines without a hole first, by falling mean over the rates."""
+        values = [row["accuracy_mean"] for row in self.rows.values() if row["accuracy_mean"] is not None]
+        mean = sum(sorted(values)) / max(len(values), 1)
+        return len(self.rows) - len(values), -mean, self.label, self.score_backbone
+
+
+class TrainingView(NamedTuple):
+    """One table of accuracies; `unpruned` is None where the full set was not trained on, `metrics` are its columns."""
+
+    facts: Row
+    slug: str
+    rates: list[str]
+    lines: list[Line]
+    details: list[Line]
+    not_run: list[str]
+    unpruned: Row | None
+    baseline: str
+    metrics: list[tuple[str, str, str]]
+
+
+class ScoreLine(NamedTuple):
+    """The agreement of one method's scores: the means by comparison, and every row behind them."""
+
+    label: str
+    cross: Row | None
+    seed: Row | None
+    control: Row | None
+    rows: list[Row]
+
+    @property
+    def note(self) -> str:
+        return noted(row for row in (self.cross, self.seed) if row)
+
+    @property
+    def place(self) -> tuple[float, str]:
+        """Sort key: the highest agreement across backbones first."""
+        value = self.cross["value"] if self.cross else None
+        return (2.0 if value is None else -value), self.label
+
+
+class SectionView(NamedTuple):
+    """All that the board shows of one section."""
+
+    facts: Row
+    slug: str
+    trainings: list[TrainingView]
+    archs: list[tuple[Row, Row]]
+    scores: list[ScoreLine]
+    failures: list[Row]
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """Return the rows of a table, None where there is no number."""
+    found = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in found]
+
+
+def label(row: Row) -> str:
+    return Method(row["method"], row["projector"]).label
+
+
+def noted(rows: Iterable[Row]) -> str:
+    """Return what is to be said against the numbers of these rows, each sentence once."""
+    return "; ".join(sorted({part for row in rows for part in (*row["caveat"].split("; "), row.get("versions")) if part}))
+
+
+def notes(lines: Iterable[Line | ScoreLine]) -> list[str]:
+    """Return "† method: caveat" for each line that has one."""
+    return sorted({f"{DAGGER} {line.label}: {line.note}" for line in lines if line.note})
+
+
+def marked(line: Line | ScoreLine) -> str:
+    """Return the label of a line, with a dagger where there is a note about it."""
+    return f"{line.label} {DAGGER}" if line.note else line.label
+
+
+def sections(board: Board) -> list[SectionView]:
+    """Return the sections of the board in their order."""
+    frames = (board.accuracy, board.rank_correlation, board.tables, board.failures)
+    everything = [records(frame) for frame in frames]
+    found: list[SectionView] = []
+    for facts in records(board.sections):
+        rows, correlations, tables, failed = (_of(rows, facts, Section._fields) for rows in everything)
+        names = sorted({label(row) for row in rows if row["role"] == "method"})
+        styles = {name: index for index, name in enumerate(names)}
+        slug = _slug(facts["title"], [view.slug for view in found])
+        trainings = [_training(board, table, _of(rows, table, Training._fields), styles, f"{slug}-{n}")
+                     for n, table in enumerate(tables, start=1)]  # fmt: skip
+        tau, rho = ([row for row in correlations if row["quantity"] == name] for name in ("method_tau", "method_rho"))
+        scores = _score_lines([row for row in correlations if row["comparison"] != "archs"])
+        found.append(SectionView(facts, slug, trainings, list(zip(tau, rho, strict=True)), scores, failed))
+    return found
+
+
+def _of(rows: Iterable[Row], facts: Row, names: Sequence[str]) -> list[Row]:
+    return [row for row in rows if all(row[name] == facts[name] for name in names)]
+
+
+def _slug(title: str, taken: Sequence[str]) -> str:
+    """Return a readable fragment that no other section has."""
+    base = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-").lower() or "section"
+    return next(s for n in range(len(taken) + 1) if (s := base if n == 0 else f"{base}-{n + 1}") not in taken)
+
+
+def _training(board: Board, table: Row, rows: list[Row], styles: dict[str, int], slug: str) -> TrainingView:
+    pruned = [row for row in rows if row["role"] != UNPRUNED]
+    lines = _lines([row for row in pruned if row["score_backbone"] in WHOLE], styles)
+    details = _lines([row for row in pruned if row["score_backbone"] not in WHOLE], styles)
+    rates = sorted({row["pruning_rate"] for row in pruned}, key=Decimal)
+    columns = []
+    for metric in board.metrics:
+        for rate in rates if metric.spec.scope == "cell" else rates[:1]:
+            if any(row[metric.column] is not None for row in pruned if row["pruning_rate"] == rate):
+                title = metric.spec.label or metric.spec.name
+                columns.append((title, metric.column, rate if metric.spec.scope == "cell" else ""))
+    return TrainingView(
+        table, slug, rates, [line for line in lines if not line.not_run],
+        [line for line in details if not line.not_run], [line.label for line in lines if line.not_run],
+        next((row for row in rows if row["role"] == UNPRUNED and row["score_backbone"] in WHOLE), None),
+        next((label(row) for row in rows if row["role"] == BASELINE), ""), columns,
+    )  # fmt: skip
+
+
+def _lines(rows: Iterable[Row], styles: dict[str, int]) -> list[Line]:
+    """Return one line per method and backbone."""
+    found: dict[tuple[str, str], Line] = {}
+    for row in rows:
+        name, backbone = label(row), row["score_backbone"]
+        line = found.setdefault((name, backbone), Line(name, backbone, row["role"], styles.get(name, 0), {}))
+        line.rows[row["pruning_rate"]] = row
+    return sorted(found.values(), key=lambda line: line.place)
+
+
+def _score_lines(rows: Sequence[Row]) -> list[ScoreLine]:
+    lines = []
+    for name in sorted({label(row) for row in rows}):
+        mine = [row for row in rows if label(row) == name]
+        means = {row["comparison"]: row for row in mine if (row["quantity"], row["a"]) == ("score_rho", "mean")}
+        cross, seed, control = map(means.get, ("cross_backbone", "seed_to_seed", "control_cross_backbone"))
+        lines.append(ScoreLine(name, cross, seed, control, mine))
+    return sorted(lines, key=lambda line: line.place)
+
+
+def percent(value: float | None) -> str:
+    """Return a fraction in percent with one decimal."""
+    return "-" if value is None else f"{value * 100:.1f}"
+
+
+def points(value: float) -> str:
+    """Return a difference of fractions in points with one decimal and its sign; zero has none."""
+    text = percent(abs(value))
+    return text if text == "0.0" else f"{'+' if value > 0 else MINUS}{text}"
+
+
+def half(row: Row, name: str = "accuracy") -> str:
+    """Return "±0.4" for an interval in points, or an empty string without one."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "" if low is None or high is None else f"±{percent((high - low) / 2)}"
+
+
+def number(value: float | None) -> str:
+    """Return a correlation with two decimals and a true minus sign."""
+    text = "-" if value is None else f"{abs(value):.2f}"
+    return f"{MINUS}{text}" if value is not None and value < 0 and text != "0.00" else text
+
+
+def rate(text: str) -> str:
+    """Return a pruning rate as exact percent ("0.9" to "90 %")."""
+    return f"{plain(str(Decimal(text) * 100))} %"
+
+
+def rank(row: Row) -> str:
+    """Return "3 (1-6)": the rank, and the range that the significant differences leave open."""
+    between = f" ({row['rank_low']}\N{EN DASH}{row['rank_high']})" if row["rank_low"] != row["rank_high"] else ""
+    return "" if row["rank"] is None else f"{row['rank']}{between}"
