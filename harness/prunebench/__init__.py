@@ -26,6 +26,7 @@ from prunebench.errors import (
     PrunebenchError,
     WeightsMissing,
 )
+from prunebench.executors import Event, Executor, Settings, Task
 from prunebench.hookspecs import hookimpl
 from prunebench.specs import (
     BackboneSpec,
@@ -53,6 +54,8 @@ __all__ = [
     "Diverged",
     "EmbedContext",
     "Embedding",
+    "Event",
+    "Executor",
     "ExecutorSpec",
     "LearnerSpec",
     "MetricSpec",
@@ -69,7 +72,9 @@ __all__ = [
     "SelectContext",
     "Selection",
     "SelectorSpec",
+    "Settings",
     "Split",
+    "Task",
     "TrainContext",
     "TrainResult",
     "WeightsMissing",
