@@ -61,7 +61,9 @@ def package(tmp_path, monkeypatch):
 
 def test_comments_docstrings_and_layout_do_not_matter(package):
     before = package.digest()
-    package.write("impl.py", "# why\nfrom .helper import (mean)\ndef score(ctx):\n    'Other.'\n    return (mean(ctx))\n")
+    package.write(
+        "impl.py", "# why\nfrom .helper import (mean)\ndef score(ctx):\n    'Other.'\n    return (mean(ctx))\n"
+    )
     package.write("helper.py", FILES["helper.py"].replace("return", "# a comment\n    return"))
     assert package.digest() == before
 
@@ -163,10 +165,12 @@ def test_the_version_of_an_entry_is_the_code_of_its_targets_unless_the_author_pi
     spec = {"name": "odd", "summary": "A test.", "load": f"{package.name}.impl:score"}
     entry = entry_of(ScorerSpec(**spec))
     assert entry.version == entry.code_version() == package.digest()
-    assert entry_of(ScorerSpec(**spec, version="7")).version == entry_of(ScorerSpec(**spec, version="7")).code_version() == "7"
-    labelled = ScorerSpec(
-        **spec, needs=frozenset({"pseudo_labels"}), labeller=f"{package.name}.unreached:label"
+    assert (
+        entry_of(ScorerSpec(**spec, version="7")).version
+        == entry_of(ScorerSpec(**spec, version="7")).code_version()
+        == "7"
     )
+    labelled = ScorerSpec(**spec, needs=frozenset({"pseudo_labels"}), labeller=f"{package.name}.unreached:label")
     before = entry_of(labelled).version
     package.write("unreached.py", "X = 2\n")
     assert entry_of(labelled).version != before
