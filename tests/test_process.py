@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -122,3 +123,10 @@ def test_numba_keeps_compiled_code_where_neither_the_package_nor_the_home_folder
     assert list((tmp_path / "cache" / "numba").rglob("*.nbi"))
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "mine"))
     assert child_environment(tmp_path / "cache", 1)["NUMBA_CACHE_DIR"] == str(tmp_path / "mine")
+
+
+def test_the_doctor_tries_whether_compiled_code_can_be_kept(sandbox, monkeypatch):
+    for name, value in {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere", "NUMBA_CACHE_DIR": ""}.items():
+        monkeypatch.setenv(name, value)
+    diagnoses = {one["topic"]: one for one in json.loads(sandbox.run("doctor", "--json").stdout)}
+    assert diagnoses["compiled code"]["state"] == "ok"
