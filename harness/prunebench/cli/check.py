@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, loaded, registry_option
+from prunebench.environments import interpreter_of
 from prunebench.errors import PluginContractError, UsageError, did_you_mean
-from prunebench.isolation import elsewhere
 from prunebench.plugins import Catalogue, Entry, Failure
 from prunebench.registry import expected_failures, load_registry
 
@@ -67,8 +67,8 @@ def command(
         _list_checks(names)
         return
     found, listings = loaded(), load_registry(registry_file).plugins
-    if (python := elsewhere(names, found, listings, cache_folder(cache))) is not None:
-        raise SystemExit(subprocess.run([str(python), "-m", "prunebench", *sys.argv[1:]], check=False).returncode)
+    if (python := interpreter_of(names, found, listings, cache_folder(cache))) is not None:
+        raise SystemExit(subprocess.run([python, "-m", "prunebench", *sys.argv[1:]], check=False).returncode)
     entries, failures = _chosen(found, names)
     entries = [_changed(entry, settings) for entry in entries] if settings else entries
     _reject_unknown(globs, expected, entries)

@@ -19,7 +19,7 @@ from prunebench.cli.options import (
     registry_option,
     say,
 )
-from prunebench.isolation import with_environments
+from prunebench.environments import with_environments
 from prunebench.plan import Goal, Plan, make_plan
 from prunebench.registry import load_registry
 from prunebench.schedule import missing_tasks
