@@ -24,9 +24,9 @@ from prunebench.cli.options import (
 )
 from prunebench.cli.progress import duration
 from prunebench.cli.text import columns, say, table, wrapped
+from prunebench.environments import with_environments
 from prunebench.errors import DataError
 from prunebench.forecast import expected_seconds, obstacles, without_faults
-from prunebench.isolation import with_environments
 from prunebench.plan import Filters, Plan, make_plan
 from prunebench.plugins import Catalogue
 from prunebench.registry import Registry, load_registry

@@ -23,7 +23,7 @@ from prunebench.cli.options import (
 )
 from prunebench.cli.plan import show
 from prunebench.cli.progress import Progress, duration
-from prunebench.isolation import with_environments
+from prunebench.environments import with_environments
 from prunebench.plan import Plan
 from prunebench.registry import load_registry
 from prunebench.run import RunOptions, RunReport, execute, identified_plan
