@@ -12,12 +12,12 @@ _DENSITY_DIFFERENCES = (
 _DIFFERENCES = (
     "No code was released. The names in the paper's Table 2 are those of multipers' rips_density function and of its"
     " density-preserving optimisation notebook, which gives the step of Adam, 0.01. Equation 1 of the paper is the"
-    " transport of the signed measure to zero: its ground cost is not given, and l1 is that of the stability theorems"
-    " for signed measures and of multipers today. The equation has the sign that would shrink persistence; the text wants"
-    " it to grow, and so do we. The notebook's loss, norm_l1, is a lower bound of the l1 transport in which the"
-    " codensities cancel; topocore-norm-l1 runs it. The text speaks of Vietoris-Rips complexes, Table 2 of weak"
-    " Delaunay: we follow the table. Density and displacement are summed without a scale in the paper: here each is"
-    " brought to [0, 1] within its class. Points that coincide are one point with more weight in the density. "
+    " transport of the signed measure to zero: its ground cost is not given, and l1 is the default of multipers today."
+    " The equation has the sign that would shrink persistence; the text wants it to grow, and so do we. The notebook's"
+    " loss, norm_l1, is a lower bound of the l1 transport in which the codensities cancel: the method"
+    " topocore-norm-l1 runs it. The text speaks of Vietoris-Rips complexes, Table 2 of weak Delaunay: we follow the"
+    " table. Density and displacement are summed without a scale in the paper: here each is brought to [0, 1] within"
+    " its class. Points that coincide are one point with more weight in the density. "
 )
 _STRATA = {"strata": 50, "balanced": True, "cutoff": 0.0}
 
@@ -34,11 +34,11 @@ def _displacement_params() -> Mapping[str, Param]:
         ),
         "loss": Param(
             default="l1",
-            doc="What a step moves along. l1, l2, sqeuclidean: minus the exact transport cost between the positive and "
-            "the negative masses, with that ground cost. norm_l1: difference of their l1 norms over their number, as in "
-            "multipers' public notebook, a lower bound of l1 transport and faster. In norm_l1 the codensities cancel: "
-            "the masses at each codensity add up to 0, so only their order decides what moves, and many points never "
-            "do.",
+            doc="What a step moves along. l1, l2, sqeuclidean: minus the exact transport cost between the positive "
+            "and the negative masses, with that ground cost. norm_l1: difference of their l1 norms over their number, "
+            "as in multipers' public notebook, a lower bound of l1 transport and faster. In norm_l1 the codensities "
+            "cancel: the masses at each codensity add up to 0, so only their order decides what moves, and many points "
+            "never do. With delaunay_rips the bound is the transport, and l1 and l2 depend on the order alone as well.",
             choices=("l1", "l2", "sqeuclidean", "norm_l1"),
             source="the paper's equation 1 with the sign that increases persistence",
         ),

@@ -24,12 +24,15 @@ class Cloud:
     place: Ints
 
 
-def cloud(points: Floats, rng: np.random.Generator) -> Cloud:
-    """Return the cloud of points float64 [n, 2], centred at their median: a far one takes no digits from the others."""
+def cloud(points: Floats, rng: np.random.Generator | None = None) -> Cloud:
+    """Return the cloud of points float64 [n, 2], centred at their median: a far one takes no digits from the others.
+
+    rng shuffles the points, which are in the order of their coordinates without it.
+    """
     distinct, place, counts = np.unique(points + 0.0, axis=0, return_inverse=True, return_counts=True)
     if len(distinct):
         distinct = distinct - np.median(distinct, axis=0)
-    order = rng.permutation(len(distinct))
+    order = np.arange(len(distinct)) if rng is None else rng.permutation(len(distinct))
     slot = np.empty_like(order)
     slot[order] = np.arange(len(order))
     return Cloud(distinct[order], counts[order], slot[place.reshape(-1)])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from prunebench import DataError
+
 from .cloud import cloud
 from .density import codensity, codensity_gradient
 from .loss import evaluate
@@ -69,7 +71,8 @@ def displacement(
     """Return the distance float64 [n] that each point of a class float64 [n, 2] has moved after all steps.
 
     Points that coincide are one point with more weight in the density, and move together.  rng decides which of equal
-    codensities comes first.  Points on a line do not move.  check: called between steps, may raise.
+    codensities comes first.  Points on a line do not move.  check: called between steps, may raise.  Raises DataError
+    where the steps grow without bound.
     """
     given = cloud(points, rng)
     start, moved = given.points, np.zeros_like(given.points)
@@ -79,6 +82,8 @@ def displacement(
             check()
             _, gradient = loss_and_gradient(start + moved, how, given.counts)
             moved += step(gradient)
+            if not np.isfinite(moved).all():
+                raise DataError("the persistence optimisation diverges", "set a smaller learning_rate, or fewer steps")
     return _settled(np.hypot(*moved.T), _STILL * how.learning_rate)[given.place]
 
 

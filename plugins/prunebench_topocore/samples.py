@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from scipy.stats import rankdata
 
 from prunebench import DataError, NotApplicable, ScoreContext
 from prunebench.toolbox import min_max, misclassified
+
+from .cloud import cloud
+from .density import density
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -35,31 +39,34 @@ def samples(ctx: ScoreContext) -> Samples:
     Raises NotApplicable for a projection that is not planar, or that leaves out samples which are to be scored;
     DataError for a projection that is not finite where it should be.
     """
-    if ctx.projection.ndim != 2 or ctx.projection.shape[1] != 2:
+    if ctx.projection.shape[1] != 2:
         raise NotApplicable(
-            f"a planar projection is needed, the shape of this one is {ctx.projection.shape}",
-            "choose one with 2 dimensions, such as umap",
+            f"a planar projection is needed, this one has {ctx.projection.shape[1]} dimensions",
+            "choose one with 2, such as umap",
         )
     wrong, log_probability = misclassified(ctx.logits, ctx.labels)
     only_classified = ctx.params["projected"] == "classified"
     if only_classified and not ctx.params["filter_misclassified"]:
         raise NotApplicable(
-            'filter_misclassified = false scores the samples that projected = "classified" leaves out of the projection',
+            'filter_misclassified = false scores samples that projected = "classified" leaves out of the projection',
             'set projected = "all" as well',
         )
     points = np.asarray(ctx.projection, dtype=np.float64)
     expected = ~wrong if only_classified else np.ones(ctx.n, dtype=np.bool_)
     if bad := int((~np.isfinite(points).all(axis=1) & expected).sum()):
         raise DataError(
-            f"the projection of {bad} of {int(expected.sum())} samples is not finite", "look at the backbone and the projector"
+            f"the projection of {bad} of {int(expected.sum())} samples is not finite",
+            "look at the backbone and the projector",
         )
     excluded = wrong if ctx.params["filter_misclassified"] else np.zeros(ctx.n, dtype=np.bool_)
     return Samples(points, excluded, log_probability)
 
 
-def typicality(ctx: ScoreContext, density: Floats) -> Floats:
-    """Return the density term of one class in [0, 1], turned round where rarity is asked for."""
-    scaled = scale(ctx, density)
+def typicality(ctx: ScoreContext, points: Floats) -> Floats:
+    """Return the density of one class at its points float64 [m, 2], in [0, 1], turned round where rarity is wanted."""
+    places = cloud(points)
+    dense = density(places.points, cast(float, ctx.params["bandwidth"]), places.counts)
+    scaled = scale(ctx, dense[places.place])
     return 1.0 - scaled if ctx.params["density_direction"] == "rarity" else scaled
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from prunebench import ScoreContext, Scores
 
 from .cloud import Cloud, cloud
-from .density import density
 from .displacement import Optimisation, displacement
 from .samples import samples, scale, typicality
 
@@ -32,8 +31,9 @@ def score(ctx: ScoreContext) -> Scores:
     work = [(members, rng) for members, rng in work if len(members)]
     with ThreadPoolExecutor(max(1, ctx.threads)) as pool:
         terms = pool.map(lambda of_class: _class_terms(ctx, given.points[of_class[0]], of_class[1]), work)
-        for number, ((members, _), (moved, dense)) in enumerate(zip(work, terms, strict=True)):
-            values[members] = _combined(ctx, moved, dense)
+        for number, ((members, _), (moved, typical)) in enumerate(zip(work, terms, strict=True)):
+            weights = cast("tuple[float, float]", (ctx.params["alpha"], ctx.params["beta"]))
+            values[members] = weights[0] * scale(ctx, moved) + weights[1] * typical
             unmoved += int((moved == 0).sum())
             kept += len(members)
             ctx.progress((number + 1) / len(work), "persistence by class")
@@ -45,12 +45,11 @@ def _class_terms(ctx: ScoreContext, points: Floats, rng: np.random.Generator) ->
     params = cast("dict[str, Any]", ctx.params)
     fields = ("complex", "loss", "optimiser", "learning_rate", "steps", "bandwidth")
     how = Optimisation(**{name: params[name] for name in fields})
-    places = cloud(points, rng)
     moved = np.zeros(len(points))
     if params["alpha"] > 0:
-        for chunk in _chunks(places, int(params["max_class_points"])):
+        for chunk in _chunks(cloud(points, rng), int(params["max_class_points"])):
             moved[chunk] = displacement(points[chunk], how, rng, ctx.check_deadline)
-    return moved, density(places.points, how.bandwidth, places.counts)[places.place]
+    return moved, typicality(ctx, points)
 
 
 def _chunks(places: Cloud, limit: int) -> list[NDArray[np.int64]]:
@@ -60,8 +59,3 @@ def _chunks(places: Cloud, limit: int) -> list[NDArray[np.int64]]:
         return [np.arange(len(places.place))]
     chunk = np.arange(n) * -(-n // limit) // n
     return [np.flatnonzero(chunk[places.place] == number) for number in range(-(-n // limit))]
-
-
-def _combined(ctx: ScoreContext, moved: Floats, dense: Floats) -> Floats:
-    params = cast("dict[str, Any]", ctx.params)
-    return float(params["alpha"]) * scale(ctx, moved) + float(params["beta"]) * typicality(ctx, dense)
