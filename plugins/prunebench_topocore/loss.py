@@ -18,7 +18,8 @@ def norm_l1(points: Floats, weights: Ints) -> tuple[float, Floats]:
     Minimising it maximises a lower bound of the l1 transport between the two parts (Kantorovich duality).
     points: float64 [m, 2]; weights: int64 [m].
     """
-    return float(weights @ np.abs(points).sum(axis=1)), weights[:, None] * np.sign(points)
+    gradient: Floats = weights[:, None].astype(np.float64) * np.sign(points)
+    return float(weights @ np.abs(points).sum(axis=1)), gradient
 
 
 def transport(points: Floats, weights: Ints, cost: str) -> tuple[float, Floats]:
