@@ -19,7 +19,7 @@ _FILTER = Param(
 )
 
 _ALIKE = (
-    "stable-topocore and whitened-density, its control without topology, give nearly the same order: Spearman @@"
+    "stable-topocore and whitened-density, its control without topology, give nearly the same order: Spearman .98"
     " within class on CIFAR-10 (ResNet-20), about what stable-topocore agrees with itself under another seed. It is the"
     " metric that makes both stable, not the topology."
 )

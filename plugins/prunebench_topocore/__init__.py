@@ -105,8 +105,8 @@ def _scorer(name: str, summary: str, load: str, differences: str, params: Mappin
         summary=summary,
         load=load,
         needs=frozenset({"projection", "logits", "labels"}),
-        # The displacement draws random numbers for chunks and for equal codensities only, but it draws them.
-        stochastic="loss" in params,
+        # Beyond the projection, the seed decides between equal codensities, and how very large classes are split.
+        stochastic=False,
         cost="n^2",
         selector="strata",
         selector_params=_STRATA,

@@ -15,8 +15,8 @@ Ints = NDArray[np.int64]
 class Cloud:
     """Distinct points float64 [m, 2], how many samples are at each, int64 [m], and which is each sample's, int64 [n].
 
-    The order of the points depends on where they are and on a seed only, so whatever is decided by position, such as
-    which of two equal codensities comes first, follows the samples when their file is reordered.
+    The points are in the order of their coordinates, so whatever their order decides, if only the last digit of a sum,
+    follows the samples when their file is reordered.
     """
 
     points: Floats
@@ -24,15 +24,9 @@ class Cloud:
     place: Ints
 
 
-def cloud(points: Floats, rng: np.random.Generator | None = None) -> Cloud:
-    """Return the cloud of points float64 [n, 2], centred at their median: a far one takes no digits from the others.
-
-    rng shuffles the points, which are in the order of their coordinates without it.
-    """
+def cloud(points: Floats) -> Cloud:
+    """Return the cloud of points float64 [n, 2], centred at their median: a far one takes no digits from the others."""
     distinct, place, counts = np.unique(points + 0.0, axis=0, return_inverse=True, return_counts=True)
     if len(distinct):
         distinct = distinct - np.median(distinct, axis=0)
-    order = np.arange(len(distinct)) if rng is None else rng.permutation(len(distinct))
-    slot = np.empty_like(order)
-    slot[order] = np.arange(len(order))
-    return Cloud(distinct[order], counts[order], slot[place.reshape(-1)])
+    return Cloud(distinct, counts, place.reshape(-1))

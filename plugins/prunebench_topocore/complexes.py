@@ -35,14 +35,13 @@ def delaunay(x: Floats) -> tuple[Ints, Ints]:
     return edges, numbers[: 3 * len(triangles)].reshape(3, -1).T.copy()
 
 
-def weak_delaunay_edges(x: Floats, g: Floats) -> Ints:
+def weak_delaunay_edges(x: Floats, order: Ints) -> Ints:
     """Return the union of the Delaunay edges of all codensity sublevel sets, int64 [m, 2] with u < v.
 
     The edges that appear when a point is inserted all end in it, so it suffices to insert the points in the order
-    of codensity and to note the neighbours of each (function-Delaunay bifiltration).  Points of equal codensity
-    come in the order in which they are given.
+    of codensity, int64 [n], and to note the neighbours of each (function-Delaunay bifiltration).
     """
-    edges, _, twins = _inserted(snapped(x), np.argsort(g, kind="stable"))
+    edges, _, twins = _inserted(snapped(x), order)
     return _distinct(np.concatenate([edges, twins]), len(x))[0]
 
 

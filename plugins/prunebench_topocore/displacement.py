@@ -35,13 +35,16 @@ class Optimisation:
     bandwidth: float
 
 
-def loss_and_gradient(x: Floats, how: Optimisation, counts: Ints | None = None) -> tuple[float, Floats]:
+def loss_and_gradient(
+    x: Floats, how: Optimisation, counts: Ints | None = None, key: Ints | None = None
+) -> tuple[float, Floats]:
     """Return the loss of a cloud float64 [n, 2] and its gradient, through lengths and through the codensity.
 
     counts: int64 [n], how many samples are at each point; one each where it is left out.
+    key: int64 [n], which of equal codensities comes first; as they are given where it is left out.
     """
     g = codensity(x, how.bandwidth, counts)
-    measure = COMPLEXES[how.complex](x, g)
+    measure = COMPLEXES[how.complex](x, g, key)
     value, slope, masses = evaluate(how.loss, measure.points(x, g), measure.weights)
     on_vertices: Floats = np.zeros(len(x))
     np.add.at(on_vertices, measure.vertices, slope[:, 1])
@@ -74,13 +77,14 @@ def displacement(
     codensities comes first.  Points on a line do not move.  check: called between steps, may raise.  Raises DataError
     where the steps grow without bound.
     """
-    given = cloud(points, rng)
+    given = cloud(points)
     start, moved = given.points, np.zeros_like(given.points)
+    key = rng.permutation(len(start))
     if len(start) >= 4 and not is_flat(start):
         step = _adam(how) if how.optimiser == "adam" else _sgd(how)
         for _ in range(how.steps):
             check()
-            _, gradient = loss_and_gradient(start + moved, how, given.counts)
+            _, gradient = loss_and_gradient(start + moved, how, given.counts, key)
             moved += step(gradient)
             if not np.isfinite(moved).all():
                 raise DataError("the persistence optimisation diverges", "set a smaller learning_rate, or fewer steps")

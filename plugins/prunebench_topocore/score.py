@@ -47,15 +47,15 @@ def _class_terms(ctx: ScoreContext, points: Floats, rng: np.random.Generator) ->
     how = Optimisation(**{name: params[name] for name in fields})
     moved = np.zeros(len(points))
     if params["alpha"] > 0:
-        for chunk in _chunks(cloud(points, rng), int(params["max_class_points"])):
+        for chunk in _chunks(cloud(points), int(params["max_class_points"]), rng):
             moved[chunk] = displacement(points[chunk], how, rng, ctx.check_deadline)
     return moved, typicality(ctx, points)
 
 
-def _chunks(places: Cloud, limit: int) -> list[NDArray[np.int64]]:
-    """Return the numbers of the samples of each chunk; the order of a cloud's points is random."""
+def _chunks(places: Cloud, limit: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Return the numbers of the samples of each chunk; samples at the same place are in the same one."""
     n = len(places.points)
     if limit == 0 or n <= limit:
         return [np.arange(len(places.place))]
-    chunk = np.arange(n) * -(-n // limit) // n
+    chunk = rng.permutation(n) * -(-n // limit) // n
     return [np.flatnonzero(chunk[places.place] == number) for number in range(-(-n // limit))]

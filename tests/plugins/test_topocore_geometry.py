@@ -97,7 +97,7 @@ def test_any_points_of_a_lattice_are_triangulated_with_empty_circles(points: lis
 
 def test_points_on_a_line_are_joined_to_the_neighbours_that_they_had_when_they_came() -> None:
     x, g = np.array([[0.0, 0.0], [4.0, 8.0], [2.0, 4.0], [3.0, 6.0]]), np.arange(4.0)
-    assert complexes.weak_delaunay_edges(x, g).tolist() == [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]]
+    assert complexes.weak_delaunay_edges(x, np.argsort(g)).tolist() == [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]]
     edges, triangles = complexes.delaunay(x)
     assert (edges.tolist(), len(triangles)) == ([[0, 2], [1, 3], [2, 3]], 0)
 
@@ -190,13 +190,14 @@ def test_the_order_of_the_file_changes_nothing(points: list[tuple[int, int]], sp
             assert points[i] != points[j] or found[i] == found[j]
 
 
-def test_equal_codensities_are_ordered_by_the_seed() -> None:
+def test_the_seed_decides_between_equal_codensities_and_nothing_else() -> None:
+    assert moved(normal(150), seed=0).tobytes() == moved(normal(150), seed=1).tobytes()
     changed = 0
     for number in range(10):
         scattered = 5000 * normal(40, number)  # each point alone in its kernel
         assert len(np.unique(codensity(scattered, 0.4))) == 1
         changed += not np.allclose(moved(scattered, seed=0), moved(scattered, seed=1))
-    assert changed >= 5
+    assert changed >= 2
 
 
 def test_points_that_coincide_are_one_with_more_weight() -> None:
@@ -210,7 +211,7 @@ def test_points_that_coincide_are_one_with_more_weight() -> None:
         shift[index] = step
         up, down = (weights @ codensity(x + sign * shift, 0.4, counts) for sign in (1, -1))
         assert found[index] == pytest.approx((up - down) / (2 * step), abs=1e-6)
-    places = cloud(repeated, np.random.default_rng(0))
+    places = cloud(repeated)
     assert sorted(places.counts) == sorted(counts)
     np.testing.assert_array_equal(np.ptp(places.points[places.place] - repeated, axis=0) < 1e-12, True)
 
@@ -219,7 +220,7 @@ def test_many_copies_make_no_more_edges() -> None:
     x = normal(300)
     x[:20] = x[0]
     for seed in range(3):
-        edges = complexes.weak_delaunay_edges(x, np.random.default_rng(seed).permutation(300) / 1.0)
+        edges = complexes.weak_delaunay_edges(x, np.random.default_rng(seed).permutation(300))
         coincide = (x[edges[:, 0]] == x[edges[:, 1]]).all(axis=1)
         assert coincide.sum() == 19
         assert (np.bincount(edges[~coincide].ravel(), minlength=300)[:20] > 0).sum() == 1

@@ -114,7 +114,7 @@ def test_both_engines_give_the_measure_of_multipers(kind: str) -> None:
     for number in range(12):
         x, g = sample(kind, number)
         assert ours(measure.delaunay_rips(x, g), x, g) == multipers_measure(x, g, *triangulation(x)), number
-        edges = complexes.weak_delaunay_edges(x, g)
+        edges = complexes.weak_delaunay_edges(x, measure.sweep(g))
         assert ours(measure.weak_delaunay(x, g), x, g) == multipers_measure(x, g, edges), number
 
 
@@ -123,7 +123,7 @@ def test_both_engines_give_the_measure_of_multipers_on_a_larger_cloud(kind: str)
     x = cloud(kind, 200, np.random.default_rng(5))
     g = codensity(x, 0.4)
     assert ours(measure.delaunay_rips(x, g), x, g) == multipers_measure(x, g, *triangulation(x))
-    edges = complexes.weak_delaunay_edges(x, g)
+    edges = complexes.weak_delaunay_edges(x, measure.sweep(g))
     assert ours(measure.weak_delaunay(x, g), x, g) == ours(measure.by_multipers(x, g, edges, 0.5), x, g)
 
 
@@ -197,7 +197,7 @@ def test_weak_delaunay_edges_are_the_union_over_all_sublevel_sets(n: int) -> Non
         for level in np.sort(g)[2:]:
             below = np.flatnonzero(g <= level)
             union |= {tuple(edge) for edge in np.sort(below[qhull(x[below])[0]], axis=1).tolist()}
-        assert {tuple(edge) for edge in complexes.weak_delaunay_edges(x, g).tolist()} == union
+        assert {tuple(edge) for edge in complexes.weak_delaunay_edges(x, measure.sweep(g)).tolist()} == union
 
 
 @pytest.mark.parametrize("kind", ["normal", "clusters", "ring"])
@@ -244,7 +244,7 @@ def test_every_slice_of_the_measure_is_the_barcode_of_gudhi(engine: str, kind: s
     points = found.points(x, g).round(12)
     edges = {
         "delaunay_rips": lambda: complexes.delaunay(x)[0],
-        "weak_delaunay": lambda: complexes.weak_delaunay_edges(x, g),
+        "weak_delaunay": lambda: complexes.weak_delaunay_edges(x, measure.sweep(g)),
         "rips": lambda: complexes.enclosing_edges(x),
     }[engine]()
     for level in np.quantile(g, [0.3, 0.6, 0.9, 1.0], method="lower"):
