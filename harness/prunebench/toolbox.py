@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.errors import DataError
 
-__all__ = ["apportion", "class_quotas", "min_max", "misclassified", "n_keep", "preference_order"]
+__all__ = [
+    "apportion",
+    "class_quotas",
+    "content_order",
+    "min_max",
+    "misclassified",
+    "n_keep",
+    "preference_order",
+    "squared_distances",
+]
+
+_BLOCK_VALUES = 1 << 17
+_CANCELLED = 1e-8  # of the squared norms: below it the expansion of a square has lost half of its digits
 
 
 def n_keep(keep: str | Decimal, n: int) -> int:
@@ -63,6 +76,57 @@ def preference_order(
         late = shuffled[~eligible[shuffled]]
         late = late[np.argsort(-refill[late], kind="stable")]
     return np.concatenate([order[eligible[order]], late])
+
+
+def content_order(rng: np.random.Generator, *evidence: NDArray[Any]) -> NDArray[np.int64]:
+    """Return an order int64 [n] of the samples that follows from the seed and their content, never from their places.
+
+    A greedy method that gives ties to the first sample in this order breaks them by the seed, and picks the same
+    samples whatever the order of the file.  evidence: arrays [n, ...], of which floating values count in single
+    precision.  Samples that are alike in all of it follow each other in random order.
+    """
+    shuffled = rng.permutation(len(evidence[0])).astype(np.int64)
+    keys = np.zeros(len(shuffled), dtype=np.uint64)
+    for array in evidence:
+        flat = array.reshape(len(array), -1)
+        factors = rng.integers(1 << 64, size=flat.shape[1], dtype=np.uint64) | np.uint64(1)
+        step = max(1, _BLOCK_VALUES // max(1, flat.shape[1]))
+        for start in range(0, len(flat), step):
+            keys[start : start + step] += (_words(flat[start : start + step]) * factors).sum(axis=1, dtype=np.uint64)
+    # the low bits of such a sum know the low bits of its terms alone
+    keys ^= keys >> np.uint64(32)
+    keys *= np.uint64(0x9E3779B97F4A7C15)
+    return shuffled[np.argsort(keys[shuffled], kind="stable")]
+
+
+def _words(values: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return the bits of each value as uint64 of the same shape; 0 and -0 are one value, and 0 has no bits."""
+    if np.issubdtype(values.dtype, np.floating):
+        words: NDArray[np.uint64] = (values.astype(np.float32) + np.float32(0)).view(np.uint32).astype(np.uint64)
+        return words
+    return values.astype(np.int64).view(np.uint64)
+
+
+def squared_distances(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
+    """Return squared Euclidean distances float64 [k, l] between rows [k, d] and rows [l, d].
+
+    Each keeps at least six digits, wherever the origin is and however near two rows are; equal rows are at exactly 0.
+    It is the expansion |a|^2 + |b|^2 - 2ab about the mean of `right`, at the speed of a matrix product, and the
+    squared difference where the expansion cancels.
+    """
+    centre = right.mean(axis=0, dtype=np.float64)
+    a, b = left - centre, right - centre
+    norms = np.einsum("kd,kd->k", a, a)[:, None] + np.einsum("ld,ld->l", b, b)
+    squared: NDArray[np.float64] = a @ b.T
+    squared *= -2.0
+    squared += norms
+    rows, columns = np.nonzero(squared < _CANCELLED * norms)
+    step = max(1, _BLOCK_VALUES // max(1, a.shape[1]))
+    for start in range(0, len(rows), step):
+        i, j = rows[start : start + step], columns[start : start + step]
+        gap = a[i] - b[j]
+        squared[i, j] = np.einsum("md,md->m", gap, gap)
+    return squared
 
 
 def min_max(values: NDArray[np.float64]) -> NDArray[np.float64]:
