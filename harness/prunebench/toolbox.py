@@ -83,26 +83,35 @@ def content_order(rng: np.random.Generator, *evidence: NDArray[Any]) -> NDArray[
 
     A greedy method that gives ties to the first sample in this order breaks them by the seed, and picks the same
     samples whatever the order of the file.  evidence: arrays [n, ...], of which floating values count in single
-    precision.  Samples that are alike in all of it follow each other in random order.
+    precision, and a common factor that is a power of two does not count.  Samples that are alike in all of it follow each other in random order.
     """
     shuffled = rng.permutation(len(evidence[0])).astype(np.int64)
     keys = np.zeros(len(shuffled), dtype=np.uint64)
     for array in evidence:
         flat = array.reshape(len(array), -1)
+        exponent = _exponent(flat)
         factors = rng.integers(1 << 64, size=flat.shape[1], dtype=np.uint64) | np.uint64(1)
         step = max(1, _BLOCK_VALUES // max(1, flat.shape[1]))
         for start in range(0, len(flat), step):
-            keys[start : start + step] += (_words(flat[start : start + step]) * factors).sum(axis=1, dtype=np.uint64)
+            keys[start : start + step] += (_words(flat[start : start + step], exponent) * factors).sum(axis=1, dtype=np.uint64)
     # the low bits of such a sum know the low bits of its terms alone
     keys ^= keys >> np.uint64(32)
     keys *= np.uint64(0x9E3779B97F4A7C15)
     return shuffled[np.argsort(keys[shuffled], kind="stable")]
 
 
-def _words(values: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return the bits of each value as uint64 of the same shape; 0 and -0 are one value, and 0 has no bits."""
+def _exponent(values: NDArray[Any]) -> int:
+    """Return the power of two just above the largest magnitude, 0 for whole numbers."""
+    if not values.size or not np.issubdtype(values.dtype, np.floating):
+        return 0
+    return int(np.frexp(max(float(values.max()), -float(values.min())))[1])
+
+
+def _words(values: NDArray[Any], exponent: int) -> NDArray[np.uint64]:
+    """Return the bits of each value over 2^exponent as uint64 of the same shape; 0 and -0 have none."""
     if np.issubdtype(values.dtype, np.floating):
-        words: NDArray[np.uint64] = (values.astype(np.float32) + np.float32(0)).view(np.uint32).astype(np.uint64)
+        scaled = np.ldexp(values.astype(np.float64), -exponent).astype(np.float32) + np.float32(0)
+        words: NDArray[np.uint64] = scaled.view(np.uint32).astype(np.uint64)
         return words
     return values.astype(np.int64).view(np.uint64)
 
