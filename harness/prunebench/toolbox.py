@@ -19,9 +19,11 @@ __all__ = [
     "n_keep",
     "preference_order",
     "squared_distances",
+    "within_range",
 ]
 
 _BLOCK_VALUES = 1 << 17
+_REACH = 20  # as a power of two
 _CANCELLED = 1e-8  # of the squared norms: below it the expansion of a square has lost half of its digits
 
 
@@ -83,7 +85,8 @@ def content_order(rng: np.random.Generator, *evidence: NDArray[Any]) -> NDArray[
 
     A greedy method that gives ties to the first sample in this order breaks them by the seed, and picks the same
     samples whatever the order of the file.  evidence: arrays [n, ...], of which floating values count in single
-    precision, and a common factor that is a power of two does not count.  Samples that are alike in all of it follow each other in random order.
+    precision, and a common factor that is a power of two does not count.  Samples that are alike in all of it follow
+    each other in random order.
     """
     shuffled = rng.permutation(len(evidence[0])).astype(np.int64)
     keys = np.zeros(len(shuffled), dtype=np.uint64)
@@ -93,7 +96,9 @@ def content_order(rng: np.random.Generator, *evidence: NDArray[Any]) -> NDArray[
         factors = rng.integers(1 << 64, size=flat.shape[1], dtype=np.uint64) | np.uint64(1)
         step = max(1, _BLOCK_VALUES // max(1, flat.shape[1]))
         for start in range(0, len(flat), step):
-            keys[start : start + step] += (_words(flat[start : start + step], exponent) * factors).sum(axis=1, dtype=np.uint64)
+            keys[start : start + step] += (_words(flat[start : start + step], exponent) * factors).sum(
+                axis=1, dtype=np.uint64
+            )
     # the low bits of such a sum know the low bits of its terms alone
     keys ^= keys >> np.uint64(32)
     keys *= np.uint64(0x9E3779B97F4A7C15)
@@ -124,18 +129,38 @@ def squared_distances(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.flo
     squared difference where the expansion cancels.
     """
     centre = right.mean(axis=0, dtype=np.float64)
-    a, b = left - centre, right - centre
-    norms = np.einsum("kd,kd->k", a, a)[:, None] + np.einsum("ld,ld->l", b, b)
-    squared: NDArray[np.float64] = a @ b.T
-    squared *= -2.0
-    squared += norms
-    rows, columns = np.nonzero(squared < _CANCELLED * norms)
+    b = right - centre
+    lengths = np.einsum("ld,ld->l", b, b)
+    squared = np.empty((len(left), len(right)))
+    step = max(1, _BLOCK_VALUES // max(1, len(right)))
+    for start in range(0, len(left), step):
+        a, part = left[start : start + step] - centre, squared[start : start + step]
+        norms = np.einsum("kd,kd->k", a, a)[:, None] + lengths
+        np.matmul(a, b.T, out=part)
+        part *= -2.0
+        part += norms
+        _recompute(part, a, b, part < _CANCELLED * norms)
+    return squared
+
+
+def _recompute(squared: NDArray[np.float64], a: NDArray[Any], b: NDArray[Any], where: NDArray[np.bool_]) -> None:
+    """Put the squared difference of rows of `a` and `b` into `squared` where `where` says so."""
+    rows, columns = np.nonzero(where)
     step = max(1, _BLOCK_VALUES // max(1, a.shape[1]))
     for start in range(0, len(rows), step):
         i, j = rows[start : start + step], columns[start : start + step]
         gap = a[i] - b[j]
         squared[i, j] = np.einsum("md,md->m", gap, gap)
-    return squared
+
+
+def within_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `values` as they are, or over a power of two where their squares could leave single precision.
+
+    Unchanged where the largest magnitude is between 1e-6 and 1e6, or all are 0; the power of two costs no digit and
+    brings it into 0.5..1 otherwise.  For methods that do not depend on the scale, or only inside that range.
+    """
+    exponent = _exponent(values)
+    return values if abs(exponent) <= _REACH else np.ldexp(values, -exponent)
 
 
 def min_max(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -71,8 +71,9 @@ def kmeans(
     """Return min(k, n) clusters of `points` [n, d]; fewer occupied ones where few points differ.
 
     They are found in double precision about the mean, so that neither an offset nor the scale of the points costs
-    digits, and groups far narrower than their distance stay apart.  spherical: `points` are unit vectors, centroids are unit vectors, and similarity is the cosine; Euclidean
-    k-means of the unit vectors is the start.  Sources: Lloyd 1982; Dhillon and Modha 2001.
+    digits, and groups far narrower than their distance stay apart.  spherical: `points` are unit vectors, centroids
+    are unit vectors, and similarity is the cosine; Euclidean k-means of the unit vectors is the start.
+    Sources: Lloyd 1982; Dhillon and Modha 2001.
     """
     k = min(k, len(points))
     make: Any = MiniBatchKMeans if len(points) > settings.minibatch_above else KMeans
@@ -96,7 +97,7 @@ def plus_plus(points: NDArray[Any], k: int, random_state: np.random.RandomState)
     """
     if len(points) > (sample := max(_FEWEST_SOUGHT, _SOUGHT_PER_START * k)):
         points = points[np.sort(random_state.permutation(len(points))[:sample])]
-    n, trials = len(points), 2 + int(np.log(k))
+    trials = 2 + int(np.log(k))
     squared = np.einsum("nd,nd->n", points, points)
     closest, chosen = np.ones_like(squared), np.empty(k, dtype=np.int64)
     for place in range(k):

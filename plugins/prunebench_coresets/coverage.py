@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prunebench_coresets.groups import Floats, Ints
 from prunebench_coresets.kernels import Rows, blocks
 
-_MOST_KEPT = 3 * 2**23  # similarities, 12 bytes each: 300 MB
+_MOST_KEPT = 2**24  # similarities, 12 bytes each: 200 MB
 _PROBED = 256
 _FIRST = 4  # the first picks leave most pairs in play
 
@@ -37,7 +37,8 @@ class Kept:
         places, counts = self.of(chosen)
         above = np.maximum(self.similarity[places] - best[self.others[places]], 0.0)
         owner = np.repeat(np.arange(len(chosen)), counts)
-        return np.bincount(owner, above, minlength=len(chosen))
+        total: Floats = np.bincount(owner, above, minlength=len(chosen)).astype(np.float64)
+        return total
 
     def above(self, best: Floats) -> Kept:
         """Return what is still above `best`."""
@@ -52,8 +53,8 @@ class Coverage:
 
     rows: positions to rows of the symmetric similarity [k, size].  empty: the similarity to no pick.
     A sample gains only from those that it serves better than the picks do, which every pick makes fewer: as soon as
-    all such pairs fit into 300 MB they are kept, and no row is computed again.  A class of 5,000 always fits; a larger
-    one costs some more passes over its rows before it does.
+    all such pairs fit into 200 MB they are kept, and no row is computed again.  A class of 5,000 fits after a few
+    picks; a larger one computes rows again for some more.
     """
 
     def __init__(self, rows: Rows, size: int, empty: float) -> None:
@@ -90,16 +91,15 @@ class Coverage:
     def _refresh(self) -> None:
         if self._kept is not None:
             self._kept = self._kept.above(self.best)
-        elif self._size**2 <= _MOST_KEPT or self._expected() < 0.9 * _MOST_KEPT:
-            self._kept = self._collected()
+        elif (expected := 1.1 * self._expected()) < _MOST_KEPT:
+            self._kept = self._collected(int(expected) + self._size)
 
     def _expected(self) -> float:
         probe = np.linspace(0, self._size - 1, min(_PROBED, self._size)).astype(np.int64)
         return float((self._rows(probe) > self.best).mean()) * self._size**2
 
-    def _collected(self) -> Kept | None:
-        """Return all entries above `best`, or None where they do not fit after all."""
-        capacity = min(_MOST_KEPT, self._size**2)
+    def _collected(self, capacity: int) -> Kept | None:
+        """Return all entries above `best`, or None where they are more than `capacity`."""
         others, similarity = np.empty(capacity, dtype=np.int32), np.empty(capacity)
         counts, done = np.zeros(self._size, dtype=np.int64), 0
         for block in blocks(self._size):

@@ -34,8 +34,8 @@ def gradmatch(ctx: ScoreContext) -> Scores:
     All but the picks of positive weight are marked as excluded, to return in the order of the scores where a
     class would fall short: the record then counts them as filled.  Diagnostics: `weights`, picks in the order
     of their indices; `moved`, the share of picks that the pursuit changed, with a caveat where that is hardly
-    any; `undetermined`, the number of picks made when the mean gradient was already met, with a caveat.  Raises DataError for evidence that is not finite, NotApplicable where the factor of a class would
-    exceed 2 GiB.
+    any; `undetermined`, the number of picks made when the mean gradient was already met, with a caveat.  Raises
+    DataError for evidence that is not finite, NotApplicable where the factor of a class would exceed 2 GiB.
     """
     require_finite_gradients(ctx)
     ridge, weights = cast(float, ctx.params["ridge"]), np.zeros(ctx.n)

@@ -50,7 +50,7 @@ def lazy_greedy(
     accept: Callable[[int], None],
     tolerance: float = 0.0,
 ) -> tuple[Ints, Floats, int]:
-    """Return picks int64 [n_picks], the last known gains float64 [m], -inf for picks, and how many picks gained nothing.
+    """Return picks int64 [n_picks], the last known gains float64 [m] (-inf for picks), and how many gained nothing.
 
     Gains are non-negative and never grow, so an old gain bounds the present one: only those that could win are
     computed again, in batches that double within a step.  initial: gains float64 [m] before any pick, which

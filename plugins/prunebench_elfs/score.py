@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench import DataError, ScoreContext
+from prunebench.toolbox import within_range
 from prunebench_elfs.heads import Shape
 from prunebench_elfs.temi import Recipe, temi_clusters
-
-_REACH = 20  # as a power of two
 
 
 def pseudo_labels(ctx: ScoreContext) -> NDArray[np.int64]:
     """Return the TEMI cluster int64 [n] of every sample, numbered from 0 without gaps.  Labels are never read.
 
+    Features enter at their own scale, as in the released code, but for one that single precision cannot square.
     Source: Adaloglou et al. 2023, with the settings of Zheng et al. 2025.  Raises DataError for features that are
     not finite, Diverged for a loss that is not.
     """
@@ -34,18 +34,9 @@ def pseudo_labels(ctx: ScoreContext) -> NDArray[np.int64]:
         ctx.progress(epoch / n_epochs, f"cluster heads, epoch {epoch} of {n_epochs}")
 
     found = temi_clusters(
-        _within_reach(features), _shape(ctx, features.shape[1], clusters), _recipe(ctx), ctx.rng, ctx.device, after_epoch
+        within_range(features), _shape(ctx, features.shape[1], clusters), _recipe(ctx), ctx.rng, ctx.device, after_epoch
     )
     return np.unique(found.labels, return_inverse=True)[1].astype(np.int64).reshape(-1)
-
-
-def _within_reach(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the features, over a power of two where their squares would leave single precision or vanish in it.
-
-    Within 1e-6 to 1e6 they enter at their own scale, as in the released code.
-    """
-    exponent = int(np.frexp(np.abs(features).max())[1])
-    return features if abs(exponent) <= _REACH else np.ldexp(features, -exponent)
 
 
 def _shape(ctx: ScoreContext, inputs: int, clusters: int) -> Shape:

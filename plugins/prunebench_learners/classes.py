@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def class_accuracy(
-    right: NDArray[np.bool_], labels: NDArray[np.int64], n_classes: int
-) -> tuple[float | None, ...]:
+def class_accuracy(right: NDArray[np.bool_], labels: NDArray[np.int64], n_classes: int) -> tuple[float | None, ...]:
     """Return the fraction of right predictions in each class [n_classes], None for a class without samples.
 
     right: bool [n], whether each sample is predicted as labelled.  labels: int64 [n].

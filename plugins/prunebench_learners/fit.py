@@ -76,9 +76,7 @@ def _run(ctx: TrainContext, recipe: Recipe, plan: Plan, pixels: Pixels, engine: 
             text += f", test accuracy {accuracy:.4f}"
         ctx.progress((epoch + 1) / plan.n_epochs, text)
     _require_finite(loss, "test loss", plan.n_epochs, plan, recipe, plan.n_iterations - 1)
-    return Fitted(
-        model=engine.model, accuracies=tuple(accuracies), by_class=by_class, loss=loss, dynamics=dynamics
-    )
+    return Fitted(model=engine.model, accuracies=tuple(accuracies), by_class=by_class, loss=loss, dynamics=dynamics)
 
 
 def _recorders(

@@ -107,7 +107,8 @@ def _scaled(features: NDArray[np.floating], rng: np.random.Generator) -> NDArray
     single = features.astype(np.float32)
     distance, mean = mean_distance(single, rng), features.mean(axis=0, dtype=np.float64)
     if float(np.linalg.norm(mean)) > _FAR * distance:
-        return ((features - mean) / distance).astype(np.float32)
+        centred: NDArray[np.float32] = ((features - mean) / distance).astype(np.float32)
+        return centred
     scaled: NDArray[np.float32] = single / np.float32(distance)
     return scaled
 

@@ -113,7 +113,6 @@ def _cal() -> ScorerSpec:
                 source="DeepCore code: symmetric; paper and the authors' code: neighbour",
             ),
         },
-        stochastic=True,  # the seed breaks ties
         cost="n^2",
         favours="hard",
         paper=f"Margatina et al., Active Learning by Acquiring Contrastive Examples, EMNLP 2021; {_DEEPCORE}",
