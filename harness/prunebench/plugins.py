@@ -46,8 +46,8 @@ class Entry(Generic[S]):
         return self.spec.version or code_digest(self._targets)
 
     def code_version(self) -> str:
-        """Return the version that the files give now, read again."""
-        return self.spec.version or code_digest(self._targets, cached=False)
+        """Return the version that the files give now."""
+        return self.spec.version or code_digest(self._targets)
 
     @property
     def _targets(self) -> list[str]:

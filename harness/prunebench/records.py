@@ -235,12 +235,12 @@ def read_records(path: Path) -> list[Record]:
     return found
 
 
-def read_results(results: Path) -> list[Record]:
+def read_results(results: Path, suite: str = "*") -> list[Record]:
     """Return the records of results/<suite>/<dataset>/*.jsonl in a fixed order; empty where there is none.
 
     Raises DataError for a line that is not a record.
     """
-    return [record for path in sorted(results.glob("*/*/*.jsonl")) for record in read_records(path)]
+    return [record for path in sorted(results.glob(f"{suite}/*/*.jsonl")) for record in read_records(path)]
 
 
 def merge(

@@ -18,11 +18,11 @@ from prunebench.cli.options import (
     make_filters,
     registry_option,
     results_option,
-    say,
     slots_for,
 )
 from prunebench.cli.plan import show
 from prunebench.cli.progress import Progress, duration
+from prunebench.cli.text import say
 from prunebench.environments import with_environments
 from prunebench.plan import Plan
 from prunebench.registry import load_registry
@@ -111,7 +111,7 @@ def command(
     if report.n_records:
         from prunebench.board import update_board
 
-        text = update_board(results, registry, plugins, shown=[plan.suite.name])
+        text = update_board(results, registry, plugins, suite=plan.suite.name)
     _tell(report, plan, results, text, as_json)
     raise SystemExit(report.exit_code)
 
@@ -130,7 +130,7 @@ def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool
         lines.append(f"{len(report.failures)} failed; {len(reasons)} reason(s), the first: {reasons[0]}")
         lines.append("failed cells are tried again by the next run")
     if report.n_records:
-        lines.append(f"board: {results / 'board' / 'index.html'}")
+        lines.append(f"board: {results / plan.suite.name / 'board' / 'index.html'}")
     if report.interrupted:
         lines.append("interrupted: run the same command again to go on")
     for line in lines:
