@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import subprocess
 import tarfile
@@ -10,15 +11,9 @@ from pathlib import Path
 from prunebench.errors import UsageError
 from prunebench.validation.lines import Row, read_folder, read_lines
 
-_BRANCHES = ("origin/main", "main")
-
 
 def base_rows(results: Path, base: str) -> tuple[str, list[Row]]:
-    """Return the name of the base and its sound records.
-
-    base: a results folder, a git revision, or empty for the merge base of HEAD with main.
-    Raises UsageError when there is neither.
-    """
+    """Return the name and the sound records of a folder, a git revision, or by default where HEAD left main."""
     if base and Path(base).is_dir():
         return base, read_folder(Path(base))[0]
     folder = results.resolve()
@@ -27,21 +22,16 @@ def base_rows(results: Path, base: str) -> tuple[str, list[Row]]:
         commit = _commit(folder, base)
         return commit[:12], _rows_at(top, folder.relative_to(top).as_posix(), commit)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise UsageError(
-            f"no base to compare {results} with: {base or 'main'} is no revision of a git repository here",
-            "name a revision or a folder of results with --base",
-        ) from error
+        message = f"no base to compare {results} with: {base or 'main'} is no revision of a git repository here"
+        raise UsageError(message, "name a revision or a folder of results with --base") from error
 
 
 def _commit(folder: Path, base: str) -> str:
-    if base:
-        return _git(folder, "rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}").decode().strip()
-    for branch in _BRANCHES:
-        try:
-            return _git(folder, "merge-base", "HEAD", branch).decode().strip()
-        except subprocess.CalledProcessError:
-            continue
-    raise OSError("no branch main")
+    named = [("rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")]
+    for arguments in named if base else [("merge-base", "HEAD", branch) for branch in ("origin/main", "main")]:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            return _git(folder, *arguments).decode().strip()
+    raise OSError("no such revision")
 
 
 def _rows_at(top: Path, folder: str, commit: str) -> list[Row]:
@@ -50,8 +40,7 @@ def _rows_at(top: Path, folder: str, commit: str) -> list[Row]:
     rows: list[Row] = []
     with tarfile.open(fileobj=io.BytesIO(_git(top, "archive", "--format=tar", commit, "--", folder))) as archive:
         for member in archive:
-            content = archive.extractfile(member) if member.isfile() and member.name.endswith(".jsonl") else None
-            if content is not None:
+            if member.name.endswith(".jsonl") and (content := archive.extractfile(member)) is not None:
                 rows += read_lines(member.name.removeprefix(f"{folder}/"), content.read())[0]
     return rows
 
