@@ -1,7 +1,5 @@
 """prunebench validate."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
@@ -19,7 +17,7 @@ def command(results: Path, base: str, registry_file: Path | None, summary_file: 
     """Check RESULTS as data: print what differs from the base as markdown, and fail when something is wrong."""
     from prunebench.records import write_text
     from prunebench.registry import load_registry
-    from prunebench.validation.base import base_rows
+    from prunebench.validation.lines import base_rows
     from prunebench.validation.rules import validate
     from prunebench.validation.summary import plain, summary
 

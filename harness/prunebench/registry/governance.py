@@ -1,12 +1,12 @@
 """The registry against what is installed: how far plugins are trusted, what is wrong with tables, and new ones."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import reduce
 from importlib import metadata
+from operator import getitem
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -55,7 +55,7 @@ def check_registry(file: Path, catalogue: Catalogue) -> tuple[list[dict[str, str
         return [], error
     source, rows, faults = Source(file, registry.text), [], list(unknown_plugins(registry, catalogue))
     for name, listing in registry.plugins.items():
-        version = _installed_version(listing.dist)
+        version = _metadata(listing.dist).get("Version", "")
         broken = _mismatches(listing, catalogue, version)
         wrong = [source.fault(("plugin", name, *below), reason, hint) for below, reason, hint in broken]
         faults += wrong
@@ -67,10 +67,10 @@ def check_registry(file: Path, catalogue: Catalogue) -> tuple[list[dict[str, str
     return rows, registry_error(faults) if faults else None
 
 
-def _installed_version(distribution: str) -> str:
+def _metadata(distribution: str) -> Any:
     with contextlib.suppress(metadata.PackageNotFoundError):
-        return metadata.version(distribution)
-    return ""
+        return metadata.metadata(distribution)
+    return {}
 
 
 def _mismatches(listing: Listing, catalogue: Catalogue, version: str) -> Iterator[Broken]:
@@ -103,44 +103,39 @@ def unknown_plugins(registry: Registry, catalogue: Catalogue) -> Iterator[Fault]
             catalogue.get(f"{kind}s", name).spec.resolve_params(params)
         except PrunebenchError as error:
             listing = registry.plugins.get(name)
-            absent = listing is not None and (listing.environment or not _installed_version(listing.dist))
+            absent = listing is not None and (listing.environment or not _metadata(listing.dist))
             if listing is None or listing.kind != kind or not absent:
                 yield source.fault(key, error.message, error.hint)
 
 
 def _uses(registry: Registry, source: Source) -> Iterator[tuple[Key, str, str, Mapping[str, Any]]]:
     """Yield where the registry names a plugin: the key, the plugin's kind, its name and its parameters."""
-    for name, dataset in registry.datasets.items():
-        yield ("dataset", name, "spec"), "dataset", dataset.spec, dataset.params
-    for name, network in registry.networks.items():
-        table = "backbone" if ("backbone", name) in source.lines else "arch"
-        yield (table, name, "provider"), "backbone", network.arch.provider, {}
-    for name, recipe in registry.recipes.items():
-        yield ("recipe", name, "learner"), "learner", recipe.learner, recipe.params
-    for name, method in registry.methods.items():
-        yield ("method", name, "scorer"), "scorer", method.scorer, method.params
-        if method.selector:
-            yield ("method", name, "selector"), "selector", method.selector, method.selector_params
-    for name, suite in source.parse().get("suite", {}).items():
-        named = [(("unpruned",), suite["unpruned"])] if suite.get("unpruned") else []
-        for axis in ("methods", "projectors"):
-            named += [((axis, place), plugin) for place, plugin in enumerate(suite.get(axis, ()))]
-            compared = suite.get("agreement", {}).get(axis, ())
-            named += [(("agreement", axis, place), plugin) for place, plugin in enumerate(compared)]
-        for below, plugin in named:
-            kind = "projector" if "projectors" in below else "scorer"
-            if kind == "projector" or plugin not in registry.methods:
-                yield ("suite", name, *below), kind, plugin, {}
+    tables = source.parse()
+    for key in sorted(source.lines, key=lambda key: (len(key), str(key))):
+        match key:
+            case "dataset", str(name):
+                yield (*key, "spec"), "dataset", registry.datasets[name].spec, registry.datasets[name].params
+            case (("backbone" | "arch"), str(name)):
+                yield (*key, "provider"), "backbone", registry.networks[name].arch.provider, {}
+            case "recipe", str(name):
+                yield (*key, "learner"), "learner", registry.recipes[name].learner, registry.recipes[name].params
+            case "method", str(name):
+                yield (*key, "scorer"), "scorer", registry.methods[name].scorer, registry.methods[name].params
+            case "method", str(name), "selector":
+                yield key, "selector", registry.methods[name].selector, registry.methods[name].selector_params
+            case ("suite", _, "unpruned") | ("suite", _, *_, "methods", int()):
+                if (plugin := reduce(getitem, key, tables)) not in registry.methods:
+                    yield key, "scorer", plugin, {}
+            case "suite", _, *_, "projectors", int():
+                yield key, "projector", reduce(getitem, key, tables), {}
 
 
 def new_table(entry: Entry[Any], *, tier: str, maintainer: str, reason: str, version: str, added: date) -> str:
-    """Return the TOML text of a table for an installed plugin, from its declaration and its distribution.
-
-    maintainer, version: default what the distribution says, and its version up to the next breaking one.
-    Raises UsageError when nobody is named, or a quarantine has no reason.
-    """
-    origin = entry.origin
-    maintainer = maintainer or _maintainer(origin.distribution)
+    """Return the TOML text of a table for an installed plugin; UsageError without a maintainer or a needed reason."""
+    origin, told = entry.origin, _metadata(entry.origin.distribution)
+    authors = [told.get(key) for key in ("Maintainer", "Author", "Maintainer-email", "Author-email")]
+    author = next(filter(None, authors), "")
+    maintainer = maintainer or author.partition("<")[0].strip(' "') or author  # of "A Name <address>", the name
     if not maintainer:
         raise UsageError(f"the metadata of {origin.distribution} name no maintainer", "say it with --maintainer NAME")
     if tier == "quarantine" and not reason:
@@ -163,20 +158,8 @@ def compatible_range(version: str) -> str:
     return f">={parsed.public},<{parsed.major + 1 if parsed.major else f'0.{parsed.minor + 1}'}"
 
 
-def _maintainer(distribution: str) -> str:
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        found = metadata.metadata(distribution)
-        for key in ("Maintainer", "Author", "Maintainer-email", "Author-email"):
-            if key in found and (value := found[key]):
-                return value.partition("<")[0].strip(' "') or value  # of "A Name <name@host>", the name is enough
-    return ""
-
-
 def add_listing(file: Path, catalogue: Catalogue, name: str, *, tier: str, added: date, **given: str) -> str:
-    """Write the table of the plugin "NAME" or "KIND:NAME" at the end of a registry, whole or not at all; return it.
-
-    Raises UsageError where no plugin, several, or a registered one is meant, RegistryError where a value is not valid.
-    """
+    """Write the table of the plugin "NAME" or "KIND:NAME" at the end of a registry, whole or not at all; return it."""
     entry, registry = _find_entry(catalogue, name), load_registry(file)
     kind, name = entry.spec.kind, entry.spec.name
     table = new_table(entry, tier=tier, added=added, **given)

@@ -1,7 +1,5 @@
 """What registry.toml says: one struct per table, which gives its types, its rules and its JSON Schema."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -19,7 +17,6 @@ from prunebench.plugins import Origin
 
 SCHEMA = 1
 PRUNING_RATES = ("0.5", "0.9")  # of a suite that names no budget
-ISOLATED = ("scorer", "projector")  # kinds that one plugin computes alone
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$"  # names of tables become names of files and of folders
 _CLAUSE = r"(~=|===?|!=|[<>]=?)\s*[0-9A-Za-z.*+!_-]+"
 
@@ -161,11 +158,9 @@ class _Grid(Table, frozen=True, kw_only=True):
 
 
 class Suite(_Grid, frozen=True, kw_only=True):
-    """A grid: methods x backbones x projectors x budgets x training x seeds on one data set.
+    """A grid: methods x backbones x projectors x budgets x training x seeds on one data set."""
 
-    Seed s uses proxy run s modulo proxy_seeds, and training s modulo backbone_seeds of a backbone trained here.
-    """
-
+    # Seed s uses proxy run s modulo proxy_seeds, and training s modulo backbone_seeds of a backbone trained here.
     name: str
     training: tuple[tuple[str, str], ...] = ()
     pruning_rates: Names = ()
@@ -215,10 +210,7 @@ def _compares_scores(given: Given) -> bool:
 
 
 class Listing(Table, frozen=True, kw_only=True):
-    """What is known of a plugin: who keeps it, which versions are meant, and how far it is trusted.
-
-    A plugin that ships with prunebench is registered by that: it has a table where there is more to say of it.
-    """
+    """What is known of a plugin: who keeps it, which versions are meant, and how far it is trusted."""
 
     name: str
     kind: Kind
@@ -240,9 +232,12 @@ class Listing(Table, frozen=True, kw_only=True):
             yield ("version",), f"{given['version']!r} is no version range", 'write a PEP 440 range, such as ">=1,<2"'
         if given.get("tier") == "quarantine" and given.get("reason", "") == "":
             yield ("reason" if "reason" in given else "tier",), "a quarantine needs a reason", 'add reason = "ONE LINE"'
-        if given.get("environment") and given.get("kind") not in (*ISOLATED, None):
-            hint = f"only a {' or '.join(ISOLATED)} can have its own"
-            yield ("environment",), f"a {given['kind']} runs beside others", hint
+        if given.get("environment") and given.get("kind") not in ("scorer", "projector", None):
+            yield (
+                ("environment",),
+                f"a {given['kind']} runs beside others",
+                "only a scorer or projector can have its own",
+            )
         for place, text in enumerate(given.get("environment") or ()):
             try:
                 Requirement(text)

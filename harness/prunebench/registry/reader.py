@@ -1,7 +1,5 @@
 """registry.toml is found, checked as a whole, and made into its structs."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re
@@ -46,12 +44,10 @@ def make_registry(source: Source) -> model.Registry:
     if isinstance(schema := raw.get("schema"), int) and schema > model.SCHEMA:
         raise SchemaTooNew(f"{name} has schema {schema}, this prunebench reads {model.SCHEMA}", "update prunebench")
     names = {kind: list(tables) for kind, tables in raw.items() if isinstance(tables, dict)}
+    same = {*names.get("arch", ())} & {*names.get("backbone", ())}
     hint = "give the two different names"
-    twice = [name for name in names.get("arch", ()) if name in raw.get("backbone", ())]
-    broken = itertools.chain(
-        ((("arch", name), "is also the name of a backbone", hint) for name in twice),
-        _Walk(names).table(raw, model.File, ()),
-    )
+    twice = ((("arch", name), "is also the name of a backbone", hint) for name in sorted(same))
+    broken = itertools.chain(twice, _Walk(names).table(raw, model.File, ()))
     if faults := [source.fault(*found) for found in itertools.islice(broken, MAX_FAULTS)]:
         raise registry_error(faults)
     return _registry(source, raw)
@@ -79,11 +75,8 @@ class _Walk:
         written = [keys for keys in struct.ONE_OF if given.keys() & {*keys}]
         choices = ", or ".join(" and ".join(keys) for keys in struct.ONE_OF)
         if len(written) > 1:
-            yield (
-                (*key, min(given.keys() & {*written[1]})),
-                f"expected {choices}, got keys from both",
-                "remove one of the two",
-            )
+            twice = min(given.keys() & {*written[1]})
+            yield (*key, twice), f"expected {choices}, got keys from both", "remove one of the two"
         elif struct.ONE_OF and not (written and given.keys() >= {*written[0]}):
             yield key, f"expected {choices}", f"add {struct.ONE_OF[0][0]} = ..."
         yield from (((*key, *below), reason, hint) for below, reason, hint in struct.broken(given))
@@ -187,9 +180,8 @@ def _registry(source: Source, raw: Mapping[str, Any]) -> model.Registry:
 
 
 def _dataset(entry: model.DatasetEntry) -> model.DatasetEntry:
-    if entry.folder:
-        return replace(entry, spec=entry.spec or "image-folder", params={"path": entry.folder, **entry.params})
-    return replace(entry, spec=entry.spec or entry.name)
+    params = {"path": entry.folder, **entry.params} if entry.folder else entry.params
+    return replace(entry, spec=entry.spec or ("image-folder" if entry.folder else entry.name), params=params)
 
 
 def _network(name: str, table: model.NetworkTable) -> model.Network:

@@ -1,10 +1,8 @@
 """Where the keys of a TOML file stand, so that what is wrong with one can be told with its line."""
 
-from __future__ import annotations
-
-import contextlib
 import re
 import tomllib
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from prunebench.errors import Fault, RegistryError, UsageError
+from prunebench.registry.model import Key
 
-Key = tuple[str | int, ...]  # names of tables and keys, and positions in arrays
 MAX_BYTES = 1_000_000
 MAX_FAULTS = 100  # that are told
-_LINE = r'"\u0000line"'  # a key that nobody writes
+_LINE = f"line-{uuid.uuid4().hex}"  # a key that is in no file
 _TEXT = r""" "(?:\\.|[^"\\\n])*" | '[^'\n]*' """
 _NAME = rf"(?:{_TEXT}|[\w-]+)"
 _HEADER = re.compile(r"^[ \t]*\[[^\n]*", re.MULTILINE)
@@ -49,8 +47,7 @@ class Source:
     @cached_property
     def lines(self) -> Mapping[Key, int]:
         found: dict[Key, int] = {}
-        with contextlib.suppress(ValueError, RecursionError):  # only a file that means to mislead gets here
-            _collect(tomllib.loads(_with_lines(self.text)), (), found)
+        _collect(Source(self.file, _with_lines(self.text)).parse(), (), found)
         return found
 
     def fault(self, key: Key, reason: str, hint: str = "") -> Fault:
@@ -115,11 +112,12 @@ def _with_lines(text: str) -> str:
 def _collect(marked: Any, key: Key, found: dict[Key, int]) -> int:
     """Add the lines of all that is inside, and return its own line: where it opens, else that of what is inside."""
     line = marked if isinstance(marked, int) else 0
-    if isinstance(marked, list) and isinstance(marked[0], int):  # not an array of tables
-        line = marked.pop(0)
-    elif isinstance(marked, dict):
-        line = marked.pop("\0line", 0)
-    items = marked.items() if isinstance(marked, dict) else enumerate(marked) if isinstance(marked, list) else ()
+    items: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(marked, dict):
+        line, items = marked.pop(_LINE, 0), marked.items()
+    elif isinstance(marked, list):
+        line = marked.pop(0) if isinstance(marked[0], int) else 0  # an array of tables has none
+        items = enumerate(marked)
     inside = [_collect(item, (*key, name), found) for name, item in items]
     found[key] = line or min(inside, default=1)
     return found[key]

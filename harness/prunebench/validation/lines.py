@@ -1,14 +1,16 @@
-"""Files of a results folder to records, without trust: sizes, names, bytes, order and repetition are looked at."""
+"""Files of a folder or a git revision to records, without trust: sizes, names, bytes and order are looked at."""
 
-from __future__ import annotations
-
+import contextlib
+import io
 import itertools
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from prunebench.errors import DataError, Fault, PrunebenchError
+from prunebench.errors import DataError, Fault, PrunebenchError, UsageError
 from prunebench.records import Record, encode, parse
 
 MAX_BYTES = 5_000_000
@@ -98,3 +100,41 @@ def _faults(file: str, content: bytes, rows: list[Row]) -> Iterator[Fault]:
         elif len(rows) > 1 and (item.key, item.place) < (rows[-2].record.key, rows[-2].record.place):
             yield row.fault("is out of order: records are sorted by key")
         seen.setdefault(item.place, number)
+
+
+def base_rows(results: Path, base: str) -> tuple[str, list[Row]]:
+    """Return the name and the sound records of a folder, a git revision, or by default where HEAD left main."""
+    if base and Path(base).is_dir():
+        return base, read_folder(Path(base))[0]
+    folder = results.resolve()
+    try:
+        top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
+        commit = _commit(folder, base)
+        return commit[:12], _rows_at(top, folder.relative_to(top).as_posix(), commit)
+    except (OSError, subprocess.CalledProcessError) as error:
+        message = f"no base to compare {results} with: {base or 'main'} is no revision of a git repository here"
+        raise UsageError(message, "name a revision or a folder of results with --base") from error
+
+
+def _commit(folder: Path, base: str) -> str:
+    named = [("rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")]
+    for arguments in named if base else [("merge-base", "HEAD", branch) for branch in ("origin/main", "main")]:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            return _git(folder, *arguments).decode().strip()
+    raise OSError("no such revision")
+
+
+def _rows_at(top: Path, folder: str, commit: str) -> list[Row]:
+    if not _git(top, "ls-tree", "-r", commit, "--", f"{folder}/"):
+        return []
+    rows: list[Row] = []
+    with tarfile.open(fileobj=io.BytesIO(_git(top, "archive", "--format=tar", commit, "--", folder))) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isfile() and member.name.endswith(".jsonl") else None
+            if content is not None:
+                rows += read_lines(member.name.removeprefix(f"{folder}/"), content.read())[0]
+    return rows
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=True).stdout

@@ -1,7 +1,5 @@
 """A results folder against its base and the registry: what is wrong, and what is different."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
