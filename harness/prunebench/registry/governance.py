@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import reduce
 from importlib import metadata
-from operator import getitem
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -110,8 +109,9 @@ def unknown_plugins(registry: Registry, catalogue: Catalogue) -> Iterator[Fault]
 
 def _uses(registry: Registry, source: Source) -> Iterator[tuple[Key, str, str, Mapping[str, Any]]]:
     """Yield where the registry names a plugin: the key, the plugin's kind, its name and its parameters."""
-    tables = source.parse()
+    tables: Any = source.parse()
     for key in sorted(source.lines, key=lambda key: (len(key), str(key))):
+        found = reduce(lambda table, part: table[part], key, tables)
         match key:
             case "dataset", str(name):
                 yield (*key, "spec"), "dataset", registry.datasets[name].spec, registry.datasets[name].params
@@ -124,10 +124,10 @@ def _uses(registry: Registry, source: Source) -> Iterator[tuple[Key, str, str, M
             case "method", str(name), "selector":
                 yield key, "selector", registry.methods[name].selector, registry.methods[name].selector_params
             case ("suite", _, "unpruned") | ("suite", _, *_, "methods", int()):
-                if (plugin := reduce(getitem, key, tables)) not in registry.methods:
-                    yield key, "scorer", plugin, {}
+                if found and found not in registry.methods:
+                    yield key, "scorer", found, {}
             case "suite", _, *_, "projectors", int():
-                yield key, "projector", reduce(getitem, key, tables), {}
+                yield key, "projector", found, {}
 
 
 def new_table(entry: Entry[Any], *, tier: str, maintainer: str, reason: str, version: str, added: date) -> str:

@@ -7,7 +7,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from prunebench.errors import DataError, Fault, PrunebenchError, UsageError
@@ -35,20 +35,19 @@ def read_folder(results: Path, max_bytes: int = MAX_BYTES) -> tuple[list[Row], l
     """Return the sound records of results/<suite>/<dataset>/<method>.jsonl, and what is wrong with the others."""
     rows, faults = list[Row](), list[Fault]()
     for path in sorted(results.rglob("*")):
-        name = path.relative_to(results).as_posix()
+        name = path.relative_to(results)
         if path.is_dir() and not path.is_symlink():
             continue
-        if reason := _refusal(path, PurePosixPath(name), max_bytes):
-            faults.append(Fault(0, reason, file=name, kind=DataError))
+        if reason := _refusal(path, name, max_bytes):
+            faults.append(Fault(0, reason, file=name.as_posix(), kind=DataError))
         elif path.suffix == ".jsonl":
-            found, wrong = read_lines(name, path.read_bytes())
+            found, wrong = read_lines(name.as_posix(), path.read_bytes())
             rows += found
             faults += wrong
     return rows, faults
 
 
-def _refusal(path: Path, name: PurePosixPath, max_bytes: int) -> str:
-    """Return why a file is not read, or an empty string."""
+def _refusal(path: Path, name: Path, max_bytes: int) -> str:
     if path.is_symlink() or not path.is_file():
         return "is a link or a special file; results are plain files"
     if (size := path.stat().st_size) > max_bytes:

@@ -54,9 +54,8 @@ def _reason(old: Record, new: Record) -> str:
 
 
 def _told(*rows: Row) -> list[str]:
-    """Return the file, the cell and the accuracies of rows of one place."""
-    cell = " ".join(map(str, rows[0].record.place[1:]))
-    return [code(rows[0].file), code(cell), *(accuracy(row.record) for row in rows)]
+    file, cell = rows[0].file, " ".join(map(str, rows[0].record.place[1:]))
+    return [code(file), code(cell), *(accuracy(row.record) for row in rows)]
 
 
 def _range(records: Sequence[Record]) -> str:
