@@ -161,9 +161,10 @@ def test_an_empty_class_is_named(shell):
 
 
 def test_a_class_without_a_training_sample_is_named(shell):
+    from prunebench.pipeline.data import _check_classes
+
     from prunebench.contexts import Dataset, Split
     from prunebench.errors import DataError
-    from prunebench.pipeline.data import _check_classes
 
     def split(labels):
         images = np.zeros((len(labels), 2, 2, 1), np.uint8)

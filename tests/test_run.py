@@ -324,8 +324,9 @@ def test_control_c_waits_for_what_runs_and_keeps_it(bench):
 
 
 def test_a_task_that_takes_too_long_is_stopped_and_recorded(bench, monkeypatch):
-    import prunebench.executors.local as local
     from prunebench.pipeline.workbench import Settings
+
+    import prunebench.executors.local as local
     from prunebench.tasks import Task
 
     monkeypatch.setattr(local, "GRACE_SECONDS", 0.0)
