@@ -51,9 +51,7 @@ def clashes(metrics: Sequence[Metric], columns: Sequence[str]) -> dict[Metric, s
     }
 
 
-def measured(
-    rows: Sequence[Row], metrics: Sequence[Metric]
-) -> tuple[list[dict[str, float | None]], dict[Metric, str]]:
+def measured(rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[list[dict[str, float | None]], dict[Metric, str]]:
     """Return the columns of each row of one table, and for each metric that raised, why it is left out.
 
     A row with a hole has no number.  A metric of scope "method" is measured where a method is complete at every

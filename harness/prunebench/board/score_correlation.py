@@ -145,7 +145,8 @@ class _Line:
         reasons = sorted({record.status_reason for record in members} - {""})
         row: dict[str, Any] = {
             **dict.fromkeys(NUMBERS), "deterministic": self.deterministic(pairs), "n_seeds": 0, "n_pairs": len(pairs),
-            "n_observations": 0, "status": "ok", "caveat": "; ".join(filter(None, [caveats_of(members), versions_in(self.records)])),
+            "n_observations": 0, "status": "ok",
+            "caveat": "; ".join(filter(None, [caveats_of(members), versions_in(self.records)])),
         }  # fmt: skip
         if kind == SEEDS and row["deterministic"]:
             return {**row, "status": "deterministic", "reason": "the scores are the same at every seed"}
@@ -168,7 +169,11 @@ class _Line:
         joint = mean(_joint(known[a], known[b]) for a, b in pairs)
         ratio = ratio_to_ceiling(value, joint, joint)
         unknown = [name for name, ceiling in known.items() if ceiling is None]
-        why = "no ceiling: two seeds of one backbone do not agree" if joint is None else "no ratio: the ceiling is below 0.1"
+        why = (
+            "no ceiling: two seeds of one backbone do not agree"
+            if joint is None
+            else "no ratio: the ceiling is below 0.1"
+        )
         why = f"no ceiling: two seeds of {listed(unknown)} were not compared" if unknown else why
         sides = [known[name] for name in pairs[0]] if len(pairs) == 1 else [None, None]
         names = ("ceiling_a", "ceiling_b", "ceiling", "ratio")

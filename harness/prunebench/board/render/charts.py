@@ -56,9 +56,7 @@ def full_accuracy(table: TrainingView, found: Series) -> float:
     return float(max(known) if full is None else full)
 
 
-def scale(
-    rows: Sequence[Row | None], name: str, full: float | None, start: float, end: float, most: int = 6
-) -> Scale:
+def scale(rows: Sequence[Row | None], name: str, full: float | None, start: float, end: float, most: int = 6) -> Scale:
     """Return the scale of some rows and the accuracy of the full set, or of gains (None) and 0.
 
     Intervals widen the range by half of it at most: two seeds have huge ones.

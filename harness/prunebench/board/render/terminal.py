@@ -35,7 +35,9 @@ def render_terminal(board: Board, width: int = 80, shown: Collection[str] | None
     said = ["accuracy in %, mean ± half-width of its 95 % interval over seeds"] if trained else []
     if baselines := sorted({table.baseline for table in trained} - {""}):
         said.append(f"+ - above or below {', '.join(baselines)}, after Holm's correction for the number of methods")
-    said += sorted({note for table in trained for note in notes(table.lines)} | {n for v in chosen for n in notes(v.scores)})
+    said += sorted(
+        {note for table in trained for note in notes(table.lines)} | {n for v in chosen for n in notes(v.scores)}
+    )
     if failed := sum(row["n_records"] for view in chosen for row in view.failures):
         said.append(f"{failed} record{'s hold' if failed > 1 else ' holds'} no value: leaderboard.md says why")
     parts.append([line for text in (*said, *board.problems) for line in wrapped(text, width)])
@@ -58,7 +60,9 @@ def _table(rows: Sequence[tuple[str, list[str]]], width: int) -> list[str]:
     for start in range(0, n, size):
         for name, cells in rows:
             values = "".join(f"{cell:>{column}}" for cell in cells[start : start + size])
-            text += [*wrapped(name, width), " " * label + values] if len(name) >= label else [f"{name:<{label}}{values}"]
+            text += (
+                [*wrapped(name, width), " " * label + values] if len(name) >= label else [f"{name:<{label}}{values}"]
+            )
     return text
 
 

@@ -103,7 +103,9 @@ def label(row: Row) -> str:
 
 def noted(rows: Iterable[Row]) -> str:
     """Return what is to be said against the numbers of these rows, each sentence once."""
-    return "; ".join(sorted({part for row in rows for part in (*row["caveat"].split("; "), row.get("versions")) if part}))
+    return "; ".join(
+        sorted({part for row in rows for part in (*row["caveat"].split("; "), row.get("versions")) if part})
+    )
 
 
 def notes(lines: Iterable[Line | ScoreLine]) -> list[str]:
