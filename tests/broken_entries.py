@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from prunebench import DatasetSpec, LearnerSpec, ProjectorSpec, ScorerSpec, SelectorSpec
-from prunebench.plugins import Entry
-from prunebench.testing import (
-    entry_of,
+from prunebench import (
+    BackboneSpec,
+    DatasetSpec,
+    ExecutorSpec,
+    LearnerSpec,
+    MetricSpec,
+    ProjectorSpec,
+    ScorerSpec,
+    SelectorSpec,
 )
+from prunebench.plugins import Entry
+from prunebench.testing import entry_of
 
 FEATURES = frozenset({"features"})
 LABELLED = {"needs": frozenset({"features", "pseudo_labels", "dynamics"}), "labeller": "broken_scorers:thirds"}
 # These start a process, or run a method many times: they are made where they are the point.
 SLOW = {
     "check_another_process_gives_the_same_result",
-    "check_threads_do_not_change_the_result",
     "check_memory_does_not_leak",
     "check_deadline_is_honoured",
-    "check_cost_is_as_declared",
 }
 
 
@@ -39,4 +44,8 @@ GOOD = {
     "selector": other(SelectorSpec, "first"),
     "data set": other(DatasetSpec, "images", n_classes=3),
     "learner": other(LearnerSpec, "learns", needs=FEATURES),
+    "backbone": other(BackboneSpec, "GOOD", check_model="small"),
+    "executor": other(ExecutorSpec, "StartsWorkers"),
+    "metric": other(MetricSpec, "mean_accuracy"),
+    "metric of a method": other(MetricSpec, "mean_accuracy", scope="method"),
 }

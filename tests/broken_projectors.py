@@ -58,7 +58,3 @@ def needs_three_samples(ctx):
 
 def projects_nan(ctx):
     return ctx.features[:, :2].astype(np.float32)
-
-
-def plane_by_threads(ctx):
-    return plane(ctx) + np.float32(ctx.threads)

@@ -11,7 +11,7 @@ def first(ctx):
 
 
 def best_first(ctx):
-    return ctx.order[: ctx.n_keep]
+    return ctx.order[: ctx.n_keep].copy()
 
 
 def one_too_many(ctx):

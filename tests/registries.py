@@ -4,11 +4,7 @@ from __future__ import annotations
 
 HEAD = 'schema = 1\nprotocol = "test"\n'
 
-DIGITS = (
-    HEAD
-    + """
-[dataset.digits]
-
+NETWORK = """
 [backbone.untrained]
 timm = "test_resnet"
 image_size = 16
@@ -17,6 +13,7 @@ weights = "random"
 [recipe.probe]
 learner = "probe"
 """
-)
+
+DIGITS = HEAD + "\n[dataset.digits]\n" + NETWORK
 
 TRAINING = 'training = [{ arch = "untrained", recipe = "probe" }]\n'

@@ -15,8 +15,8 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from prunebench import Arch, DataError, Dataset, DatasetSpec, EmbedContext, ScoreContext, Scores, SelectContext, Split
-from prunebench.pipeline.data import load_dataset
-from prunebench.pipeline.evidence import last_layer_gradients
+from prunebench.stages.data import load_dataset
+from prunebench.stages.evidence import last_layer_gradients
 from prunebench.plugins import Entry, load_plugins
 from prunebench.testing import entry_of, with_defaults
 from prunebench.testing.problems import FLOATS, Problem, mapped, ordinary, small_classes

@@ -7,15 +7,19 @@ from dataclasses import replace
 import pytest
 
 from broken_entries import FEATURES, GOOD, LABELLED, SLOW, other, scorer
-from prunebench import DatasetSpec, LearnerSpec, Param, ProjectorSpec, SelectorSpec
-from prunebench.plugins import Entry
-from prunebench.testing import (
-    Examiner,
-    assert_conformant,
-    checks_for,
-    count,
-    examine,
+from prunebench import (
+    BackboneSpec,
+    DatasetSpec,
+    ExecutorSpec,
+    LearnerSpec,
+    MetricSpec,
+    Param,
+    ProjectorSpec,
+    SelectorSpec,
 )
+from prunebench.plugins import Entry
+from prunebench.testing import Examiner, assert_conformant, checks_for, count, examine
+from prunebench.testing.checks import all_checks
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +45,11 @@ def renamed(entry: Entry) -> Entry:
 
 @pytest.mark.parametrize("title", GOOD)
 def test_a_good(title, examiner):
-    results = list(examine(renamed(GOOD[title]), examiner=examiner))
-    assert_conformant(results, min_run=len(results) - 10)
+    entry = renamed(GOOD[title])
+    is_thorough = title == "scorer with a deadline"
+    names = [c.name for c in checks_for(entry.spec.kind) if c.name not in SLOW or is_thorough]
+    results = list(examine(entry, names, examiner=examiner))
+    assert_conformant(results, min_run=2 * len(results) // 3)
     assert count(results)["not_run"] == 0
 
 
@@ -68,7 +75,7 @@ BROKEN_SCORERS = [
     ),
     *(
         (
-            "check_pseudo_labels_have_the_promised_shape_and_type",
+            "check_pseudo_labels_have_the_promised_form",
             scorer("doubts_its_labels", **{**LABELLED, "labeller": f"broken_scorers:{labeller}"}),
             reason,
         )
@@ -87,7 +94,7 @@ BROKEN_SCORERS = [
     ),
     ("check_run_ends_normally", scorer("raises"), "KeyError: 'labels' (broken_scorers.py:"),
     ("check_run_ends_normally", scorer("exits"), "it called sys.exit(3) (broken_scorers.py:"),
-    ("check_run_ends_normally", scorer("exits_hard"), "was ended with exit code 4"),
+    ("check_run_ends_normally", scorer("exits_hard"), "ended with exit code 4"),
     ("check_run_ends_normally", scorer("segfaults"), "was killed by SIGSEGV"),
     (
         "check_default_selector_exists_and_takes_its_parameters",
@@ -103,18 +110,18 @@ BROKEN_SCORERS = [
     ("check_only_declared_evidence_is_read", scorer("reads_the_budget"), "set budget_dependent=True"),
     ("check_evidence_is_left_unchanged", scorer("writes_into_its_evidence"), "read-only"),
     ("check_evidence_is_left_unchanged", scorer("makes_its_evidence_writable"), "it changed features"),
-    ("check_result_is_not_a_view_of_the_evidence", scorer("returns_a_view"), "a view of features"),
-    ("check_scores_have_the_promised_shape_and_type", scorer("returns_float32"), "got float32 [120]"),
-    ("check_scores_have_the_promised_shape_and_type", scorer("returns_one_too_few"), "got float64 [119]"),
-    ("check_scores_have_the_promised_shape_and_type", scorer("returns_a_column"), "got float64 [120, 1]"),
-    ("check_scores_have_the_promised_shape_and_type", scorer("returns_a_list"), "got list"),
+    ("check_evidence_is_left_unchanged", scorer("returns_a_view"), "a view of features"),
+    ("check_result_has_the_promised_form", scorer("returns_float32"), "got float32 [120]"),
+    ("check_result_has_the_promised_form", scorer("returns_one_too_few"), "got float64 [119]"),
+    ("check_result_has_the_promised_form", scorer("returns_a_column"), "got float64 [120, 1]"),
+    ("check_result_has_the_promised_form", scorer("returns_a_list"), "got list"),
     (
-        "check_scores_have_the_promised_shape_and_type",
+        "check_result_has_the_promised_form",
         scorer("returns_no_permutation", output="order"),
         "each of 0..119 once; 1 distinct came",
     ),
-    ("check_scores_have_the_promised_shape_and_type", scorer("excludes_by_number"), "excluded: expected [120]"),
-    ("check_scores_are_finite", scorer("returns_nan"), "1 of 120 scores are not finite"),
+    ("check_result_has_the_promised_form", scorer("excludes_by_number"), "excluded: expected bool [120], got int64"),
+    ("check_result_has_the_promised_form", scorer("returns_nan"), "1 of 120 values are not finite"),
     (
         "check_same_seed_gives_the_same_result",
         scorer("draws_without_a_seed", needs=frozenset(), stochastic=True),
@@ -140,65 +147,57 @@ BROKEN_SCORERS = [
         scorer("depends_on_the_number_of_the_class", needs=frozenset({"labels"})),
         "numbered differently",
     ),
-    ("check_scores_are_finite_for_duplicates", scorer("fails_for_duplicates"), "scores are not finite"),
-    ("check_scores_are_finite_for_constant_features", scorer("fails_for_constant_features"), "singular matrix"),
+    ("check_duplicates_are_accepted", scorer("fails_for_duplicates"), "values are not finite"),
+    ("check_equal_samples_are_accepted", scorer("fails_for_constant_features"), "singular matrix"),
     (
-        "check_scores_are_finite_for_one_class",
+        "check_one_class_is_accepted",
         scorer("fails_for_one_class", needs=frozenset({"features", "labels"})),
         "needs two classes",
     ),
     (
-        "check_scores_are_finite_for_small_classes",
+        "check_small_classes_are_accepted",
         scorer("fails_for_small_classes", needs=frozenset({"features", "labels"})),
-        "scores are not finite",
+        "values are not finite",
     ),
-    ("check_scores_are_finite_for_collinear_features", scorer("fails_for_collinear_features"), "singular matrix"),
-    ("check_scores_are_finite_for_half_precision", scorer("fails_for_half_precision"), "no float16"),
-    ("check_few_samples_are_scored_or_declined", scorer("fails_for_few_samples"), "IndexError"),
-    ("check_nan_is_refused_or_survived", scorer("crashes_for_nan"), "did not converge; raise DataError"),
-    ("check_nan_is_refused_or_survived", scorer("passes_nan_on"), "gives scores that are not finite"),
+    ("check_collinear_features_are_accepted", scorer("fails_for_collinear_features"), "singular matrix"),
+    ("check_half_precision_is_accepted", scorer("fails_for_half_precision"), "no float16"),
+    ("check_few_samples_are_accepted", scorer("fails_for_few_samples"), "IndexError"),
+    ("check_nan_is_refused", scorer("crashes_for_nan"), "did not converge; raise DataError"),
+    ("check_nan_is_refused", scorer("passes_nan_on"), "values are not finite"),
     ("check_direction_is_as_declared", scorer("centred", favours="easy"), "the mean ranks (1 = kept first)"),
     ("check_direction_is_as_declared", scorer("copies_first", favours="diverse"), "favours = 'diverse'"),
-    ("check_global_random_state_is_untouched", scorer("seeds_numpy"), "generator of numpy.random"),
-    ("check_global_random_state_is_untouched", scorer("draws_from_python"), "generator of random"),
-    ("check_settings_of_the_process_are_untouched", scorer("changes_numpy_errors"), "numpy.geterr()"),
-    ("check_settings_of_the_process_are_untouched", scorer("changes_the_environment"), "os.environ"),
-    ("check_settings_of_the_process_are_untouched", scorer("changes_the_folder"), "the working directory"),
-    ("check_nothing_is_printed", scorer("prints"), "it printed 'scoring'"),
-    ("check_nothing_is_printed", scorer("prints_from_native_code"), "it printed 'scoring'"),
-    ("check_nothing_is_written_outside_the_work_folder", scorer("writes_beside_its_folder"), "left.txt"),
-    ("check_nothing_is_written_outside_the_work_folder", scorer("makes_a_temporary_folder"), "it writes to"),
-    ("check_no_socket_is_opened", scorer("opens_a_socket"), "an internet socket was made"),
-    ("check_no_socket_is_opened", scorer("asks_for_an_address"), "socket.getaddrinfo"),
-    ("check_nothing_is_left_running", scorer("forks"), "it forked its process 1 time(s)"),
-    ("check_nothing_is_left_running", scorer("leaves_a_process"), "it leaves a process running: sleep 60"),
-    ("check_nothing_is_left_running", scorer("leaves_a_thread"), "it leaves a thread running"),
+    ("check_state_of_the_process_is_left_unchanged", scorer("seeds_numpy"), "the generator of numpy.random"),
+    ("check_state_of_the_process_is_left_unchanged", scorer("draws_from_python"), "the generator of random"),
+    ("check_state_of_the_process_is_left_unchanged", scorer("changes_the_environment"), "os.environ"),
+    ("check_state_of_the_process_is_left_unchanged", scorer("changes_the_folder"), "the working directory"),
+    ("check_nothing_outside_the_work_folder_is_touched", scorer("writes_beside_its_folder"), "left.txt"),
+    ("check_nothing_outside_the_work_folder_is_touched", scorer("makes_a_temporary_folder"), "it writes to"),
+    ("check_nothing_outside_the_work_folder_is_touched", scorer("opens_a_socket"), "socket.__new__"),
+    ("check_nothing_outside_the_work_folder_is_touched", scorer("asks_for_an_address"), "socket.getaddrinfo"),
+    ("check_nothing_outside_the_work_folder_is_touched", scorer("forks"), "os.fork"),
     ("check_memory_does_not_leak", scorer("leaks"), "more behind than the one before"),
     ("check_deadline_is_honoured", scorer("ignores_the_deadline"), "call ctx.check_deadline()"),
-    ("check_cost_is_as_declared", scorer("takes_quadratic_time", cost="n"), "time grows with n to the power"),
-    ("check_cost_is_as_declared", scorer("takes_quadratic_memory", cost="n"), "memory grows with n to the power"),
 ]
-PLANE = {"stochastic": False}
+PLANE, MODEL, FORM = {"stochastic": False}, {"check_model": "small"}, "check_result_has_the_promised_form"
 BROKEN_OTHERS = [
-    ("check_result_is_not_a_view_of_the_evidence", ProjectorSpec, "view_of_the_features", PLANE),
-    ("check_projection_has_the_promised_shape_and_type", ProjectorSpec, "float64_plane", PLANE),
-    ("check_projection_is_finite", ProjectorSpec, "plane_with_infinity", PLANE),
+    ("check_evidence_is_left_unchanged", ProjectorSpec, "view_of_the_features", PLANE),
+    ("check_result_has_the_promised_form", ProjectorSpec, "float64_plane", PLANE),
+    ("check_result_has_the_promised_form", ProjectorSpec, "plane_with_infinity", PLANE),
     ("check_stochastic_is_declared_truthfully", ProjectorSpec, "plane", {"stochastic": True}),
     ("check_neighbours_stay_neighbours", ProjectorSpec, "scrambled_plane", PLANE),
-    ("check_row_order_does_not_matter", ProjectorSpec, "plane_by_row", PLANE),
-    ("check_projection_is_finite_for_duplicates", ProjectorSpec, "refuses_duplicates", PLANE),
-    ("check_projection_is_finite_for_constant_features", ProjectorSpec, "divides_by_the_spread", PLANE),
-    ("check_projection_is_finite_for_half_precision", ProjectorSpec, "refuses_float16", PLANE),
-    ("check_few_samples_are_projected_or_declined", ProjectorSpec, "needs_three_samples", PLANE),
+    ("check_rows_follow_the_samples", ProjectorSpec, "plane_by_row", PLANE),
+    ("check_duplicates_are_accepted", ProjectorSpec, "refuses_duplicates", PLANE),
+    ("check_equal_samples_are_accepted", ProjectorSpec, "divides_by_the_spread", PLANE),
+    ("check_half_precision_is_accepted", ProjectorSpec, "refuses_float16", PLANE),
+    ("check_few_samples_are_accepted", ProjectorSpec, "needs_three_samples", PLANE),
     ("check_nan_is_refused", ProjectorSpec, "projects_nan", PLANE),
-    ("check_threads_do_not_change_the_result", ProjectorSpec, "plane_by_threads", PLANE),
     ("check_budget_is_met_exactly", SelectorSpec, "one_too_many", {}),
     ("check_budget_is_met_exactly", SelectorSpec, "the_same_one", {}),
-    ("check_indices_are_sorted", SelectorSpec, "best_first", {}),
-    ("check_budget_is_met_when_all_scores_are_equal", SelectorSpec, "only_distinct_scores", {}),
-    ("check_budget_is_met_for_one_class", SelectorSpec, "only_several_classes", {}),
-    ("check_budget_is_met_for_few_samples", SelectorSpec, "only_many_samples", {}),
-    ("check_budget_is_met_for_unequal_classes", SelectorSpec, "equal_shares", {}),
+    ("check_budget_is_met_exactly", SelectorSpec, "best_first", {}),
+    ("check_equal_samples_are_accepted", SelectorSpec, "only_distinct_scores", {}),
+    ("check_one_class_is_accepted", SelectorSpec, "only_several_classes", {}),
+    ("check_few_samples_are_accepted", SelectorSpec, "only_many_samples", {}),
+    ("check_small_classes_are_accepted", SelectorSpec, "equal_shares", {}),
     ("check_excluded_samples_come_last", SelectorSpec, "ignores_exclusion", {}),
     ("check_data_set_is_valid", DatasetSpec, "no_sample_of_a_class", {}),
     ("check_arrays_have_the_promised_types", DatasetSpec, "float_images", {}),
@@ -213,6 +212,27 @@ BROKEN_OTHERS = [
     ("check_few_samples_are_accepted", LearnerSpec, "needs_a_batch", {"needs": FEATURES}),
     ("check_weights_are_returned_when_asked_for", LearnerSpec, "keeps_no_weights", {"needs": FEATURES}),
     ("check_dynamics_have_the_promised_shape", LearnerSpec, "odds_for_dynamics", {"needs": FEATURES}),
+    ("check_implementation_can_be_imported", BackboneSpec, "NOT_A_BACKBONE", MODEL),
+    (FORM, BackboneSpec, "FLOAT64", MODEL),
+    (FORM, BackboneSpec, "TEN_CLASSES", MODEL),
+    (FORM, BackboneSpec, "NAN", MODEL),
+    ("check_same_seed_gives_the_same_result", BackboneSpec, "WEIGHTS_BY_CHANCE", MODEL),
+    ("check_features_of_an_image_depend_on_no_other", BackboneSpec, "IN_TRAIN_MODE", MODEL),
+    ("check_images_and_seed_decide_the_features", BackboneSpec, "ONE_SEED", MODEL),
+    ("check_a_built_network_can_be_trained", BackboneSpec, "BUILDS_FOR_TEN_CLASSES", MODEL),
+    ("check_a_built_network_can_be_trained", BackboneSpec, "BUILDS_ONE_NETWORK", MODEL),
+    ("check_every_task_is_answered_once", ExecutorSpec, "AnswersTwice", {}),
+    ("check_every_task_is_answered_once", ExecutorSpec, "CallsEverythingFine", {}),
+    ("check_the_death_of_a_worker_loses_one_task", ExecutorSpec, "StopsAtADeath", {}),
+    ("check_close_with_kill_stops_what_runs", ExecutorSpec, "LeavesWorkersRunning", {}),
+    ("check_close_may_be_called_again", ExecutorSpec, "ClosesOnce", {}),
+    ("check_a_number_or_none_is_returned", MetricSpec, "text", {}),
+    ("check_a_number_or_none_is_returned", MetricSpec, "nan", {}),
+    ("check_records_are_left_unchanged", MetricSpec, "sorts_the_records", {}),
+    ("check_the_same_cells_give_the_same_number", MetricSpec, "first_of_the_cells", {}),
+    ("check_the_same_cells_give_the_same_number", MetricSpec, "draws", {}),
+    ("check_few_cells_are_accepted", MetricSpec, "needs_a_cell", {}),
+    ("check_missing_class_accuracies_are_accepted", MetricSpec, "needs_class_accuracies", {}),
 ]
 
 
@@ -235,13 +255,7 @@ def test_another_broken_plugin_fails_exactly_the_check_of_its_promise(case, exam
     assert list(failed(other(kind, function, **fields), examiner, check)) == [check]
 
 
-def test_every_check_of_a_scorer_has_a_plugin_that_breaks_it():
-    broken = {check for check, _, _ in BROKEN_SCORERS}
-    elsewhere = {"check_declaration_is_read_without_numerical_libraries"}
-    assert broken | elsewhere == {check.name for check in checks_for("scorer")}
-
-
-def test_every_check_of_the_other_kinds_alone_has_a_plugin_that_breaks_it():
-    scorers = {check.name for check in checks_for("scorer")}
-    others = {c.name for kind in ("projector", "selector", "dataset", "learner") for c in checks_for(kind)}
-    assert others - scorers <= {check for check, *_ in BROKEN_OTHERS}
+def test_every_check_has_a_plugin_that_breaks_it():
+    broken = {check for check, *_ in (*BROKEN_SCORERS, *BROKEN_OTHERS)}
+    tested_with_entry_points = {"check_declaration_is_read_without_numerical_libraries"}
+    assert broken | tested_with_entry_points == set(all_checks())

@@ -1,4 +1,4 @@
-"""Whatever a plugin does while it is imported, it is named, left out alone, and tried only once a version."""
+"""Whatever a plugin does while it is imported, it is named, left out alone, and tried only once per version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from prunebench.discovery.verdicts import Verdict, read_verdicts, verdict_file, write_verdicts
+from conftest import Sandbox
+from prunebench.discovery.first_import import read_results, results_file, write_results
 
 ROOT = Path(__file__).resolve().parent.parent
 REGISTRY = str(ROOT / "registry.toml")  # a copy of the harness has none of its own
@@ -82,20 +83,33 @@ FATAL = {
 }
 
 
-@pytest.mark.parametrize("fault", FATAL)
-def test_a_plugin_that(fault, sandbox):
-    source, expected = FATAL[fault]
+@pytest.fixture(scope="module")
+def listings(tmp_path_factory) -> list[dict]:
+    """What `prunebench list` says twice of a plugin of each fault, between plugins that work."""
+    sandbox = Sandbox(tmp_path_factory.mktemp("faults"))
     sandbox.install("a-first", fine("first"))
-    sandbox.install("broken-one", source, "0.3")
     sandbox.install("z-last", fine("last"))
-    for _ in ("the verdict is found out", "the verdict is read"):
-        done = sandbox.run("list", "--json", "scorers")
-        assert done.returncode == 0, done.stderr
-        listed = json.loads(done.stdout)
-        assert [(f["distribution"], f["version"]) for f in listed["failures"]] == [("broken-one", "0.3")]
-        assert expected in listed["failures"][0]["error"]
-        assert listed["failures"][0]["hint"]
+    for number, (source, _) in enumerate(FATAL.values()):
+        sandbox.install(f"broken-{number}", source, "0.3")
+    done = [sandbox.run("list", "--json", "scorers") for _ in ("the faults are found out", "the faults are remembered")]
+    assert [one.returncode for one in done] == [0, 0], done
+    return [json.loads(one.stdout) for one in done]
+
+
+@pytest.mark.parametrize("fault", FATAL)
+def test_a_plugin_is_named_that(fault, listings):
+    name, expected = f"broken-{list(FATAL).index(fault)}", FATAL[fault][1]
+    for listed in listings:
+        [failure] = [failure for failure in listed["failures"] if failure["distribution"] == name]
+        assert failure["version"] == "0.3"
+        assert expected in failure["error"]
+        assert failure["hint"]
+
+
+def test_the_plugins_beside_broken_ones_work(listings):
+    for listed in listings:
         assert {"first", "last", "random"} <= {row["name"] for row in listed["scorers"]}
+        assert len(listed["failures"]) == len(FATAL)
 
 
 def test_a_plugin_that_hangs_is_given_up_after_the_time_limit(sandbox):
@@ -119,7 +133,7 @@ def test_every_culprit_of_several_is_named(sandbox):
     assert all("SIGSEGV" in error for error in found["failures"].values())
 
 
-def test_what_a_plugin_leaves_running_ends_with_its_trial(sandbox):
+def test_what_a_plugin_leaves_running_ends_with_its_first_import(sandbox):
     note = sandbox.folder / "pid"
     sandbox.install(
         "starter",
@@ -145,13 +159,19 @@ def test_a_plugin_may_itself_ask_for_the_plugins(sandbox):
     assert loaded(sandbox) == {"names": ["asking"], "failures": {}}
 
 
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory) -> Sandbox:
+    """A plugin that says when it is asked for its declarations, and is known to work."""
+    sandbox = Sandbox(tmp_path_factory.mktemp("asked"))
+    source = fine("x").replace("    return", "    import sys; print('asked', file=sys.stderr)\n    return")
+    sandbox.install("asked-one", source)
+    sandbox.run("list")
+    return sandbox
+
+
 @pytest.mark.parametrize("verb", ["list", "new scorer mine", "check no-such-plugin", "registry check"])
-def test_a_verb_asks_a_plugin_once(verb, sandbox):
-    sandbox.install(
-        "asked-one", fine("x").replace("    return", "    import sys; print('asked', file=sys.stderr)\n    return")
-    )
-    sandbox.run("list")  # its trial is over
-    assert sandbox.run(*verb.split()).stderr.count("asked\n") == 1
+def test_a_verb_asks_a_plugin_once(verb, asked):
+    assert asked.run(*verb.split()).stderr.count("asked\n") == 1
 
 
 def test_two_hundred_plugins_are_tried_by_one_process_and_then_by_none(sandbox):
@@ -162,7 +182,7 @@ def test_two_hundred_plugins_are_tried_by_one_process_and_then_by_none(sandbox):
     assert len([row for row in cold["scorers"] if row["name"].startswith("method-")]) == 200
     assert cold["failures"] == []
     assert warm == cold
-    assert [command[-1] for command in first["started"]] == ["prunebench.discovery.trial"]
+    assert [command[-1] for command in first["started"]] == ["prunebench.discovery.import_child"]
     assert second["started"] == []
     assert first["heavy"] == second["heavy"] == []
 
@@ -204,15 +224,15 @@ def test_what_failed_is_tried_again_when_asked_for(sandbox):
     assert loaded(sandbox) == {"names": ["moody"], "failures": {}}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 99, "verdicts": {}}', '{"schema": 1, "verdicts": {"k": 3}}'])
-def test_a_damaged_file_of_verdicts_is_written_again(sandbox, text):
-    path = verdict_file(sandbox.folder / "cache")
+def test_a_damaged_file_of_results_is_written_again(sandbox):
+    path = results_file(sandbox.folder / "cache")
     path.parent.mkdir(parents=True)
-    path.write_text(text)
-    assert read_verdicts(sandbox.folder / "cache") == {}
+    for text in ("{", "[]", '{"schema": 99, "results": {}}', '{"schema": 2, "results": {"k": 3}}', "\0"):
+        path.write_text(text)
+        assert read_results(sandbox.folder / "cache") == {}
     sandbox.install("one", fine("one"))
     assert loaded(sandbox)["names"] == ["one"]
-    assert list(read_verdicts(sandbox.folder / "cache").values()) == [Verdict()]
+    assert list(read_results(sandbox.folder / "cache").values()) == [("", "")]
 
 
 def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(sandbox):
@@ -222,16 +242,16 @@ def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(sandbox):
     for _ in range(2):
         assert loaded(sandbox) == {
             "names": ["one"],
-            "failures": {"two": "its import ended the process with exit code 1"},
+            "failures": {"two": "its import ended with exit code 1"},
         }
 
 
-def test_the_oldest_verdicts_make_room(tmp_path):
-    write_verdicts(tmp_path, {f"{number}": Verdict("e", "h") for number in range(5100)})
-    kept = read_verdicts(tmp_path)
+def test_the_oldest_results_make_room(tmp_path):
+    write_results(tmp_path, {f"{number}": ("e", "h") for number in range(5100)})
+    kept = read_results(tmp_path)
     assert len(kept) == 5000
     assert "99" not in kept
-    assert kept["5099"] == Verdict("e", "h")
+    assert kept["5099"] == ("e", "h")
 
 
 def test_two_distributions_may_call_their_entry_point_the_same(sandbox):
@@ -338,19 +358,20 @@ NEWER = {
 }
 
 
-@pytest.mark.parametrize("what", NEWER)
-def test_a_plugin_that_uses_of_a_newer_harness(what, sandbox):
-    source, expected, works = NEWER[what]
-    sandbox.install("dated", source)
+def test_a_plugin_that_uses_what_only_a_newer_harness_has_is_told_to_update(sandbox):
+    for number, (source, _, _) in enumerate(NEWER.values()):
+        sandbox.install(f"dated-{number}", source.replace('"dated"', f'"dated-{number}"'))
     found = json.loads(sandbox.run("list", "scorers", "--json").stdout)
-    (failure,) = found["failures"]
-    assert expected in failure["error"]
-    assert "this is prunebench 0.1.0 with plugin API 1; pip install -U prunebench" in failure["hint"]
-    assert ("dated" in {row["name"] for row in found["scorers"]}) is works
+    failures = {failure["distribution"]: failure for failure in found["failures"]}
+    for number, (_, expected, works) in enumerate(NEWER.values()):
+        name = f"dated-{number}"
+        assert expected in failures[name]["error"]
+        assert "this is prunebench 0.1.0 with plugin API 1; pip install -U prunebench" in failures[name]["hint"]
+        assert (name in {row["name"] for row in found["scorers"]}) is works
 
 
-@pytest.mark.parametrize("number", ["'1'", "0", "True", "None"])
-def test_a_number_that_is_none_is_told(number, sandbox):
-    sandbox.install("dated", fine("dated").replace("load=", f"api={number}, load="))
-    (failure,) = json.loads(sandbox.run("list", "scorers", "--json").stdout)["failures"]
-    assert f"scorer 'dated' has api = {number}, expected a number from 1" in failure["error"]
+def test_a_number_that_is_none_is_told(sandbox):
+    for number in ("'1'", "0", "True", "None"):
+        sandbox.install(f"dated-{number.strip(chr(39))}", fine("dated").replace("load=", f"api={number}, load="))
+    failures = json.loads(sandbox.run("list", "scorers", "--json").stdout)["failures"]
+    assert sorted(f["error"].partition("api = ")[2].partition(",")[0] for f in failures) == ["'1'", "0", "None", "True"]

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunebench.errors import UsageError
-from prunebench.plan import Filters, keep_of, make_plan, rate_of
+from prunebench.plan import Filters, make_plan
+from prunebench.planner import Contents
 from prunebench.plugins import load_plugins
 from prunebench.registry import load_registry
 
@@ -90,13 +91,13 @@ def test_the_unpruned_set_and_the_baseline_are_on_the_board(quickstart):
 
 def test_all_methods_train_from_the_same_seed_and_differ_in_their_selection_seed(quickstart):
     cells = [c for c in quickstart().cells if c.axes["train_arch"] == "digits-scratch" and c.axes["seed"] == 1]
-    assert len({c.task.config["train_seed"] for c in cells}) == 1
-    assert len({c.task.config["select_seed"] for c in cells}) > 5
+    assert len({c.task.config["seed"] for c in cells}) == 1
+    assert len({c.task.upstream["subset"].config["seed"] for c in cells}) > 5
 
 
 def test_selection_seeds_do_not_depend_on_the_budget_so_that_subsets_are_nested(quickstart):
     cells = [c for c in quickstart(scorer=("random",)).cells if c.axes["seed"] == 0]
-    assert len({c.task.config["select_seed"] for c in cells}) == 1
+    assert len({c.task.upstream["subset"].config["seed"] for c in cells}) == 1
 
 
 def test_a_stage_shared_by_many_cells_is_one_task(quickstart):
@@ -109,7 +110,7 @@ def test_a_stage_shared_by_many_cells_is_one_task(quickstart):
 
 def test_score_seeds_differ_between_backbones_so_that_agreement_is_not_built_in(quickstart):
     seeds = {
-        (c.axes["score_backbone"], c.task.upstream["scores"].config["seed"])
+        (c.axes["score_backbone"], c.task.upstream["subset"].upstream["scores"].config["seed"])
         for c in quickstart(scorer=("ripsnet",)).cells
         if c.axes["seed"] == 0
     }
@@ -147,9 +148,111 @@ def test_a_filter_that_cannot_match_is_answered(quickstart, filters, words):
         quickstart(**filters)
 
 
-def test_rates_and_keeps_are_exact_decimals():
-    assert [keep_of(rate) for rate in ("0.9", "0.3", "0", "0.999")] == ["0.1", "0.7", "1", "0.001"]
-    assert all(rate_of(keep_of(rate)) == rate for rate in ("0.9", "0.3", "0.999"))
+REPLICATES = """
+[dataset.digits]
+
+[backbone.own]
+timm = "test_resnet"
+image_size = 16
+weights = { train = "short" }
+
+[backbone.given]
+timm = "test_resnet"
+image_size = 16
+weights = { file = "w.safetensors", sha256 = "%s" }
+
+[recipe.short]
+learner = "deepcore"
+
+[recipe.probe]
+learner = "probe"
+
+[suite.replicates]
+dataset = "digits"
+methods = ["random", "moderate", "aum"]
+baseline = "random"
+backbones = ["own", "given"]
+pruning_rates = ["0.9"]
+seeds = 4
+proxy = { arch = "own", recipe = "short" }
+training = [{ arch = "own", recipe = "short" }, { arch = "own", recipe = "probe" }]
+""" % ("0" * 64)
+
+
+def replicated(write_registry, more: str = ""):
+    contents = Contents({"digits": "1" * 32})
+    return make_plan(load_registry(write_registry(REPLICATES + more)), load_plugins(), "replicates", contents=contents)
+
+
+def keys_by_seed(plan, name, **axes):
+    chosen = [c for c in plan.cells if all(c.axes[axis] == value for axis, value in axes.items())]
+    return [c.axes[name] for c in sorted(chosen, key=lambda c: c.axes["seed"]) if c.axes["recipe"] == "short"]
+
+
+def test_seeds_share_one_backbone_and_one_proxy_run_unless_the_suite_says_otherwise(write_registry):
+    plan = replicated(write_registry)
+    assert len(set(keys_by_seed(plan, "features_key", method="moderate", score_backbone="own"))) == 1
+    assert len(set(keys_by_seed(plan, "proxy_key", method="aum"))) == 1
+
+
+def test_the_seeds_of_a_suite_are_spread_over_its_backbones_and_proxy_runs(write_registry):
+    plan = replicated(write_registry, "backbone_seeds = 2\nproxy_seeds = 3\n")
+    own = keys_by_seed(plan, "features_key", method="moderate", score_backbone="own")
+    assert own[0] == own[2] != own[1] == own[3]
+    assert len(set(keys_by_seed(plan, "features_key", method="moderate", score_backbone="given"))) == 1
+    proxies = keys_by_seed(plan, "proxy_key", method="aum")
+    assert proxies[0] == proxies[3]
+    assert len(set(proxies)) == 3
+    # The first of each is the one that there was before: what was computed stays.
+    alone = replicated(write_registry)
+    assert own[0] == keys_by_seed(alone, "features_key", method="moderate", score_backbone="own")[0]
+    assert proxies[0] == keys_by_seed(alone, "proxy_key", method="aum")[0]
+
+
+def test_seeds_of_a_deterministic_method_under_a_deterministic_learner_are_one_observation(write_registry):
+    plan = replicated(write_registry)
+    probed = [c for c in plan.cells if c.axes["recipe"] == "probe" and c.axes["method"] == "moderate"]
+    assert len({c.axes["scores_key"] for c in probed}) == 2  # of two backbones
+    assert all("seed" not in c.task.config for c in probed)
+    assert all("seed" in c.task.config for c in plan.cells if c.axes["recipe"] == "short")
+
+
+@pytest.mark.parametrize("part", ["data", "weights"])
+def test_another_content_gives_another_key_to_everything_that_reads_it(write_registry, part):
+    registry, catalogue = load_registry(write_registry(REPLICATES)), load_plugins()
+    before = make_plan(registry, catalogue, "replicates", contents=Contents({"digits": "1" * 32}))
+    other = Contents({"digits": "2" * 32}) if part == "data" else Contents(
+        {"digits": "1" * 32}, {"w.safetensors": "f" * 64}
+    )  # fmt: skip
+    after = make_plan(registry, catalogue, "replicates", contents=other)
+    changed = [a.axes["score_backbone"] for a, b in zip(after.cells, before.cells, strict=True) if a.key != b.key]
+    assert set(changed) == ({"-", "own", "given"} if part == "data" else {"given"})
+    if part == "data":
+        assert not {t.key for t in after.tasks()} & {t.key for t in before.tasks()}
+
+
+def test_data_that_nobody_looked_at_are_not_planned_by_their_name(write_registry):
+    registry = load_registry(write_registry(REPLICATES))
+    with pytest.raises(UsageError, match="no fingerprint in the registry"):
+        make_plan(registry, load_plugins(), "replicates")
+
+
+def test_no_name_and_no_path_of_the_data_is_in_a_key(write_registry):
+    contents = Contents({"digits": "1" * 32, "other": "1" * 32})
+    renamed = REPLICATES.replace("[dataset.digits]", '[dataset.other]\nspec = "digits"').replace(
+        'dataset = "digits"', 'dataset = "other"'
+    )
+    plans = [
+        make_plan(load_registry(write_registry(text)), load_plugins(), "replicates", contents=contents)
+        for text in (REPLICATES, renamed)
+    ]
+    assert [c.key for c in plans[0].goals] == [c.key for c in plans[1].goals]
+
+
+def test_a_projection_of_the_classified_samples_is_another_task_than_one_of_all(quickstart):
+    planner_tasks = [t for t in quickstart().tasks() if t.stage == "projection"]
+    assert {t.config["rows"] for t in planner_tasks} <= {"all", "classified"}
+    assert all("labels" not in t.config for t in planner_tasks)
 
 
 def test_an_unknown_suite_is_answered_with_the_nearest(quickstart):

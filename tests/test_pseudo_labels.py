@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from prunebench.labelling import matched_accuracy, misfit
+from prunebench.labelling import label_problem, matched_accuracy
 
 REGISTRY = """
 schema = 1
@@ -79,8 +79,8 @@ def records(folder):
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
-def arrays(folder, stage):
-    return {path.parent.name: load_file(path) for path in (folder / "cache" / stage).rglob("*.safetensors")}
+def arrays(folder, stage, file="data"):
+    return {path.parent.name: load_file(path) for path in (folder / "cache" / stage).rglob(f"{file}.safetensors")}
 
 
 def test_the_proxy_learns_the_pseudo_labels_and_the_scores_come_from_that_run(bench):
@@ -96,7 +96,7 @@ def test_the_proxy_learns_the_pseudo_labels_and_the_scores_come_from_that_run(be
     assert min(r["seconds_score"] for r in found) > min(meta["seconds"] for meta in labelling) > 0  # both count
     labels = [a["pseudo_labels"] for a in arrays(bench.folder, "pseudo_labels").values()]
     assert len(labels) == 2  # of two seeds, whatever the budget
-    dynamics = arrays(bench.folder, "dynamics")
+    dynamics = arrays(bench.folder, "pretrain", "dynamics")
     assert sorted(a["dynamics"].shape[2] for a in dynamics.values()) == [3, 3, 10]  # and one that learnt the labels
     learnt = [a["dynamics"] for a in dynamics.values() if a["dynamics"].shape[2] == 3]
     expected = [1 - d[:, np.arange(len(y)), y].astype(np.float64).mean(axis=0) for d in learnt for y in labels]
@@ -122,11 +122,11 @@ def test_a_labeller_that_breaks_its_promise_fails_alone_and_by_name(bench):
 
 
 def test_what_is_no_pseudo_label_is_told():
-    assert misfit(np.array([0, 2, 2]), 3) == ""
-    assert misfit([0, 1], 2) == "list"
-    assert misfit(np.array([0.0, 1.0]), 2) == "float64 [2]"
-    assert misfit(np.array([0, 1]), 3) == "int64 [2]"
-    assert misfit(np.array([0, 3, 1]), 3) == "labels in 0..3"
+    assert label_problem(np.array([0, 2, 2]), 3) == ""
+    assert label_problem([0, 1], 2) == "list"
+    assert label_problem(np.array([0.0, 1.0]), 2) == "float64 [2]"
+    assert label_problem(np.array([0, 1]), 3) == "int64 [2]"
+    assert label_problem(np.array([0, 3, 1]), 3) == "labels in 0..3"
 
 
 @settings(deadline=None)

@@ -2,106 +2,215 @@
 
 from __future__ import annotations
 
-import json
+import math
+import multiprocessing
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from prunebench.errors import DataError, ResultConflict, SchemaTooNew, StoreError
-from prunebench.records import coordinates, merge, read_records, record_file, write_records
+from prunebench.records import (
+    AGREEMENT_TOLERANCE,
+    decode,
+    encode,
+    jsonable,
+    merge,
+    read_records,
+    update_file,
+    write_records,
+)
+from records_of import agreement, cell, key_of
+
+FAILURES = ("failed", "oom", "timeout", "diverged", "interrupted")
 
 
-def cell(**fields):
-    base = {
-        "schema": 1, "kind": "cell", "suite": "s", "dataset": "d", "method": "m", "score_backbone": "b",
-        "projector": "-",
-        "keep": "0.1", "train_arch": "a", "recipe": "r", "seed": 0, "key": "k0", "status": "ok", "accuracy": 0.5,
-        "attempt": 1,
-    }  # fmt: skip
-    return {**base, **fields}
+def test_a_record_belongs_to_the_file_of_its_method():
+    assert cell().file == Path("s/d/m.jsonl")
+    assert agreement().file == Path("s/d/agreement.jsonl")
 
 
-def test_a_record_belongs_to_the_file_of_its_method(tmp_path):
-    assert record_file(tmp_path, cell()) == tmp_path / "s" / "d" / "m.jsonl"
+def test_one_place_is_one_record_however_the_budget_is_written_and_whichever_score_comes_first():
+    assert cell(keep="0.10").place == cell(keep="0.1").place
+    one, other = agreement(), agreement(backbone_a="c", backbone_b="b")
+    assert one.place == other.place
+    assert agreement(seed_a=1, seed_b=1).place != one.place
 
 
-@given(st.permutations([cell(seed=seed, key=f"k{seed}") for seed in range(6)]))
+@given(st.permutations([cell(seed=seed, key=key_of(seed)) for seed in range(6)]))
 def test_the_file_does_not_depend_on_the_order_in_which_cells_finished(records):
-    merged, replaced = merge([], records, tolerance=0)
-    assert [record["key"] for record in merged] == [f"k{seed}" for seed in range(6)]
+    merged, replaced = merge([], records)
+    assert merged == sorted(records, key=lambda record: record.key)
     assert replaced == 0
 
 
 def test_merging_the_same_records_again_changes_nothing():
-    once, _ = merge([], [cell(), cell(seed=1, key="k1")], tolerance=0)
-    assert merge(once, once, tolerance=0) == (once, 0)
+    once, _ = merge([], [cell(), cell(seed=1), agreement()])
+    assert merge(once, once) == (once, 0)
 
 
-def test_the_first_result_of_a_key_stays_when_a_repeat_is_within_the_tolerance():
-    merged, _ = merge([cell()], [cell(accuracy=0.51, started="later")], tolerance=0.02)
-    assert merged == [cell()]
+def test_the_first_result_of_a_key_stays_when_a_repeat_is_within_the_tolerance_of_its_recipe():
+    repeat = cell(accuracy=0.51, started="later")
+    assert merge([cell()], [repeat], tolerance={"r": 0.02})[0] == [cell()]
+    with pytest.raises(ResultConflict):
+        merge([cell()], [repeat], tolerance={"another": 0.02})
 
 
 def test_a_repeat_that_contradicts_a_result_is_refused():
-    with pytest.raises(ResultConflict, match=r"accuracy 0\.6 now, 0\.5 in the results") as caught:
-        merge([cell()], [cell(accuracy=0.6)], tolerance=0.02)
+    with pytest.raises(ResultConflict, match=r"differs by 0\.1 from the result in s/d/m\.jsonl") as caught:
+        merge([cell()], [cell(accuracy=0.6)], tolerance={"r": 0.02})
     assert caught.value.exit_code == 6
+    far = agreement(within_class_spearman=0.5 + 2 * AGREEMENT_TOLERANCE)
+    with pytest.raises(ResultConflict):
+        merge([agreement()], [far])
 
 
 def test_a_contradiction_is_replaced_only_with_a_reason_that_is_kept():
-    merged, _ = merge([cell()], [cell(accuracy=0.6)], tolerance=0.02, supersede="wrong transform before")
-    assert (merged[0]["attempt"], merged[0]["superseded"]) == (2, "wrong transform before")
+    merged, _ = merge([cell()], [cell(accuracy=0.6)], supersede="wrong transform before")
+    assert (merged[0].attempt, merged[0].superseded) == (2, "wrong transform before")
 
 
 def test_a_result_of_an_older_version_gives_way_and_is_counted():
-    merged, replaced = merge([cell(key="old")], [cell(key="new", accuracy=0.9)], tolerance=0)
-    assert (merged[0]["key"], replaced) == ("new", 1)
+    newer = cell(key=key_of("new"), accuracy=0.9)
+    assert merge([cell()], [newer]) == ([newer], 1)
 
 
-def test_a_failure_gives_way_to_a_result_and_never_the_other_way_round():
-    failed = cell(status="failed", accuracy=None)
-    assert merge([failed], [cell()], tolerance=0)[0] == [cell()]
-    assert merge([cell()], [failed], tolerance=0)[0] == [cell()]
+@pytest.mark.parametrize("status", FAILURES)
+@pytest.mark.parametrize("key", [cell().key, key_of("new")], ids=["same key", "new key"])
+def test_a_failure_gives_way_to_a_result_and_never_the_other_way_round(status, key):
+    failed = cell(status=status, key=key)
+    assert merge([failed], [cell()])[0] == [cell()]
+    assert merge([cell()], [failed])[0] == [cell()]
+    assert merge([failed, cell()], [])[0] == merge([cell(), failed], [])[0] == [cell()]
+
+
+def test_a_method_that_declines_takes_the_place_of_a_failure_and_not_of_a_result():
+    declined = cell(status="not_applicable", status_reason="only for faces")
+    assert merge([cell(status="failed")], [declined])[0] == [declined]
+    assert merge([cell()], [declined])[0] == [cell()]
+    assert merge([declined], [cell()])[0] == [cell()]
+
+
+@given(st.lists(st.sampled_from([*FAILURES, "ok", "not_applicable"]), min_size=1, max_size=6), st.data())
+def test_whatever_comes_in_whatever_order_a_result_that_was_there_is_there(statuses, data):
+    records = [cell(status=status, key=key_of(data.draw(st.integers(0, 1)))) for status in statuses]
+    merged: list = []
+    for record in records:
+        merged, _ = merge(merged, [record])
+    assert len(merged) == 1
+    assert (merged[0].status == "ok") == ("ok" in statuses)
 
 
 def test_records_survive_the_file(tmp_path):
     path = tmp_path / "deep" / "m.jsonl"
-    write_records(path, [cell(status_reason="ä\u2028b")])
-    assert read_records(path) == [cell(status_reason="ä\u2028b")]
+    record = cell(status_reason="ä\u2028b", diagnostics={"n": 3, "share": 0.1, "name": "x", "none": None, "flag": True})
+    write_records(path, [record])
+    assert read_records(path) == [record]
     assert path.read_bytes().endswith(b"\n")
     assert [p.name for p in path.parent.iterdir()] == ["m.jsonl"]
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"schema": 1}', '{"schema": 1, "kind": "sell"}'])
-def test_a_damaged_line_is_named(tmp_path, line):
+DAMAGE = {
+    "half a line": lambda text: text[: len(text) // 2],
+    "a list": lambda text: "[]",
+    "nothing": lambda text: "",
+    "no key": lambda text: text.replace('"key":', '"kay":'),
+    "another kind": lambda text: text.replace('"kind":"cell"', '"kind":"sell"'),
+    "an accuracy in percent": lambda text: text.replace('"accuracy":0.5', '"accuracy":50.0'),
+    "an accuracy that is text": lambda text: text.replace('"accuracy":0.5', '"accuracy":"0.5"'),
+    "a result without accuracy": lambda text: text.replace('"accuracy":0.5', '"accuracy":null'),
+    "not a number": lambda text: text.replace('"accuracy":0.5', '"accuracy":NaN'),
+    "a budget of ten": lambda text: text.replace('"keep":"0.1"', '"keep":"10"'),
+    "a path for a name": lambda text: text.replace('"suite":"s"', '"suite":"../../s"'),
+    "a huge number": lambda text: text.replace('"seed":0', '"seed":1' + "0" * 5000),
+    "deep nesting": lambda text: text.replace('"diagnostics":{}', '"diagnostics":' + "[" * 10000 + "]" * 10000),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_line_is_named(tmp_path, damage):
     path = tmp_path / "m.jsonl"
-    path.write_text(json.dumps(cell()) + "\n" + line + "\n")
-    with pytest.raises(DataError, match=r"m\.jsonl, line 2"):
+    text = DAMAGE[damage](encode(cell()))
+    assert text != encode(cell())
+    path.write_text(encode(cell(seed=1)) + "\n" + text + "\n")
+    with pytest.raises(DataError, match=r"m\.jsonl, line 2: "):
         read_records(path)
 
 
-def test_a_record_of_a_newer_prunebench_is_refused(tmp_path):
-    write_records(tmp_path / "m.jsonl", [cell(schema=99)])
-    with pytest.raises(SchemaTooNew, match="schema 99"):
+def test_a_file_that_is_not_text_is_named(tmp_path):
+    (tmp_path / "m.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"m\.jsonl cannot be read"):
         read_records(tmp_path / "m.jsonl")
 
 
-def test_results_that_cannot_be_written_say_where(tmp_path):
-    (tmp_path / "results").write_text("a file")
-    with pytest.raises(StoreError, match="results") as caught:
-        write_records(tmp_path / "results" / "m.jsonl", [cell()])
+def test_a_record_of_a_newer_schema_asks_for_an_update(tmp_path):
+    (tmp_path / "m.jsonl").write_text(encode(cell()).replace('"schema":2', '"schema":3,"new":1') + "\n")
+    with pytest.raises(SchemaTooNew, match="line 1: has schema 3"):
+        read_records(tmp_path / "m.jsonl")
+
+
+@pytest.mark.parametrize(("old", "new"), [('"backbone_b":"c"', '"backbone_b":"b"'), ('"seed_b":0', '"seed_b":1')])
+def test_a_comparison_is_of_two_backbones_or_of_two_seeds(old, new):
+    with pytest.raises(ValueError, match="expected two backbones at one seed"):
+        decode(encode(agreement()).replace(old, new))
+
+
+def _add(path: Path, seed: int, barrier) -> None:
+    barrier.wait()
+    update_file(path, [cell(seed=seed)])
+
+
+def test_writers_of_one_file_lose_nothing_of_each_other(tmp_path):
+    path, n = tmp_path / "m.jsonl", 12
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(n)
+    writers = [context.Process(target=_add, args=(path, seed, barrier)) for seed in range(n)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * n
+    assert {record.seed for record in read_records(path)} == set(range(n))
+
+
+def test_a_damaged_file_is_never_overwritten(tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_text("{\n")
+    with pytest.raises(DataError):
+        update_file(path, [cell()])
+    assert path.read_text() == "{\n"
+
+
+def test_results_that_cannot_be_written_say_where_to_put_them(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError) as caught:
+        update_file(tmp_path / "file" / "m.jsonl", [cell()])
     assert "--results" in caught.value.hint
 
 
-def test_an_agreement_has_its_own_place():
-    record = {
-        "kind": "agreement",
-        "method": "m",
-        "projector": "-",
-        "backbone_a": "x",
-        "seed_a": 0,
-        "backbone_b": "y",
-        "seed_b": 1,
-    }
-    assert coordinates(record) == ("m", "-", "x", 0, "y", 1)
+@pytest.mark.parametrize(
+    ("given_value", "expected"),
+    [(np.float32(0.5), 0.5), (np.int64(3), 3), (np.bool_(True), True), (np.array(2.0), 2.0), (math.nan, None),
+     (np.float64("inf"), None), ("text", "text"), (None, None)],
+)  # fmt: skip
+def test_a_diagnostic_becomes_a_plain_value(given_value, expected):
+    found = jsonable(given_value, "x")
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    "value", [np.arange(3), [1, 2], {"a": 1}, object(), 1j], ids=lambda value: type(value).__name__
+)
+def test_what_is_no_number_or_text_is_refused_by_its_name(value):
+    with pytest.raises(TypeError, match="'share'"):
+        jsonable(value, "diagnostic 'share'")
+
+
+def test_a_record_is_written_in_one_way():
+    record = replace(cell(), caveat="a b")
+    assert encode(decode(encode(record))) == encode(record)
+    assert list(decode(encode(record)).__struct_fields__) == list(record.__struct_fields__)

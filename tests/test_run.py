@@ -10,9 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import Sandbox
+from prunebench.plugins import load_plugins
+from prunebench.registry import DatasetEntry
+from prunebench.run import blame
+from prunebench.settings import Settings
+from prunebench.stages.select import ties_at_cut
+from prunebench.tasks import Task
 from registries import DIGITS, HEAD, TRAINING
 
 FAULTS = {
@@ -28,6 +35,10 @@ FAULTS = {
     ),
     "reads what it did not declare": ("ctx.features", "did not declare"),
     "writes to its input": ("ctx.labels[:] = 0", "did not declare"),
+    "reports an array": (
+        "from prunebench import Scores; return Scores(values=np.zeros(ctx.n), diagnostics={'shares': np.ones(3)})",
+        "scorer 'reports-an-array': expected diagnostics that are numbers",
+    ),
 }
 
 
@@ -86,6 +97,20 @@ def odd(body: str) -> str:
     return ODD.replace("BODY", body)
 
 
+def scoring(scorer: str, version: str) -> Task:
+    """Return the task that scores digits."""
+    from prunebench.stages.preflight import identify_dataset
+
+    catalogue = load_plugins()
+    entry = DatasetEntry(name="digits", spec="digits", params={}, fingerprint="", licence="")
+    config = {
+        "dataset": {"fingerprint": identify_dataset(entry, catalogue, ())},
+        "plugin": {"kind": "scorer", "name": scorer, "params": {}, "version": version},
+        "seed": 1,
+    }
+    return Task("scores", config, {}, {"dataset": {"name": "digits", "spec": "digits", "params": {}}})
+
+
 @pytest.fixture
 def bench(sandbox):
     (sandbox.folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
@@ -94,7 +119,7 @@ def bench(sandbox):
 
 def records(folder: Path, suite: str) -> list[dict]:
     files = sorted((folder / "results" / suite).rglob("*.jsonl"))
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -154,7 +179,7 @@ def test_plain_progress_tells_the_time_left(tiny_run):
 @pytest.mark.parametrize("executor", ["local", "serial"])
 def test_the_same_seed_gives_the_same_scores_and_subsets_byte_for_byte(executor, tiny_run, bench):
     def computed(folder: Path) -> dict[str, bytes]:
-        files = [path for stage in ("scores", "cell") for path in (folder / "cache" / stage).rglob("*.safetensors")]
+        files = [path for stage in ("scores", "subset") for path in (folder / "cache" / stage).rglob("*.safetensors")]
         return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
     def measured(folder: Path) -> list[tuple[str, str, float]]:
@@ -180,7 +205,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was_and_does_nothing_twice(bench)
     process.kill()
     process.communicate()
     time.sleep(1.0)  # an orphaned worker ends by itself: whatever it still wrote is there now
-    done_before = {stage: stamps(bench.folder, stage) for stage in ("cell", "scores", "training", "features")}
+    done_before = {stage: stamps(bench.folder, stage) for stage in ("cell", "subset", "scores", "training", "features")}
     again = bench.run("run", "third-party", "--jobs", "1")
     assert again.returncode == 0, again.stderr
     found = [r for r in records(bench.folder, "third-party") if r["kind"] == "cell"]
@@ -292,29 +317,60 @@ def test_a_subset_that_chance_decided_among_equal_scores_says_so(bench):
     assert {r["caveat"] for (method, _), r in found.items() if method == "random"} == {""}
 
 
-def test_of_two_inputs_that_failed_the_first_in_the_plan_is_to_blame_whichever_failed_first(tmp_path):
-    from prunebench.plan import Cell
-    from prunebench.run import collect
-    from prunebench.store import Store
-    from prunebench.tasks import Task
-
+def test_of_two_inputs_that_failed_the_first_in_the_plan_is_to_blame_whichever_failed_first():
     a, b = (Task("scores", {"name": name}) for name in "ab")
-    pair = Cell({"kind": "agreement"}, Task("agreement", {"name": "ab"}, {"a": a, "b": b}))
+    pair = Task("agreement", {"name": "ab"}, {"a": a, "b": b})
     reasons = {a.key: "a has 96 dimensions", b.key: "b has 64 dimensions"}
     for first in (a, b):
         outcomes = {key: {"status": "not_applicable", "reason": reasons[key]} for key in (first.key, a.key, b.key)}
         outcomes[pair.key] = outcomes[first.key]
-        (record,) = collect([pair], Store(tmp_path), outcomes)
-        assert record["reason"] == "a has 96 dimensions"
+        assert blame(pair, outcomes)["status_reason"] == "a has 96 dimensions"
+
+
+def test_numbers_of_any_kind_are_diagnostics_and_not_a_number_is_none(bench):
+    facts = "{'mean': np.float32(0.5), 'n': np.int64(3), 'gap': float('nan'), 'done': np.bool_(True)}"
+    bench.install(
+        "odd-one", odd(f"from prunebench import Scores; return Scores(values=np.zeros(ctx.n), diagnostics={facts})")
+    )
+    assert bench.run("run", "third-party", "--seeds", "1", "--keep", "0.1").returncode == 0
+    (record,) = [r for r in records(bench.folder, "third-party") if r["method"] == "odd"]
+    assert record["diagnostics"] == {"mean": 0.5, "n": 3, "gap": None, "done": True}
+
+
+def test_the_time_of_a_score_is_that_of_the_scoring_alone(bench):
+    bench.install(
+        "odd-one", odd("time.sleep(0.3)").replace("from prunebench", "import time; time.sleep(1)\nfrom prunebench")
+    )
+    assert bench.run("run", "third-party", "--seeds", "1").returncode == 0
+    times = {r["method"]: r["seconds_score"] for r in records(bench.folder, "third-party") if r["kind"] == "cell"}
+    assert times["random"] < times["odd"]
+    assert 0.3 <= times["odd"] < 1
+
+
+def test_filtered_samples_are_no_ties_at_the_cut():
+    scores = np.array([3.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0])
+    eligible = np.array([True] * 4 + [False] * 3)
+    assert ties_at_cut(scores, np.array([0, 1]), eligible) == (3, 1)
+    assert ties_at_cut(scores, np.array([0, 1, 2, 3]), eligible) == (0, 0)
+    assert ties_at_cut(scores, np.array([0, 1, 2, 3, 4]), eligible) == (0, 0), "one came back to fill the budget"
+    assert ties_at_cut(np.zeros(7), np.array([0, 1]), eligible) == (4, 2)
+    assert ties_at_cut(np.zeros(7), np.array([4, 5]), eligible) == (0, 0)
+
+
+def started(bench, *arguments: str) -> subprocess.Popen[str]:
+    """Start a run and wait until its plugin is at work."""
+    process = bench.start("run", "third-party", *(arguments or ("--jobs", "1")))
+    deadline = time.monotonic() + 120
+    while not (bench.folder / "running").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
 
 
 def test_control_c_waits_for_what_runs_and_keeps_it(bench):
     bench.install("odd-one", odd("open('running', 'w').close(); time.sleep(1.5)"))
-    process = bench.start("run", "third-party", "--jobs", "1")
-    deadline = time.monotonic() + 120
-    while not (bench.folder / "running").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    process = started(bench)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
@@ -323,24 +379,60 @@ def test_control_c_waits_for_what_runs_and_keeps_it(bench):
     assert bench.run("run", "third-party").returncode == 0
 
 
+def test_control_c_waits_no_longer_than_its_grace_and_nothing_that_ended_is_lost(bench):
+    bench.install("odd-one", odd("pass"))
+    assert bench.run("run", "third-party", "--seeds", "1", "--keep", "0.1", "--scorer", "odd").returncode == 0
+    (done,) = [r for r in records(bench.folder, "third-party") if r["method"] == "odd"]
+    module = bench.folder / "site" / "odd_one.py"
+    module.write_text(odd("open('running', 'w').close(); time.sleep(600)"))
+    process = started(bench, "--jobs", "1", "--grace", "1", "--scorer", "odd")
+    ended = records(bench.folder, "third-party")
+    before = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=120)
+    assert time.monotonic() - before < 60, "the plugin sleeps for ten minutes"
+    assert process.returncode == 130, stderr
+    kept = records(bench.folder, "third-party")
+    assert [r for r in ended if r not in kept] == []
+    assert done in kept
+
+
+def test_a_record_is_on_disk_when_its_cell_ends(bench):
+    """Killed without a word, the run has written every record whose cell it was told of."""
+    bench.install("odd-one", odd("open('running', 'w').close(); time.sleep(600)"))
+    process = started(bench, "--jobs", "2")  # one is stuck, the other goes on
+    deadline = time.monotonic() + 120
+    while not (found := records(bench.folder, "third-party")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    assert {r["method"] for r in found} == {"random"}
+    assert {r["status"] for r in found} == {"ok"}
+
+
+def test_runs_side_by_side_lose_no_record_of_each_other(bench):
+    bench.install("odd-one", odd("pass"))
+    chosen = [("--scorer", "random"), ("--scorer", "odd", "--keep", "0.1"), ("--scorer", "odd", "--keep", "0.2")]
+    processes = [bench.start("run", "third-party", "--jobs", "1", *arguments) for arguments in chosen]
+    for process in processes:
+        _, stderr = process.communicate(timeout=250)
+        assert process.returncode == 0, stderr
+    found = [(r["method"], r["keep"], r["seed"]) for r in records(bench.folder, "third-party") if r["kind"] == "cell"]
+    assert sorted(found) == sorted((m, k, s) for m in ("odd", "random") for k in ("0.1", "0.2") for s in (0, 1))
+
+
 def test_a_task_that_takes_too_long_is_stopped_and_recorded(bench, monkeypatch):
     import prunebench.executors.local as local
-    from prunebench.pipeline.workbench import Settings
-    from prunebench.tasks import Task
 
     monkeypatch.setattr(local, "GRACE_SECONDS", 0.0)
     bench.install("odd-one", odd("time.sleep(120)"))
     for name, value in bench.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(bench.folder / "site")
     settings = Settings(str(bench.folder / "cache"), timeout_seconds=5.0, device="cpu")
     executor = local.LocalExecutor(settings, ("cpu",), bench.folder / "logs")
-    task = Task(
-        "scores",
-        {
-            "dataset": {"name": "digits", "spec": "digits", "params": {}, "fingerprint": ""},
-            "scorer": "odd", "params": {}, "version": "x", "seed": 1,
-        },
-    )  # fmt: skip
+    task = scoring("odd", load_plugins().scorer("odd").version)
     executor.submit(task)
     outcome = None
     while outcome is None:
@@ -351,19 +443,22 @@ def test_a_task_that_takes_too_long_is_stopped_and_recorded(bench, monkeypatch):
     assert "5 seconds" in outcome["reason"]
 
 
-def test_one_cell_file_is_computed_by_one_command(bench):
-    from prunebench.pipeline.workbench import Settings
+def test_a_worker_refuses_a_task_of_other_code(bench):
+    settings = Settings(str(bench.folder / "cache"), device="cpu")
+    request = {"settings": settings.to_json(), "task": scoring("random", "another").to_json()}
+    (bench.folder / "CELL.json").write_text(json.dumps(request))
+    done = subprocess.run(
+        [sys.executable, "-m", "prunebench.worker", "CELL.json"],
+        cwd=bench.folder, env=bench.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["status"] == "failed"
+    assert "the key stands for version another" in json.loads(done.stdout)["reason"]
+    assert stamps(bench.folder, "scores") == {}
 
-    task = {
-        "stage": "scores",
-        "config": {
-            "dataset": {"name": "digits", "spec": "digits", "params": {}, "fingerprint": ""},
-            "scorer": "random", "params": {}, "version": "x", "seed": 1,
-        },
-        "upstream": {},
-        "locators": {},
-    }  # fmt: skip
-    request = {"settings": Settings(str(bench.folder / "cache"), device="cpu").to_json(), "task": task}
+
+def test_one_cell_file_is_computed_by_one_command(bench):
+    task = scoring("random", load_plugins().scorer("random").version)
+    request = {"settings": Settings(str(bench.folder / "cache"), device="cpu").to_json(), "task": task.to_json()}
     (bench.folder / "CELL.json").write_text(json.dumps(request))
     done = subprocess.run(
         [sys.executable, "-m", "prunebench.worker", "CELL.json"],
@@ -376,9 +471,9 @@ def test_one_cell_file_is_computed_by_one_command(bench):
 def test_an_observer_sees_every_cell_and_the_end_of_the_run(bench):
     bench.install(
         "watcher",
-        "import json\nfrom prunebench import hookimpl\n"
+        "import msgspec\nfrom prunebench import hookimpl\n"
         "@hookimpl\ndef prunebench_cell_finished(record):\n"
-        "    with open('seen.jsonl', 'a') as file: print(json.dumps(record), file=file)\n"
+        "    with open('seen.jsonl', 'a') as file: print(msgspec.json.encode(record).decode(), file=file)\n"
         "@hookimpl\ndef prunebench_run_finished(manifest):\n    raise RuntimeError('cannot upload')\n",
     )
     done = bench.run("run", "tiny")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prunebench.cli.progress import time_left
 from prunebench.errors import StoreError
 from prunebench.executors import Event
-from prunebench.schedule import Board, missing_tasks, run_tasks
+from prunebench.schedule import RunState, missing_tasks, run_tasks
 from prunebench.store import Store
 from prunebench.tasks import Task
 
@@ -53,19 +53,19 @@ def by_key(tasks):
 @given(st.integers(1, 6), st.integers(1, 5))
 def test_every_task_runs_once_and_after_its_inputs(n, slots):
     executor = Scripted(slots)
-    board = run_tasks(by_key(chain(n)), executor)
+    state = run_tasks(by_key(chain(n)), executor)
     assert len(executor.order) == len({t.key for t in executor.order}) == 1 + 3 * n
     position = {task.key: number for number, task in enumerate(executor.order)}
     for task in executor.order:
         assert all(position[upstream.key] < position[task.key] for upstream in task.upstream.values())
-    assert {outcome["status"] for outcome in board.outcomes.values()} == {"ok"}
+    assert {outcome["status"] for outcome in state.outcomes.values()} == {"ok"}
 
 
 def test_a_failed_stage_fails_its_dependents_with_its_reason_and_spares_the_others():
     tasks = chain(2)
     executor = Scripted(statuses={"scores0": "failed"})
-    board = run_tasks(by_key(tasks), executor)
-    status = {task.config["name"]: board.outcomes[task.key]["status"] for task in tasks}
+    state = run_tasks(by_key(tasks), executor)
+    status = {task.config["name"]: state.outcomes[task.key]["status"] for task in tasks}
     assert status == {
         "features": "ok", "scores0": "failed", "scores1": "ok",
         "cell00": "failed", "cell01": "failed", "cell10": "ok", "cell11": "ok",
@@ -74,14 +74,38 @@ def test_a_failed_stage_fails_its_dependents_with_its_reason_and_spares_the_othe
 
 
 def test_not_applicable_is_inherited_as_such():
-    board = run_tasks(by_key(chain(1)), Scripted(statuses={"scores0": "not_applicable"}))
-    assert sorted(o["status"] for o in board.outcomes.values()) == ["not_applicable"] * 3 + ["ok"]
+    state = run_tasks(by_key(chain(1)), Scripted(statuses={"scores0": "not_applicable"}))
+    assert sorted(o["status"] for o in state.outcomes.values()) == ["not_applicable"] * 3 + ["ok"]
 
 
 def test_draining_starts_nothing_new_and_waits_for_what_runs():
     tasks, executor = chain(3), Scripted(1)
-    board = run_tasks(by_key(tasks), executor, draining=lambda: len(executor.order) >= 2)
-    assert len(board.outcomes) == len(executor.order) == 2
+    state = run_tasks(by_key(tasks), executor, draining=lambda: len(executor.order) >= 2)
+    assert len(state.outcomes) == len(executor.order) == 2
+
+
+def test_a_run_that_is_abandoned_leaves_what_still_runs():
+    tasks, executor = chain(3), Scripted(1)
+    seen: list = []
+    state = run_tasks(
+        by_key(tasks), executor, draining=lambda: bool(seen), abandoned=lambda: bool(seen),
+        observe=lambda state, event: seen.append(event),
+    )  # fmt: skip
+    assert len(state.outcomes) == len(executor.order) == 1
+
+
+def test_what_got_an_outcome_is_told_in_that_order_once():
+    tasks = chain(2)
+    state = run_tasks(by_key(tasks), Scripted(statuses={"scores0": "failed"}))
+    assert sorted(state.settled) == sorted(task.key for task in tasks)
+    assert len(set(state.settled)) == len(state.settled)
+
+
+def test_what_has_a_record_is_done_whatever_the_store_holds(tmp_path):
+    _, _, _, *cells = chain(2)
+    done = {cell.key for cell in cells[:3]}
+    missing = missing_tasks(cells, Store(tmp_path), done)
+    assert [task.config["name"] for task in missing.values()] == ["features", "scores1", "cell11"]
 
 
 def test_a_cache_that_cannot_be_written_stops_the_run():
@@ -104,7 +128,8 @@ def scored(scorers: int, cells: int) -> list[Task]:
     """Return one features task, a scores task of each of `scorers`, and many short cells."""
     features = Task("features", {"name": "features"})
     scores = [
-        Task("scores", {"name": f"scores{i}", "scorer": f"scorer{i}"}, {"features": features}) for i in range(scorers)
+        Task("scores", {"name": f"scores{i}", "plugin": {"name": f"scorer{i}"}}, {"features": features})
+        for i in range(scorers)
     ]
     runs = [Task("cell", {"name": f"cell{i}{j}"}, {"scores": s}) for i, s in enumerate(scores) for j in range(cells)]
     return [features, *scores, *runs]
@@ -121,7 +146,7 @@ class Timed(Scripted):
 
 def test_the_time_left_is_the_mean_of_each_kind_over_the_slots_and_unknown_until_most_kinds_were_met():
     tasks, executor, seen = scored(3, 20), Timed(1), []
-    run_tasks(by_key(tasks), executor, observe=lambda board, event: seen.append(board.seconds_left(2)))
+    run_tasks(by_key(tasks), executor, observe=lambda state, event: seen.append(state.seconds_left(2)))
     first_cell = next(i for i, task in enumerate(executor.order) if task.stage == "cell")
     assert seen[:first_cell] == [None] * first_cell
     scores_after = sum(task.stage == "scores" for task in executor.order[first_cell:])
@@ -147,21 +172,21 @@ def test_one_task_of_every_kind_runs_first_so_that_what_cannot_work_fails_early(
 
 def test_the_first_of_a_kind_which_loads_and_compiles_counts_only_while_it_is_alone():
     features, *cells = [Task("features", {"name": "features"}), *(Task("cell", {"name": f"cell{i}"}) for i in range(4))]
-    board = Board(by_key([features, *cells]), outcomes={features.key: {}, cells[0].key: {}})
-    board.seconds = {features.kind: [5.0], cells[0].kind: [30.0]}
-    assert board.seconds_left(1) == pytest.approx(3 * 30)
-    board.outcomes[cells[1].key] = {}
-    board.seconds[cells[0].kind].append(2.0)
-    assert board.seconds_left(1) == pytest.approx(2 * 2)
+    state = RunState(by_key([features, *cells]), outcomes={features.key: {}, cells[0].key: {}})
+    state.seconds = {features.kind: [5.0], cells[0].kind: [30.0]}
+    assert state.seconds_left(1) == pytest.approx(3 * 30)
+    state.outcomes[cells[1].key] = {}
+    state.seconds[cells[0].kind].append(2.0)
+    assert state.seconds_left(1) == pytest.approx(2 * 2)
 
 
 def test_training_on_everything_is_another_kind_than_training_on_a_tenth():
     cells = [Task("cell", {"name": f"cell{i}", "keep": "1" if i < 2 else "0.1"}) for i in range(40)]
-    board = Board(by_key(cells), outcomes={cells[2].key: {}}, seconds={cells[2].kind: [10.0]})
-    assert board.seconds_left(1) == pytest.approx(37 * 10), "two of 39 are of a kind that was not met"
-    board.outcomes[cells[0].key] = {}
-    board.seconds[cells[0].kind] = [200.0]
-    assert board.seconds_left(1) == pytest.approx(37 * 10 + 200)
+    state = RunState(by_key(cells), outcomes={cells[2].key: {}}, seconds={cells[2].kind: [10.0]})
+    assert state.seconds_left(1) == pytest.approx(37 * 10), "two of 39 are of a kind that was not met"
+    state.outcomes[cells[0].key] = {}
+    state.seconds[cells[0].kind] = [200.0]
+    assert state.seconds_left(1) == pytest.approx(37 * 10 + 200)
 
 
 def test_a_time_that_cannot_be_told_is_not_told():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from prunebench.errors import CorruptArtefact, StoreError
 from prunebench.store import DATA, Store, map_safetensors
@@ -37,6 +37,16 @@ def test_the_mapping_agrees_with_the_safetensors_library(tmp_path, dtype):
     array = np.arange(24).reshape(2, 3, 4).astype(dtype)
     save_file({"x": array}, tmp_path / "x.safetensors")
     np.testing.assert_array_equal(map_safetensors(tmp_path / "x.safetensors")["x"], array)
+
+
+def test_a_group_of_arrays_is_a_file_of_its_own_so_that_weights_stay_a_file_that_any_loader_reads(tmp_path):
+    store = Store(tmp_path)
+    store.publish("pretrain", KEY, {"conv.weight": np.ones(3), "dynamics/dynamics": np.zeros(2)}, {})
+    found = store.read("pretrain", KEY)
+    assert set(found.arrays) == {"conv.weight", "dynamics/dynamics"}
+    assert set(load_file(found.path / DATA)) == {"conv.weight"}
+    (found.path / "dynamics.safetensors").write_bytes(b"spoilt")
+    assert Store(tmp_path).read("pretrain", KEY) is None
 
 
 def test_a_damaged_artefact_is_absent_and_removed(tmp_path):

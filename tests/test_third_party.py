@@ -158,7 +158,7 @@ version = ">=1"
 tier = "contrib"
 maintainer = "A third party"
 added = 2026-01-31
-environment = ["wants-two"]
+environment = ["wants-two", "clash-probe==2.*"]
 
 [plugin.near-miss-margin]
 kind = "scorer"
@@ -223,7 +223,7 @@ def test_plugins_whose_dependencies_clash_run_in_environments_of_their_own_and_t
     arguments = ("prunebench", "run", "clash", "--devices", "cpu", "--jobs", "1", "--quiet")
     done = clashing.run(*arguments)
     assert done.returncode == 0, done.stderr
-    assert "scorer wants-two runs in an environment of its own: wants-two" in done.stderr
+    assert "scorer wants-two runs in an environment of its own: wants-two, clash-probe==2.*" in done.stderr
     records = {record["method"]: record for record in clashing.records()}
     assert {name: record["scorer_dist"] for name, record in records.items()} == {
         "wants-one": "wants-one 1.5", "wants-two": "wants-two 1.5", METHOD: DISTRIBUTION,

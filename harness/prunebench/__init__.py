@@ -26,6 +26,7 @@ from prunebench.errors import (
     PrunebenchError,
     WeightsMissing,
 )
+from prunebench.executors import Event, Executor, Settings, Task
 from prunebench.hookspecs import hookimpl
 from prunebench.records import AgreementRecord, CellRecord
 from prunebench.records import read_results as load_results
@@ -57,6 +58,8 @@ __all__ = [
     "Diverged",
     "EmbedContext",
     "Embedding",
+    "Event",
+    "Executor",
     "ExecutorSpec",
     "LearnerSpec",
     "MetricSpec",
@@ -73,7 +76,9 @@ __all__ = [
     "SelectContext",
     "Selection",
     "SelectorSpec",
+    "Settings",
     "Split",
+    "Task",
     "TrainContext",
     "TrainResult",
     "WeightsMissing",

@@ -1,155 +1,166 @@
 """Environments for plugins whose dependencies clash with those of others: made once, by uv, in the cache folder.
 
-Such an environment sees the packages of the one that prunebench runs in, and holds only what its requirements want in
-another version, or what is not there at all. So it is small, is made in seconds, and the numerical libraries are the
-same: a plugin of another environment is compared with the others under the same torch.
+One holds what `environment = [...]` in the plugin's table of registry.toml lists, and nothing else; all other packages
+it takes from the environment that prunebench runs in, so that methods are compared under the same numerical libraries.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import site
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from site import ENABLE_USER_SITE, getsitepackages, getusersitepackages
-from typing import TYPE_CHECKING
+from typing import Any
 
 from filelock import FileLock
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from prunebench.errors import EnvironmentFailed
+from prunebench.errors import EnvironmentFailed, UsageError, did_you_mean
 from prunebench.keys import digest
-from prunebench.plugins import HOST
+from prunebench.plan import Filters, is_chosen
+from prunebench.plugins import HOST, Catalogue, Entry, load_plugins
 from prunebench.provenance import package_list_digest
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
-
-DECLARATIONS = "declarations.json"
-_FORMAT = 1
+from prunebench.records import write_text
+from prunebench.registry import Listing, Registry
+from prunebench.wire import from_json, to_json
 
 
-@dataclass(frozen=True)
-class Environment:
-    """A folder made by `uv venv`, with the declarations of its plugins as JSON."""
+def with_environments(
+    catalogue: Catalogue,
+    registry: Registry,
+    suite_name: str,
+    filters: Filters,
+    cache: Path,
+    notice: Callable[[str], None],
+) -> tuple[Catalogue, Mapping[str, str]]:
+    """Return the catalogue with the plugins of a suite that have environments, and their interpreters by "kind:name".
 
-    folder: Path
+    filters: what they leave out of the suite needs no environment.  One that is not in the cache is made, after a
+    notice.  Nothing of such a plugin is imported here.  Raises EnvironmentFailed.
+    """
+    suite, entries, interpreters = registry.suite(suite_name), dict(catalogue.entries), {}
+    names = (*suite.methods, suite.unpruned, *suite.agreement_methods, *filters.added)
+    methods = [registry.method(name) for name in names]
+    scorers = {method.scorer for method in methods if is_chosen(method, filters)}
+    used = {"scorer": scorers, "projector": {*suite.projectors, *suite.agreement_projectors}}
+    for listing in registry.plugins.values():
+        if listing.environment and listing.name in used[listing.kind]:
+            notice(f"{listing.kind} {listing.name} runs in an environment of its own: {', '.join(listing.environment)}")
+            entry, interpreters[f"{listing.kind}:{listing.name}"] = _made(listing, cache)
+            entries[f"{listing.kind}s"] = {**entries[f"{listing.kind}s"], listing.name: entry}
+    return replace(catalogue, entries=entries), interpreters
 
-    @property
-    def python(self) -> Path:
-        """Its interpreter."""
-        scripts = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
-        return self.folder / scripts
 
-    @property
-    def declarations(self) -> Path:
-        """What its plugins declare; there once the environment is complete."""
-        return self.folder / DECLARATIONS
+def interpreter_of(
+    names: Sequence[str], catalogue: Catalogue, listings: Mapping[str, Listing], cache: Path
+) -> str | None:
+    """Return the interpreter of a plugin, named "NAME" or "KIND:NAME", that can only be had in its environment.
+
+    None where every name is here, or nobody knows it.  Raises UsageError for such a plugin among other names.
+    """
+    for name in names:
+        kind, _, plain = name.rpartition(":")
+        listing = listings.get(plain)
+        if listing is not None and listing.environment and kind in ("", listing.kind):
+            here = catalogue.entries[f"{listing.kind}s"].get(plain)
+            if here is None or not listing.is_met_by(here.origin):
+                if len(names) > 1:
+                    raise UsageError(f"{name!r} runs in an environment of its own", "name it alone")
+                return _made(listing, cache)[1]
+    return None
 
 
-def make_environment(plugin: str, requirements: Sequence[str], cache: Path) -> Environment:
-    """Return the environment of these PEP 508 requirements, made now unless it is in the cache.
+def _made(listing: Listing, cache: Path) -> tuple[Entry[Any], str]:
+    """Return the entry of a listed plugin and the interpreter of its environment, made now unless it is in the cache.
 
     The key covers the requirements, this interpreter and every package installed beside it, prunebench too.
-    Raises EnvironmentFailed, which names the plugin, with what uv or the interpreter said.
     """
-    key = digest([_FORMAT, sorted(requirements), sys.version, sys.prefix, package_list_digest()])
-    environment = Environment(cache / "environments" / key)
-    if environment.declarations.is_file():
-        return environment
-    environment.folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{environment.folder}.lock"):
-        if not environment.declarations.is_file():
-            shutil.rmtree(environment.folder, ignore_errors=True)
-            _build(plugin, requirements, environment)
-    return environment
+    key = digest([2, sorted(listing.environment), sys.version, sys.prefix, package_list_digest()])
+    folder = cache / "environments" / key
+    python = str(Path(sysconfig.get_path("scripts", "venv", {"base": str(folder)})) / "python")
+    described = folder / "declarations.json"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not described.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            uv = os.environ.get("UV") or shutil.which("uv") or shutil.which("uv", path=sysconfig.get_path("scripts"))
+            if not uv:
+                text = f"plugin {listing.name!r} wants an environment of its own, which uv makes"
+                raise EnvironmentFailed(text, "pip install uv")
+            _run(listing, [uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
+            # addsitedir, unlike a plain path, reads the .pth files there too: packages may be installed editable.
+            parents = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
+            lines = "".join(f"import site; site.addsitedir({parent!r})\n" for parent in parents)
+            own = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
+            (own / "_prunebench_parent.pth").write_text(lines, encoding="utf-8")
+            _run(listing, [uv, "pip", "install", "--quiet", "--no-deps", "--python", python, *listing.environment])
+            said = _run(listing, [python, "-c", "from prunebench.environments import describe; describe()"])
+            write_text(described, said.splitlines()[-1])  # last: it is complete when its plugins can be declared
+    return _declared(listing, json.loads(described.read_text(encoding="utf-8"))), python
 
 
-def _build(plugin: str, requirements: Sequence[str], environment: Environment) -> None:
-    uv = _find_uv(plugin)
-    _run(plugin, [uv, "venv", "--quiet", "--python", sys.executable, str(environment.folder)])
-    site = _site_packages(environment)
-    # addsitedir, unlike a plain path, reads the .pth files there too: packages may be installed editable.
-    parents = [*getsitepackages(), *([getusersitepackages()] if ENABLE_USER_SITE else [])]
-    lines = [f"import site; site.addsitedir({folder!r})\n" for folder in parents]
-    (site / "_prunebench_parent.pth").write_text("".join(lines), encoding="utf-8")
-    wanted = list(requirements)
-    while True:
-        install = [uv, "pip", "install", "--quiet", "--no-deps", "--python", str(environment.python), *wanted]
-        _run(plugin, install)
-        lacking = [requirement for requirement in unsatisfied(site, wanted) if requirement not in wanted]
-        if not lacking:
-            break
-        wanted += lacking
-    # Last, and by the environment's own interpreter: it is complete when its plugins can be declared.
-    partial = environment.folder / "declarations.partial"
-    _run(plugin, [str(environment.python), "-m", "prunebench.declarations", str(partial)])
-    partial.replace(environment.declarations)
+def describe() -> None:
+    """Print what the plugins of this interpreter declare, with their versions here, and what its packages lack."""
+    found, packages = load_plugins(), dict[str, Distribution]()
+    for package in distributions():  # those of the environment come first
+        packages.setdefault(canonicalize_name(package.name), package)
+    added = [package for package in packages.values() if Path(str(package.locate_file(""))).is_relative_to(sys.prefix)]
+    entries = [entry for kind in ("scorers", "projectors") for entry in found.entries[kind].values()]
+    content = {
+        "entries": [to_json(Entry(replace(entry.spec, version=entry.version), entry.origin)) for entry in entries],
+        "failures": [{"origin": asdict(failure.origin), "error": failure.error} for failure in found.failures],
+        "lacking": [text for package in [*added, packages[HOST]] for text in lacking(package, packages)],
+    }
+    print(json.dumps(content))  # noqa: T201
 
 
-def _site_packages(environment: Environment) -> Path:
-    return Path(sysconfig.get_path("purelib", "venv", {"base": str(environment.folder)}))
+def lacking(package: Distribution, packages: Mapping[str, Distribution]) -> list[str]:
+    """Return the requirements of a package that none of the packages, by normalised name, satisfies."""
+    wanted = [Requirement(text) for text in package.requires or ()]
+    missing = []
+    for one in wanted:
+        if one.marker is None or one.marker.evaluate({"extra": ""}):
+            found = packages.get(canonicalize_name(one.name))
+            if found is None or not one.specifier.contains(found.version, prereleases=True):
+                missing.append(f"{one.name}{one.specifier}")
+    return missing
 
 
-def unsatisfied(site: Path, wanted: Iterable[str]) -> list[str]:
-    """Return what the distributions in `site`, and prunebench itself, require and neither it nor this process has.
-
-    wanted: the requirements that were installed; they say which extras count.
-    """
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
-
-    own = _first_of_each(distributions(path=[str(site)]))
-    installed = {**_first_of_each(distributions()), **own}
-    extras: dict[str, set[str]] = {}
-    for text in wanted:
-        requirement = Requirement(text)
-        extras.setdefault(canonicalize_name(requirement.name), set()).update(requirement.extras)
-    lacking: dict[str, None] = {}
-    for name in (*own, HOST):
-        for requirement in _requirements(installed.get(name), extras.get(name, set())):
-            found = installed.get(canonicalize_name(requirement.name))
-            if found is None or not requirement.specifier.contains(found.version, prereleases=True):
-                requirement.marker = None
-                lacking[str(requirement)] = None
-    return list(lacking)
+def _declared(listing: Listing, described: Mapping[str, Any]) -> Entry[Any]:
+    """Return what the environment declares by the name of the listing, from its distribution and range."""
+    place = f"[plugin.{listing.name}]"
+    if described["lacking"]:
+        text = f"the environment of plugin {listing.name!r} lacks {', '.join(described['lacking'])}"
+        raise EnvironmentFailed(text, f"add it to environment = [...] of {place}: nothing else is installed there")
+    entries = [from_json(entry) for entry in described["entries"]]
+    mine = [e for e in entries if (e.spec.kind, e.origin.distribution) == (listing.kind, listing.dist)]
+    entry = next((entry for entry in mine if entry.spec.name == listing.name), None)
+    if entry is None:
+        errors = [f["error"] for f in described["failures"] if f["origin"]["distribution"] == listing.dist]
+        raise EnvironmentFailed(
+            f"the environment of plugin {listing.name!r} holds no {listing.kind} of this name from {listing.dist}",
+            errors[0] if errors else did_you_mean(listing.name, [entry.spec.name for entry in mine]),
+        )
+    if not listing.covers(entry.origin.version):
+        text = f"the environment of plugin {entry.origin} is outside the range {listing.version!r}"
+        raise EnvironmentFailed(text, f"let version and environment of {place} agree")
+    return entry
 
 
-def _first_of_each(found: Iterable[Distribution]) -> dict[str, Distribution]:
-    from packaging.utils import canonicalize_name
-
-    first: dict[str, Distribution] = {}
-    for distribution in found:
-        first.setdefault(canonicalize_name(distribution.name), distribution)
-    return first
-
-
-def _requirements(distribution: Distribution | None, extras: set[str]) -> Iterator[Requirement]:
-    from packaging.requirements import Requirement
-
-    for text in (distribution.requires or []) if distribution else []:
-        requirement = Requirement(text)
-        if requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in ("", *extras)):
-            yield requirement
-
-
-def _find_uv(plugin: str) -> str:
-    found = os.environ.get("UV") or shutil.which("uv") or shutil.which("uv", path=sysconfig.get_path("scripts"))
-    if not found:
-        raise EnvironmentFailed(f"plugin {plugin!r} wants an environment of its own, which uv makes", "pip install uv")
-    return found
-
-
-def _run(plugin: str, command: Sequence[str]) -> None:
+def _run(listing: Listing, command: Sequence[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()
         raise EnvironmentFailed(
-            f"the environment of plugin {plugin!r} cannot be made: {Path(command[0]).stem} "
-            f"{' '.join(command[1:3])} ended with {done.returncode}: {said}",
-            f"look at environment = [...] of [plugin.{plugin}] in the registry",
+            f"the environment of plugin {listing.name!r} cannot be made: {Path(command[0]).stem} "
+            f"{' '.join(command[1:3])} ended with {done.returncode}: {(done.stderr or done.stdout).strip()}",
+            f"look at environment = [...] of [plugin.{listing.name}] in the registry",
         )
+    return done.stdout

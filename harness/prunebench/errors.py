@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 class PrunebenchError(Exception):
@@ -20,6 +21,25 @@ class PrunebenchError(Exception):
         self.hint = hint
 
 
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong in a file: the line (from 1; 0 is the whole file), why, and what to do.
+
+    file: its name; key: the dotted key of a TOML file; kind: the error that it amounts to.
+    """
+
+    line: int
+    reason: str
+    hint: str = ""
+    file: str = ""
+    key: str = ""
+    kind: type[PrunebenchError] = PrunebenchError
+
+    def __str__(self) -> str:
+        place = f"{self.file}, line {self.line}" if self.line else self.file
+        return ": ".join(part for part in (place, self.key, self.reason) if part)
+
+
 class UsageError(PrunebenchError):
     """The command line names something that does not exist or does not fit.
 
@@ -30,17 +50,20 @@ class UsageError(PrunebenchError):
 
 
 class RegistryError(PrunebenchError):
-    """registry.toml is wrong at `key` (dotted) on `line` (1-based, 0 when unknown).
+    """registry.toml is wrong at `key` (dotted) on `line` (from 1), which are those of the first of all `faults`.
 
     Hint: Correct that line of the file; the message says what was expected there.
     """
 
     exit_code = 3
 
-    def __init__(self, message: str, hint: str = "", *, key: str = "", line: int = 0) -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, key: str = "", line: int = 0, faults: tuple[Fault, ...] = ()
+    ) -> None:
         super().__init__(message, hint)
         self.key = key
         self.line = line
+        self.faults = faults
 
 
 class PluginError(PrunebenchError):

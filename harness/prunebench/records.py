@@ -9,12 +9,12 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from prunebench.errors import DataError, ResultConflict, SchemaTooNew, StoreError
+from prunebench.errors import DataError, Fault, ResultConflict, SchemaTooNew, StoreError
 
 SCHEMA = 2
 AGREEMENT_FILE = "agreement.jsonl"
@@ -178,14 +178,6 @@ Record = CellRecord | AgreementRecord
 _DECODER = msgspec.json.Decoder(Record)
 
 
-class Fault(NamedTuple):
-    """A line that is not a record: its number (from 1) and why."""
-
-    line: int
-    reason: str
-    too_new: bool = False
-
-
 def complement(fraction: str) -> str:
     """Return 1 - fraction, both decimal strings without trailing zeros: "0.90" to "0.1"."""
     return format((1 - Decimal(fraction)).normalize(), "f")
@@ -212,9 +204,9 @@ def parse(text: str) -> Iterator[Record | Fault]:
         except (ValueError, RecursionError) as error:
             schema = _schema_of(line)
             if schema > SCHEMA:
-                yield Fault(number, f"has schema {schema}, this prunebench reads {SCHEMA}", too_new=True)
+                yield Fault(number, f"has schema {schema}, this prunebench reads {SCHEMA}", kind=SchemaTooNew)
             else:
-                yield Fault(number, f"is not a record: {error}")
+                yield Fault(number, f"is not a record: {error}", kind=DataError)
 
 
 def _schema_of(line: str) -> int:
@@ -233,7 +225,7 @@ def read_records(path: Path) -> list[Record]:
     found = []
     for item in parse(text):
         if isinstance(item, Fault):
-            if item.too_new:
+            if item.kind is SchemaTooNew:
                 raise SchemaTooNew(f"{path}, line {item.line}: {item.reason}", "update prunebench")
             raise DataError(
                 f"{path}, line {item.line}: {item.reason}",
@@ -243,12 +235,12 @@ def read_records(path: Path) -> list[Record]:
     return found
 
 
-def read_results(results: Path) -> list[Record]:
+def read_results(results: Path, suite: str = "*") -> list[Record]:
     """Return the records of results/<suite>/<dataset>/*.jsonl in a fixed order; empty where there is none.
 
     Raises DataError for a line that is not a record.
     """
-    return [record for path in sorted(results.glob("*/*/*.jsonl")) for record in read_records(path)]
+    return [record for path in sorted(results.glob(f"{suite}/*/*.jsonl")) for record in read_records(path)]
 
 
 def merge(

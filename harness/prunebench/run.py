@@ -147,11 +147,11 @@ class Results:
             if meta is not None:
                 found.append(goal.record(**meta["record"]))
             elif goal.key in outcomes:
-                found.append(goal.record(**_blame(goal.task, outcomes)))
+                found.append(goal.record(**blame(goal.task, outcomes)))
         return found
 
 
-def _blame(task: Task, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def blame(task: Task, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return why a goal has no result: the first input to blame in the order of the plan, not of time."""
     tried = [outcomes[one.key] for one in (*task.ancestors(), task) if one.key in outcomes]
     failed = [outcome for outcome in tried if outcome["status"] not in FINAL]

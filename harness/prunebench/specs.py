@@ -218,9 +218,14 @@ class DatasetSpec(PluginSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec(PluginSpec):
-    """A provider of networks; `load` is an object with `build(...)` and `embed(...)` (see contexts.Backbone)."""
+    """A provider of networks; `load` is an object with `build(...)` and `embed(...)` (see contexts.Backbone).
+
+    check_model: name of a small model that takes images of any size, under which `prunebench check` runs it.
+    """
 
     kind: ClassVar[str] = "backbone"
+
+    check_model: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.errors import DataError
 
-__all__ = ["apportion", "class_quotas", "min_max", "misclassified", "n_keep", "preference_order"]
+__all__ = [
+    "apportion",
+    "class_quotas",
+    "content_order",
+    "min_max",
+    "misclassified",
+    "n_keep",
+    "preference_order",
+    "squared_distances",
+    "within_range",
+]
+
+_BLOCK_VALUES = 1 << 17
+_REACH = 20  # as a power of two
+_CANCELLED = 1e-8  # of the squared norms: below it the expansion of a square has lost half of its digits
 
 
 def n_keep(keep: str | Decimal, n: int) -> int:
@@ -63,6 +78,89 @@ def preference_order(
         late = shuffled[~eligible[shuffled]]
         late = late[np.argsort(-refill[late], kind="stable")]
     return np.concatenate([order[eligible[order]], late])
+
+
+def content_order(rng: np.random.Generator, *evidence: NDArray[Any]) -> NDArray[np.int64]:
+    """Return an order int64 [n] of the samples that follows from the seed and their content, never from their places.
+
+    A greedy method that gives ties to the first sample in this order breaks them by the seed, and picks the same
+    samples whatever the order of the file.  evidence: arrays [n, ...], of which floating values count in single
+    precision, and a common factor that is a power of two does not count.  Samples that are alike in all of it follow
+    each other in random order.
+    """
+    shuffled = rng.permutation(len(evidence[0])).astype(np.int64)
+    keys = np.zeros(len(shuffled), dtype=np.uint64)
+    for array in evidence:
+        flat = array.reshape(len(array), -1)
+        exponent = _exponent(flat)
+        factors = rng.integers(1 << 64, size=flat.shape[1], dtype=np.uint64) | np.uint64(1)
+        step = max(1, _BLOCK_VALUES // max(1, flat.shape[1]))
+        for start in range(0, len(flat), step):
+            keys[start : start + step] += (_words(flat[start : start + step], exponent) * factors).sum(
+                axis=1, dtype=np.uint64
+            )
+    # the low bits of such a sum know the low bits of its terms alone
+    keys ^= keys >> np.uint64(32)
+    keys *= np.uint64(0x9E3779B97F4A7C15)
+    return shuffled[np.argsort(keys[shuffled], kind="stable")]
+
+
+def _exponent(values: NDArray[Any]) -> int:
+    """Return the power of two just above the largest magnitude, 0 for whole numbers."""
+    if not values.size or not np.issubdtype(values.dtype, np.floating):
+        return 0
+    return int(np.frexp(max(float(values.max()), -float(values.min())))[1])
+
+
+def _words(values: NDArray[Any], exponent: int) -> NDArray[np.uint64]:
+    """Return the bits of each value over 2^exponent as uint64 of the same shape; 0 and -0 have none."""
+    if np.issubdtype(values.dtype, np.floating):
+        scaled = np.ldexp(values.astype(np.float64), -exponent).astype(np.float32) + np.float32(0)
+        words: NDArray[np.uint64] = scaled.view(np.uint32).astype(np.uint64)
+        return words
+    return values.astype(np.int64).view(np.uint64)
+
+
+def squared_distances(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
+    """Return squared Euclidean distances float64 [k, l] between rows [k, d] and rows [l, d].
+
+    Each keeps at least six digits, wherever the origin is and however near two rows are; equal rows are at exactly 0.
+    It is the expansion |a|^2 + |b|^2 - 2ab about the mean of `right`, at the speed of a matrix product, and the
+    squared difference where the expansion cancels.
+    """
+    centre = right.mean(axis=0, dtype=np.float64)
+    b = right - centre
+    lengths = np.einsum("ld,ld->l", b, b)
+    squared = np.empty((len(left), len(right)))
+    step = max(1, _BLOCK_VALUES // max(1, len(right)))
+    for start in range(0, len(left), step):
+        a, part = left[start : start + step] - centre, squared[start : start + step]
+        norms = np.einsum("kd,kd->k", a, a)[:, None] + lengths
+        np.matmul(a, b.T, out=part)
+        part *= -2.0
+        part += norms
+        _recompute(part, a, b, part < _CANCELLED * norms)
+    return squared
+
+
+def _recompute(squared: NDArray[np.float64], a: NDArray[Any], b: NDArray[Any], where: NDArray[np.bool_]) -> None:
+    """Put the squared difference of rows of `a` and `b` into `squared` where `where` says so."""
+    rows, columns = np.nonzero(where)
+    step = max(1, _BLOCK_VALUES // max(1, a.shape[1]))
+    for start in range(0, len(rows), step):
+        i, j = rows[start : start + step], columns[start : start + step]
+        gap = a[i] - b[j]
+        squared[i, j] = np.einsum("md,md->m", gap, gap)
+
+
+def within_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `values` as they are, or over a power of two where their squares could leave single precision.
+
+    Unchanged where the largest magnitude is between 1e-6 and 1e6, or all are 0; the power of two costs no digit and
+    brings it into 0.5..1 otherwise.  For methods that do not depend on the scale, or only inside that range.
+    """
+    exponent = _exponent(values)
+    return values if abs(exponent) <= _REACH else np.ldexp(values, -exponent)
 
 
 def min_max(values: NDArray[np.float64]) -> NDArray[np.float64]:

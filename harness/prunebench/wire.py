@@ -1,4 +1,4 @@
-"""A declared spec with its origin as JSON, so that another process can check it without discovering it."""
+"""A declared spec with its origin as JSON, so that another process can use it without discovering it."""
 
 from __future__ import annotations
 
@@ -7,44 +7,27 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from prunebench.plugins import GROUP, Entry, Origin
-from prunebench.specs import (
-    DatasetSpec,
-    LearnerSpec,
-    Param,
-    ParamValue,
-    PluginSpec,
-    ProjectorSpec,
-    ScorerSpec,
-    SelectorSpec,
-)
+from prunebench.plugins import GROUP, KINDS, Entry, Origin
+from prunebench.specs import Param, ParamValue, PluginSpec
 
-CHECKED: Mapping[str, type[PluginSpec]] = {
-    spec.kind: spec for spec in (ScorerSpec, ProjectorSpec, SelectorSpec, DatasetSpec, LearnerSpec)
-}
+CHECKED: Mapping[str, type[PluginSpec]] = {spec.kind: spec for spec in KINDS.values()}
 
 
 def to_json(entry: Entry[Any]) -> dict[str, Any]:
     """Return JSON-able values from which `from_json` makes the same entry."""
-    values: dict[str, Any] = {}
-    for item in fields(entry.spec):
-        value = getattr(entry.spec, item.name)
-        if item.name == "params":
-            value = {name: asdict(param) for name, param in value.items()}
-        elif isinstance(value, frozenset):
-            value = sorted(value)
-        elif isinstance(value, Mapping):
-            value = dict(value)
-        values[item.name] = value
+    values = {item.name: getattr(entry.spec, item.name) for item in fields(entry.spec)}
+    values["params"] = {name: asdict(param) for name, param in entry.spec.params.items()}
+    for name, value in values.items():
+        values[name] = sorted(value) if isinstance(value, frozenset) else value
+        values[name] = dict(value) if isinstance(value, Mapping) else values[name]
     return {"kind": entry.spec.kind, "spec": values, "origin": asdict(entry.origin)}
 
 
 def from_json(value: Mapping[str, Any]) -> Entry[Any]:
     """Return the entry that `to_json` described."""
     given = dict(value["spec"])
-    given["params"] = {
-        name: Param(**{**param, "choices": tuple(param["choices"])}) for name, param in given["params"].items()
-    }
+    params = {name: {**param, "choices": tuple(param["choices"])} for name, param in given["params"].items()}
+    given["params"] = {name: Param(**param) for name, param in params.items()}
     if "needs" in given:
         given["needs"] = frozenset(given["needs"])
     return Entry(CHECKED[value["kind"]](**given), Origin(**value["origin"]))

@@ -24,7 +24,7 @@ def semdedup(ctx: ScoreContext) -> Scores:
     Raises DataError for features that are not finite.
     """
     features = finite_features(ctx)
-    units = unit_rows(features).astype(np.float32, copy=False)
+    units = unit_rows(features.astype(np.float64))
     k = cast(int, ctx.params["clusters"]) or -(-ctx.n // _SAMPLES_PER_CLUSTER)
     found = kmeans(units, k, Settings.of(ctx), ctx.rng, spherical=bool(ctx.params["spherical"]))
     shuffled = ctx.rng.permutation(ctx.n).astype(np.int64)
@@ -34,7 +34,7 @@ def semdedup(ctx: ScoreContext) -> Scores:
     for cluster, members in enumerate(np.split(grouped, np.cumsum(sizes)[:-1])):
         ctx.check_deadline()
         if len(members):
-            group = unit_rows(features[members].astype(np.float64))
+            group = units[members]
             order = keep_order(group, found.centroids[cluster], cast(str, ctx.params["keep"]))
             epsilon[members[order]] = 1.0 - similarity_before(group[order])
     return Scores(

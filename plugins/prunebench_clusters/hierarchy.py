@@ -49,10 +49,11 @@ def level_sizes(n: int, top: int, levels: int) -> list[int]:
     return [max(1, round(n ** (1 - level / levels) * top ** (level / levels))) for level in range(1, levels + 1)]
 
 
-def build(ctx: ScoreContext, points: NDArray[np.float32], sizes: list[int]) -> Hierarchy:
-    """Cluster `points` float32 [n, d], then the centroids, and so on, into `sizes` clusters, lowest first."""
+def build(ctx: ScoreContext, points: NDArray[np.floating], sizes: list[int]) -> Hierarchy:
+    """Cluster `points` [n, d], then the centroids, and so on, into `sizes` clusters, lowest first."""
     settings = Settings.of(ctx)
-    items, parents, distance = points, [], np.zeros(0)
+    items: NDArray[np.floating] = points
+    parents, distance = [], np.zeros(0)
     for level, k in enumerate(sizes, start=1):
         found = kmeans(items, k, settings, ctx.rng)
         repeats = cast(int, ctx.params["resamples"]) if level >= cast(int, ctx.params["resample_from"]) else 0
@@ -63,13 +64,13 @@ def build(ctx: ScoreContext, points: NDArray[np.float32], sizes: list[int]) -> H
         if level == 1:
             distance = _distances(items, found)
         parents.append(labels.astype(np.int64))
-        items = found.centroids[used].astype(np.float32)
+        items = found.centroids[used]
         ctx.progress(level / len(sizes), f"level {level} of {len(sizes)}")
     return Hierarchy(parents=tuple(parents), distance=distance)
 
 
 def _resampled(
-    items: NDArray[np.float32], found: Clustering, k: int, settings: Settings, rng: np.random.Generator
+    items: NDArray[np.floating], found: Clustering, k: int, settings: Settings, rng: np.random.Generator
 ) -> Clustering:
     """Cluster the items nearest to their centroids alone, then assign all items to the new centroids."""
     per_cluster = -(-len(items) // (2 * k))
@@ -81,7 +82,7 @@ def _resampled(
     return Clustering(labels=nearest(items, centroids), centroids=centroids)
 
 
-def _distances(items: NDArray[np.float32], found: Clustering) -> NDArray[np.float64]:
+def _distances(items: NDArray[np.floating], found: Clustering) -> NDArray[np.float64]:
     """Return the Euclidean distance float64 [n] of each item to its centroid, a column block at a time."""
     squared = np.zeros(len(items))
     for column in range(0, items.shape[1], 64):

@@ -61,42 +61,45 @@ def unit_rows(points: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def kmeans(
-    points: NDArray[np.float32],
+    points: NDArray[np.floating],
     k: int,
     settings: Settings,
     rng: np.random.Generator,
     *,
     spherical: bool = False,
 ) -> Clustering:
-    """Return min(k, n) clusters of `points` float32 [n, d]; fewer occupied ones where few points differ.
+    """Return min(k, n) clusters of `points` [n, d]; fewer occupied ones where few points differ.
 
-    spherical: `points` are unit vectors, centroids are unit vectors, and similarity is the cosine; Euclidean
-    k-means of the unit vectors is the start.  Sources: Lloyd 1982; Dhillon and Modha 2001.
+    They are found in double precision about the mean, so that neither an offset nor the scale of the points costs
+    digits, and groups far narrower than their distance stay apart.  spherical: `points` are unit vectors, centroids
+    are unit vectors, and similarity is the cosine; Euclidean k-means of the unit vectors is the start.
+    Sources: Lloyd 1982; Dhillon and Modha 2001.
     """
     k = min(k, len(points))
     make: Any = MiniBatchKMeans if len(points) > settings.minibatch_above else KMeans
     seed = int(rng.integers(2**31))
     model = make(k, init=plus_plus, n_init=settings.n_init, max_iter=settings.max_iter, random_state=seed)
+    mean = points.mean(axis=0, dtype=np.float64)
     # threads would add up the members of a cluster in the order in which they finish
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
-        labels = model.fit_predict(points).astype(np.int64)
-    found = Clustering(labels=labels, centroids=model.cluster_centers_)
-    return _spherical(points, found, settings.max_iter) if spherical else found
+        labels = model.fit_predict(points - mean).astype(np.int64)
+    found = Clustering(labels=labels, centroids=model.cluster_centers_ + mean)
+    return _spherical(points.astype(np.float64, copy=False), found, settings.max_iter) if spherical else found
 
 
-def plus_plus(points: NDArray[np.float32], k: int, random_state: np.random.RandomState) -> NDArray[np.float32]:
-    """Return k of `points` float32 [n, d], about centred, as starts [k, d]: greedy k-means++, 2 + ln k trials each.
+def plus_plus(points: NDArray[Any], k: int, random_state: np.random.RandomState) -> NDArray[Any]:
+    """Return k of `points` [n, d], about centred, as starts [k, d]: greedy k-means++, 2 + ln k trials each.
 
-    They are sought among a random sample of 16 points a start and at least 10,000.  The library's own search
-    computes distances in double precision and takes longer than the clustering.  Where fewer points differ,
+    They are sought among a random sample of 16 points a start and at least 10,000: the library's own search among
+    all of them takes longer than the clustering.  Where fewer points differ,
     some starts coincide.  Sources: Arthur and Vassilvitskii 2007; scikit-learn.
     """
     if len(points) > (sample := max(_FEWEST_SOUGHT, _SOUGHT_PER_START * k)):
         points = points[np.sort(random_state.permutation(len(points))[:sample])]
-    n, trials = len(points), 2 + int(np.log(k))
+    trials = 2 + int(np.log(k))
     squared = np.einsum("nd,nd->n", points, points)
-    closest, chosen = np.ones(n, dtype=np.float32), np.empty(k, dtype=np.int64)
+    closest, chosen = np.ones_like(squared), np.empty(k, dtype=np.int64)
     for place in range(k):
         candidates = _by_weight(closest, random_state.random_sample(trials if place else 1))
         distance = points[candidates] @ points.T
@@ -112,7 +115,7 @@ def plus_plus(points: NDArray[np.float32], k: int, random_state: np.random.Rando
     return points[chosen]
 
 
-def _by_weight(weights: NDArray[np.float32], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
+def _by_weight(weights: NDArray[Any], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return indices int64 [m] drawn in proportion to `weights` [n] at `uniform` [m] in 0..1."""
     cumulative = np.cumsum(weights, dtype=np.float64)
     drawn: NDArray[np.int64] = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
@@ -121,19 +124,21 @@ def _by_weight(weights: NDArray[np.float32], uniform: NDArray[np.float64]) -> ND
 
 def nearest(points: NDArray[np.floating], centroids: NDArray[np.floating]) -> NDArray[np.int64]:
     """Return the index int64 [n] of the nearest centroid [k, d] in Euclidean distance, a block at a time."""
+    mean = centroids.mean(axis=0, dtype=np.float64)
+    centroids = centroids - mean
     half = np.square(centroids).sum(axis=1) / 2
     labels = np.empty(len(points), dtype=np.int64)
     for start in range(0, len(points), _ROWS):
         rows = slice(start, start + _ROWS)
-        labels[rows] = (points[rows] @ centroids.T - half).argmax(axis=1)
+        labels[rows] = ((points[rows] - mean) @ centroids.T - half).argmax(axis=1)
     return labels
 
 
-def _spherical(points: NDArray[np.float32], start: Clustering, max_iter: int) -> Clustering:
+def _spherical(points: NDArray[np.float64], start: Clustering, max_iter: int) -> Clustering:
     centroids = unit_rows(start.centroids)
     labels = nearest(points, centroids)
     for _ in range(max_iter):
-        members = csr_matrix((np.ones(len(points), np.float32), (labels, np.arange(len(points)))))
+        members = csr_matrix((np.ones(len(points)), (labels, np.arange(len(points)))))
         sums = unit_rows(np.asarray(members @ points))
         occupied = np.flatnonzero(np.abs(sums).max(axis=1) > 0)
         centroids[occupied] = sums[occupied]

@@ -21,8 +21,8 @@ def ssl_prototypes(ctx: ScoreContext) -> NDArray[np.float64]:
     """
     features, spherical = finite_features(ctx), bool(ctx.params["spherical"])
     k = cast(int, ctx.params["clusters"]) or max(1, ctx.n_classes)
-    points = unit_rows(features) if spherical else features
-    found = kmeans(points.astype(np.float32, copy=False), k, Settings.of(ctx), ctx.rng, spherical=spherical)
+    points = unit_rows(features.astype(np.float64)) if spherical else features
+    found = kmeans(points, k, Settings.of(ctx), ctx.rng, spherical=spherical)
     # a cluster without samples has no centroid
     centroids = found.centroids[np.unique(found.labels)]
     distance = nearest_cosine(features, centroids)

@@ -64,6 +64,7 @@ def _of_features() -> list[ScorerSpec]:
                 ),
                 "scope": _SCOPE,
             },
+            stochastic=True,  # the seed breaks ties
             budget_dependent=True,
             cost="n^2",
             paper="Welling, Herding Dynamical Weights to Learn, ICML 2009; Chen et al., Super-Samples, UAI 2010",
@@ -104,8 +105,8 @@ def _of_similarities() -> list[ScorerSpec]:
             differences="DeepCore measures similarity on gradients of the last layer, class by class; so does this."
             " facility-location-embeddings takes features. Lazy greedy gives the order of naive greedy.",
             needs=_GRADIENTS,
-            stochastic=True,
             params={"softmax": _SOFTMAX},
+            stochastic=True,  # the seed breaks ties
             budget_dependent=True,
             cost="n^2",
             paper=_SUBMODULAR,
@@ -118,6 +119,7 @@ def _of_similarities() -> list[ScorerSpec]:
             " graph-cut-embeddings takes features.",
             needs=_GRADIENTS,
             params={"softmax": _SOFTMAX, "lam": _LAM},
+            stochastic=True,  # the seed breaks ties
             budget_dependent=True,
             cost="n^2",
             paper=_SUBMODULAR,
@@ -131,6 +133,7 @@ def _of_similarities() -> list[ScorerSpec]:
             " in the papers.",
             needs=_GRADIENTS,
             params={"softmax": _SOFTMAX},
+            stochastic=True,  # the seed breaks ties
             budget_dependent=True,
             cost="n^2",
             favours="diverse",
@@ -147,7 +150,7 @@ def _of_embeddings() -> list[ScorerSpec]:
             summary="Facility location on the cosine of features.",
             load="prunebench_coresets.similarity:facility_of_embeddings",
             needs=_FEATURES,
-            stochastic=True,
+            stochastic=True,  # the seed breaks ties
             budget_dependent=True,
             cost="n^2",
             differences=_ON_FEATURES,
@@ -159,6 +162,7 @@ def _of_embeddings() -> list[ScorerSpec]:
             load="prunebench_coresets.similarity:graph_cut_of_embeddings",
             needs=_FEATURES,
             params={"lam": _LAM},
+            stochastic=True,  # the seed breaks ties
             budget_dependent=True,
             cost="n^2",
             differences=_ON_FEATURES,
@@ -169,6 +173,7 @@ def _of_embeddings() -> list[ScorerSpec]:
             summary="Log-determinant on the cosine of features.",
             load="prunebench_coresets.similarity:log_det_of_embeddings",
             needs=_FEATURES,
+            stochastic=True,  # the seed breaks ties
             budget_dependent=True,
             cost="n^2",
             favours="diverse",
@@ -189,6 +194,7 @@ def _of_gradients() -> list[ScorerSpec]:
             " they are those of single samples.",
             needs=_GRADIENTS,
             params={"softmax": _SOFTMAX},
+            stochastic=True,  # the seed breaks ties
             budget_dependent=True,
             cost="n^2",
             favours="hard",
@@ -214,6 +220,7 @@ def _of_gradients() -> list[ScorerSpec]:
                     " single samples; CORDS for CIFAR-10: 0.5 on those of single samples",
                 ),
             },
+            stochastic=True,  # the seed breaks ties
             budget_dependent=True,
             cost="n^2",
             favours="hard",
@@ -250,6 +257,7 @@ def _of_gradients() -> list[ScorerSpec]:
                     source="paper and CORDS code: sum; DeepCore code: mean, never used",
                 ),
             },
+            stochastic=True,  # the seed breaks ties
             budget_dependent=True,
             cost="n^2",
             favours="hard",

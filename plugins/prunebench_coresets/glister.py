@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from prunebench import ScoreContext, Scores
-from prunebench_coresets.groups import Floats, Ints, completed, require_finite, scores_of
+from prunebench_coresets.groups import Floats, Ints, best_of, completed, require_finite, scores_of
 from prunebench_coresets.kernels import (
     Factors,
     gradient_factors,
@@ -16,7 +16,7 @@ from prunebench_coresets.kernels import (
     softmax,
     softmax_twice,
 )
-from prunebench_coresets.moved import by_agreement, moved
+from prunebench_coresets.moved import by_agreement, moved, noise_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +64,15 @@ def glister_order(gradients: Factors, logits: Floats, onehot: Floats, n_picks: i
     gradients G of the picks so far.  gradients: factors [m, c] and (z, 1) [m, d + 1].  logits, onehot: float64
     [m, c].  O(n_picks * m * c * d).
     """
-    light = gradients.cast(np.float32)
-    moved, open_ = np.zeros_like(logits), np.ones(len(logits), dtype=np.bool_)
-    picks = np.empty(n_picks, dtype=np.int64)
-    gain = gradients.against(gradients.mean())
+    right, open_ = gradients.right, np.ones(len(logits), dtype=np.bool_)
+    stepped, picks = np.zeros_like(logits), np.empty(n_picks, dtype=np.int64)
+    held_out = gradients.mean()
     for t in range(n_picks):
-        pick = int(np.argmax(np.where(open_, gain, -np.inf)))
+        gain = gradients.against(held_out).astype(np.float64)
+        pick = best_of(np.where(open_, gain, -np.inf), noise_of(gradients, held_out))
         picks[t], open_[pick] = pick, False
-        moved += np.outer(light.right @ light.right[pick], gradients.left[pick])
-        reached = softmax(logits - step.eta * (moved / (t + 1) if step.mean else moved))
+        stepped += np.outer(right @ right[pick], gradients.left[pick])
+        reached = softmax(logits - step.eta * (stepped / (t + 1) if step.mean else stepped))
         residual = softmax_twice(reached, onehot) if step.twice else reached - onehot
-        held_out = Factors(left=residual.astype(np.float32), right=light.right).mean()
-        gain = light.against(held_out).astype(np.float64)
-    return completed(picks, gain)
+        held_out = Factors(left=residual, right=right).mean()
+    return completed(picks, gradients.against(held_out))

@@ -8,20 +8,24 @@ from typing import cast
 import numpy as np
 
 from prunebench import ScoreContext, Scores
-from prunebench_coresets.groups import Floats, Ints, completed, factor_space, scores_of
+from prunebench_coresets.groups import Floats, Ints, best_of, completed, factor_space, scores_of, undetermined
 from prunebench_coresets.kernels import Factors, gradient_factors, require_finite_gradients
-from prunebench_coresets.moved import by_agreement, moved
+from prunebench_coresets.moved import by_agreement, moved, noise_of
 
 _PATIENCE, _TOLERANCE = 3, 1e-10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pursuit:
-    """Picks int64 [k] with weights float64 [k] >= 0, and the correlation float64 [m] with what is left."""
+    """Picks int64 [k] with weights float64 [k] >= 0, and the correlation float64 [m] with what is left.
+
+    exhausted: how many picks were made when no correlation was left but rounding.
+    """
 
     picks: Ints
     weights: Floats
     correlation: Floats
+    exhausted: int
 
 
 def gradmatch(ctx: ScoreContext) -> Scores:
@@ -30,29 +34,31 @@ def gradmatch(ctx: ScoreContext) -> Scores:
     All but the picks of positive weight are marked as excluded, to return in the order of the scores where a
     class would fall short: the record then counts them as filled.  Diagnostics: `weights`, picks in the order
     of their indices; `moved`, the share of picks that the pursuit changed, with a caveat where that is hardly
-    any.  Raises DataError for evidence that is not finite, NotApplicable where the factor of a class would
-    exceed 2 GiB.
+    any; `undetermined`, the number of picks made when the mean gradient was already met, with a caveat.  Raises
+    DataError for evidence that is not finite, NotApplicable where the factor of a class would exceed 2 GiB.
     """
     require_finite_gradients(ctx)
     ridge, weights = cast(float, ctx.params["ridge"]), np.zeros(ctx.n)
-    static = np.zeros(ctx.n, dtype=np.bool_)
+    static, exhausted = np.zeros(ctx.n, dtype=np.bool_), [0]
 
     def greedy(members: Ints, quota: int) -> Ints:
         gradients = gradient_factors(ctx, members)
         static[members[by_agreement(gradients)[:quota]]] = True
         found = pursue(gradients, quota, ridge)
         weights[members[found.picks]] = found.weights
+        exhausted.append(found.exhausted if quota < len(members) else 0)
         used = found.weights > 0
         return completed(np.concatenate([found.picks[used], found.picks[~used]]), found.correlation)
 
     values = scores_of(ctx, greedy)
     diagnostics, caveat = moved(ctx, values, static)
+    spent = undetermined(sum(exhausted), ctx.n_keep, "those before them meet the mean gradient of their class")
     return Scores(
         values=values,
         excluded=weights <= 0,
         refill=values,
-        diagnostics={"weights": weights[values > 0].tolist(), **diagnostics},
-        caveat=caveat,
+        diagnostics={"weights": weights[values > 0].tolist(), "undetermined": sum(exhausted), **diagnostics},
+        caveat="; ".join(filter(None, (caveat, spent))),
     )
 
 
@@ -65,12 +71,14 @@ def pursue(gradients: Factors, n_picks: int, ridge: float) -> Pursuit:
     """
     size = len(gradients.left)
     factor = factor_space(n_picks, size)
-    correlation = gradients.against(gradients.mean()).astype(np.float64)
+    mean = gradients.mean()
+    correlation, noise = gradients.against(mean).astype(np.float64), noise_of(gradients, mean)
     pivot = gradients.squared_norms() + ridge
     start, picks = correlation.copy(), np.empty(n_picks, dtype=np.int64)
-    open_ = np.ones(size, dtype=np.bool_)
+    open_, exhausted = np.ones(size, dtype=np.bool_), 0
     for t in range(n_picks):
-        pick = int(np.argmax(np.where(open_, correlation, -np.inf)))
+        pick = best_of(np.where(open_, correlation, -np.inf), noise)
+        exhausted += bool(abs(correlation[pick]) <= noise)
         picks[t], open_[pick] = pick, False
         row = gradients.inner(np.array([pick]))[0] - factor[:t, pick] @ factor[:t]
         row[pick] += ridge
@@ -81,7 +89,7 @@ def pursue(gradients: Factors, n_picks: int, ridge: float) -> Pursuit:
         pivot -= np.square(factor[t])
     chosen = factor[:, picks]
     weights = nonnegative(chosen.T @ chosen, start[picks])
-    return Pursuit(picks=picks, weights=weights, correlation=correlation)
+    return Pursuit(picks=picks, weights=weights, correlation=correlation, exhausted=exhausted)
 
 
 def nonnegative(K: Floats, b: Floats) -> Floats:

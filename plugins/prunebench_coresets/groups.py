@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench import DataError, NotApplicable, ScoreContext
-from prunebench.toolbox import class_quotas
+from prunebench.toolbox import class_quotas, content_order
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Greedy = Callable[[Ints, int], Ints]
 
 FACTOR_BYTES = 2**31
+ROUNDING = 1e-12  # of its terms: more than a sum of some thousand products in double precision loses
 
 
 def scores_of(ctx: ScoreContext, greedy: Greedy, scope: str = "class") -> Floats:
@@ -23,7 +24,8 @@ def scores_of(ctx: ScoreContext, greedy: Greedy, scope: str = "class") -> Floats
 
     greedy: members int64 [m] and quota to an order int64 [m] of positions in `members`, picks first.
     scope: "class" or "global".  Both `class_top` (for classes) and `top` then keep the greedy set, and no two
-    samples tie at the cut.  Members come in seeded order: the file does not decide ties of a greedy method.
+    samples tie at the cut.  Members come in an order that the seed and their content decide: a greedy method that
+    gives ties to the first of them breaks ties by the seed, and the order of the file decides nothing.
     """
     values = np.zeros(ctx.n)
     for members, quota in _groups(ctx, scope):
@@ -34,30 +36,49 @@ def scores_of(ctx: ScoreContext, greedy: Greedy, scope: str = "class") -> Floats
 
 
 def _groups(ctx: ScoreContext, scope: str) -> list[tuple[Ints, int]]:
-    shuffled = ctx.rng.permutation(ctx.n).astype(np.int64)
+    ordered = content_order(ctx.rng, *_content(ctx))
     if scope == "global":
-        return [(shuffled, min(ctx.n_keep, ctx.n))]
+        return [(ordered, min(ctx.n_keep, ctx.n))]
     quotas = class_quotas(ctx.labels, ctx.n_classes, ctx.n_keep)
-    labels = ctx.labels[shuffled]
-    pairs = ((shuffled[labels == label], int(quota)) for label, quota in enumerate(quotas))
+    labels = ctx.labels[ordered]
+    pairs = ((ordered[labels == label], int(quota)) for label, quota in enumerate(quotas))
     return [(members, quota) for members, quota in pairs if len(members)]
 
 
-def completed(picks: Ints, priority: NDArray[np.floating]) -> Ints:
-    """Return `picks` int64 [k] and then all other positions by `priority` [m], highest first, ties by position."""
+def _content(ctx: ScoreContext) -> list[NDArray[Any]]:
+    """Return the evidence but the labels, whose numbers mean nothing."""
+    parts = [ctx.evidence[name] for name in sorted(ctx.evidence) if name != "labels"]
+    return [array for part in parts for array in (part if isinstance(part, tuple) else (part,))]
+
+
+def completed(picks: Ints, priority: NDArray[np.floating], tolerance: float = 0.0) -> Ints:
+    """Return `picks` int64 [k] and then all other positions by `priority` [m], highest first, ties by position.
+
+    Priorities that are the same multiple of `tolerance` tie.
+    """
     rest = np.ones(len(priority), dtype=np.bool_)
     rest[picks] = False
     others = np.flatnonzero(rest)
-    return np.concatenate([picks, others[np.argsort(-priority[others], kind="stable")]]).astype(np.int64)
+    ranked = np.rint(priority[others] / tolerance) if tolerance else priority[others]
+    return np.concatenate([picks, others[np.argsort(-ranked, kind="stable")]]).astype(np.int64)
 
 
-def best_of(gains: Floats, tolerance: float, second: Floats) -> int:
-    """Return the position of the highest gain; within `tolerance` of it, of the highest `second` [m].
+def best_of(gains: Floats, tolerance: float, second: Floats | None = None, second_tolerance: float = 0.0) -> int:
+    """Return the first position whose gain is within `tolerance` of the highest.
 
-    Some functions tie by construction: of two samples that serve each other alone, both gain the same.
-    Rounding, and with it the order of the file, must not decide these.
+    second: float64 [m], decides among those, within `second_tolerance`.  Some functions tie by construction: of two
+    samples that serve each other alone, both gain the same.  Rounding, and with it the processor, must not decide.
     """
-    return int(np.argmax(np.where(gains >= gains.max() - tolerance, second, -np.inf)))
+    tied = gains >= gains.max() - tolerance
+    if second is not None:
+        ranked = np.where(tied, second, -np.inf)
+        tied = ranked >= ranked.max() - second_tolerance
+    return int(np.argmax(tied))
+
+
+def undetermined(count: int, total: int, why: str) -> str:
+    """Return a caveat that `count` of `total` picks are no better than others, and why; empty where none is."""
+    return f"{count} of {total} picks are undetermined: {why}" if count else ""
 
 
 def require_finite(values: NDArray[Any], what: str) -> None:

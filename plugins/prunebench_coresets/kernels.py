@@ -15,7 +15,6 @@ from prunebench_coresets.groups import Floats, Ints, require_finite
 Rows = Callable[[Ints], NDArray[np.floating]]
 
 _BLOCK_VALUES = 2**21
-DENSE_LIMIT = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,16 +115,6 @@ def cosine_rows(factors: Factors) -> Rows:
         return similarity
 
     return rows
-
-
-def cached(rows: Rows, size: int, limit: int = DENSE_LIMIT) -> Rows:
-    """Return `rows` from a float32 [size, size] table up to `limit` samples, and computed on demand above it."""
-    if size > limit:
-        return rows
-    table = np.empty((size, size), dtype=np.float32)
-    for block in blocks(size):
-        table[block] = rows(block)
-    return lambda chosen: table[chosen]
 
 
 def blocks(size: int) -> list[Ints]:

@@ -8,51 +8,39 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prunebench_coresets.groups import Floats, Ints, best_of
+from prunebench_coresets.coverage import Coverage
+from prunebench_coresets.groups import ROUNDING, Floats, Ints, best_of
 from prunebench_coresets.kernels import Rows, blocks
 
 _FIRST_BATCH, _LAST_BATCH = 8, 256
-_TIE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facilities:
     """Picks int64 [k] of facility location, what it knows of the gains of all samples float64 [m] (-inf for
     picks), and the pick int64 [m] that is nearest to each sample (-1 where nothing was picked).
+
+    exhausted: how many of the picks gained nothing, as those before them serve every sample perfectly.
     """
 
     picks: Ints
     gains: Floats
     serving: Ints
+    exhausted: int
 
 
 def facility_location(rows: Rows, size: int, n_picks: int, empty: float = 0.0, span: float = 1.0) -> Facilities:
     """Maximise f(A) = sum_i max(empty, max_{a in A} s_ia) greedily.
 
     rows: positions to rows of the symmetric similarity s [k, size].  empty: the similarity to no pick at all,
-    a lower bound of s.  span: the size of usual differences of s, of which a millionth is a tie.  Equal to
-    naive greedy, where ties go to the sample of the highest gain as first pick, then to the lowest position.
+    a lower bound of s.  span: the size of usual differences of s, which says what is rounding.  Equal to naive
+    greedy, where ties go to the sample of the highest gain as first pick, then to the lowest position.
     Samples at equal distance stay with the earlier pick, and a pick serves itself.
     """
-    best = np.full(size, empty, dtype=np.float32)
-    serving = np.full(size, -1, dtype=np.int64)
-
-    def gains(chosen: Ints) -> Floats:
-        above = rows(chosen) - best
-        np.maximum(above, 0.0, out=above)
-        total: Floats = above.sum(axis=1, dtype=np.float64)
-        return total
-
-    def accept(pick: int) -> None:
-        similarity = rows(np.array([pick]))[0].astype(np.float32)
-        nearer = (similarity > best) | (serving < 0)
-        serving[nearer] = pick
-        serving[pick] = pick
-        np.maximum(best, similarity, out=best)
-
-    initial = np.concatenate([gains(block) for block in blocks(size)])
-    picks, known = lazy_greedy(initial, n_picks, gains, accept, _TIE * span)
-    return Facilities(picks=picks, gains=known, serving=serving)
+    coverage, tolerance = Coverage(rows, size, empty), ROUNDING * span * size
+    initial = np.concatenate([coverage.gains(block) for block in blocks(size)])
+    picks, known, exhausted = lazy_greedy(initial, n_picks, coverage.gains, coverage.accept, tolerance)
+    return Facilities(picks=picks, gains=known, serving=coverage.serving, exhausted=exhausted)
 
 
 def lazy_greedy(
@@ -61,14 +49,14 @@ def lazy_greedy(
     gains: Callable[[Ints], Floats],
     accept: Callable[[int], None],
     tolerance: float = 0.0,
-) -> tuple[Ints, Floats]:
-    """Return picks int64 [n_picks] and the last known gains float64 [m], -inf for picks.
+) -> tuple[Ints, Floats, int]:
+    """Return picks int64 [n_picks], the last known gains float64 [m] (-inf for picks), and how many gained nothing.
 
     Gains are non-negative and never grow, so an old gain bounds the present one: only those that could win are
     computed again, in batches that double within a step.  initial: gains float64 [m] before any pick, which
     also decide ties within `tolerance`.  gains: present gains of positions.  accept: tells of a pick.
     """
-    bound = initial.copy()
+    bound, exhausted = initial.copy(), 0
     fresh = np.ones(len(bound), dtype=np.bool_)
     picks = np.empty(n_picks, dtype=np.int64)
     for t in range(n_picks):
@@ -77,13 +65,14 @@ def lazy_greedy(
             bound[stale] = gains(stale)
             fresh[stale] = True
             batch = min(2 * batch, _LAST_BATCH)
-        pick = best_of(bound, tolerance, initial)
+        pick = best_of(bound, tolerance, initial, tolerance)
+        exhausted += bool(bound[pick] <= tolerance)
         picks[t] = pick
         accept(pick)
         bound[pick] = -np.inf
         # what was next to nothing ties with nothing: no need to look again
         fresh = bound <= tolerance
-    return picks, bound
+    return picks, bound, exhausted
 
 
 def _contenders(bound: Floats, fresh: NDArray[np.bool_], tolerance: float, count: int) -> Ints:

@@ -7,15 +7,24 @@ from numpy.typing import NDArray
 
 from prunebench import ScoreContext
 from prunebench.toolbox import class_quotas
-from prunebench_coresets.groups import Floats, Ints, completed
+from prunebench_coresets.groups import ROUNDING, Floats, Ints, completed
 from prunebench_coresets.kernels import Factors
 
 _HARDLY = 0.01
 
 
 def by_agreement(gradients: Factors) -> Ints:
-    """Return the static order int64 [m]: positions by inner product with the mean gradient, highest first."""
-    return completed(np.empty(0, dtype=np.int64), gradients.against(gradients.mean()))
+    """Return the static order int64 [m]: positions by inner product with the mean gradient, highest first.
+
+    Products that differ by rounding alone tie, and ties go to the lower position.
+    """
+    mean = gradients.mean()
+    return completed(np.empty(0, dtype=np.int64), gradients.against(mean), noise_of(gradients, mean))
+
+
+def noise_of(gradients: Factors, matrix: NDArray[np.floating]) -> float:
+    """Return how far rounding may move the inner products of the gradients with a matrix [c, k]."""
+    return ROUNDING * float(np.sqrt(gradients.squared_norms().max())) * float(np.linalg.norm(matrix))
 
 
 def moved(ctx: ScoreContext, values: Floats, static: NDArray[np.bool_]) -> tuple[dict[str, float], str]:

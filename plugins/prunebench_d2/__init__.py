@@ -93,6 +93,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
             load="prunebench_d2.score:d2",
             needs=frozenset({"features", "labels", "dynamics"}),
             params={**_GRAPH, **_MESSAGES, **_DIFFICULTY},
+            stochastic=True,  # the seed breaks ties
             cost="n^2",
             differences=_DIFFERENCES,
             paper="Maharana et al., D2 Pruning, ICLR 2024",

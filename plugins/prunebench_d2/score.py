@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench import DataError, ScoreContext, Scores
+from prunebench.toolbox import content_order
 from prunebench_d2.difficulty import measure
 from prunebench_d2.graph import neighbour_graph
 from prunebench_d2.picking import pick_order
@@ -35,15 +36,16 @@ def d2(ctx: ScoreContext) -> Scores:
 
     Any budget is thus a prefix of the picks of a class (of the whole set for the global scope).  Values are
     float64 [n] in (-1, 0], and -1 for samples excluded by `mis_ratio`, which return least suspicious first.
-    Exact ties, and neighbours at equal distance, are decided by the seed and never by the order of the file.
+    Exact ties, and neighbours at equal distance, are decided by the seed and the content of the samples, never by the
+    order of the file.  One `mis_ratio` serves all budgets, where the released code tunes it: a caveat says so.
     Raises DataError for features or dynamics that are not finite.
     """
     params = ctx.params
     settings = _settings(ctx)
     difficulty = measure(ctx)
     x = difficulty.named(cast(str, params["score"]))
-    shuffled = ctx.rng.permutation(ctx.n).astype(np.int64)
-    # decimal, so that 0.29 of 100 is 29; the least margin first, ties by the permutation
+    shuffled = content_order(ctx.rng, ctx.features, x, difficulty.margin)
+    # decimal, so that 0.29 of 100 is 29; the least margin first
     n_cut = int(Decimal(str(params["mis_ratio"])) * ctx.n)
     excluded = np.zeros(ctx.n, dtype=np.bool_)
     excluded[shuffled[np.argsort(difficulty.margin[shuffled], kind="stable")[:n_cut]]] = True
@@ -58,6 +60,7 @@ def d2(ctx: ScoreContext) -> Scores:
         excluded=excluded,
         refill=difficulty.margin,
         diagnostics={"edges": edges, "excluded": n_cut},
+        caveat=f"mis_ratio {params['mis_ratio']} at every rate; the released code tunes it, to 0.4 at 90 % pruning",
     )
 
 

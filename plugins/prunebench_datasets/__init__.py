@@ -54,10 +54,20 @@ def prunebench_datasets() -> Iterable[DatasetSpec]:
             "test_labels, class_names) below a data root (--data DIR or PRUNEBENCH_DATA)",
         ),
         DatasetSpec(
+            name="svhn",
+            summary="99,289 colour photographs of house numbers, cropped to a digit, 32x32.",
+            load="prunebench_datasets.svhn:load",
+            paper="Netzer, Wang, Coates, Bissacco, Wu and Ng 2011",
+            image_licence="non-commercial use only",
+            n_classes=10,
+            obtain="put train_32x32.mat and test_32x32.mat, or a folder svhn with both, below a data root "
+            "(--data DIR or PRUNEBENCH_DATA)",
+        ),
+        DatasetSpec(
             name="image-folder",
-            summary="Your own images, one folder a class, with or without train and test folders around them.",
+            summary="Your own images, one folder for each class, with or without train and test folders around them.",
             load="prunebench_datasets.folder:load",
-            obtain="name the folder with params = { path = ... }; it holds one folder a class",
+            obtain="name the folder with params = { path = ... }; it holds one folder for each class",
             params={
                 "path": Param(default="images", doc="The folder, absolute or below a data root."),
                 "image_size": Param(

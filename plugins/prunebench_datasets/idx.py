@@ -1,16 +1,17 @@
-"""MNIST and its relatives: IDX files, plain or gzipped, in Debian's or torchvision's layout."""
+"""MNIST and Fashion-MNIST: IDX files read by torchvision, plain or gzipped, in its layout or Debian's."""
 
 from __future__ import annotations
 
 import gzip
-import math
-import zlib
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from prunebench import DataContext, DataError, Dataset
+from prunebench import DataContext, DataError, Dataset, Split
 
 from .splits import numbered
 
@@ -25,44 +26,43 @@ def load_fashion_mnist(ctx: DataContext) -> Dataset:
 
 def load_mnist(ctx: DataContext) -> Dataset:
     """Return MNIST as uint8 [n, 28, 28, 1] in its canonical order and split."""
-    return _load(ctx, "mnist", ("MNIST/raw", "mnist"), tuple(map(str, range(10))), 0.1307, 0.3081)
+    return _load(ctx, "mnist", ("MNIST/raw", "mnist"), tuple("0123456789"), 0.1307, 0.3081)
 
 
 def _load(
     ctx: DataContext, name: str, folders: tuple[str, ...], class_names: tuple[str, ...], mean: float, std: float
 ) -> Dataset:
-    splits = {}
-    for title, prefix in (("train", "train"), ("test", "t10k")):
-        images = read_idx(_find(ctx, folders, f"{prefix}-images-idx3-ubyte"), dimensions=3)
-        labels = read_idx(_find(ctx, folders, f"{prefix}-labels-idx1-ubyte"), dimensions=1)
-        splits[title] = numbered(title, images[..., None], labels.astype(np.int64))
-    return Dataset(
-        name=name, train=splits["train"], test=splits["test"], class_names=class_names, mean=(mean,), std=(std,)
-    )
+    files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    found = [ctx.find(*(f"{folder}/{file}-ubyte{end}" for folder in folders for end in ("", ".gz"))) for file in files]
+    train, test = _split("train", found[0], found[1]), _split("test", found[2], found[3])
+    return Dataset(name=name, train=train, test=test, class_names=class_names, mean=(mean,), std=(std,))
 
 
-def _find(ctx: DataContext, folders: tuple[str, ...], name: str) -> Path:
-    return ctx.find(*(f"{folder}/{name}{ending}" for folder in folders for ending in ("", ".gz")))
+def _split(title: str, images: Path, labels: Path) -> Split:
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    return numbered(title, read_idx(images, read_image_file)[..., None], read_idx(labels, read_label_file))
 
 
-def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Return the array of an IDX file of unsigned bytes, gzipped or not whatever its name says.
+def read_idx(path: Path, read: Callable[[str], Any]) -> NDArray[Any]:
+    """Return what a reader of torchvision makes of a file, gzipped or not whatever its name says.
 
     Raises DataError when the file is truncated, damaged or of another type.
     """
-    raw = path.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path} cannot be decompressed: {error}", "fetch the file again") from error
-    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8:
-        raise DataError(f"{path} is not an IDX file of unsigned bytes", "fetch the file again")
-    if raw[3] != dimensions:
-        raise DataError(f"{path} has {raw[3]} dimensions instead of {dimensions}", "fetch the file again")
-    header = 4 + 4 * dimensions
-    shape = tuple(np.frombuffer(raw, ">u4", dimensions, 4).tolist()) if len(raw) >= header else (0,)
-    expected = header + math.prod(shape)
-    if len(raw) != expected:
-        raise DataError(f"{path} has {len(raw)} bytes, its header promises {expected}", "fetch the file again")
-    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            array: NDArray[Any] = read(str(_plain(path, Path(folder)))).numpy()
+            return array
+    except Exception as error:  # gzip and torchvision raise many types, assertions without a text among them
+        reason = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+        raise DataError(f"{path} is not a whole IDX file of its kind ({reason})", "fetch the file again") from error
+
+
+def _plain(path: Path, folder: Path) -> Path:
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return path
+    plain = folder / "plain"
+    with gzip.open(path) as packed, plain.open("wb") as out:
+        shutil.copyfileobj(packed, out)
+    return plain

@@ -14,7 +14,9 @@ def cosine_neighbours(points: Tensor, k: int) -> Tensor:
 
     Memory grows with n, never with n * n.  A row of zeros is at right angles to all.
     """
-    unit = torch.nn.functional.normalize(points, dim=1)
+    # in double precision: single does not tell apart what is within 3e-4 of one direction
+    unit = torch.nn.functional.normalize(points if points.device.type == "mps" else points.double(), dim=1, eps=0.0)
+    unit = unit.nan_to_num_(0.0)
     found = []
     for start in range(0, len(unit), _ROWS):
         similarity = unit[start : start + _ROWS] @ unit.T

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench import DataError, ScoreContext
+from prunebench.toolbox import within_range
 from prunebench_elfs.heads import Shape
 from prunebench_elfs.temi import Recipe, temi_clusters
 
@@ -15,6 +16,7 @@ from prunebench_elfs.temi import Recipe, temi_clusters
 def pseudo_labels(ctx: ScoreContext) -> NDArray[np.int64]:
     """Return the TEMI cluster int64 [n] of every sample, numbered from 0 without gaps.  Labels are never read.
 
+    Features enter at their own scale, as in the released code, but for one that single precision cannot square.
     Source: Adaloglou et al. 2023, with the settings of Zheng et al. 2025.  Raises DataError for features that are
     not finite, Diverged for a loss that is not.
     """
@@ -32,7 +34,7 @@ def pseudo_labels(ctx: ScoreContext) -> NDArray[np.int64]:
         ctx.progress(epoch / n_epochs, f"cluster heads, epoch {epoch} of {n_epochs}")
 
     found = temi_clusters(
-        features, _shape(ctx, features.shape[1], clusters), _recipe(ctx), ctx.rng, ctx.device, after_epoch
+        within_range(features), _shape(ctx, features.shape[1], clusters), _recipe(ctx), ctx.rng, ctx.device, after_epoch
     )
     return np.unique(found.labels, return_inverse=True)[1].astype(np.int64).reshape(-1)
 

@@ -133,6 +133,7 @@ def prunebench_learners() -> list[LearnerSpec]:
             summary="Fit multinomial logistic regression on standardised frozen features.",
             load="prunebench_learners.probe:train",
             needs=frozenset({"features"}),
+            stochastic=False,
             params={
                 "C": Param(default=1.0, minimum=1e-12, doc="inverse strength of the L2 penalty on the weights"),
                 "tolerance": Param(

@@ -64,6 +64,7 @@ def train_with(ctx: TrainContext, penalty: Penalty | None) -> TrainResult:
         loss=fitted.loss,
         epochs=plan.n_epochs,
         accuracy_per_epoch=fitted.accuracies,
+        class_accuracy=fitted.by_class,
         weights=_arrays(fitted.model) if ctx.keep_weights else None,
         dynamics=fitted.dynamics,
         batch_size_used=micro_batch,

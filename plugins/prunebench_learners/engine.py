@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 
+from prunebench_learners.classes import class_accuracy
 from prunebench_learners.pixels import Draw, Pixels, training_batch
 from prunebench_learners.recipe import Recipe, micro_windows
 
@@ -119,19 +120,21 @@ def update(
 
 
 @torch.no_grad()
-def evaluate(engine: Engine, pixels: Pixels) -> tuple[float, float]:
-    """Return accuracy (fraction) and mean cross-entropy on the test split, in eval mode and in batches.
+def evaluate(engine: Engine, pixels: Pixels) -> tuple[float, float, tuple[float | None, ...]]:
+    """Return accuracy (fraction), mean cross-entropy and accuracy of each class on the test split, in eval mode.
 
     A batch holds four micro-batches: without gradients that fits wherever an update fitted.
     """
     engine.model.eval()
     correct = torch.zeros((), dtype=torch.int64, device=engine.device)
     loss = torch.zeros((), dtype=torch.float64, device=engine.device)
-    size = 4 * engine.micro_batch
+    size, right = 4 * engine.micro_batch, []
     for images, labels in zip(torch.split(pixels.test, size), torch.split(pixels.test_labels, size), strict=True):
         logits = engine.forward(pixels.normalised(images)).float()
-        correct += (logits.argmax(dim=1) == labels).sum()
+        right.append(logits.argmax(dim=1) == labels)
+        correct += right[-1].sum()
         loss += cross_entropy(logits, labels, reduction="sum")
     engine.model.train()
     n = len(pixels.test_labels)
-    return int(correct) / n, float(loss) / n
+    by_class = class_accuracy(torch.cat(right).cpu().numpy(), pixels.test_labels.cpu().numpy(), logits.shape[1])
+    return int(correct) / n, float(loss) / n, by_class

@@ -19,10 +19,11 @@ _ITERATIONS_PER_DEADLINE_CHECK = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A trained network, its test accuracy where measured (last one last), test loss, and dynamics."""
+    """A trained network, its test accuracy where measured (last one last) and by class, test loss, and dynamics."""
 
     model: torch.nn.Module
     accuracies: tuple[float, ...]
+    by_class: tuple[float | None, ...]
     loss: float
     dynamics: NDArray[np.float16] | None
 
@@ -60,6 +61,7 @@ def _run(ctx: TrainContext, recipe: Recipe, plan: Plan, pixels: Pixels, engine: 
     seen, dynamics = _recorders(ctx, plan, n, engine.device)
     accuracies: list[float] = []
     loss = math.nan
+    by_class: tuple[float | None, ...] = ()
     engine.model.train()
     for epoch in range(plan.n_epochs):
         ctx.check_deadline()
@@ -69,12 +71,12 @@ def _run(ctx: TrainContext, recipe: Recipe, plan: Plan, pixels: Pixels, engine: 
             dynamics[epoch] = seen.cpu().numpy()
         text = f"epoch {epoch + 1}/{plan.n_epochs}, loss {train_loss:.4g}"
         if epoch + 1 in plan.evaluated:
-            accuracy, loss = evaluate(engine, pixels)
+            accuracy, loss, by_class = evaluate(engine, pixels)
             accuracies.append(accuracy)
             text += f", test accuracy {accuracy:.4f}"
         ctx.progress((epoch + 1) / plan.n_epochs, text)
     _require_finite(loss, "test loss", plan.n_epochs, plan, recipe, plan.n_iterations - 1)
-    return Fitted(model=engine.model, accuracies=tuple(accuracies), loss=loss, dynamics=dynamics)
+    return Fitted(model=engine.model, accuracies=tuple(accuracies), by_class=by_class, loss=loss, dynamics=dynamics)
 
 
 def _recorders(

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from prunebench import DataError, NotApplicable, TrainContext, TrainResult
+from prunebench_learners.classes import class_accuracy
 
 _ROWS_AT_ONCE = 10_000
 
@@ -55,7 +56,8 @@ def train(ctx: TrainContext) -> TrainResult:
         tolerance=_number(ctx, "tolerance"),
         max_iter=int(_number(ctx, "max_iter")),
     )
-    accuracy, loss = score_linear(model, test, ctx.test_labels)
+    right, loss = score_linear(model, test, ctx.test_labels)
+    accuracy = float(right.mean())
     ctx.progress(1.0, f"test accuracy {accuracy:.4f}")
     weights = {"mean": model.mean, "std": model.std, "weight": model.weight, "bias": model.bias}
     return TrainResult(
@@ -64,6 +66,7 @@ def train(ctx: TrainContext) -> TrainResult:
         loss=loss,
         epochs=model.iterations,
         accuracy_per_epoch=(accuracy,),
+        class_accuracy=class_accuracy(right, ctx.test_labels, ctx.n_classes),
         weights=weights if ctx.keep_weights else None,
         batch_size_used=len(features),
     )
@@ -129,9 +132,11 @@ def _solve(
     return model
 
 
-def score_linear(model: LinearModel, features: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float]:
-    """Return accuracy (fraction) and mean cross-entropy of features float [n, d], in batches."""
-    correct, loss, floor = 0, 0.0, float(np.finfo(np.float64).eps)
+def score_linear(
+    model: LinearModel, features: NDArray[np.float32], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], float]:
+    """Return which samples are predicted as labelled, bool [n], and the mean cross-entropy of features float [n, d]."""
+    right, loss, floor = np.empty(len(labels), dtype=np.bool_), 0.0, float(np.finfo(np.float64).eps)
     for start in range(0, len(labels), _ROWS_AT_ONCE):
         truth = labels[start : start + _ROWS_AT_ONCE]
         values = (np.asarray(features[start : start + len(truth)], dtype=np.float64) - model.mean) / model.std
@@ -139,6 +144,6 @@ def score_linear(model: LinearModel, features: NDArray[np.float32], labels: NDAr
         logits -= logits.max(axis=1, keepdims=True)
         exponentials = np.exp(logits)
         probability = exponentials[np.arange(len(truth)), truth] / exponentials.sum(axis=1)
-        correct += int((logits.argmax(axis=1) == truth).sum())
+        right[start : start + len(truth)] = logits.argmax(axis=1) == truth
         loss -= float(np.log(np.maximum(probability, floor)).sum())
-    return correct / len(labels), loss / len(labels)
+    return right, loss / len(labels)

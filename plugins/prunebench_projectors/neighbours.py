@@ -1,4 +1,7 @@
-"""Projections that keep neighbourhoods; random, and repeatable for a seed on one machine."""
+"""Projections that keep neighbourhoods; random, and repeatable for a seed on one machine.
+
+None depends on the scale of the features, which is changed where the libraries would leave single precision.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench import ProjectContext
+from prunebench.toolbox import within_range
 
 from .linear import finite, principal_components
 
@@ -21,7 +25,7 @@ SMALLEST = 5
 
 def umap(ctx: ProjectContext) -> NDArray[np.float32]:
     """Return a UMAP layout float32 [n, k]; fewer than 5 samples get their principal components."""
-    features, k = finite(ctx.features), _number(ctx, "n_components")
+    features, k = within_range(finite(ctx.features)), _number(ctx, "n_components")
     if len(features) < SMALLEST:
         return principal_components(features, k)
     with _quiet(), _global_generator(ctx.seed):
@@ -43,7 +47,7 @@ def umap(ctx: ProjectContext) -> NDArray[np.float32]:
 
 def pacmap(ctx: ProjectContext) -> NDArray[np.float32]:
     """Return a PaCMAP layout float32 [n, k]; fewer than 10 samples get their principal components."""
-    features, k = finite(ctx.features), _number(ctx, "n_components")
+    features, k = within_range(finite(ctx.features)), _number(ctx, "n_components")
     if len(features) < 2 * SMALLEST:
         return principal_components(features, k)
     with _quiet(), _global_generator(ctx.seed):
@@ -63,7 +67,7 @@ def tsne(ctx: ProjectContext) -> NDArray[np.float32]:
     It starts from principal components with a standard deviation of 1e-4, moved at random by a hundredth of that: the
     seed then tells how much of the layout is chance.
     """
-    features, k = finite(ctx.features), _number(ctx, "n_components")
+    features, k = within_range(finite(ctx.features)), _number(ctx, "n_components")
     if len(features) < SMALLEST:
         return principal_components(features, k)
     with _quiet():

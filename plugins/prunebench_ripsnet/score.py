@@ -18,6 +18,8 @@ from prunebench_ripsnet.leave_one_out import exact_change, mean_change, network_
 from prunebench_ripsnet.network import build_network
 from prunebench_ripsnet.training import Recipe, train_network
 
+_FAR = 1000.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Prepared:
@@ -88,14 +90,27 @@ def _prepare(ctx: ScoreContext) -> _Prepared | None:
     if not pools:
         return None
     size, homology = cast(int, ctx.params["cloud_size"]), cast(int, ctx.params["homology"])
-    features = ctx.features.astype(np.float32)
-    points = features / np.float32(mean_distance(features, ctx.rng))
+    points = _scaled(ctx.features, ctx.rng)
     groups = partitions(pools, size, cast(int, ctx.params["repeats"]), ctx.rng)
     count = max(8, min(cast(int, ctx.params["train_clouds"]), 256 * ctx.n // size))
     clouds = training_clouds(pools, size, count, ctx.rng)
     diagrams = _diagrams(ctx, points, clouds, homology)
     imager = fit_imager(diagrams, homology)
     return _Prepared(points=points, groups=groups, clouds=clouds, images=imager.images(diagrams), imager=imager)
+
+
+def _scaled(features: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the points float32 [n, d] over their mean distance, and about their mean where that is far away.
+
+    Single precision would not hold the distances beside an offset of a thousand times their size.
+    """
+    single = features.astype(np.float32)
+    distance, mean = mean_distance(single, rng), features.mean(axis=0, dtype=np.float64)
+    if float(np.linalg.norm(mean)) > _FAR * distance:
+        centred: NDArray[np.float32] = ((features - mean) / distance).astype(np.float32)
+        return centred
+    scaled: NDArray[np.float32] = single / np.float32(distance)
+    return scaled
 
 
 def _diagrams(

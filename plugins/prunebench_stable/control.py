@@ -11,36 +11,39 @@ from sklearn.neighbors import NearestNeighbors
 from prunebench import ScoreContext, Scores
 
 from .metric import place
-from .scale import by_rank, filtered, require_finite
+from .scale import by_rank, content_order, filtered, require_finite, settled, shared
 
 
 def density(ctx: ScoreContext) -> Scores:
     """Return one minus the rank, in [0, 1] within its class, of the mean distance to the k nearest of the class.
 
     Reads features float32 [n, d], logits [n, classes] and labels.  The distance is one minus the cosine after
-    whitening by the within-class covariance; a sample alone in its class scores 1.  Raises DataError for features
-    or logits that are not finite.
+    whitening by the within-class covariance; samples with equal features score the same, and a sample alone in its
+    class scores 1.  Raises DataError for features or logits that are not finite.
     """
     require_finite(ctx.features)
-    points = place(ctx.features, ctx.labels, "whitened", cast(float, ctx.params["shrinkage"]))
+    order, row = content_order(ctx.features)
+    labels, row = ctx.labels[order], row[order]
+    points = place(ctx.features[order], labels, "whitened", cast(float, ctx.params["shrinkage"]))
     values = np.zeros(ctx.n)
-    for label in np.unique(ctx.labels):
+    for label in np.unique(labels):
         ctx.check_deadline()
-        members = np.flatnonzero(ctx.labels == label)
-        values[members] = 1.0 - by_rank(mean_distances(points[members], cast(int, ctx.params["k"])))
+        members = np.flatnonzero(labels == label)
+        means = shared(mean_distances(points[members], cast(int, ctx.params["k"])), row[members])
+        values[order[members]] = 1.0 - by_rank(settled(means))
     excluded, refill = filtered(ctx)
     return Scores(values=values, excluded=excluded, refill=refill, diagnostics={"n_filtered": int(excluded.sum())})
 
 
-def mean_distances(points: NDArray[np.float32], k: int) -> NDArray[np.float64]:
+def mean_distances(points: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """Return the mean of one minus the cosine to the k nearest others, float64 [m]; fewer where there are fewer.
 
-    points: float32 [m, d], of unit length or zero.  The search works in blocks, never on all pairs at once.
+    points: float64 [m, d], of unit length or zero.  The search works in blocks, never on all pairs at once.
     """
     k = min(k, len(points) - 1)
     if k < 1:
         return np.zeros(len(points))
     lengths, _ = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points).kneighbors()
     # Of unit vectors, one minus the cosine is half the squared distance; a zero vector is at one half from each.
-    mean: NDArray[np.float64] = (lengths.astype(np.float64) ** 2 / 2).mean(axis=1)
+    mean: NDArray[np.float64] = (lengths**2 / 2).mean(axis=1)
     return mean

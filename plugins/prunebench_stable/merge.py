@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 
 @njit(cache=True)
-def merge_heights(distances: NDArray[np.float32], bulk: int) -> NDArray[np.float64]:
+def merge_heights(distances: NDArray[np.float64], bulk: int) -> NDArray[np.float64]:
     """Return for each sample the height at which its component first holds `bulk` samples, float64 [m].
 
-    distances: float32 [m, m], symmetric.  bulk: 2..m.  The components of the Rips complex at a height are those
+    distances: float64 [m, m], symmetric.  bulk: 2..m.  The components of the Rips complex at a height are those
     of the minimum spanning tree below it (Kruskal), so a tree and a union-find give all heights in O(m^2).
     A cloud of one sample has height 0.
     """
@@ -41,7 +41,7 @@ def merge_heights(distances: NDArray[np.float32], bulk: int) -> NDArray[np.float
 
 @njit(cache=True)
 def _spanning_tree(
-    distances: NDArray[np.float32],
+    distances: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Return the edges of a minimum spanning tree by Prim's algorithm."""
     m = len(distances)

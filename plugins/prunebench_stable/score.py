@@ -13,7 +13,7 @@ from prunebench.toolbox import min_max
 
 from .merge import merge_heights
 from .metric import distances, place
-from .scale import by_rank, filtered, require_finite
+from .scale import by_rank, content_order, filtered, require_finite, settled, shared
 
 Floats = NDArray[np.float64]
 
@@ -23,25 +23,27 @@ def score(ctx: ScoreContext) -> Scores:
 
     Reads features float32 [n, d], logits [n, classes] and labels.  Each class is split `repeats` times at random
     into clouds; in a cloud the height is that of the Rips filtration at which the sample's component first holds
-    a share `bulk` of the cloud.  A sample alone in its class has height 0.  Raises DataError for features or
-    logits that are not finite.
+    a share `bulk` of the cloud.  Samples with equal features share their mean height, and a sample alone in its class
+    has height 0.  Raises DataError for features or logits that are not finite.
     """
     params = cast("dict[str, Any]", ctx.params)
     require_finite(ctx.features)
-    points = place(ctx.features, ctx.labels, str(params["metric"]), float(params["shrinkage"]))
+    order, row = content_order(ctx.features)
+    labels, row = ctx.labels[order], row[order]
+    points = place(ctx.features[order], labels, str(params["metric"]), float(params["shrinkage"]))
     values = np.zeros(ctx.n)
-    classes = np.unique(ctx.labels)
+    classes = np.unique(labels)
     for number, label in enumerate(classes):
-        members = np.flatnonzero(ctx.labels == label)
-        heights = mean_heights(points[members], ctx)
+        members = np.flatnonzero(labels == label)
+        heights = settled(shared(mean_heights(points[members], ctx), row[members]))
         scaled = min_max(heights) if params["normalise"] == "min_max" else by_rank(heights)
-        values[members] = scaled if params["prefer"] == "fringe" else 1.0 - scaled
+        values[order[members]] = scaled if params["prefer"] == "fringe" else 1.0 - scaled
         ctx.progress((number + 1) / len(classes), "clouds by class")
     excluded, refill = filtered(ctx)
     return Scores(values=values, excluded=excluded, refill=refill, diagnostics={"n_filtered": int(excluded.sum())})
 
 
-def mean_heights(points: NDArray[np.float32], ctx: ScoreContext) -> Floats:
+def mean_heights(points: Floats, ctx: ScoreContext) -> Floats:
     """Return the mean merge height of the samples of one class over all its clouds, float64 [m]."""
     params = cast("dict[str, Any]", ctx.params)
     n_clouds = max(1, round(len(points) / int(params["cloud_size"])))

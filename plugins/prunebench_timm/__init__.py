@@ -13,5 +13,6 @@ def prunebench_backbones() -> Iterable[BackboneSpec]:
             summary="Any model that timm can make; weights from the hub, a file, or trained here.",
             load="prunebench_timm.provider:TIMM",
             paper="Wightman 2019",
+            check_model="test_resnet",
         )
     ]

@@ -34,7 +34,7 @@ class _Classifier(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last feature map, or the vector before the classifier."""
-        raise AssertionError("every network here defines its own")
+        raise NotImplementedError
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Return logits, or the penultimate features with `pre_logits`."""
@@ -177,28 +177,32 @@ def _configured(
     return model
 
 
-def _no_hub(name: str, pretrained: bool) -> None:
+def _refuse(name: str, pretrained: bool, others: dict[str, Any]) -> None:
+    """Raise where weights of the hub or arguments are asked for that these networks do not have."""
     if pretrained:
         raise RuntimeError(f"{name} has no weights on the hub: give a file, or train it here")
+    # timm hands every model some arguments of its own, and leaves them None.
+    if given := sorted(key for key, value in others.items() if value is not None):
+        raise TypeError(f"{name}() takes num_classes and in_chans, and got {', '.join(given)}")
 
 
 @register_model
-def deepcore_resnet18(pretrained: bool = False, num_classes: int = 10, in_chans: int = 3, **_: Any) -> nn.Module:
+def deepcore_resnet18(pretrained: bool = False, num_classes: int = 10, in_chans: int = 3, **others: Any) -> nn.Module:
     """ResNet-18 for small images; 11,173,962 parameters at 3 channels and 10 classes."""
-    _no_hub("deepcore_resnet18", pretrained)
+    _refuse("deepcore_resnet18", pretrained, others)
     return _configured(ResNet18(num_classes, in_chans), CIFAR_MEAN, CIFAR_STD, 32, in_chans)
 
 
 @register_model
-def deepcore_lenet(pretrained: bool = False, num_classes: int = 10, in_chans: int = 1, **_: Any) -> nn.Module:
+def deepcore_lenet(pretrained: bool = False, num_classes: int = 10, in_chans: int = 1, **others: Any) -> nn.Module:
     """LeNet; 61,706 parameters at 1 channel and 10 classes."""
-    _no_hub("deepcore_lenet", pretrained)
+    _refuse("deepcore_lenet", pretrained, others)
     return _configured(LeNet(num_classes, in_chans), (0.1307,), (0.3081,), 28 if in_chans == 1 else 32, in_chans)
 
 
 def _register_cifar(depth: int) -> Callable[..., nn.Module]:
-    def build(pretrained: bool = False, num_classes: int = 10, in_chans: int = 3, **_: Any) -> nn.Module:
-        _no_hub(build.__name__, pretrained)
+    def build(pretrained: bool = False, num_classes: int = 10, in_chans: int = 3, **others: Any) -> nn.Module:
+        _refuse(build.__name__, pretrained, others)
         return _configured(CifarResNet((depth - 2) // 6, num_classes, in_chans), CIFAR_MEAN, CIFAR_STD, 32, in_chans)
 
     build.__name__ = build.__qualname__ = f"cifar_resnet{depth}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from .weights import head_width, input_channels, load_into, read_weights
 
 # What torch says for a device and for main memory.
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+DTYPES = ("float32", "float16")
+INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 @dataclass(frozen=True)
@@ -42,25 +45,43 @@ class TimmProvider:
         """Return an untrained network; raises WeightsMissing for a name that timm does not know."""
         return create(arch, n_classes, channels, image_size)
 
+    def outputs(self, arch: Arch, source: str, weights: Path | None = None) -> int | None:
+        """Return how many classes given weights predict, None for a head that is made for the data set.
+
+        Raises WeightsMissing for a name that timm does not know, and for weights that are not published.
+        """
+        _require_known(arch.model)
+        if source == "hub":
+            config = timm.get_pretrained_cfg(arch.model)
+            if config is None or not config.has_weights:
+                raise WeightsMissing(
+                    f"timm has no published weights of {arch.model!r}", 'name a file, or write weights = "random"'
+                )
+            return int(config.num_classes)
+        if weights is None:
+            return None
+        return head_width(create(arch, 1, 3, arch.image_size), read_weights(weights))
+
     def embed(self, ctx: EmbedContext) -> Embedding:
         """Return penultimate features float32 [n, d] and logits float32 [n, c] in eval mode.
 
-        Raises WeightsMissing when the weights cannot be had or do not fit, OutOfMemory when memory does not
-        suffice for one image.
+        They are computed in float16 where the arch says so and the device is CUDA, and in float32 otherwise; the
+        preprocessing names which.  Raises WeightsMissing when the weights cannot be had or do not fit, DataError for
+        an unknown dtype or interpolation, OutOfMemory when memory does not suffice for one image.
         """
+        dtype = precision(ctx.arch, ctx.device)
         model, preprocessing = _prepared(ctx)
         model.eval().to(ctx.device)
         with torch.inference_mode():
-            features, logits, batch, retries = _in_batches(ctx, model, preprocessing)
+            features, logits, batch, retries = _in_batches(ctx, model, preprocessing, dtype)
         return Embedding(
             features=features,
             logits=logits,
             preprocessing={
-                "image_size": preprocessing.image_size,
-                "channels": preprocessing.channels,
+                **asdict(preprocessing),
                 "mean": list(preprocessing.mean),
                 "std": list(preprocessing.std),
-                "interpolation": preprocessing.interpolation,
+                "dtype": dtype,
             },
             batch_size_used=batch,
             oom_retries=retries,
@@ -70,25 +91,63 @@ class TimmProvider:
 TIMM = TimmProvider()
 
 
+def precision(arch: Arch, device: str) -> str:
+    """Return the type in which a device computes features: float16 is for CUDA, others compute in float32.
+
+    Raises DataError for a type or an interpolation that is unknown.
+    """
+    known = {"dtype": DTYPES, "interpolation": INTERPOLATIONS}
+    for field, given in (("dtype", arch.dtype), ("interpolation", arch.interpolation or INTERPOLATIONS[0])):
+        if given not in known[field]:
+            raise DataError(f"network {arch.name!r}: {field} = {given!r}", f"expected {' or '.join(known[field])}")
+    return arch.dtype if device.startswith("cuda") else "float32"
+
+
 def create(arch: Arch, n_classes: int, channels: int, image_size: int | None) -> nn.Module:
-    """Make a model by its timm name; a side in pixels is passed on to models that fix it when they are made."""
-    if not timm.is_model(arch.model):
-        near = timm.list_models(f"*{arch.model.split('_')[0].split('.')[0]}*")[:5]
-        raise WeightsMissing(f"timm knows no model {arch.model!r}", f"near: {', '.join(near)}" if near else "")
-    return _sized(arch, image_size, pretrained=False, num_classes=n_classes, in_chans=channels)
+    """Make a model by its timm name; a side in pixels is passed on to models that fix it when they are made.
+
+    Raises WeightsMissing for a model that timm does not know or cannot make with the arguments of the arch.
+    """
+    _require_known(arch.model)
+    try:
+        return _sized(arch, image_size, pretrained=False, num_classes=n_classes, in_chans=channels)
+    except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise WeightsMissing(
+            f"timm cannot make {arch.model} with image_size = {image_size} and kwargs = {dict(arch.kwargs)}: "
+            f"{_one_line(error)}",
+            f"correct image_size or kwargs of network {arch.name!r}",
+        ) from error
+
+
+def _require_known(model: str) -> None:
+    """Raise WeightsMissing with the nearest names when timm knows no such model, or no such tag of it."""
+    architecture, _, tag = model.partition(".")
+    if timm.is_model(model):
+        known = timm.list_models(f"{architecture}.*", include_tags=True)
+        if not tag or model in known:
+            return
+        near = difflib.get_close_matches(model, [architecture, *known], n=3, cutoff=0.4)
+    else:
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() has the names"
+    raise WeightsMissing(f"timm {timm.__version__} knows no model {model!r}", hint)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _sized(arch: Arch, image_size: int | None, **options: Any) -> nn.Module:
-    make = partial(timm.create_model, arch.model, **options)
+    options |= arch.kwargs
     if image_size is not None:
         try:
             # Transformers fix the size of their images when they are made; other models do not know the argument.
-            sized: nn.Module = make(**{"img_size": image_size, **arch.kwargs})
+            sized: nn.Module = timm.create_model(arch.model, **{"img_size": image_size, **options})
             return sized
         except TypeError as error:
             if "img_size" not in str(error):
                 raise
-    model: nn.Module = make(**dict(arch.kwargs))
+    model: nn.Module = timm.create_model(arch.model, **options)
     return model
 
 
@@ -128,13 +187,14 @@ def _shaped(ctx: EmbedContext, state: Mapping[str, Tensor], channels: int | None
 
 
 def _from_hub(arch: Arch) -> nn.Module:
+    if ":" not in arch.model:  # hf-hub:owner/name is for the hub to know
+        _require_known(arch.model)
     try:
         with torch.random.fork_rng(devices=[]):
             return _sized(arch, arch.image_size, pretrained=True)
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise WeightsMissing(
-            f"the weights of {arch.model} cannot be had from the hub: {reason}",
+            f"the weights of {arch.model} cannot be had from the hub: {_one_line(error)}",
             'without a network, name a file: weights = { file = "...", sha256 = "..." }',
         ) from error
 
@@ -145,7 +205,8 @@ def _own_preprocessing(ctx: EmbedContext, model: nn.Module) -> Preprocessing:
     channels, size, _ = config["input_size"]
     channels = input_channels(model, model.state_dict()) or channels  # what timm says is for its own weights
     mean, std = ctx.arch.mean or tuple(config["mean"]), ctx.arch.std or tuple(config["std"])
-    interpolation = ctx.arch.interpolation or str(config["interpolation"])
+    trained_with = str(config["interpolation"])
+    interpolation = ctx.arch.interpolation or (trained_with if trained_with in INTERPOLATIONS else "bicubic")
     return _normalised(ctx.arch.image_size or size, channels, mean, std, interpolation)
 
 
@@ -168,7 +229,7 @@ def _normalised(
 
 
 def _in_batches(
-    ctx: EmbedContext, model: nn.Module, preprocessing: Preprocessing
+    ctx: EmbedContext, model: nn.Module, preprocessing: Preprocessing, dtype: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], int, int]:
     features: list[NDArray[np.float32]] = []
     logits: list[NDArray[np.float32]] = []
@@ -176,7 +237,7 @@ def _in_batches(
     while begin < len(ctx.images):
         ctx.check_deadline()
         try:
-            found = _batch(ctx.images[begin : begin + batch], model, preprocessing, ctx.device, ctx.arch.dtype)
+            found = _batch(ctx.images[begin : begin + batch], model, preprocessing, ctx.device, dtype)
         except RuntimeError as error:  # torch's OutOfMemoryError is one
             text = str(error).lower()
             if "illegal" in text or not any(phrase in text for phrase in OUT_OF_MEMORY):
@@ -200,8 +261,7 @@ def _batch(
     images: NDArray[np.uint8], model: nn.Module, preprocessing: Preprocessing, device: str, dtype: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     x = preprocess(torch.tensor(images).to(device), preprocessing)
-    # The precision is part of the network's description, and so of the key: the device alone does not choose it.
-    with torch.autocast("cuda", dtype=torch.float16, enabled=dtype == "float16" and device.startswith("cuda")):
+    with torch.autocast("cuda", dtype=torch.float16, enabled=dtype == "float16"):
         features, logits = networks.penultimate(model, x)
     return features.float().cpu().numpy(), logits.float().cpu().numpy()
 
@@ -214,16 +274,8 @@ def preprocess(images: Tensor, how: Preprocessing) -> Tensor:
     elif x.shape[1] > 1 and how.channels == 1:
         x = x.mean(dim=1, keepdim=True)
     if x.shape[-1] != how.image_size or x.shape[-2] != how.image_size:
-        x = _resize(how.interpolation)(x, how.image_size)
+        size = (how.image_size, how.image_size)
+        x = functional.interpolate(x, size, mode=how.interpolation, antialias=True, align_corners=False).clamp(0, 1)
     mean = torch.tensor(how.mean, device=x.device).reshape(1, -1, 1, 1)
     std = torch.tensor(how.std, device=x.device).reshape(1, -1, 1, 1)
     return (x - mean) / std
-
-
-def _resize(interpolation: str) -> Callable[[Tensor, int], Tensor]:
-    mode = interpolation if interpolation in ("bilinear", "bicubic") else "bicubic"
-
-    def resize(x: Tensor, size: int) -> Tensor:
-        return functional.interpolate(x, size=(size, size), mode=mode, antialias=True, align_corners=False).clamp(0, 1)
-
-    return resize

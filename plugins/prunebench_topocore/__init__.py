@@ -5,20 +5,24 @@ from collections.abc import Iterable, Mapping
 from prunebench import Param, ScorerSpec, hookimpl
 
 _PAPER = "TopoCore (TopoPrune): data pruning by density-aware persistent homology; signed measures as in multipers"
+_DENSITY_DIFFERENCES = (
+    "The density is called representative in one place of the paper and rare in another: the formula, high = typical,"
+    " is the default. Strata are 50 of equal width, as in CCS; the paper gives no number."
+)
 _DIFFERENCES = (
     "No code was released. The names in the paper's Table 2 are those of multipers' rips_density function and of its"
-    " density-preserving optimisation notebook, which fills the gaps: Adam with step 0.01, and a loss that is a lower"
-    " bound of l1 transport. The equation of the loss has the sign that would shrink persistence; the text wants it to"
-    " grow, and so do we. The text speaks of Vietoris-Rips complexes, Table 2 of weak Delaunay: we follow the table."
-    " Density and displacement are summed without a scale in the paper: here each is brought to [0, 1] within its"
-    " class. The density is called representative in one place and rare in another: the formula, high = typical, is"
-    " the default. Strata are 50 of equal width, as in CCS; the paper gives no number. With norm_l1 many points never"
-    " move at all: the fraction is in the diagnostics, and their ties are broken at random."
+    " density-preserving optimisation notebook, which gives the step of Adam, 0.01. Equation 1 of the paper is the"
+    " transport of the signed measure to zero: its ground cost is not given, and l1 is the default of multipers today."
+    " The equation has the sign that would shrink persistence; the text wants it to grow, and so do we. The notebook's"
+    " loss, norm_l1, is a lower bound of the l1 transport in which the codensities cancel: the method"
+    " topocore-norm-l1 runs it. The text speaks of Vietoris-Rips complexes, Table 2 of weak Delaunay: we follow the"
+    " table. Density and displacement are summed without a scale in the paper: here each is brought to [0, 1] within"
+    " its class. Points that coincide are one point with more weight in the density. "
 )
 _STRATA = {"strata": 50, "balanced": True, "cutoff": 0.0}
 
 
-def _params(alpha: float, beta: float) -> Mapping[str, Param]:
+def _displacement_params() -> Mapping[str, Param]:
     return {
         "complex": Param(
             default="weak_delaunay",
@@ -29,11 +33,13 @@ def _params(alpha: float, beta: float) -> Mapping[str, Param]:
             source="Table 2",
         ),
         "loss": Param(
-            default="norm_l1",
-            doc="What a step moves along. norm_l1: difference of the l1 norms of positive and negative masses over "
-            "their number, a lower bound of transport, as in multipers' public notebook; l1, l2, sqeuclidean: minus "
-            "the exact transport cost with that ground cost. The paper does not say which cost.",
-            choices=("norm_l1", "l1", "l2", "sqeuclidean"),
+            default="l1",
+            doc="What a step moves along. l1, l2, sqeuclidean: minus the exact transport cost between the positive "
+            "and the negative masses, with that ground cost. norm_l1: difference of their l1 norms over their number, "
+            "as in multipers' public notebook, a lower bound of l1 transport and faster. In norm_l1 the codensities "
+            "cancel: the masses at each codensity add up to 0, so only their order decides what moves, and many points "
+            "never do. With delaunay_rips the bound is the transport, and l1 and l2 depend on the order alone as well.",
+            choices=("l1", "l2", "sqeuclidean", "norm_l1"),
             source="the paper's equation 1 with the sign that increases persistence",
         ),
         "optimiser": Param(
@@ -43,6 +49,24 @@ def _params(alpha: float, beta: float) -> Mapping[str, Param]:
             default=0.01, doc="Step size; the paper names none.", minimum=0, unit="of the projection", source="notebook"
         ),
         "steps": Param(default=6, doc="Optimisation steps.", minimum=0, source="Table 2"),
+        "max_class_points": Param(
+            default=10_000,
+            doc="Classes with more distinct points than this are split at random into chunks whose persistence is "
+            "computed apart: the memory and time of the transport grow with the square of a chunk. 0: never.",
+            minimum=0,
+        ),
+    }
+
+
+def _weights(alpha: float, beta: float) -> Mapping[str, Param]:
+    return {
+        "alpha": Param(default=alpha, doc="Weight of the displacement (persistence).", minimum=0, source="Table 2"),
+        "beta": Param(default=beta, doc="Weight of the density.", minimum=0, source="Table 2"),
+    }
+
+
+def _density_params() -> Mapping[str, Param]:
+    return {
         "bandwidth": Param(
             default=0.4,
             doc="Bandwidth of the Gaussian kernel, of the density score and of the codensity.",
@@ -53,10 +77,15 @@ def _params(alpha: float, beta: float) -> Mapping[str, Param]:
         "filter_misclassified": Param(
             default=True,
             doc="Leave out what the backbone misclassifies; such samples return by lowest loss where a class falls "
-            "short.",
+            "short. False needs projected = all.",
         ),
-        "alpha": Param(default=alpha, doc="Weight of the displacement (persistence).", minimum=0, source="Table 2"),
-        "beta": Param(default=beta, doc="Weight of the density.", minimum=0, source="Table 2"),
+        "projected": Param(
+            default="classified",
+            doc="classified: what the backbone misclassifies is filtered out first, and only the rest is projected; "
+            "all: all samples are projected, and filtered afterwards.",
+            choices=("classified", "all"),
+            source="the order of the paper's steps",
+        ),
         "density_direction": Param(
             default="density",
             doc="The paper calls the same term representativeness and rarity; density is the literal formula.",
@@ -64,39 +93,46 @@ def _params(alpha: float, beta: float) -> Mapping[str, Param]:
         ),
         "normalise": Param(
             default="min_max",
-            doc="How both terms are brought to [0, 1] within a class; the paper does not say.",
+            doc="How a term is brought to [0, 1] within a class; the paper does not say.",
             choices=("min_max", "rank"),
-        ),
-        "max_class_points": Param(
-            default=0,
-            doc="Classes above this size are split at random into chunks whose persistence is computed apart; "
-            "0: never.",
-            minimum=0,
         ),
     }
 
 
-def _scorer(name: str, summary: str, alpha: float, beta: float) -> ScorerSpec:
+def _scorer(name: str, summary: str, load: str, differences: str, params: Mapping[str, Param]) -> ScorerSpec:
     return ScorerSpec(
         name=name,
         summary=summary,
-        load="prunebench_topocore.score:score",
+        load=load,
         needs=frozenset({"projection", "logits", "labels"}),
-        # The displacement draws random numbers for chunks and for coinciding points only, but it draws them.
-        stochastic=alpha > 0,
+        # Beyond the projection, the seed decides between equal codensities, and how very large classes are split.
+        stochastic=False,
         cost="n^2",
         selector="strata",
         selector_params=_STRATA,
+        projection_rows="projected",
         paper=_PAPER,
-        differences=_DIFFERENCES,
-        params=_params(alpha, beta),
+        differences=differences,
+        params=params,
     )
+
+
+def _topological(name: str, summary: str, alpha: float, beta: float) -> ScorerSpec:
+    params = {**_displacement_params(), **_density_params(), **_weights(alpha, beta)}
+    load = "prunebench_topocore.score:score"
+    return _scorer(name, summary, load, _DIFFERENCES + _DENSITY_DIFFERENCES, params)
 
 
 @hookimpl
 def prunebench_scorers() -> Iterable[ScorerSpec]:
     return [
-        _scorer("topocore", "How far persistence optimisation moves a sample, plus its density.", 0.5, 0.5),
-        _scorer("topocore-density", "TopoCore's density term alone, an ablation.", 0.0, 1.0),
-        _scorer("topocore-persistence", "TopoCore's displacement alone, an ablation.", 1.0, 0.0),
+        _topological("topocore", "How far persistence optimisation moves a sample, plus its density.", 0.5, 0.5),
+        _topological("topocore-persistence", "TopoCore's displacement alone, an ablation.", 1.0, 0.0),
+        _scorer(
+            "topocore-density",
+            "TopoCore's density term alone, an ablation.",
+            "prunebench_topocore.density_score:score",
+            _DENSITY_DIFFERENCES,
+            _density_params(),
+        ),
     ]

@@ -1,12 +1,14 @@
-"""Edges and triangles of the three complexes on a planar cloud."""
+"""Edges and triangles of the three complexes on a planar cloud, whatever its place, its scale and its coincidences.
+
+Triangulations work on coordinates that are snapped to whole numbers, 2^-50 of the extent of the cloud, so that
+their predicates are exact.  A point at the place of an earlier one hangs on it by an edge of length 0, which changes
+no homology.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import Delaunay, QhullError
 from scipy.spatial.distance import cdist
 
 from .insertion import insertion_edges
@@ -14,76 +16,70 @@ from .insertion import insertion_edges
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_BITS = 50
+_FARTHEST = 2.0**26
+
 
 def delaunay(x: Floats) -> tuple[Ints, Ints]:
-    """Return edges int64 [m, 2] (u < v) and triangles int64 [t, 3] as indices of edges.
+    """Return edges int64 [m, 2] (u < v) and triangles int64 [t, 3] as indices of edges, for points float64 [n, 2].
 
-    Raises QhullError for fewer than three points or collinear ones.
+    Points on a line have no triangles.  Of several triangulations of points on a circle it is one.
     """
-    simplices = np.sort(Delaunay(x).simplices.astype(np.int64), axis=1)
-    sides = np.concatenate([simplices[:, [0, 1]], simplices[:, [0, 2]], simplices[:, [1, 2]]])
-    # A pair as one number: sorting numbers is ten times faster than sorting rows.
-    codes, numbers = np.unique(sides[:, 0] * len(x) + sides[:, 1], return_inverse=True)
-    return np.stack(np.divmod(codes, len(x)), axis=1), numbers.reshape(3, -1).T.copy()
+    on_grid = snapped(x)
+    _, triangles, twins = _inserted(on_grid, along_curve(x))
+    if len(triangles) == 0:
+        line = np.lexsort(on_grid.T[::-1])
+        return _distinct(np.stack([line[:-1], line[1:]], axis=1), len(x))[0], np.empty((0, 3), dtype=np.int64)
+    sides = np.concatenate([triangles[:, [0, 1]], triangles[:, [0, 2]], triangles[:, [1, 2]], twins])
+    edges, numbers = _distinct(sides, len(x))
+    return edges, numbers[: 3 * len(triangles)].reshape(3, -1).T.copy()
 
 
-def weak_delaunay_edges(x: Floats, g: Floats) -> Ints:
+def weak_delaunay_edges(x: Floats, order: Ints) -> Ints:
     """Return the union of the Delaunay edges of all codensity sublevel sets, int64 [m, 2] with u < v.
 
     The edges that appear when a point is inserted all end in it, so it suffices to insert the points in the order
-    of codensity and to note the neighbours of each (function-Delaunay bifiltration).
+    of codensity, int64 [n], and to note the neighbours of each (function-Delaunay bifiltration).
     """
-    order = np.argsort(g, kind="stable")
-    ranked = x[order]
-    extent = float(np.ptp(x, axis=0).max())
-    # Qhull cannot start from four points on a circle or three on a line, nor tell apart points that almost
-    # coincide: such ties are decided by the smallest shift that helps.
-    for shift in (0.0, 1e-9, 1e-7, 1e-5):
-        noise = np.random.default_rng(0).normal(0.0, shift * extent, x.shape)
-        try:
-            pairs = np.sort(order[_insertions(ranked + noise)], axis=1)
-            return np.stack(np.divmod(np.unique(pairs[:, 0] * len(x) + pairs[:, 1]), len(x)), axis=1)
-        except QhullError:
-            continue
-    raise QhullError("the cloud cannot be triangulated even after a shift of 1e-5 of its extent")
+    edges, _, twins = _inserted(snapped(x), order)
+    return _distinct(np.concatenate([edges, twins]), len(x))[0]
 
 
-def _insertions(ranked: Floats) -> Ints:
-    """Return (earlier, later) for every edge that appears when the points are inserted in their order.
+def snapped(x: Floats) -> Floats:
+    """Return points float64 [n, 2], centred, as whole numbers of at most 2^50 times one power of two.
 
-    Our own insertion is fast and works in plain double precision, so its triangulation of the whole cloud is
-    compared with Qhull's; where they differ, Qhull does every insertion.
+    A point more than 2^26 times as far from the median as is usual is first drawn in to that distance, where its
+    neighbours are the same, so that the others are told apart.
     """
-    u, v = ranked[1] - ranked[0], ranked[2] - ranked[0]
-    if abs(u[0] * v[1] - u[1] * v[0]) <= 1e-12 * float(np.hypot(*u) * np.hypot(*v)):
-        raise QhullError("the first three points are on a line")
-    edges, triangles, arrived = insertion_edges(ranked)
-    if arrived and _same_triangles(triangles, Delaunay(ranked).simplices):
-        return edges
-    return qhull_insertions(ranked)
+    if len(x) == 0:
+        return x
+    centred = x - np.median(x, axis=0)
+    reach = np.abs(centred).max(axis=1)
+    limit = _FARTHEST * float(np.median(reach)) or float(reach.max())
+    if limit == 0.0:
+        return np.zeros_like(x)
+    drawn = centred * np.divide(limit, reach, out=np.ones_like(reach), where=reach > limit)[:, None]
+    _, exponent = np.frexp(min(limit, float(reach.max())))
+    found: Floats = np.rint(np.ldexp(drawn, _BITS - exponent))
+    return found + 0.0  # no negative zero
 
 
-def _same_triangles(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    ours, theirs = (np.sort(t.astype(np.int64), axis=1) for t in (a, b))
-    ours, theirs = (t[np.lexsort(t.T[::-1])] for t in (ours, theirs))
-    return ours.shape == theirs.shape and bool((ours == theirs).all())
+def _inserted(on_grid: Floats, order: Ints) -> tuple[Ints, Ints, Ints]:
+    """Insert points in an order: edges int64 [m, 2] that appeared, triangles int64 [t, 3], and pairs that coincide."""
+    ranked = np.ascontiguousarray(on_grid[order])
+    _, first, place = np.unique(ranked.view(np.complex128)[:, 0], return_index=True, return_inverse=True)
+    kept = np.sort(first)  # the first of those that coincide
+    edges, triangles = insertion_edges(ranked[kept])
+    later = np.setdiff1d(np.arange(len(ranked)), kept, assume_unique=True)
+    return order[kept[edges]], order[kept[triangles]], order[np.stack([first[place[later]], later], axis=1)]
 
 
-def qhull_insertions(ranked: Floats) -> Ints:
-    """Return the same edges by Qhull's incremental mode, which costs a copy of everything for each point."""
-    found = [np.array([[0, 1], [0, 2], [1, 2]], dtype=np.int64)]
-    triangulation = Delaunay(ranked[:4], incremental=True)
-    try:
-        for new in range(3, len(ranked)):
-            if new > 3:
-                triangulation.add_points(ranked[new : new + 1])
-            simplices = triangulation.simplices
-            around = np.unique(simplices[(simplices == new).any(axis=1)])
-            others = around[around != new].astype(np.int64)
-            found.append(np.stack([others, np.full(len(others), new)], axis=1))
-    finally:
-        triangulation.close()
-    return np.concatenate(found)
+def _distinct(pairs: Ints, n: int) -> tuple[Ints, Ints]:
+    """Return the different pairs, int64 [m, 2] with u < v, and which of them each pair is."""
+    low, high = np.sort(pairs, axis=1).T
+    # A pair as one number: sorting numbers is ten times faster than sorting rows.
+    codes, numbers = np.unique(low * n + high, return_inverse=True)
+    return np.stack(np.divmod(codes, max(n, 1)), axis=1), numbers
 
 
 def enclosing_edges(x: Floats) -> Ints:
@@ -101,36 +97,3 @@ def along_curve(x: Floats) -> Ints:
     for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
         codes = (codes | (codes << shift)) & mask  # a zero between any two bits
     return np.argsort(codes[:, 0] | (codes[:, 1] << 1), kind="stable")
-
-
-def general_position(x: Floats, rng: np.random.Generator) -> Floats | None:
-    """Return the cloud with coinciding and collinear points moved apart, or None when it has no extent.
-
-    The noise is 1e-9 of the extent: enough for a triangulation to exist, too little to change a score.
-    """
-    scale = float(np.ptp(x, axis=0).max(initial=0.0))
-    if len(x) < 4 or scale == 0.0:
-        return None
-    spread = x
-    if len(np.unique(x, axis=0)) < len(x) or is_flat(x):
-        spread = x + rng.normal(0.0, 1e-9 * scale, x.shape)
-    return spread
-
-
-def is_flat(x: Floats) -> bool:
-    """Tell whether a cloud float64 [n, 2] lies on a line, up to 1e-8 of its extent."""
-    scale = float(np.ptp(x, axis=0).max(initial=0.0)) or 1.0
-    spread = np.linalg.svd((x - x.mean(axis=0)) / scale, compute_uv=False)
-    return bool(spread[-1] < 1e-8 * np.sqrt(len(x)))
-
-
-__all__ = [
-    "QhullError",
-    "along_curve",
-    "delaunay",
-    "enclosing_edges",
-    "general_position",
-    "is_flat",
-    "qhull_insertions",
-    "weak_delaunay_edges",
-]

@@ -38,7 +38,7 @@ class Measure:
         return np.stack([self.scale * np.hypot(ends[:, 0], ends[:, 1]), g[self.vertices]], axis=1)
 
 
-def delaunay_rips(x: Floats, g: Floats) -> Measure:
+def delaunay_rips(x: Floats, g: Floats, key: Ints | None = None) -> Measure:
     """Return the measure of the Delaunay-Rips complex (Mishra and Motta 2023) in near-linear time.
 
     A planar triangulation has no 2-cycles, so b1 = b0 - chi for every sublevel complex and the measure of b1 is
@@ -46,7 +46,7 @@ def delaunay_rips(x: Floats, g: Floats) -> Measure:
     of its codensity level, one for every edge that it evicts from there, minus one for every triangle.
     """
     edges, triangles = delaunay(x)
-    graph = _swept(x, g, edges)
+    graph = _swept(x, edges, sweep(g, key))
     sides = _inverse(graph.order)[triangles]
     longest = np.take_along_axis(sides, graph.rank[sides].argmax(axis=1)[:, None], axis=1)[:, 0]
     filled = np.stack([longest, graph.upper[sides].max(axis=1)], axis=1)
@@ -74,8 +74,12 @@ class _Graph:
     slot: Ints
 
 
-def _swept(x: Floats, g: Floats, edges: Ints) -> _Graph:
-    vertices = np.argsort(g, kind="stable")
+def sweep(g: Floats, key: Ints | None = None) -> Ints:
+    """Return the vertices by codensity, int64 [n]; those of equal codensity by key, int64 [n], or as they are given."""
+    return np.argsort(g, kind="stable") if key is None else np.lexsort((key, g))
+
+
+def _swept(x: Floats, edges: Ints, vertices: Ints) -> _Graph:
     ends = np.sort(_inverse(vertices)[edges], axis=1)
     lengths = np.hypot(*(x[edges[:, 0]] - x[edges[:, 1]]).T)
     order = np.lexsort((lengths, ends[:, 1]))
@@ -109,21 +113,21 @@ def _cancelled(edges: Ints, vertices: Ints, weights: Ints, lengths: Floats, g: F
     return Measure(edges[kept], vertices[kept], total[total != 0], scale)
 
 
-def weak_delaunay(x: Floats, g: Floats) -> Measure:
+def weak_delaunay(x: Floats, g: Floats, key: Ints | None = None) -> Measure:
     """Return the measure of the flag complex on the weak Delaunay graph, by a maintained basis of triangles."""
-    return by_circuits(x, g, weak_delaunay_edges(x, g))
+    return by_circuits(x, g, weak_delaunay_edges(x, sweep(g, key)), key)
 
 
-def by_circuits(x: Floats, g: Floats, edges: Ints) -> Measure:
+def by_circuits(x: Floats, g: Floats, edges: Ints, key: Ints | None = None) -> Measure:
     """Return the measure of the flag complex of a graph, edges int64 [m, 2] with u < v, half lengths."""
-    graph = _swept(x, g, edges)
+    graph = _swept(x, edges, sweep(g, key))
     outside = forest_masses(len(x), graph.lower, graph.upper, graph.rank, graph.slot)
     entered, evicted = basis_masses(len(x), graph.lower, graph.upper, graph.rank)
     return _measure(graph, g, (outside, 1), (entered, -1), (evicted, 1))
 
 
-def rips(x: Floats, g: Floats) -> Measure:
-    """Return the measure of the Rips complex up to the enclosing radius, full lengths, by multipers."""
+def rips(x: Floats, g: Floats, key: Ints | None = None) -> Measure:
+    """Return the measure of the Rips complex up to the enclosing radius, full lengths, by multipers; no use for key."""
     return by_multipers(x, g, enclosing_edges(x), 1.0)
 
 
@@ -160,7 +164,7 @@ def _nearest(values: Floats, wanted: Floats) -> Ints:
     return found
 
 
-COMPLEXES: Mapping[str, Callable[[Floats, Floats], Measure]] = {
+COMPLEXES: Mapping[str, Callable[[Floats, Floats, Ints | None], Measure]] = {
     "delaunay_rips": delaunay_rips,
     "rips": rips,
     "weak_delaunay": weak_delaunay,

@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 from sklearn.neighbors import NearestNeighbors
 
 from prunebench import ScoreContext
+from prunebench.toolbox import content_order
 from prunebench_uncertainty.evidence import blocks, groups, require_finite
 
 
@@ -18,16 +19,16 @@ def cal(ctx: ScoreContext) -> NDArray[np.float64]:
 
     Non-negative in paper mode, where the most contrastive samples come first; negated in release mode.
     Neighbours are Euclidean, without the sample itself; fewer than `k` others are all used, and a sample
-    without any contrasts with nothing (0).  Neighbours at equal distance are chosen by the seed, never by
-    the order of the file.  Raises DataError for features or logits that are not finite.
+    without any contrasts with nothing (0).  Neighbours at equal distance are chosen by the seed and the content of
+    the samples, never by the order of the file.  Raises DataError for features or logits that are not finite.
     """
     features = ctx.features
     require_finite(features, "features")
     require_finite(ctx.logits, "logits")
     log_p: NDArray[np.float64] = log_softmax(ctx.logits.astype(np.float64), axis=1)
-    shuffled, values = ctx.rng.permutation(ctx.n).astype(np.int64), np.zeros(ctx.n)
+    ordered, values = content_order(ctx.rng, features, ctx.logits), np.zeros(ctx.n)
     whole = ctx.params["graph_scope"] == "global"
-    for members in [shuffled] if whole else groups(ctx.labels, shuffled, ctx.n_classes):
+    for members in [ordered] if whole else groups(ctx.labels, ordered, ctx.n_classes):
         ctx.check_deadline()
         if len(members) > 1:
             neighbours = _nearest(features[members], cast(int, ctx.params["k"]))

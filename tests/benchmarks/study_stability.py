@@ -36,15 +36,17 @@ class Attempt:
     projections: int = 0
 
 
+BY_NORM = {"loss": "norm_l1", "projected": "all"}
+RIPS = {"complex": "delaunay_rips"}
 ATTEMPTS = (
-    Attempt("TopoCore (UMAP, delaunay_rips)", "topocore", {"complex": "delaunay_rips"}, 1),
-    Attempt("TopoCore (UMAP, weak_delaunay)", "topocore", {}, 1),
-    Attempt("its displacement alone (weak_delaunay)", "topocore-persistence", {}, 1),
-    Attempt("its density alone", "topocore-density", {}, 1),
-    Attempt("TopoCore, mean over 3 UMAP seeds", "topocore", {"complex": "delaunay_rips"}, 3),
-    Attempt("its displacement, mean over 3 UMAP seeds", "topocore-persistence", {"complex": "delaunay_rips"}, 3),
+    Attempt("TopoCore (UMAP, delaunay_rips)", "topocore", BY_NORM | RIPS, 1),
+    Attempt("TopoCore (UMAP, weak_delaunay)", "topocore", BY_NORM, 1),
+    Attempt("its displacement alone (weak_delaunay)", "topocore-persistence", BY_NORM, 1),
+    Attempt("its density alone", "topocore-density", {"projected": "all"}, 1),
+    Attempt("TopoCore, mean over 3 UMAP seeds", "topocore", BY_NORM | RIPS, 3),
+    Attempt("its displacement, mean over 3 UMAP seeds", "topocore-persistence", BY_NORM | RIPS, 3),
     Attempt("its displacement, one plain gradient step, 3 seeds", "topocore-persistence",
-            {"complex": "delaunay_rips", "optimiser": "sgd", "steps": 1}, 3),
+            BY_NORM | RIPS | {"optimiser": "sgd", "steps": 1}, 3),
     Attempt("leave-one-out persistence images, H0", "ripsnet-exact"),
     Attempt("leave-one-out persistence images, H1", "ripsnet-exact",
             {"homology": 1, "repeats": 1, "cloud_size": 24, "train_clouds": 200}),

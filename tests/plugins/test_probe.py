@@ -115,9 +115,11 @@ def test_too_few_iterations_raise_the_tolerance_and_do_not_warn() -> None:
 def test_the_batches_of_the_probe_do_not_change_its_score(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = mixture(50, 3, 4, 13)
     model = probe.fit_linear(features, labels, 3, inverse_penalty=1.0, tolerance=1e-4, max_iter=100)
-    whole = probe.score_linear(model, features, labels)
+    right, loss = probe.score_linear(model, features, labels)
     monkeypatch.setattr(probe, "_ROWS_AT_ONCE", 7)
-    assert probe.score_linear(model, features, labels) == pytest.approx(whole)
+    again = probe.score_linear(model, features, labels)
+    assert np.array_equal(again[0], right)
+    assert again[1] == pytest.approx(loss)
 
 
 def test_features_that_are_missing_or_not_finite_are_refused() -> None:

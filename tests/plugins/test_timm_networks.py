@@ -9,18 +9,16 @@ import timm
 import torch
 from torch import nn
 
-from prunebench import WeightsMissing
 from prunebench_timm import networks
 from prunebench_timm.provider import TIMM
 from timm_networks import (
-    CIFAR_RESNETS,
     REGISTERED,
+    assert_close,
     by_hand,
-    embed,
     network,
     normalised,
-    one_sentence,
     photos,
+    refusal,
     untrained,
 )
 
@@ -43,11 +41,12 @@ def cifar_resnet_parameters(depth: int) -> int:
         ("deepcore_resnet18", 1, 11_173_962 - 2 * 9 * 64),
         ("deepcore_lenet", 1, 61_706),
         ("cifar_resnet20", 3, 269_722),
-        *((f"cifar_resnet{depth}", 3, cifar_resnet_parameters(depth)) for depth in CIFAR_RESNETS),
+        *((f"cifar_resnet{depth}", 3, cifar_resnet_parameters(depth)) for depth in (20, 32, 44, 56)),
     ],
 )
 def test_registered_networks_have_the_parameters_of_their_papers(model: str, channels: int, count: int) -> None:
-    built = TIMM.build(network(model), n_classes=10, channels=channels, image_size=32)
+    with torch.device("meta"):
+        built = TIMM.build(network(model), n_classes=10, channels=channels, image_size=32)
     assert sum(parameter.numel() for parameter in built.parameters()) == count
 
 
@@ -60,9 +59,9 @@ def test_the_small_resnet18_is_timms_with_another_stem() -> None:
             norm.weight.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(norm.num_features))
     own, other = ours.state_dict(), theirs.state_dict()
     theirs.load_state_dict(dict(zip(other, own.values(), strict=True)))
-    x = normalised(photos(4), 0.5, 0.25)
+    x = normalised(photos(2, size=16), 0.5, 0.25)
     for mine, reference in zip(networks.penultimate(ours, x), by_hand(theirs, x), strict=True):
-        torch.testing.assert_close(mine, reference, rtol=1e-4, atol=1e-5)
+        assert_close(mine.detach(), reference)
 
 
 def test_shortcuts_of_the_cifar_resnet_have_no_parameters() -> None:
@@ -80,21 +79,22 @@ def test_shortcuts_of_the_cifar_resnet_have_no_parameters() -> None:
     assert not maps[:, 40:].any()
 
 
-@pytest.mark.parametrize("model", REGISTERED)
-@pytest.mark.parametrize(("channels", "size"), [(3, 32), (1, 28)])
+@pytest.mark.parametrize(
+    ("model", "channels", "size"),
+    [("deepcore_resnet18", 1, 8), ("cifar_resnet20", 3, 8), ("deepcore_lenet", 3, 32), ("deepcore_lenet", 1, 28)],
+)
 def test_registered_networks_offer_the_interface_of_timm(model: str, channels: int, size: int) -> None:
     made: Any = untrained(model, 7, channels)
-    features, logits = by_hand(made, torch.zeros(2, channels, size, size))
+    x = torch.zeros(2, channels, size, size)
+    features, logits = by_hand(made, x)
     assert (features.shape, logits.shape) == ((2, made.num_features), (2, 7))
     assert made.default_cfg["input_size"][0] == len(made.default_cfg["mean"]) == channels
     made.reset_classifier(3)
-    assert made(torch.zeros(2, channels, size, size)).shape == (2, 3)
+    assert made(x).shape == (2, 3)
     made.reset_classifier(0)
-    assert made(torch.zeros(2, channels, size, size)).shape == (2, made.num_features)
+    assert torch.equal(made(x), features)
 
 
 @pytest.mark.parametrize("model", REGISTERED)
 def test_registered_networks_say_that_the_hub_has_no_weights_for_them(model: str) -> None:
-    with pytest.raises(WeightsMissing, match=f"{model} has no weights on the hub") as caught:
-        embed(model, source="hub")
-    one_sentence(caught.value)
+    assert f"{model} has no weights on the hub" in refusal(model, source="hub")[0]

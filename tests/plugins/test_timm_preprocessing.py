@@ -14,37 +14,44 @@ from safetensors.torch import save_file
 from prunebench import DataError
 from prunebench_timm import provider
 from timm_networks import (
+    assert_close,
     by_hand,
     embed,
-    one_sentence,
     photos,
+    refusal,
     state_of,
     untrained,
 )
 
 
 def test_an_untrained_network_takes_the_statistics_of_the_data_unless_it_has_its_own() -> None:
-    plain = embed(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)).preprocessing
+    plain = embed("test_resnet", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)).preprocessing
     assert plain == {"image_size": 32, "channels": 3, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6],
-                     "interpolation": "bilinear"}  # fmt: skip
+                     "interpolation": "bilinear", "dtype": "float32"}  # fmt: skip
     arch = {"mean": (0.5,), "std": (0.125,), "image_size": 40, "interpolation": "bicubic"}
-    own = embed(arch=arch).preprocessing
-    assert own == {"image_size": 40, "channels": 3, "mean": [0.5], "std": [0.125], "interpolation": "bicubic"}
+    own = embed("test_resnet", arch=arch).preprocessing
+    assert own == plain | {"image_size": 40, "mean": [0.5], "std": [0.125], "interpolation": "bicubic"}
 
 
 def test_weights_from_a_file_take_the_preprocessing_that_they_were_trained_with(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_file(state_of(untrained("test_resnet")), path)
-    found = embed("test_resnet", source="file", weights=path)
+    found = embed("test_resnet", photos(2), source="file", weights=path)
     config = timm.create_model("test_resnet").default_cfg
-    assert found.preprocessing == {"image_size": 160, "channels": 3, "mean": list(config["mean"]),
-                                   "std": list(config["std"]), "interpolation": config["interpolation"]}  # fmt: skip
+    assert found.preprocessing == {
+        "image_size": 160,
+        "channels": 3,
+        "mean": list(config["mean"]),
+        "std": list(config["std"]),
+        "interpolation": config["interpolation"],
+        "dtype": "float32",
+    }
     reference = untrained("test_resnet")
-    pixels = torch.tensor(photos().transpose(0, 3, 1, 2)) / 255
+    pixels = torch.tensor(photos(2).transpose(0, 3, 1, 2)) / 255
     mode = vision.InterpolationMode(config["interpolation"])
     resized = vision.resize(pixels, [160, 160], mode, antialias=True).clamp(0, 1)
     features, _ = by_hand(reference, vision.normalize(resized, list(config["mean"]), list(config["std"])))
-    assert found.features == pytest.approx(features.numpy(), rel=1e-3, abs=1e-4)
+    assert_close(found.features, features)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
@@ -76,16 +83,18 @@ def test_grey_images_get_a_grey_network_unless_weights_want_colours(tmp_path: Pa
     found = embed("cifar_resnet20", images, source="file", weights=path)
     assert (found.preprocessing["channels"], found.preprocessing["image_size"]) == (3, 32)
     as_colours = embed("cifar_resnet20", images.repeat(3, axis=3), source="file", weights=path)
-    assert found.features == pytest.approx(as_colours.features, rel=1e-4, abs=1e-6)
+    assert_close(found.features, as_colours.features)
 
 
 def test_data_without_statistics_stays_between_zero_and_one() -> None:
-    found = embed(mean=(), std=())
-    assert found.features.tobytes() == embed(mean=(0.0,), std=(1.0,)).features.tobytes()
-    assert np.isfinite(embed(mean=(0.5,), std=(0.0,)).features).all()
+    plain, neutral, flat = (
+        embed("deepcore_lenet", mean=mean, std=std) for mean, std in (((), ()), ((0.0,), (1.0,)), ((0.5,), (0.0,)))
+    )
+    assert plain.features.tobytes() == neutral.features.tobytes()
+    assert np.isfinite(flat.features).all()
 
 
 def test_statistics_for_another_number_of_channels_are_refused() -> None:
-    with pytest.raises(DataError, match="1 channels, but there are 3 means") as caught:
-        embed("deepcore_lenet", photos(channels=1, size=28), arch={"mean": (0.1, 0.2, 0.3)})
-    one_sentence(caught.value)
+    arch = {"mean": (0.1, 0.2, 0.3)}
+    message, _ = refusal("deepcore_lenet", error=DataError, images=photos(channels=1, size=28), arch=arch)
+    assert "1 channels, but there are 3 means" in message

@@ -63,6 +63,17 @@ def test_whitened_density_is_the_rank_of_the_mean_distance_over_all_pairs(k: int
     assert found == pytest.approx(brute_force(features, labels, k, shrinkage), abs=1e-12)
 
 
+def test_the_order_of_the_file_the_scale_and_the_origin_change_nothing() -> None:
+    features, labels = blobs(150)
+    features[30:60] = features[:30]  # copies in the class of their originals
+    shuffle = np.random.default_rng(0).permutation(150)
+    expected = run(features, labels).values
+    assert run(features[shuffle], labels[shuffle]).values.tobytes() == expected[shuffle].tobytes()
+    np.testing.assert_array_equal(expected[30:60], expected[:30])
+    for other in (features * np.float32(1e-30), features * np.float32(1e30), features + np.float64(1e5)):
+        np.testing.assert_allclose(run(other, labels).values, expected, atol=0.03)
+
+
 def test_copies_are_the_nearest_of_their_class() -> None:
     features, labels = blobs()
     features[[3, 6, 9]] = features[0]  # class 0
@@ -71,7 +82,7 @@ def test_copies_are_the_nearest_of_their_class() -> None:
 
 
 def test_a_class_with_fewer_samples_than_neighbours_uses_those_it_has() -> None:
-    points = np.eye(3, dtype=np.float32)
+    points = np.eye(3)
     assert mean_distances(points, 15) == pytest.approx([1.0, 1.0, 1.0])
     assert mean_distances(points[:1], 15).tolist() == [0.0]
     features, labels = blobs(61)

@@ -18,13 +18,15 @@ from prunebench.registry import Registry, find_registry
 FOLDER = "board"
 
 
-def load_board(results: Path, registry: Registry, catalogue: Catalogue, missing: Missing = "show") -> Board:
-    """Return the board of all records below a results folder.
+def load_board(
+    results: Path, registry: Registry, catalogue: Catalogue, missing: Missing = "show", suite: str = ""
+) -> Board:
+    """Return the board of all records below a results folder, or of those of one suite.
 
     Raises UsageError for a folder without records, DataError for a line that is not a record, ResultConflict for two
     results of one place.
     """
-    records = read_results(results)
+    records = read_results(results, suite or "*")
     if not records:
         raise UsageError(f"{results} holds no records", "run `prunebench run SUITE` first, or name another --results")
     metrics, problems = load_metrics(catalogue)
@@ -51,21 +53,23 @@ def update_board(
     registry: Registry,
     catalogue: Catalogue,
     *,
-    shown: Sequence[str] | None,
+    shown: Sequence[str] | None = None,
+    suite: str = "",
     missing: Missing = "show",
 ) -> str:
     """Write results/board/ from all records below `results`; return the text of the suites `shown` (None: all).
 
+    suite: write results/<suite>/board/ from the records of that suite alone.
     Raises what `load_board` raises, UsageError for a suite without records, StoreError for a folder that cannot be
     written.
     """
-    board = load_board(results, registry, catalogue, missing)
+    board = load_board(results, registry, catalogue, missing, suite)
     known = set(board.sections.suite)
     for name in shown or ():
         if name not in known:
             raise UsageError(f"{results} holds no records of a suite {name!r}", did_you_mean(name, known))
     for name, text in board_files(board).items():
-        write_text(results / FOLDER / name, text)
+        write_text(results / suite / FOLDER / name, text)
     return render_terminal(board, min(shutil.get_terminal_size((100, 24)).columns, 120), shown)
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, loaded, registry_option
-from prunebench.errors import PluginContractError, UsageError
-from prunebench.isolation import elsewhere
-from prunebench.plugins import Entry
+from prunebench.environments import interpreter_of
+from prunebench.errors import PluginContractError, UsageError, did_you_mean
+from prunebench.plugins import Catalogue, Entry, Failure
 from prunebench.registry import expected_failures, load_registry
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _COLOURS = {"passed": "green", "failed": "red", "unexpected_pass": "red", "expec
 @click.option(
     "--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that may not pass. Repeatable."
 )
-@click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds a check.")
+@click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds per check.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the results as JSON; - is stdout.")
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write the results as JUnit XML.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check, with what it measured.")
@@ -60,21 +60,20 @@ def command(
     a name everything that is installed is checked. A check that registry.toml expects to fail must fail. Ends with 0
     when all is well, with 3 when a promise is broken.
     """
-    from prunebench.testing.choose import as_result, chosen
     from prunebench.testing.examiner import Examiner, examine
-    from prunebench.testing.report import as_json, as_junit
+    from prunebench.testing.results import as_json, as_junit
 
     if only_list:
         _list_checks(names)
         return
     found, listings = loaded(), load_registry(registry_file).plugins
-    if (python := elsewhere(names, found, listings, cache_folder(cache))) is not None:
-        raise SystemExit(subprocess.run([str(python), "-m", "prunebench", *sys.argv[1:]], check=False).returncode)
-    entries, failures = chosen(found, names)
+    if (python := interpreter_of(names, found, listings, cache_folder(cache))) is not None:
+        raise SystemExit(subprocess.run([python, "-m", "prunebench", *sys.argv[1:]], check=False).returncode)
+    entries, failures = _chosen(found, names)
     entries = [_changed(entry, settings) for entry in entries] if settings else entries
     _reject_unknown(globs, expected, entries)
-    results = [as_result(failure) for failure in failures]
-    with Examiner(timeout, data_folders(data_roots)) as examiner:
+    results = [_as_result(failure) for failure in failures]
+    with Examiner(timeout, data_folders(data_roots), cache_folder(cache)) as examiner:
         for number, entry in enumerate(entries, 1):
             checks = _matching(entry, globs)
             if checks:
@@ -91,6 +90,36 @@ def command(
     else:
         _print(results, verbose or len(entries) == 1)
     _conclude(results)
+
+
+def _chosen(catalogue: Catalogue, names: Sequence[str]) -> tuple[list[Entry[Any]], list[Failure]]:
+    """Return the entries and the load failures that `names` mean, all when there are none."""
+    entries = [entry for by_name in catalogue.entries.values() for _, entry in sorted(by_name.items())]
+    failures = list(catalogue.failures)
+    if names:
+        known = {name for entry in entries for name in _names_of(entry)}
+        known |= {name for failure in failures for name in (failure.origin.entry_point, failure.origin.distribution)}
+        for name in names:
+            if name not in known:
+                raise UsageError(f"no plugin, kind or distribution is named {name!r}", did_you_mean(name, known))
+        entries = [entry for entry in entries if _names_of(entry).intersection(names)]
+        failures = [f for f in failures if {f.origin.entry_point, f.origin.distribution}.intersection(names)]
+    # Plugins of one entry point share a process: keep them together.
+    return sorted(entries, key=lambda entry: (entry.origin.distribution, entry.origin.entry_point)), failures
+
+
+def _names_of(entry: Entry[Any]) -> set[str]:
+    kind, name = entry.spec.kind, entry.spec.name
+    return {name, kind, f"{kind}s", f"{kind}:{name}", entry.origin.entry_point, entry.origin.distribution}
+
+
+def _as_result(failure: Failure) -> CheckResult:
+    """Return a plugin that was left out of the catalogue as a failed check."""
+    from prunebench.testing.results import CheckResult
+
+    reason = failure.error + (f" ({failure.hint})" if failure.hint else "")
+    more: dict[str, Any] = {"kind": "", "plugin": "", "check": "check_plugin_loads", "status": "failed"}
+    return CheckResult(origin=failure.origin, reason=reason, **more)
 
 
 def _list_checks(names: Sequence[str]) -> None:
@@ -152,7 +181,7 @@ def _print(results: Sequence[CheckResult], every: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from prunebench.testing.report import by_plugin
+    from prunebench.testing.results import by_plugin
 
     # A pipe has no width: take one in which nothing is cut off.
     console = Console(width=None if sys.stdout.isatty() else 160)

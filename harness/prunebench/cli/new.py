@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 from pathlib import Path
 
@@ -9,23 +11,26 @@ import click
 
 from prunebench import __version__
 from prunebench.cli.options import loaded
+from prunebench.cli.text import say
 from prunebench.errors import UsageError
-from prunebench.templates import STARTERS, distribution_name, module_name, render
+from prunebench.templates import KINDS, distribution_name, module_name, render, starter
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(list(STARTERS)))
+@click.argument("kind", type=click.Choice(KINDS), metavar="KIND")
 @click.argument("name")
 @click.option(
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
     default=Path(),
     help="Folder in which to make the distribution's own folder.  [default: here]",
 )
 def command(kind: str, name: str, into: Path) -> None:
-    """Start a plugin: a distribution with a working method, tests and continuous integration.
+    """Start a plugin: a distribution that works, with tests and continuous integration.
 
-    NAME is how the plugin is called on the command line and in registry.toml, such as my-method.
+    KIND is scorer, selector, projector, dataset, backbone, learner, executor or metric. NAME is how the plugin is
+    called on the command line and in registry.toml, such as my-method.
     """
     _check_name(kind, name)
     folder = into / distribution_name(name)
@@ -36,11 +41,20 @@ def command(kind: str, name: str, into: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
         click.echo(target)
-    click.echo(
-        f"\nnext:\n  cd {folder}\n  pip install -e . --group test\n  prunebench check {name}\n  pytest\n"
-        "  prunebench run try",
-        err=True,
-    )
+    say("\nnext:\n" + "\n".join(f"  {line}" for line in _next_steps(name, folder, starter(kind, name)["option"])))
+
+
+def _next_steps(name: str, folder: Path, option: str) -> list[str]:
+    """Return commands that work from the present folder, with the installer that the environment has."""
+    place = folder if folder.is_absolute() else f"./{folder}"
+    has_pip = importlib.util.find_spec("pip") is not None
+    run = "uv run " if "UV_RUN_RECURSION_DEPTH" in os.environ else ""
+    return [
+        f'{"python -m pip" if has_pip else "uv pip"} install -e "{place}[test]"',
+        f"{run}prunebench check {name}",
+        f"{run}pytest {place}",
+        f"{run}prunebench run try --registry {place}/registry.toml{option}",
+    ]
 
 
 def _check_name(kind: str, name: str) -> None:

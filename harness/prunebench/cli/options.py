@@ -9,12 +9,14 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
+from prunebench.cli.text import say
 from prunebench.errors import UsageError
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue, load_plugins
 from prunebench.store import default_cache
 
 F = TypeVar("F", bound=Callable[..., Any])
+PATH = click.Path(path_type=Path)
 
 
 class Decorator(Protocol):
@@ -24,50 +26,43 @@ class Decorator(Protocol):
 
 
 registry_option: Decorator = click.option(
-    "--registry", "registry_file", type=click.Path(path_type=Path), help="registry.toml to read."
-)
+    "--registry", "registry_file", type=PATH, metavar="FILE",
+    help="registry.toml to read.  [default: the one here, else the one that ships with prunebench]",
+)  # fmt: skip
 results_option: Decorator = click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Folder of records and board.",
-)
+    "--results", type=PATH, default=Path("results"), show_default=True, metavar="DIR",
+    help="Folder of records and boards.",
+)  # fmt: skip
 cache_option: Decorator = click.option(
-    "--cache", type=click.Path(path_type=Path), help="Folder of artefacts (PRUNEBENCH_CACHE)."
-)
+    "--cache", type=PATH, metavar="DIR",
+    help="Folder of computed features, scores and trainings.  [default: PRUNEBENCH_CACHE, else the user's cache]",
+)  # fmt: skip
 data_option: Decorator = click.option(
-    "--data",
-    "data_roots",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Folder to look for data and weights in (PRUNEBENCH_DATA).",
-)
+    "--data", "data_roots", type=PATH, multiple=True, metavar="DIR",
+    help="Folder to look for data and weights in, before those of PRUNEBENCH_DATA and ./data. Repeatable.",
+)  # fmt: skip
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+AXES = {
+    "scorer": "Method or scorer.",
+    "projector": "Projector.",
+    "backbone": "Scoring backbone.",
+    "arch": "Training architecture.",
+    "keep": "Fraction to keep, such as 0.1.",
+}
 
 
 def filter_options(function: F) -> F:
-    """Add one option a filter axis; values are globs and can be repeated."""
-    axes = [
-        ("--scorer", "scorer", "Method or scorer."),
-        ("--projector", "projector", "Projector."),
-        ("--backbone", "backbone", "Scoring backbone."),
-        ("--arch", "arch", "Training architecture."),
-        ("--keep", "keep", "Fraction to keep, such as 0.1."),
-    ]
-    for flag, name, text in reversed(axes):
-        function = click.option(flag, name, multiple=True, metavar="GLOB", help=f"{text} Repeatable.")(function)
-    added = click.option(
-        "--with", "added", multiple=True, metavar="METHOD", help="Add a method to the suite. Repeatable."
-    )
-    function = added(function)
+    """Add one option for each axis; values are globs and can be repeated."""
+    for name, text in reversed(AXES.items()):
+        function = click.option(f"--{name}", multiple=True, metavar="GLOB", help=f"{text} Repeatable.")(function)
+    added = "Add a method to the suite. Repeatable."
+    function = click.option("--with", "added", multiple=True, metavar="METHOD", help=added)(function)
     return click.option("--seeds", type=click.IntRange(min=1), help="Only the first N seeds.")(function)
 
 
 def make_filters(options: dict[str, Any]) -> Filters:
     """Take the filter options out of a verb's keyword arguments."""
-    names = ("scorer", "projector", "backbone", "arch", "keep", "added")
-    return Filters(**{name: tuple(options.pop(name)) for name in names}, seeds=options.pop("seeds"))
+    return Filters(**{name: tuple(options.pop(name)) for name in (*AXES, "added")}, seeds=options.pop("seeds"))
 
 
 def cache_folder(given: Path | None) -> Path:
@@ -95,19 +90,14 @@ def catalogue(strict: bool = False) -> Catalogue:
     found = loaded()
     for failure in found.failures:
         part = " in part" if failure.partial else ""
-        click.echo(f"warning: plugin {failure.origin} was left out{part}: {failure.error}", err=True)
+        say(f"warning: plugin {failure.origin} was left out{part}: {failure.error}")
     if found.failures and (strict or os.environ.get("PRUNEBENCH_STRICT_PLUGINS") == "1"):
         raise found.failures[0].as_error()
     return found
 
 
-def say(text: str) -> None:
-    """Tell the user something that is not data."""
-    click.echo(text, err=True)
-
-
 def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...]:
-    """Return one entry a worker: the index of its CUDA device, or "cpu".
+    """Return one entry for each worker: the index of its CUDA device, or "cpu".
 
     devices: "auto", "cpu", "mps", or a list of CUDA device indices such as "0,1".
     """

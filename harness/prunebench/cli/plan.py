@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,71 +14,110 @@ from prunebench.cli.options import (
     cache_folder,
     cache_option,
     catalogue,
+    data_folders,
+    data_option,
     filter_options,
     json_option,
     make_filters,
     registry_option,
-    say,
+    results_option,
 )
-from prunebench.isolation import with_environments
-from prunebench.plan import Goal, Plan, make_plan
-from prunebench.registry import load_registry
+from prunebench.cli.progress import duration
+from prunebench.cli.text import columns, say, table, wrapped
+from prunebench.environments import with_environments
+from prunebench.errors import DataError
+from prunebench.forecast import expected_seconds, obstacles, without_faults
+from prunebench.plan import Filters, Plan, make_plan
+from prunebench.plugins import Catalogue
+from prunebench.registry import Registry, load_registry
+from prunebench.run import Results, RunOptions, identified_plan
 from prunebench.schedule import missing_tasks
+from prunebench.settings import Settings
 from prunebench.stages import STAGE_ORDER
 from prunebench.store import Store
+from prunebench.tasks import Task
 
 
 @click.command()
 @click.argument("suite")
 @filter_options
 @registry_option
+@results_option
 @cache_option
+@data_option
 @json_option
-def command(suite: str, registry_file: Path | None, cache: Path | None, as_json: bool, **options: Any) -> None:
-    """Show what a run of SUITE would compute, and how much of it is done."""
-    registry, filters, store = load_registry(registry_file), make_filters(options), Store(cache_folder(cache))
-    plugins, _ = with_environments(catalogue(), registry, suite, filters, store.root, say)
-    plan = make_plan(registry, plugins, suite, filters)
+def command(
+    suite: str,
+    registry_file: Path | None,
+    results: Path,
+    cache: Path | None,
+    data_roots: tuple[Path, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Show what a run of SUITE would compute, how much of it is done, and what will not work.
+
+    A cell is done when its record is in the results folder. The time is estimated from those that were measured.
+    """
+    registry, filters, found = load_registry(registry_file), make_filters(options), catalogue()
+    found, _ = with_environments(found, registry, suite, filters, cache_folder(cache), say)
+    settings = Settings(str(cache_folder(cache)), data_folders(data_roots))
+    show(registry, found, suite, filters, settings, results, as_json=as_json)
+
+
+def show(
+    registry: Registry,
+    found: Catalogue,
+    suite: str,
+    filters: Filters,
+    settings: Settings,
+    results: Path,
+    *,
+    as_json: bool = False,
+) -> None:
+    """Print the plan of a suite: its size, what is done, how long the rest takes, and what will not work."""
+    registry, faults = without_faults(registry, found, suite, filters)
+    notes = [f"will not run: {fault}" for fault in faults]
+    try:
+        plan = identified_plan(registry, found, suite, filters, settings)
+    except DataError as error:
+        plan = make_plan(registry, found, suite, filters)
+        notes.append(f"a run would stop at its data: {error.message}: {error.hint}")
+    done = Results(plan, RunOptions(settings, (), results), {}).done()
+    store = Store(Path(settings.cache))
+    missing = missing_tasks((goal.task for goal in plan.goals), store, done)
+    notes += obstacles(plan, registry, found, settings.data_roots, missing.values())
     if as_json:
-        click.echo(json.dumps([_row(cell, store) for cell in plan.cells], indent=1))
+        rows = [{"key": c.key, "state": "planned" if c.key in missing else "done", **c.axes} for c in plan.cells]
+        click.echo(json.dumps(rows, indent=1))
+        for note in notes:
+            say(note)
         return
-    for line in summary(plan, store):
-        click.echo(line)
+    for line in (*_size(plan, missing), "", *_time(plan, missing, store, results), *notes):
+        click.echo(line if len(line) <= columns() else wrapped(line, columns()))
 
 
-def _row(cell: Goal, store: Store) -> dict[str, Any]:
-    return {"key": cell.key, "state": "done" if store.has("cell", cell.key) else "planned", **cell.axes}
-
-
-def summary(plan: Plan, store: Store) -> list[str]:
-    """Return lines that tell the size of a plan by stage and by method, done and to do."""
-    goals = [*plan.cells, *plan.agreements]
-    missing = missing_tasks((goal.task for goal in goals), store)
+def _size(plan: Plan, missing: Mapping[str, Task]) -> list[str]:
     stages = Counter(task.stage for task in plan.tasks())
     left = Counter(task.stage for task in missing.values())
-    lines = [
+    cells = Counter(cell.axes["method"] for cell in plan.cells)
+    done = Counter(cell.axes["method"] for cell in plan.cells if cell.key not in missing)
+    return [
         f"suite {plan.suite.name}: {plan.suite.summary}",
         f"cells: {len(plan.cells)}",
         "",
-        "stage         tasks   to do",
+        *table(("stage", "tasks", "to do"), [(name, stages[name], left[name]) for name in STAGE_ORDER if stages[name]]),
+        "",
+        *table(("method", "cells", "done"), [(method, count, done[method]) for method, count in cells.items()]),
     ]
-    lines += [f"{stage:<12} {stages[stage]:>6}  {left[stage]:>6}" for stage in STAGE_ORDER if stages[stage]]
-    lines += ["", "method                 cells    done"]
-    by_method = Counter(cell.axes["method"] for cell in plan.cells)
-    done = Counter(cell.axes["method"] for cell in plan.cells if cell.key not in missing)
-    lines += [f"{method:<20} {count:>7} {done[method]:>7}" for method, count in by_method.items()]
-    if seconds := _expected_seconds(plan, store, left):
-        lines += ["", f"expected: about {seconds / 60:.0f} minutes of one worker, from what was measured so far"]
-    return lines
 
 
-def _expected_seconds(plan: Plan, store: Store, left: Counter[str]) -> float | None:
-    measured: dict[str, list[float]] = {}
-    for task in plan.tasks():
-        meta = store.meta(task.stage, task.key)
-        if meta is not None:
-            measured.setdefault(task.stage, []).append(meta["seconds"])
-    known = {stage: sum(values) / len(values) for stage, values in measured.items()}
-    if not any(stage in known for stage in left):
-        return None
-    return sum(count * known.get(stage, 0.0) for stage, count in left.items())
+def _time(plan: Plan, missing: Mapping[str, Task], store: Store, results: Path) -> list[str]:
+    if not missing:
+        return ["everything is done"]
+    seconds, unknown = expected_seconds(plan, missing, store, results)
+    untold = ", ".join(f"{stage} ({count})" for stage, count in unknown.items())
+    lines = []
+    if seconds:
+        lines.append(f"expected: about {duration(max(seconds, 1))} of one worker, from times that were measured")
+    return [*lines, *([f"no time was measured yet of: {untold}"] if untold else [])]

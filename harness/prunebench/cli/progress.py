@@ -7,8 +7,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-import click
-
+from prunebench.cli.text import say
 from prunebench.executors import Event
 from prunebench.schedule import RunState
 
@@ -16,8 +15,8 @@ PLAIN_EVERY_SECONDS = 10.0
 
 
 def time_left(seconds: float | None) -> str:
-    """Return a time left in words; None is one that cannot be told yet."""
-    return "time left not known yet" if seconds is None else f"{duration(seconds)} left"
+    """Return an estimated time left in words; None is one that cannot be told yet."""
+    return "time left not known yet" if seconds is None else f"about {duration(seconds)} left"
 
 
 def duration(seconds: float) -> str:
@@ -69,7 +68,7 @@ class Progress:
         if self._bar is not None:
             self._bar.console.print(text)
         else:
-            click.echo(text, err=True)
+            say(text)
 
     def __call__(self, state: RunState, event: Event | None) -> None:
         if event is not None and event.outcome is not None:
@@ -97,8 +96,7 @@ class Progress:
             f"{state.tasks[key].stage}" + (f" ({self._texts[key]})" if key in self._texts else "")
             for key in state.running
         ]
-        click.echo(
+        say(
             f"{len(state.outcomes)}/{len(state.tasks)} tasks, {time_left(state.seconds_left(self._slots))}, "
-            f"running: {', '.join(running) or 'nothing'}",
-            err=True,
+            f"running: {', '.join(running) or 'nothing'}"
         )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from prunebench.cli.options import catalogue, json_option, registry_option
-from prunebench.errors import UsageError
+from prunebench.errors import Fault, RegistryError, UsageError
 from prunebench.registry import find_registry, load_registry
-from prunebench.registry.tables import TIERS
+from prunebench.registry.model import Tier
 
 
 @click.group()
@@ -26,34 +28,45 @@ def check(registry_file: Path | None, as_json: bool) -> None:
     """Check registry.toml against itself and against what is installed.
 
     Ends with 3 when something is wrong: an unknown key, a name that nothing declares, an installed version outside
-    its range, an expected failure of a check that does not exist.
+    its range, an expected failure of a check that does not exist.  All faults are listed, each with its key and line.
     """
-    from prunebench.registry.governance import name_errors, plugin_findings
+    from prunebench.registry.governance import installed_plugins, unknown_plugins
+    from prunebench.registry.toml_lines import registry_error
 
-    registry, found = load_registry(registry_file), catalogue()
-    findings = plugin_findings(registry, found)
-    errors = [finding.error for finding in findings if finding.error] + name_errors(registry, found)
+    file = find_registry(registry_file)
+    try:
+        registry, found = load_registry(file), catalogue()
+    except RegistryError as error:
+        if as_json:
+            click.echo(_report(file, [], error.faults))
+        raise
+    plugins = installed_plugins(registry, found)
+    faults = [fault for plugin in plugins for fault in plugin.faults] + list(unknown_plugins(registry, found))
     rows = [
-        {"name": f.listing.name, "kind": f.listing.kind, "tier": f.listing.tier, "distribution": f.listing.dist,
-         "range": f.listing.version, "installed": f.installed, "status": f.status}
-        for f in findings
+        {"name": p.listing.name, "kind": p.listing.kind, "tier": p.listing.tier, "distribution": p.listing.dist,
+         "range": p.listing.version, "installed": p.version, "status": p.status}
+        for p in plugins
     ]  # fmt: skip
     if as_json:
-        problems = [{"key": e.key, "line": e.line, "error": e.message, "hint": e.hint} for e in errors]
-        click.echo(json.dumps({"file": str(registry.file), "plugins": rows, "errors": problems}, indent=1))
+        click.echo(_report(file, rows, faults))
     else:
         for row in rows:
-            click.echo("  ".join(str(row[key]) for key in ("kind", "name", "tier", "distribution", "range", "status")))
-    for error in errors[:-1]:
-        click.echo(f"error: {error.message}\nhint: {error.hint}", err=True)
-    if errors:
-        raise errors[-1]
-    click.echo(f"{registry.file}: {len(rows)} plugins listed, nothing wrong", err=True)
+            click.echo("  ".join(row[key] for key in ("kind", "name", "tier", "distribution", "range", "status")))
+    if faults:
+        raise registry_error(faults)
+    click.echo(f"{file}: {len(rows)} plugins listed, nothing wrong", err=True)
+
+
+def _report(file: Path, rows: list[dict[str, str]], faults: Sequence[Fault]) -> str:
+    errors = [{"key": f.key, "line": f.line, "error": f.reason, "hint": f.hint} for f in faults]
+    return json.dumps({"file": str(file), "plugins": rows, "errors": errors}, indent=1)
 
 
 @command.command()
 @click.argument("name")
-@click.option("--tier", type=click.Choice(TIERS), default="contrib", show_default=True, help="How far it is trusted.")
+@click.option(
+    "--tier", type=click.Choice(get_args(Tier)), default="contrib", show_default=True, help="How far it is trusted."
+)
 @click.option("--maintainer", default="", help="Who answers for it (default: from the distribution's metadata).")
 @click.option("--range", "version", default="", help="PEP 440 range (default: up to the next breaking version).")
 @click.option("--reason", default="", help="Why it is in quarantine.")
@@ -76,6 +89,6 @@ def add(
 @command.command()
 def schema() -> None:
     """Print the JSON Schema of registry.toml."""
-    from prunebench.registry.tables import schema_text
+    from prunebench.registry.reader import schema_text
 
     click.echo(schema_text(), nl=False)

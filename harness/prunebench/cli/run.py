@@ -18,12 +18,12 @@ from prunebench.cli.options import (
     make_filters,
     registry_option,
     results_option,
-    say,
     slots_for,
 )
-from prunebench.cli.plan import summary
+from prunebench.cli.plan import show
 from prunebench.cli.progress import Progress, duration
-from prunebench.isolation import with_environments
+from prunebench.cli.text import say
+from prunebench.environments import with_environments
 from prunebench.plan import Plan
 from prunebench.registry import load_registry
 from prunebench.run import RunOptions, RunReport, execute, identified_plan
@@ -36,16 +36,26 @@ from prunebench.store import Store
 @filter_options
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--devices", default="auto", show_default=True, help='"auto", "cpu", "mps", or CUDA indices: 0,1.')
-@click.option("--jobs", type=click.IntRange(min=1), help="Workers at a time (default: one a core or GPU).")
-@click.option("--slots-per-device", type=click.IntRange(min=1), default=1, show_default=True, help="Workers a GPU.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads a worker.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Workers at a time.  [default: one for each core or GPU]")
+@click.option(
+    "--slots-per-device", type=click.IntRange(min=1), default=1, show_default=True, help="Workers of each GPU."
+)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each worker.")
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one task may take.")
 @click.option("--executor", default="local", show_default=True, help="Where tasks run.")
-@click.option("--grace", type=click.FloatRange(min=0), default=30, show_default=True, help="Seconds that Ctrl-C waits.")
-@click.option("--max-failures", type=click.IntRange(min=1), help="Stop after so many failed tasks.")
-@click.option("--supersede", default="", metavar="REASON", help="Replace results that a repeat contradicts.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    help="Seconds to wait for what runs after Ctrl-C.",
+)
+@click.option("--max-failures", type=click.IntRange(min=1), help="Stop when so many tasks have failed.")
+@click.option(
+    "--supersede", default="", metavar="REASON", help="Replace results that a repeat contradicts, and say why."
+)
 @click.option("--strict-plugins", is_flag=True, help="Stop when an installed plugin is broken.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @registry_option
 @results_option
@@ -82,11 +92,10 @@ def command(
     slots = slots_for(devices, jobs, slots_per_device)
     plugins.executor(executor)
     settings = Settings(str(store.root), data_folders(data_roots), slots[0], threads, timeout, {}, interpreters)
-    plan = identified_plan(registry, plugins, suite, filters, settings)
     if dry_run:
-        for line in summary(plan, store):
-            click.echo(line)
+        show(registry, plugins, suite, filters, settings, results)
         return
+    plan = identified_plan(registry, plugins, suite, filters, settings)
     run_options = RunOptions(
         settings=settings,
         slots=slots,
@@ -102,14 +111,14 @@ def command(
     if report.n_records:
         from prunebench.board import update_board
 
-        text = update_board(results, registry, plugins, shown=[plan.suite.name])
+        text = update_board(results, registry, plugins, suite=plan.suite.name)
     _tell(report, plan, results, text, as_json)
     raise SystemExit(report.exit_code)
 
 
 def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool) -> None:
     for problem in report.problems:
-        click.echo(f"warning: {problem}", err=True)
+        say(f"warning: {problem}")
     reasons = sorted({record.status_reason for record in report.failures})
     click.echo(json.dumps({**vars(report), "failures": reasons}) if as_json else text)
     lines = [_counts(report, plan)]
@@ -121,11 +130,11 @@ def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool
         lines.append(f"{len(report.failures)} failed; {len(reasons)} reason(s), the first: {reasons[0]}")
         lines.append("failed cells are tried again by the next run")
     if report.n_records:
-        lines.append(f"board: {results / 'board' / 'index.html'}")
+        lines.append(f"board: {results / plan.suite.name / 'board' / 'index.html'}")
     if report.interrupted:
         lines.append("interrupted: run the same command again to go on")
     for line in lines:
-        click.echo(line, err=True)
+        say(line)
 
 
 def _counts(report: RunReport, plan: Plan) -> str:

@@ -1,1 +1,1 @@
-"""Installed plugins: found by their entry points, tried in a process of their own, and only then imported here."""
+"""Installed plugins: found by their entry points, imported by a process of their own first, and only then here."""

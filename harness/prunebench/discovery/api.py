@@ -18,15 +18,11 @@ def api_problem(spec: PluginSpec, spoken: range = SPOKEN) -> tuple[str, str]:
     if type(number) is not int or number < 1:
         return f"{spec.kind} {spec.name!r} has api = {number!r}, expected a number from 1", f"write api = {spoken[-1]}"
     if number > spoken[-1]:
-        return (
-            f"{spec.kind} {spec.name!r} needs prunebench with plugin API {number} or newer; this is {_this(spoken)}",
-            "pip install -U prunebench",
-        )
+        text = f"{spec.kind} {spec.name!r} needs prunebench with plugin API {number} or newer; this is {_this(spoken)}"
+        return text, "pip install -U prunebench"
     if number < spoken[0]:
-        return (
-            f"{spec.kind} {spec.name!r} is written for plugin API {number}; this is {_this(spoken)}",
-            "update the distribution, or install an older prunebench",
-        )
+        text = f"{spec.kind} {spec.name!r} is written for plugin API {number}; this is {_this(spoken)}"
+        return text, "update the distribution, or install an older prunebench"
     return "", ""
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from prunebench.specs import API
 
 GROUP = "prunebench"
 HOST = "prunebench"
-SCREENING = "PRUNEBENCH_SCREENING"  # set in the process of a trial, where only the own plugins are loaded
+FIRST_IMPORT = "PRUNEBENCH_FIRST_IMPORT"  # set in the process of a first import, where only the own plugins are loaded
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def environment_digest() -> str:
 
 
 def plugin_digest(plugin: Installed, environment: str) -> str:
-    """Return the key under which the verdict on a plugin is kept: its name, version and files, and the environment.
+    """Return the key of the result of a first import: name, version and files of the plugin, and the environment.
 
     Files count by path, size and time of change; nothing is imported.
     """
@@ -92,18 +93,9 @@ def _files(package: str) -> Iterator[tuple[str, int, int]]:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
         return
-    if spec is None:
-        return
-    for folder in spec.submodule_search_locations or ():
-        yield from _states(path for path in Path(folder).rglob("*") if path.suffix in (".py", ".so", ".pyd"))
-    if spec.origin is not None and not spec.submodule_search_locations:
-        yield from _states([Path(spec.origin)])
-
-
-def _states(paths: Iterable[Path]) -> Iterator[tuple[str, int, int]]:
-    for path in paths:
-        try:
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    paths = [path for folder in folders for path in Path(folder).rglob("*") if path.suffix in (".py", ".so", ".pyd")]
+    for path in paths if folders or spec is None or spec.origin is None else [Path(spec.origin)]:
+        with contextlib.suppress(OSError):
             state = path.stat()
-        except OSError:
-            continue
-        yield str(path), state.st_size, state.st_mtime_ns
+            yield str(path), state.st_size, state.st_mtime_ns

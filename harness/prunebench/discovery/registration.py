@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import pluggy
 
 from prunebench import hookspecs
 from prunebench.discovery.api import SPOKEN, api_problem, hint_for, hook_hint
 from prunebench.discovery.installed import Origin
-from prunebench.errors import PluginError, PluginLoadError
+from prunebench.errors import PluginCollision, PluginError, PluginLoadError
 from prunebench.specs import PluginSpec
+
+Declared = tuple[PluginSpec, Origin]
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,6 @@ class Failure:
     def as_error(self) -> PluginError:
         """Return the failure as an exception, for those who want to stop at the first one."""
         return self.kind(f"plugin {self.origin}: {self.error}", self.hint)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with one declaration."""
-
-    error: str
-    hint: str
 
 
 def register(
@@ -60,27 +54,31 @@ def register(
     ]
 
 
-def declared(
-    hook: pluggy.HookCaller, expected: type[PluginSpec], spoken: range = SPOKEN
-) -> Iterator[tuple[str, PluginSpec | Fault]]:
-    """Yield (plugin name, spec or fault) for every declaration through one hook, in the order of registration."""
+def declarations(
+    hook: pluggy.HookCaller, expected: type[PluginSpec], origins: Mapping[str, Origin], spoken: range = SPOKEN
+) -> Iterator[Declared | Failure]:
+    """Yield every declaration through one hook, in the order of registration; of two with one name the first."""
+    found: dict[str, Origin] = {}
     for implementation in hook.get_hookimpls():  # each is called alone, so that a fault has one owner
-        name = implementation.plugin_name
+        origin = origins[implementation.plugin_name]
         try:
-            specs: list[Any] = list(cast(Iterable[Any], implementation.function()))
+            specs = list(implementation.function())
         except KeyboardInterrupt:
             raise
         except BaseException as fault:  # sys.exit, too
-            yield name, Fault(f"{hook.name} raised {type(fault).__name__}: {fault}", hint_for(fault, spoken))
+            text = f"{hook.name} raised {type(fault).__name__}: {fault}"
+            yield Failure(origin, text, hint_for(fault, spoken), partial=True)
             continue
         for spec in specs:
-            yield name, _judged(spec, hook.name, expected, spoken)
-
-
-def _judged(spec: Any, hook: str, expected: type[PluginSpec], spoken: range) -> PluginSpec | Fault:
-    if not isinstance(spec, expected):
-        return Fault(
-            f"{hook} returned {type(spec).__name__}, expected {expected.__name__}", "the rest of the plugin works"
-        )
-    error, hint = api_problem(spec, spoken)
-    return Fault(error, hint) if error else spec
+            if not isinstance(spec, expected):
+                text = f"{hook.name} returned {type(spec).__name__}, expected {expected.__name__}"
+                yield Failure(origin, text, "the rest of the plugin works", partial=True)
+            elif any(problem := api_problem(spec, spoken)):
+                yield Failure(origin, *problem, partial=True)
+            elif spec.name in found:
+                text = f"{spec.kind} {spec.name!r} is declared by {found[spec.name]} and by {origin}"
+                hint = f"{found[spec.name].distribution}'s is used; rename or uninstall one"
+                yield Failure(origin, text, hint, PluginCollision, partial=True)
+            else:
+                found[spec.name] = origin
+                yield spec, origin

@@ -2,56 +2,48 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from prunebench.errors import WorkerDied
 from prunebench.executors import Event
-from prunebench.plugins import load_plugins
+from prunebench.executors.local import LocalExecutor
+from prunebench.executors.process import child_environment
 from prunebench.settings import Settings
-from prunebench.stages.bench import make_bench
 from prunebench.tasks import Task
-from prunebench.worker import perform
 
 
 class SerialExecutor:
-    """Runs each task when it is waited for."""
+    """Runs each task when it is waited for; those of plugins with an environment of their own in one worker there."""
 
     def __init__(self, settings: Settings, slots: Sequence[str], log_folder: Path) -> None:
+        compiled = child_environment(Path(settings.cache), settings.threads)["NUMBA_CACHE_DIR"]
+        os.environ.setdefault("NUMBA_CACHE_DIR", compiled)  # before a plugin imports numba
+        from prunebench.plugins import load_plugins
+        from prunebench.stages.bench import make_bench
+
         self._bench = make_bench(settings, load_plugins())
-        self._log_folder = log_folder
+        self._isolated = LocalExecutor(settings, slots[:1], log_folder)
         self._task: Task | None = None
 
     def idle(self) -> int:
-        return int(self._task is None)
+        return int(self._task is None and self._isolated.idle() == 1)
 
     def submit(self, task: Task) -> None:
-        self._task = task
+        if self._bench.settings.interpreter(task) == sys.executable:
+            self._task = task
+        else:
+            self._isolated.submit(task)
 
     def wait(self, timeout_seconds: float) -> Sequence[Event]:
-        if self._task is None:
-            return []
-        task, self._task = self._task, None
-        interpreter = self._bench.settings.interpreter(task)
-        outcome = perform(self._bench, task) if interpreter == sys.executable else self._elsewhere(interpreter, task)
-        return [Event(task.key, outcome=outcome)]
+        from prunebench.worker import perform
 
-    def _elsewhere(self, interpreter: str, task: Task) -> Mapping[str, Any]:
-        """Compute one cell file by the interpreter of another environment."""
-        self._log_folder.mkdir(parents=True, exist_ok=True)
-        cell = self._log_folder / f"{task.key}.json"
-        cell.write_text(json.dumps({"settings": self._bench.settings.to_json(), "task": task.to_json()}))
-        done = subprocess.run([interpreter, "-m", "prunebench.worker", str(cell)], stdout=subprocess.PIPE, check=False)
-        try:
-            return dict(json.loads(done.stdout))
-        except ValueError:
-            died = WorkerDied(f"the worker ended with exit code {done.returncode} in stage {task.stage}")
-            return {"key": task.key, "status": died.status, "reason": died.message, "hint": died.hint,
-                    "exit_code": died.exit_code, "seconds": 0.0}  # fmt: skip
+        if self._task is None:
+            return self._isolated.wait(timeout_seconds)
+        task, self._task = self._task, None
+        return [Event(task.key, outcome=perform(self._bench, task))]
 
     def close(self, *, kill: bool = False) -> None:
         self._task = None
+        self._isolated.close(kill=kill)

@@ -1,7 +1,18 @@
 """registry.toml: what is official, how it is read, and how it is kept."""
 
-from prunebench.registry.listing import Listing, Standing, expected_failures, standing
-from prunebench.registry.model import DatasetEntry, Method, Network, Recipe, Registry, Suite, Weights
+from prunebench.registry.model import (
+    DatasetEntry,
+    Listing,
+    Method,
+    Network,
+    Recipe,
+    Registry,
+    Standing,
+    Suite,
+    Weights,
+    expected_failures,
+    standing,
+)
 from prunebench.registry.reader import find_registry, load_registry
 
 __all__ = [

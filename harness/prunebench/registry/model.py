@@ -1,40 +1,83 @@
-"""What registry.toml says, one frozen object a table."""
+"""What registry.toml says: one struct per table, which gives its types, its rules and its JSON Schema."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
 
 from prunebench.contexts import Arch
 from prunebench.errors import UsageError, did_you_mean
-from prunebench.registry.listing import Listing
+from prunebench.plugins import HOST, Entry, Origin
+
+SCHEMA = 1
+PRUNING_RATES = ("0.5", "0.9")  # of a suite that names no budget
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$"  # names of tables become names of files and of folders
+_CLAUSE = r"(~=|===?|!=|[<>]=?)\s*[0-9A-Za-z.*+!_-]+"
+
+Kind = Literal["scorer", "selector", "projector", "dataset", "backbone", "learner", "executor", "metric"]
+Tier = Literal["core", "contrib", "quarantine"]
+Names = tuple[str, ...]
+Text = Annotated[str, Meta(min_length=1)]
+Params = Annotated[Mapping[str, Any], Meta(description="Parameters; each has a default.")]
+Hex = Annotated[str, Meta(pattern="^[0-9a-f]*$", description="Digest of the content, hexadecimal; empty accepts any.")]
+Count = Annotated[int, Meta(ge=1, le=1000)]
+_RateText = Annotated[str, Meta(pattern=r"^(0|0?\.[0-9]{1,20})$", description='In [0, 1), such as "0.9".')]
+_KeepText = Annotated[str, Meta(pattern=r"^(1|0?\.(?=0*[1-9])[0-9]{1,20})$", description='In (0, 1], such as "0.1".')]
+Rate = _RateText | Annotated[float, Meta(ge=0, lt=1)]
+Keep = _KeepText | Annotated[float, Meta(gt=0, le=1)]
+# The registry itself must have a table of that name.
+DatasetName = Annotated[str, Meta(description="Data set.", extra={"names": ("dataset",)})]
+NetworkName = Annotated[str, Meta(description="Network.", extra={"names": ("backbone", "arch")})]
+RecipeName = Annotated[str, Meta(description="Recipe.", extra={"names": ("recipe",)})]
 
 
-@dataclass(frozen=True)
-class DatasetEntry:
-    """A data set: the plugin's spec, its parameters, and the content that is expected."""
+class Table(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file; `name` of a struct is the name of its table, never a key in it."""
+
+
+class DatasetEntry(Table, frozen=True):
+    """A data set: its plugin, and the content that is expected."""
 
     name: str
-    spec: str
-    params: Mapping[str, Any]
-    fingerprint: str
-    licence: str
+    spec: Annotated[Text, Meta(description="Plugin of the data set; default: the name of the table.")] = ""
+    params: Params = {}
+    fingerprint: Hex = ""
+    licence: Annotated[str, Meta(description="Licence of the images.")] = ""
+    folder: Annotated[Text, Meta(description='Your images, a folder per class; short for spec = "image-folder".')] = ""
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Where the weights of a network come from: hub, file (checked by sha256), trained here, or random."""
+class Weights(Table, frozen=True, rename={"recipe": "train"}):
+    """Where the weights of a network come from: "hub", "file" (below a data root), "trained" (here), or "random"."""
 
-    source: str
-    file: str = ""
-    sha256: str = ""
-    recipe: str = ""
+    source: str = "file"
+    file: Annotated[Text, Meta(description="Name of the file.")] = ""
+    sha256: Hex = ""
+    recipe: RecipeName = ""
 
 
-@dataclass(frozen=True)
-class Network:
+class NetworkTable(Table, frozen=True):
+    """A network that scores (backbone) or is trained on subsets (arch)."""
+
+    timm: Annotated[Text, Meta(description="Model of timm: short for that model of the provider timm.")] = ""
+    provider: Annotated[Text, Meta(description="Plugin that provides the network.")] = ""
+    model: Annotated[Text, Meta(description="Name of the network there.")] = ""
+    image_size: Annotated[int, Meta(ge=1, le=10_000, description="Side of the input in pixels.")] | None = None
+    mean: Annotated[tuple[float, ...], Meta(description="Means of the channels; default: the data set's.")] = ()
+    std: Annotated[tuple[float, ...], Meta(description="Standard deviations of the channels.")] = ()
+    interpolation: Annotated[str, Meta(description="How images are resized.")] = ""
+    kwargs: Annotated[Mapping[str, Any], Meta(description="Arguments of the network's constructor.")] = {}
+    weights: Annotated[
+        Literal["hub", "random"] | Weights,
+        Meta(description='Write "hub", "random", { file = "NAME" } or { train = "RECIPE" }.'),
+    ] = "random"
+    control: Annotated[bool, Meta(description="Is it on the board only as a control?")] = False
+
+
+class Network(Struct, frozen=True):
     """A backbone or training architecture; `control` marks one that is on the board only as a control."""
 
     arch: Arch
@@ -42,54 +85,128 @@ class Network:
     control: bool = False
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train: a learner with its parameters; `tolerance` is the accuracy by which repeats may differ."""
+class Recipe(Table, frozen=True):
+    """How to train."""
 
     name: str
-    learner: str
-    params: Mapping[str, Any]
-    tolerance: float
+    learner: Annotated[Text, Meta(description="Plugin that trains.")]
+    params: Params = {}
+    tolerance: Annotated[float, Meta(ge=0, le=1, description="Fraction by which repeats may differ.")] = 0.02
 
 
-@dataclass(frozen=True)
-class Method:
+class Method(Table, frozen=True):
     """A row of the board: a scorer with parameters, and the selector that picks from its scores."""
 
     name: str
-    scorer: str
-    params: Mapping[str, Any]
-    selector: str
-    selector_params: Mapping[str, Any]
-    caveat: str = ""
+    scorer: Annotated[Text, Meta(description="Plugin that scores.")]
+    params: Params = {}
+    selector: Annotated[Text, Meta(description="Plugin that selects; default: the scorer's.")] = ""
+    selector_params: Params = {}
+    caveat: Annotated[str, Meta(pattern="^[^\n]{0,500}$", description="One line, printed beside the rows.")] = ""
 
 
-@dataclass(frozen=True)
-class Suite:
-    """A grid: methods x backbones x projectors x budgets x training x seeds on one data set."""
+class Pair(Table, frozen=True):
+    """A training: an architecture and a recipe."""
+
+    arch: NetworkName
+    recipe: RecipeName
+
+
+class Agreement(Table, frozen=True):
+    """Whose scores are compared between backbones and between seeds; each axis is the suite's by default."""
+
+    methods: Names | None = None
+    projectors: Names | None = None
+    backbones: tuple[NetworkName, ...] | None = None
+
+
+class _Grid(Table, frozen=True, kw_only=True):
+    summary: Annotated[str, Meta(description="One sentence.")] = ""
+    dataset: DatasetName
+    methods: Annotated[Names, Meta(min_length=1, description="Methods, or scorers with their defaults.")]
+    baseline: Annotated[str, Meta(description='Method that gains are measured against; default: "random".')] = ""
+    unpruned: Annotated[str, Meta(description='Method that keeps everything; default: "full", if named.')] = ""
+    backbones: Annotated[tuple[NetworkName, ...], Meta(description="Networks that score.")] = ()
+    projectors: Annotated[Names, Meta(description="Projectors of their features.")] = ()
+    seeds: Annotated[Count, Meta(description="Number of seeds.")] = 3
+    proxy_seeds: Annotated[Count, Meta(description="Proxy runs that the seeds are spread over.")] = 1
+    backbone_seeds: Annotated[Count, Meta(description="Trainings of a backbone that the seeds are spread over.")] = 1
+
+
+class Suite(_Grid, frozen=True, kw_only=True):
+    """A grid: methods x backbones x projectors x budgets x training x seeds on one data set.
+
+    Seed s uses proxy run s modulo proxy_seeds, and training s modulo backbone_seeds of a backbone trained here.
+    """
 
     name: str
-    summary: str
-    dataset: str
-    methods: tuple[str, ...]
-    baseline: str
-    unpruned: str
-    backbones: tuple[str, ...]
-    projectors: tuple[str, ...]
-    training: tuple[tuple[str, str], ...]
-    pruning_rates: tuple[str, ...]
-    seeds: int
-    proxy: tuple[str, str] | None
-    agreement_methods: tuple[str, ...]
-    agreement_projectors: tuple[str, ...]
-    agreement_backbones: tuple[str, ...]
-    proxy_seeds: int = 1
-    backbone_seeds: int = 1
+    training: tuple[tuple[str, str], ...] = ()
+    pruning_rates: Names = ()
+    proxy: tuple[str, str] | None = None
+    agreement_methods: Names = ()
+    agreement_projectors: Names = ()
+    agreement_backbones: Names = ()
 
 
-@dataclass(frozen=True)
-class Registry:
-    """All tables of registry.toml by name."""
+class SuiteTable(_Grid, frozen=True, kw_only=True):
+    """A grid of cells on one data set; without training, only scores are compared."""
+
+    training: Annotated[tuple[Pair, ...], Meta(description="Architectures that are trained, with recipes.")] = ()
+    pruning_rates: Annotated[tuple[Rate, ...], Meta(description="Budgets, or write `keep`.")] | None = None
+    keep: Annotated[tuple[Keep, ...], Meta(description="Budgets, or write `pruning_rates`.")] | None = None
+    proxy: Annotated[Pair, Meta(description="Run that records training dynamics.")] | None = None
+    agreement: Agreement = Agreement()
+
+
+class Listing(Table, frozen=True, kw_only=True):
+    """What is known of a plugin: who keeps it, which versions are meant, and how far it is trusted.
+
+    A plugin that ships with prunebench is registered by that: it has a table where there is more to say of it.
+    """
+
+    name: str
+    kind: Kind
+    dist: Annotated[Text, Meta(description="Distribution that declares it.")]
+    version: Annotated[str, Meta(pattern=rf"^{_CLAUSE}(\s*,\s*{_CLAUSE})*$", description='Range, such as ">=1,<2".')]
+    tier: Annotated[Tier, Meta(description="core and contrib are ranked; quarantine is shown with its reason only.")]
+    maintainer: Annotated[Text, Meta(description="Who answers for it.")]
+    added: Annotated[date, Meta(description="When it was added.")]
+    paper: Annotated[str, Meta(description="What it implements, where its declaration does not say.")] = ""
+    reason: Annotated[str, Meta(description="Why it is in quarantine, in one line.")] = ""
+    environment: Annotated[Names, Meta(description="PEP 508 requirements of an environment of its own.")] = ()
+    expected_failures: Mapping[str, Annotated[str, Meta(min_length=1, description="Why the check may fail.")]] = {}
+
+    def covers(self, version: str) -> bool:
+        """Return whether a version of the distribution is in the range; one that is no version is not."""
+        from packaging.specifiers import SpecifierSet
+        from packaging.version import InvalidVersion
+
+        try:
+            return SpecifierSet(self.version).contains(version, prereleases=True)
+        except InvalidVersion:
+            return False
+
+    def is_met_by(self, origin: Origin) -> bool:
+        """Return whether an installed plugin is of the distribution and in the range."""
+        return origin.distribution == self.dist and self.covers(origin.version)
+
+
+class File(Table, frozen=True):
+    """The whole of registry.toml."""
+
+    schema: Annotated[int, Meta(ge=1, description="Version of this format.")]
+    protocol: Annotated[str, Meta(pattern=NAME, description="Raised whenever numbers stop being comparable.")]
+    dataset: Mapping[str, DatasetEntry] = {}
+    backbone: Mapping[str, NetworkTable] = {}
+    arch: Mapping[str, NetworkTable] = {}
+    recipe: Mapping[str, Recipe] = {}
+    method: Mapping[str, Method] = {}
+    suite: Mapping[str, SuiteTable] = {}
+    plugin: Mapping[str, Listing] = {}
+
+
+class Registry(Struct, frozen=True):
+    """All tables of registry.toml by name; `text` is the file as it was read."""
 
     file: Path
     protocol: str
@@ -98,8 +215,8 @@ class Registry:
     recipes: Mapping[str, Recipe]
     methods: Mapping[str, Method]
     suites: Mapping[str, Suite]
-    plugins: Mapping[str, Listing] = field(default_factory=dict)
-    text: str = field(repr=False, default="")
+    plugins: Mapping[str, Listing] = {}
+    text: str = ""
 
     def suite(self, name: str) -> Suite:
         """Return the suite `name`; raises UsageError with the nearest name."""
@@ -109,4 +226,33 @@ class Registry:
 
     def method(self, name: str) -> Method:
         """Return the method `name`; a plain scorer name is a method with that scorer's defaults."""
-        return self.methods.get(name, Method(name, name, {}, "", {}))
+        return self.methods.get(name) or Method(name, name)
+
+
+class Standing(Struct, frozen=True):
+    """How far a plugin is trusted, and what to say about it; `remark` is empty where there is nothing to say."""
+
+    tier: Tier | Literal["unregistered"]
+    remark: str = ""
+
+
+def standing(listings: Mapping[str, Listing], kind: str, name: str, dist: str, version: str) -> Standing:
+    """Return the standing of a plugin from version `version` of the distribution `dist`."""
+    listing = listings.get(name)
+    if listing is None or (listing.kind, listing.dist) != (kind, dist):
+        return Standing("core") if dist == HOST else Standing("unregistered", f"unregistered ({dist} {version})")
+    if listing.tier == "quarantine":
+        # The board separates remarks by semicolons.
+        return Standing("quarantine", f"in quarantine: {listing.reason.replace(';', ',')}")
+    # A development version of prunebench is below every range, and its own plugins are of that version.
+    if dist != HOST and not listing.covers(version):
+        return Standing("unregistered", f"unregistered ({dist} {version} is not in the range {listing.version})")
+    return Standing(listing.tier)
+
+
+def expected_failures(listings: Mapping[str, Listing], entry: Entry[Any]) -> Mapping[str, str]:
+    """Return the checks that a plugin may fail, with reasons; none unless the table is about its distribution."""
+    listing = listings.get(entry.spec.name)
+    if listing is None or (listing.kind, listing.dist) != (entry.spec.kind, entry.origin.distribution):
+        return {}
+    return listing.expected_failures

@@ -11,7 +11,7 @@ from prunebench.errors import UsageError, did_you_mean
 from prunebench.plugins import HOST, Catalogue, Entry
 from prunebench.records import write_text
 from prunebench.registry.reader import load_registry, make_registry
-from prunebench.registry.toml_table import line_of, parse_toml
+from prunebench.registry.toml_lines import Source
 
 
 def find_entry(catalogue: Catalogue, name: str) -> Entry[Any]:
@@ -39,18 +39,16 @@ def new_table(entry: Entry[Any], *, tier: str, maintainer: str, reason: str, ver
         raise UsageError(f"the metadata of {origin.distribution} name no maintainer", "say it with --maintainer NAME")
     if tier == "quarantine" and not reason:
         raise UsageError("a quarantine needs a reason", "say it with --reason TEXT")
-    lines = [
-        f"[plugin.{entry.spec.name}]",
-        f"kind = {_quoted(entry.spec.kind)}",
-        f"dist = {_quoted(origin.distribution)}",
-        f"version = {_quoted(version or compatible_range(origin.version))}",
-        f"tier = {_quoted(tier)}",
-        f"maintainer = {_quoted(maintainer)}",
-        f"added = {added.isoformat()}",
-    ]
-    if reason:
-        lines.append(f"reason = {_quoted(reason)}")
-    return "\n".join(lines) + "\n"
+    values = {
+        "kind": entry.spec.kind,
+        "dist": origin.distribution,
+        "version": version or compatible_range(origin.version),
+        "tier": tier,
+        "maintainer": maintainer,
+    }
+    lines = [f"{key} = {_quoted(value)}" for key, value in values.items()] + [f"added = {added.isoformat()}"]
+    lines += [f"reason = {_quoted(reason)}"] if reason else []
+    return "\n".join([f"[plugin.{entry.spec.name}]", *lines, ""])
 
 
 def compatible_range(version: str) -> str:
@@ -91,7 +89,7 @@ def append_table(file: Path, entry: Entry[Any], table: str, *, tier: str) -> Non
     """
     registry, name = load_registry(file), entry.spec.name
     if name in registry.plugins:
-        line = line_of(registry.text, f"plugin.{name}")
+        line = Source(file, registry.text).lines["plugin", name]
         raise UsageError(f"{name!r} is in {file.name} already, line {line}", "edit its table there")
     if entry.origin.distribution == HOST and tier != "quarantine":
         raise UsageError(
@@ -99,5 +97,5 @@ def append_table(file: Path, entry: Entry[Any], table: str, *, tier: str) -> Non
             "write a table by hand where there is more to say, such as an expected failure",
         )
     text = registry.text.rstrip("\n") + "\n\n" + table
-    make_registry(parse_toml(file, text))
+    make_registry(Source(file, text))
     write_text(file, text, hint="name a file that can be written with --registry FILE")

@@ -49,9 +49,9 @@ class Bench:
         Raises CellFailed when the code on this machine is not the code that the key stands for.
         """
         entry = self.catalogue.get(f"{described['kind']}s", described["name"])
-        if entry.version != described["version"]:
+        if (found := entry.code_version()) != described["version"]:
             raise CellFailed(
-                f"{title(entry)}: the key stands for version {described['version']}, the code here is {entry.version}",
+                f"{title(entry)}: the key stands for version {described['version']}, the code here is {found}",
                 "the code was changed or updated since the run started: run the suite again",
             )
         return entry

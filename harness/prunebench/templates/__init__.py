@@ -1,27 +1,18 @@
-"""Distributions to start from: text with $placeholders, one folder a kind of plugin and one that all share."""
+"""Distributions to start from: text with $placeholders, a folder for each kind of plugin and one that all share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import tomllib
 from importlib import resources
 from string import Template
 
-
-@dataclass(frozen=True)
-class Starter:
-    """What a kind's template is called: the module of the implementation, and the method that is in it."""
-
-    stem: str
-    summary: str
+KINDS = ("scorer", "projector", "selector", "dataset", "backbone", "learner", "executor", "metric")
 
 
-STARTERS: Mapping[str, Starter] = {
-    "scorer": Starter("score", "Distance to the mean of the class, as a data-pruning method."),
-    "projector": Starter("project", "Principal components of standardised features."),
-    "dataset": Starter("load", "Noisy bars that lie, stand or lean."),
-    "learner": Starter("train", "The nearest class mean on frozen features."),
-}
+def starter(kind: str, name: str) -> dict[str, str]:
+    """Return what kinds.toml says of a kind: the stem of its module, its summary, and the parts of its small suite."""
+    table = tomllib.loads((resources.files(__name__) / "kinds.toml").read_text(encoding="utf-8"))
+    return {key: Template(text).substitute(name=name) for key, text in {**table["all"], **table[kind]}.items()}
 
 
 def module_name(name: str) -> str:
@@ -36,26 +27,26 @@ def distribution_name(name: str) -> str:
 
 def render(kind: str, name: str, version: str) -> dict[str, str]:
     """Return the text of every file of a new distribution by its path; version: that of prunebench."""
-    starter, module = STARTERS[kind], module_name(name)
+    chosen, module = starter(kind, name), module_name(name)
     values = {
+        **chosen,
         "kind": kind,
         "name": name,
         "module": module,
         "distribution": distribution_name(name),
-        "stem": starter.stem,
-        "summary": starter.summary,
         "version": version,
+        "run": f"prunebench run try{chosen['option']}".ljust(34) + "# a small suite, about a minute",
     }
     files = {
         "pyproject.toml": "common/pyproject.toml",
         "README.md": "common/README.md",
         ".gitignore": "common/gitignore",
         ".github/workflows/tests.yml": "common/workflow.yml",
-        "registry.toml": f"{kind}/registry.toml",
+        "registry.toml": "common/registry.toml",
         f"src/{module}/__init__.py": f"{kind}/declaration.py",
-        f"src/{module}/{starter.stem}.py": f"{kind}/implementation.py",
+        f"src/{module}/{chosen['stem']}.py": f"{kind}/implementation.py",
         "tests/test_conformance.py": "common/test_conformance.py",
-        f"tests/test_{starter.stem}.py": f"{kind}/test_implementation.py",
+        f"tests/test_{chosen['stem']}.py": f"{kind}/test_implementation.py",
     }
     folder = resources.files(__name__)
     texts = {path: (folder / f"{source}.tmpl").read_text(encoding="utf-8") for path, source in files.items()}

@@ -16,15 +16,6 @@ from prunebench.testing.results import CheckFailed, CheckResult, assert_conforma
 from prunebench.wire import entry_of, with_defaults
 
 __all__ = [
-    "Check",
-    "CheckFailed",
-    "CheckResult",
-    "Examiner",
-    "assert_conformant",
-    "checks_for",
-    "count",
-    "entry_of",
-    "examine",
-    "parametrize_with_checks",
-    "with_defaults",
-]
+    "Check", "CheckFailed", "CheckResult", "Examiner", "assert_conformant", "checks_for", "count", "entry_of",
+    "examine", "parametrize_with_checks", "with_defaults",
+]  # fmt: skip

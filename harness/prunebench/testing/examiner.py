@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import queue
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from prunebench.executors.process import ChildProcess, child_environment
 from prunebench.plugins import Entry, Origin
 from prunebench.specs import PluginSpec
+from prunebench.store import default_cache
 from prunebench.testing.checks import Check, checks_for
 from prunebench.testing.results import CheckResult, Status, expect, known_checks
 from prunebench.wire import entry_of, to_json
@@ -30,26 +26,22 @@ SECONDS = 120.0
 _START_SECONDS = 120.0
 
 
-@dataclass(frozen=True)
-class _Child:
-    process: subprocess.Popen[str]
-    lines: queue.Queue[str | None]
-    folder: Path
-
-
 class Examiner:
     """Keeps one child process, in an empty folder of its own; a context manager.
 
-    seconds: the time that one check may take.  data_roots: where data sets look for files.
+    seconds: the time that one check may take.  data_roots: where data sets look for files.  cache: where compiled code
+    is kept, by default in the user's cache folder.
     """
 
-    def __init__(self, seconds: float = SECONDS, data_roots: Sequence[str] = ()) -> None:
+    def __init__(self, seconds: float = SECONDS, data_roots: Sequence[str] = (), cache: Path | None = None) -> None:
         self._seconds = seconds
         self._data_roots = tuple(data_roots)
-        self._child: _Child | None = None
+        self._cache = cache or default_cache()
+        self._child: ChildProcess | None = None
+        self._log = Path()
         self._owner: Origin | None = None
-        self._blocked: dict[tuple[Origin, str, str], CheckResult] = {}
-        self._finalizer: Any = None
+        self._failed_gates: dict[tuple[Origin, str, str], CheckResult] = {}
+        self._end: Any = None
 
     def __enter__(self) -> Examiner:
         return self
@@ -60,8 +52,8 @@ class Examiner:
     def close(self) -> None:
         """End the child process and whatever it started."""
         if self._child is not None:
-            self._finalizer()
             self._child = None
+            self._end()
 
     def examine(
         self, entry: Entry[Any], check: Check, expected: Mapping[str, str] = MappingProxyType({})
@@ -70,53 +62,55 @@ class Examiner:
 
         expected: failures to expect, by name of the check with the reason; an expected one bars nothing.
         """
-        gate = self._blocked.get((entry.origin, entry.spec.kind, entry.spec.name))
-        result = self._after(gate, entry, check) if gate else self._made(entry, check)
-        is_barrier = check.is_gate and gate is None and check.name not in expected
-        if is_barrier and result.status in ("failed", *(() if check.is_optional else ("not_applicable",))):
-            self._blocked[entry.origin, entry.spec.kind, entry.spec.name] = result
+        plugin = (entry.origin, entry.spec.kind, entry.spec.name)
+        gate = self._failed_gates.get(plugin)
+        if gate is not None:
+            reason = f"{gate.check} failed" if gate.status == "failed" else gate.reason
+            status: Status = "not_run" if gate.status == "failed" else "not_applicable"
+            return expect(_result(entry, check, status, reason), expected)
+        result = self._made(entry, check)
+        bars = ("failed",) if check.is_optional else ("failed", "not_applicable")
+        if check.is_gate and check.name not in expected and result.status in bars:
+            self._failed_gates[plugin] = result
         return expect(result, expected)
 
-    def _after(self, gate: CheckResult, entry: Entry[Any], check: Check) -> CheckResult:
-        status: Status = "not_run" if gate.status == "failed" else "not_applicable"
-        reason = f"{gate.check} failed" if gate.status == "failed" else gate.reason
-        return _result(entry, check, status, reason)
-
     def _made(self, entry: Entry[Any], check: Check) -> CheckResult:
-        child = self._child_for(entry.origin)
-        if child is None:
-            return _result(entry, check, "not_run", "no process could be started for it")
+        # A child serves the plugins of one entry point: they were made to live together, others were not.
+        if self._child is None or self._owner != entry.origin:
+            self.close()
+            self._owner = entry.origin
+            self._start()
+        assert self._child is not None
         started = time.monotonic()
-        with contextlib.suppress(BrokenPipeError):  # its death is seen below
-            assert child.process.stdin is not None
-            child.process.stdin.write(json.dumps({"entry": to_json(entry), "check": check.name}) + "\n")
-            child.process.stdin.flush()
+        self._child.send({"entry": to_json(entry), "check": check.name})
         try:
-            line = child.lines.get(timeout=self._seconds)
-        except queue.Empty:
+            said = self._child.receive(self._seconds)
+        except TimeoutError:
             self.close()
             reason = f"it ran past the limit of {self._seconds:g} seconds and was stopped"
             return _result(entry, check, "failed", reason, time.monotonic() - started)
-        if line is None:
-            reason = _obituary(child)
+        if said is None:
+            reason = f"its process {self._child.death}{_place(self._log)}"
             self.close()
             return _result(entry, check, "failed", reason, time.monotonic() - started)
-        said = json.loads(line)
-        result = _result(entry, check, said["status"], said["reason"], said["seconds"])
-        return replace(result, facts=said["facts"])
+        return replace(_result(entry, check, said["status"], said["reason"], said["seconds"]), facts=said["facts"])
 
-    def _child_for(self, origin: Origin) -> _Child | None:
-        # A child serves the plugins of one entry point: they were made to live together, others were not.
-        if self._owner != origin or self._child is None:
-            self.close()
-            self._child, self._owner = _start(self._data_roots), origin
-            self._finalizer = weakref.finalize(self, _end, self._child)
-            try:
-                if self._child.lines.get(timeout=_START_SECONDS) is None:
-                    self.close()
-            except queue.Empty:
-                self.close()
-        return self._child
+    def _start(self) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="prunebench-check-"))
+        (folder / "tmp").mkdir()
+        (folder / "cwd").mkdir()
+        environment = {
+            **child_environment(self._cache, threads=1),
+            "PYTHONPATH": os.pathsep.join(str(Path(part).absolute()) for part in sys.path if part),
+            "PYTHONHASHSEED": "0",
+            "PRUNEBENCH_DATA": os.pathsep.join(self._data_roots),
+            "TMPDIR": str(folder / "tmp"),
+        }
+        self._log = folder / "log"
+        command = [sys.executable, "-P", "-m", "prunebench.testing.child"]
+        child = ChildProcess(command, environment=environment, log=self._log, folder=folder / "cwd")
+        self._child, self._end = child, weakref.finalize(self, _end, child, folder)
+        child.receive(_START_SECONDS)  # it is ready; where it is not, the first check says so
 
 
 def examine(
@@ -132,8 +126,7 @@ def examine(
     """
     entry = plugin if isinstance(plugin, Entry) else entry_of(plugin)
     available = checks_for(entry.spec.kind)
-    names = [check.name for check in available]
-    known_checks([*checks, *(expected_failures or {})], names)
+    known_checks([*checks, *(expected_failures or {})], [check.name for check in available])
     own = Examiner() if examiner is None else examiner
     try:
         for check in available:
@@ -145,73 +138,20 @@ def examine(
 
 
 def _result(entry: Entry[Any], check: Check, status: Status, reason: str, seconds: float = 0.0) -> CheckResult:
-    return CheckResult(
-        origin=entry.origin,
-        kind=entry.spec.kind,
-        plugin=entry.spec.name,
-        check=check.name,
-        status=status,
-        reason=reason,
-        seconds=seconds,
-    )
+    spec = entry.spec
+    return CheckResult(origin=entry.origin, kind=spec.kind, plugin=spec.name, check=check.name, status=status,
+                       reason=reason, seconds=seconds)  # fmt: skip
 
 
-def _start(data_roots: Sequence[str]) -> _Child:
-    folder = Path(tempfile.mkdtemp(prefix="prunebench-check-"))
-    (folder / "tmp").mkdir()
-    (folder / "cwd").mkdir()
-    path = [str(Path(part).absolute()) for part in sys.path if part]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path),
-        "PYTHONHASHSEED": "0",
-        "PRUNEBENCH_DATA": os.pathsep.join(data_roots),
-        "TMPDIR": str(folder / "tmp"),
-        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"),
-    }
-    with (folder / "log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "prunebench.testing.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            encoding="utf-8",
-            env=environment,
-            cwd=folder / "cwd",
-            start_new_session=True,
-        )
-    lines: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_listen, args=(process, lines), daemon=True).start()
-    return _Child(process, lines, folder)
-
-
-def _listen(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
-    assert process.stdout is not None
-    with contextlib.suppress(OSError, ValueError):
-        for line in process.stdout:
-            lines.put(line)
-    lines.put(None)
-
-
-def _obituary(child: _Child) -> str:
-    code = child.process.wait()
-    died = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"was ended with exit code {code}"
-    hint = "; SIGKILL often means that memory ran out" if code == -signal.SIGKILL else ""
-    text = (child.folder / "log").read_text(encoding="utf-8", errors="replace")
-    # The fault handler lists the innermost call of the thread at fault first.
+def _place(log: Path) -> str:
+    """Return the call in which a process died, as " (File ...)"; the fault handler lists the innermost one first."""
+    text = log.read_text(encoding="utf-8", errors="replace")
     lines = text.rpartition("Current thread")[2].splitlines()[1:]
     places = [line.strip() for line in lines if line.startswith("  File ") and "prunebench/testing" not in line]
-    return f"its process {died}{hint}" + (f" ({places[0][:160]})" if places else "")
+    return f" ({places[0][:160]})" if places else ""
 
 
-def _end(child: _Child) -> None:
-    # The whole session: a plugin may have started processes of its own.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.process.pid, signal.SIGKILL)
-    child.process.wait()
-    for stream in (child.process.stdin, child.process.stdout):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()
-    shutil.rmtree(child.folder, ignore_errors=True)
+def _end(child: ChildProcess, folder: Path) -> None:
+    child.kill()
+    child.close()
+    shutil.rmtree(folder, ignore_errors=True)

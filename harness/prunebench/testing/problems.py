@@ -112,7 +112,9 @@ def relearnt(dynamics: Array, labels: Array) -> Array:
     """
     believed = np.nan_to_num(dynamics[-1].astype(np.float64))
     shares = believed.T @ np.eye(int(labels.max()) + 1)[labels] + 1e-6
-    result: Array = (dynamics.astype(np.float64) @ (shares / shares.sum(axis=1, keepdims=True))).astype(dynamics.dtype)
+    with np.errstate(invalid="ignore"):  # infinite evidence is part of what is tested
+        moved = dynamics.astype(np.float64) @ (shares / shares.sum(axis=1, keepdims=True))
+    result: Array = moved.astype(dynamics.dtype)
     return result
 
 

@@ -10,7 +10,7 @@ from prunebench.plugins import Entry
 from prunebench.specs import PluginSpec
 from prunebench.testing.checks import Check, checks_for
 from prunebench.testing.examiner import SECONDS, Examiner
-from prunebench.testing.results import CheckFailed, CheckResult, known_checks
+from prunebench.testing.results import CheckFailed, known_checks
 from prunebench.wire import entry_of
 
 
@@ -23,8 +23,16 @@ class BoundCheck:
     expected: Mapping[str, str] = field(repr=False)
 
     def __call__(self, entry: Entry[Any]) -> None:
+        import pytest
+
         __tracebackhide__ = True
-        _conclude(self.examiner.examine(entry, self.check, self.expected))
+        result = self.examiner.examine(entry, self.check, self.expected)
+        if result.is_bad:
+            raise CheckFailed(str(result))
+        if result.status == "expected_fail":
+            pytest.xfail(result.reason)
+        if result.status in ("not_applicable", "not_run"):
+            pytest.skip(f"{result.status.replace('_', ' ')}: {result.reason}")
 
 
 def parametrize_with_checks(
@@ -44,10 +52,9 @@ def parametrize_with_checks(
     """
     import pytest
 
-    entries = [plugin if isinstance(plugin, Entry) else entry_of(plugin) for plugin in plugins]
     examiner = Examiner(seconds, data_roots)
     cases = []
-    for entry in entries:
+    for entry in [plugin if isinstance(plugin, Entry) else entry_of(plugin) for plugin in plugins]:
         available = checks_for(entry.spec.kind)
         expected = dict((expected_failures or {}).get(entry.spec.name, {}))
         known_checks([*checks, *expected], [check.name for check in available])
@@ -57,15 +64,3 @@ def parametrize_with_checks(
                 cases.append(pytest.param(entry, BoundCheck(check, examiner, expected), id=title))
     decorator: Callable[[Callable[..., None]], Callable[..., None]] = pytest.mark.parametrize(("entry", "check"), cases)
     return decorator
-
-
-def _conclude(result: CheckResult) -> None:
-    import pytest
-
-    __tracebackhide__ = True
-    if result.is_bad:
-        raise CheckFailed(str(result))
-    if result.status == "expected_fail":
-        pytest.xfail(result.reason)
-    if result.status in ("not_applicable", "not_run"):
-        pytest.skip(f"{result.status.replace('_', ' ')}: {result.reason}")

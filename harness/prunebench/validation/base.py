@@ -23,14 +23,14 @@ def base_rows(results: Path, base: str) -> tuple[str, list[Row]]:
         return base, read_folder(Path(base))[0]
     folder = results.resolve()
     try:
-        top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip())
+        top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
         commit = _commit(folder, base)
+        return commit[:12], _rows_at(top, folder.relative_to(top).as_posix(), commit)
     except (OSError, subprocess.CalledProcessError) as error:
         raise UsageError(
             f"no base to compare {results} with: {base or 'main'} is no revision of a git repository here",
             "name a revision or a folder of results with --base",
         ) from error
-    return commit[:12], _rows_at(top, folder.relative_to(top.resolve()).as_posix(), commit)
 
 
 def _commit(folder: Path, base: str) -> str:
@@ -50,10 +50,9 @@ def _rows_at(top: Path, folder: str, commit: str) -> list[Row]:
     rows: list[Row] = []
     with tarfile.open(fileobj=io.BytesIO(_git(top, "archive", "--format=tar", commit, "--", folder))) as archive:
         for member in archive:
-            name = member.name.removeprefix(f"{folder}/")
-            content = archive.extractfile(member) if member.isfile() and name.endswith(".jsonl") else None
+            content = archive.extractfile(member) if member.isfile() and member.name.endswith(".jsonl") else None
             if content is not None:
-                rows += read_lines(name, content.read())[0]
+                rows += read_lines(member.name.removeprefix(f"{folder}/"), content.read())[0]
     return rows
 
 

@@ -1,124 +1,104 @@
-"""Files of a results folder to records, without trust: sizes, names, bytes, order and duplicates are looked at."""
+"""Files of a results folder to records, without trust: sizes, names, bytes, order and repetition are looked at."""
 
 from __future__ import annotations
 
-import json
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import NamedTuple
 
-from prunebench.errors import DataError, PrunebenchError, SchemaTooNew
-from prunebench.records import SCHEMA, Record, coordinates, record_file
-from prunebench.validation.schema import record_problems
+from prunebench.errors import DataError, Fault, PrunebenchError
+from prunebench.records import Record, encode, parse
 
 MAX_BYTES = 5_000_000
+MAX_LINE = 100_000  # characters
+MAX_FAULTS = 20  # of one file
 BOARD = "board"
 _BOARD_FILES = ("accuracy.csv", "index.html", "leaderboard.md", "rank_correlation.csv")
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong, and where: the path below the results folder, and the line (1-based; 0 for the whole file)."""
-
-    file: str
-    line: int
-    text: str
-    kind: type[PrunebenchError] = DataError
-
-    def __str__(self) -> str:
-        return f"{self.file}{f', line {self.line}' if self.line else ''}: {self.text}"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A record with its place: the path below the results folder, and the line (1-based)."""
+class Row(NamedTuple):
+    """A record and where it stands: the path below the results folder, and the line (from 1)."""
 
     file: str
     line: int
     record: Record
 
-    @property
-    def place(self) -> tuple[Any, ...]:
-        """Where the record stands on the board: its file and its coordinates."""
-        return (self.file, *coordinates(self.record))
+    def fault(self, reason: str, hint: str = "", kind: type[PrunebenchError] = DataError) -> Fault:
+        """Return a fault of this record."""
+        return Fault(self.line, reason, hint, self.file, kind=kind)
 
 
-def read_folder(results: Path, max_bytes: int = MAX_BYTES) -> tuple[list[Row], list[Problem]]:
+def read_folder(results: Path, max_bytes: int = MAX_BYTES) -> tuple[list[Row], list[Fault]]:
     """Return the sound records of results/<suite>/<dataset>/<method>.jsonl, and what is wrong with the others."""
     rows: list[Row] = []
-    problems: list[Problem] = []
+    faults: list[Fault] = []
     for path in sorted(results.rglob("*")):
         name = path.relative_to(results).as_posix()
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            problems.append(Problem(name, 0, "is a link or a special file; results are plain files"))
-        elif path.is_file() and (problem := _misplaced(name) or _too_large(path, max_bytes)):
-            problems.append(Problem(name, 0, problem))
-        elif path.is_file() and not name.startswith(f"{BOARD}/"):
+        if path.is_dir() and not path.is_symlink():
+            continue
+        if reason := _refusal(path, PurePosixPath(name), max_bytes):
+            faults.append(Fault(0, reason, file=name, kind=DataError))
+        elif path.suffix == ".jsonl":
             found, wrong = read_lines(name, path.read_bytes())
             rows += found
-            problems += wrong
-    return rows, problems
+            faults += wrong
+    return rows, faults
 
 
-def _misplaced(name: str) -> str:
-    parts = PurePosixPath(name).parts
-    if parts[0] == BOARD:
-        fits = len(parts) == 2 and parts[1] in _BOARD_FILES
+def _refusal(path: Path, name: PurePosixPath, max_bytes: int) -> str:
+    """Return why a file is not read, or an empty string."""
+    if path.is_symlink() or not path.is_file():
+        return "is a link or a special file; results are plain files"
+    if (size := path.stat().st_size) > max_bytes:
+        return f"has {size:,} bytes, the limit is {max_bytes:,}"
+    if size == 0 and name.name.startswith(".") and name.suffix == ".lock":
+        return ""  # an update of the file beside it leaves one
+    if name.parts[0] == BOARD:
+        fits = len(name.parts) == 2 and name.name in _BOARD_FILES
         return "" if fits else f"is not a file of the board: {', '.join(_BOARD_FILES)}"
-    fits = len(parts) == 3 and name.endswith(".jsonl")
+    fits = len(name.parts) == 3 and name.suffix == ".jsonl"
     return "" if fits else "is out of place: records are in <suite>/<dataset>/<method>.jsonl"
 
 
-def _too_large(path: Path, max_bytes: int) -> str:
-    size = path.stat().st_size
-    return f"has {size:,} bytes, the limit is {max_bytes:,}" if size > max_bytes else ""
-
-
-def read_lines(file: str, content: bytes) -> tuple[list[Row], list[Problem]]:
-    """Return the sound records of one file, and a problem for every line that is none, out of order or repeated."""
+def read_lines(file: str, content: bytes) -> tuple[list[Row], list[Fault]]:
+    """Return the sound records of one file, and a fault for every line that is none, out of order or repeated."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        return [], [Problem(file, 0, f"is not UTF-8: {error.reason} at byte {error.start}")]
+        return [], [Fault(0, f"is not UTF-8: {error.reason} at byte {error.start}", file=file, kind=DataError)]
+    rows: list[Row] = []
+    faults = _faults(file, text, rows)
+    found = list(itertools.islice(faults, MAX_FAULTS))
+    if next(faults, None) is not None:
+        found.append(Fault(found[-1].line + 1, "is not read any further: too much is wrong", file=file, kind=DataError))
+    return rows, found
+
+
+def _faults(file: str, text: str, rows: list[Row]) -> Iterator[Fault]:
+    """Yield what is wrong with the lines of a file, and add those that are records to `rows`."""
     lines = text.split("\n")
-    problems = [] if lines[-1] == "" and len(lines) > 1 else [Problem(file, len(lines), "does not end with a newline")]
-    rows = []
-    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
-        record, wrong = _parse(file, number, line)
-        problems += wrong
-        if record is not None:
-            rows.append(Row(file, number, record))
-    return rows, problems + list(_order(rows))
-
-
-def _parse(file: str, number: int, line: str) -> tuple[Record | None, list[Problem]]:
-    try:
-        record = json.loads(line)
-        canonical = json.dumps(record, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    except (ValueError, RecursionError) as error:
-        return None, [Problem(file, number, f"is not JSON: {error}")]
-    if isinstance(record, dict) and type(record.get("schema")) is int and record["schema"] > SCHEMA:
-        text = f"has schema {record['schema']}, this prunebench reads {SCHEMA}"
-        return None, [Problem(file, number, text, SchemaTooNew)]
-    if problems := [Problem(file, number, text) for text in record_problems(record)]:
-        return None, problems
-    if canonical != line:
-        problems.append(Problem(file, number, "is not written as prunebench writes it (sorted keys, one space)"))
-    if (right := record_file(Path(), record).as_posix()) != file:
-        problems.append(Problem(file, number, f"belongs to {right}"))
-    return record, problems
-
-
-def _order(rows: list[Row]) -> Iterator[Problem]:
-    seen: dict[tuple[Any, ...], int] = {}
-    last: tuple[Any, ...] | None = None
-    for row in rows:
-        if row.place in seen:
-            yield Problem(row.file, row.line, f"is about the same cell as line {seen[row.place]}")
+    if text and not text.endswith("\n"):
+        yield Fault(len(lines), "does not end with a newline", file=file, kind=DataError)
+    if too_long := next((number for number, line in enumerate(lines, start=1) if len(line) > MAX_LINE), 0):
+        yield Fault(too_long, f"has more than {MAX_LINE:,} characters", file=file, kind=DataError)
+        return
+    seen: dict[object, int] = {}
+    last: Row | None = None
+    for number, item in enumerate(parse(text), start=1):
+        if isinstance(item, Fault):
+            yield replace(item, file=file)
             continue
-        seen[row.place] = row.line
-        rank = (row.record["key"], row.place)
-        if last is not None and rank < last:
-            yield Problem(row.file, row.line, "is out of order: records are sorted by key")
-        last = rank
+        row = Row(file, number, item)
+        rows.append(row)
+        if encode(item) != lines[number - 1]:
+            yield row.fault("is not written as prunebench writes it: sorted keys, each once, no spaces")
+        if item.file.as_posix() != file:
+            yield row.fault(f"belongs to {item.file.as_posix()}")
+        if item.place in seen:
+            yield row.fault(f"is about the same cell as line {seen[item.place]}")
+        elif last is not None and (item.key, item.place) < (last.record.key, last.record.place):
+            yield row.fault("is out of order: records are sorted by key")
+        seen.setdefault(item.place, number)
+        last = row

@@ -1,0 +1,100 @@
+"""The process in which plugins are imported for the first time: `python -m prunebench.discovery.import_child`.
+
+Reads one JSON request, then tells before each plugin that it starts and after it what happened: when this process
+dies or hangs, the one that was started last is the culprit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.metadata
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+import click
+import pluggy
+
+from prunebench import hookspecs
+from prunebench.discovery.api import hint_for
+from prunebench.discovery.installed import GROUP
+
+_DECLARING = [name for name in dir(hookspecs) if name.startswith("prunebench_") and not name.endswith("_finished")]
+_PRINTED = "print to standard error, or log: standard output belongs to the data that prunebench prints"
+_FORKED = "start processes where the work is done, not where the plugin is declared"
+
+
+def import_all(requests: TextIO, say: Callable[[Mapping[str, Any]], None], printed: Callable[[], str]) -> None:
+    """Import the plugins of the request one by one."""
+    request = json.loads(requests.readline())
+    sys.path[:] = request["path"]
+    # One for all, each plugin alone in it: to read the hooks takes longer than to import a plugin.
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    forks: list[int] = []
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_parent=lambda: forks.append(1))
+    for index, (name, value) in enumerate(request["points"]):
+        say({"start": index})
+        forks.clear()
+        error = hint = ""
+        try:
+            _declare(importlib.metadata.EntryPoint(name, value, GROUP), manager)
+        except BaseException as fault:  # sys.exit, too: this process is there to survive it
+            error, hint = f"{type(fault).__name__}: {fault}", hint_for(fault)
+        text = printed()
+        if forks and not error:
+            error, hint = "it forked a process while it was imported", _FORKED
+        elif text and not error:
+            error, hint = f"it printed to standard output while it was imported: {text.strip()[:80]!r}", _PRINTED
+        say({"done": index, "error": error, "hint": hint})
+
+
+def _declare(point: importlib.metadata.EntryPoint, manager: pluggy.PluginManager) -> None:
+    plugin = point.load()
+    try:
+        manager.register(plugin)
+        for name in _DECLARING:
+            for implementation in getattr(manager.hook, name).get_hookimpls():
+                # Only prunebench_commands takes an argument, and gives nothing back.
+                list(implementation.function(*(click.Group() for _ in implementation.argnames)) or ())
+    except Exception:
+        # A wrong declaration harms nobody: the harness meets it again, and says which part works.
+        return
+    finally:
+        if manager.is_registered(plugin):
+            manager.unregister(plugin)
+
+
+def main() -> None:
+    """Answer on what was standard output, and keep what is printed there apart."""
+    home, answers = os.getpid(), os.fdopen(os.dup(1), "w", encoding="utf-8")
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+    os.dup2(kept.fileno(), 1)
+
+    def say(message: Mapping[str, Any]) -> None:
+        if os.getpid() != home:  # a copy that the plugin forked and let run on
+            os._exit(1)
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    def printed() -> str:
+        sys.stdout.flush()
+        with contextlib.suppress(OSError, TypeError, AttributeError):  # without a C library its buffer stays as it is
+            ctypes.CDLL(None).fflush(None)
+        kept.seek(0)
+        text = kept.read().decode(errors="replace")
+        kept.seek(0)
+        kept.truncate()
+        return text
+
+    import_all(sys.stdin, say, printed)
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)  # whatever threads and exit handlers the plugins have left behind

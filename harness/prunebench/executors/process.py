@@ -1,0 +1,141 @@
+"""The one child process: it reads and answers JSON lines, and ends with everything that it has started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Message = Mapping[str, Any]
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+
+
+def child_environment(cache: Path, threads: int) -> dict[str, str]:
+    """Return the environment of a process that runs plugins with that many threads.
+
+    Where NUMBA_CACHE_DIR is unset it is below the cache folder: the packages and the home folder may be read-only, and
+    libraries that keep compiled code then fail at import.
+    """
+    limits = dict.fromkeys(_THREADS, str(threads))
+    return {**os.environ, **limits, "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(cache / "numba")}
+
+
+class ChildProcess:
+    """A process in a session of its own, so that Ctrl-C reaches the parent alone and the whole group can be killed.
+
+    log: file that takes its standard error; none throws it away.  inbox: where (child, message) is put for each line
+    of its standard output, and (child, None) when it has ended; by default a queue of its own.
+    Raises OSError when it cannot be started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        log: Path | None = None,
+        folder: Path | None = None,
+        inbox: queue.Queue[tuple[ChildProcess, Message | None]] | None = None,
+    ) -> None:
+        self._inbox = queue.Queue() if inbox is None else inbox
+        self._ended = threading.Event()
+        with Path(os.devnull if log is None else log).open("ab") as errors:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                encoding="utf-8",
+                errors="replace",
+                env=environment,
+                cwd=folder,
+                start_new_session=True,
+            )
+        for task in (self._watch, self._listen):
+            threading.Thread(target=task, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is that of its group."""
+        return self._process.pid
+
+    @property
+    def death(self) -> str:
+        """How it ended, to follow "it" in a sentence."""
+        code = self._process.returncode
+        if code is None:
+            return "is still running"
+        if code >= 0:
+            return f"ended with exit code {code}"
+        name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
+        return f"was killed by {name}" + ("; often memory ran out" if code == -signal.SIGKILL else "")
+
+    def send(self, message: Message) -> None:
+        """Write one line to its input; what a dead process can no longer read is dropped, its end is in the inbox."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, ValueError):
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+
+    def receive(self, seconds: float | None = None) -> Message | None:
+        """Return its next message, or None when it has ended; raises TimeoutError after so many seconds."""
+        try:
+            _, message = self._inbox.get(timeout=seconds)
+        except queue.Empty:
+            raise TimeoutError(f"no answer within {seconds:g} s") from None
+        if message is None:
+            self._inbox.put((self, None))  # whoever asks again gets the same answer
+        return message
+
+    def end_input(self) -> None:
+        """Close its input: a process that reads lines then ends by itself."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+    def kill(self) -> None:
+        """Kill it and everything that it has started."""
+        if not self._ended.is_set():
+            self._kill_group()
+
+    def close(self, seconds: float = 0.0) -> None:
+        """Close its input, wait so long for its end, then kill it; returns when it has ended."""
+        self.end_input()
+        if not self._ended.wait(seconds):
+            self.kill()
+            self._ended.wait()
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                os.killpg(self.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+
+    def _watch(self) -> None:
+        if hasattr(os, "waitid"):
+            # Not yet reaped, its id belongs to nobody else while its group is killed. What it forked may hold its
+            # standard output open: the listener would wait for that for ever.
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            self._kill_group()
+        self._process.wait()
+        self.end_input()
+        self._ended.set()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    message = json.loads(line)
+                    if isinstance(message, dict):  # anything else was printed by somebody else
+                        self._inbox.put((self, message))
+        self._ended.wait()
+        self._inbox.put((self, None))
