@@ -299,7 +299,7 @@ def test_a_deterministic_method_has_no_interval_and_says_why() -> None:
 
 def test_seeds_with_equal_keys_are_one_observation() -> None:
     records = seeds_of("alpha", (0.7, 0.7, 0.8))
-    records[1] = cell("alpha", 1, 0.7, train_key=records[0].train_key)  # type: ignore[union-attr]
+    records[1] = cell("alpha", 1, 0.7, train_key=records[0].train_key)
     row = find(make_board(records), method="alpha")
     low, high = scipy.stats.t.interval(0.95, 1, 0.75, scipy.stats.sem([0.7, 0.8]))
     assert (row["accuracy_mean"], row["n_observations"]) == (0.75, 2)

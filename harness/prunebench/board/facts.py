@@ -113,7 +113,7 @@ def failures(records: Iterable[Record]) -> pd.DataFrame:
         {
             **section._asdict(), "status": status, "reason": reason, "n_records": len(members),
             "methods": ", ".join(sorted({method_of(record).label for record in members})),
-            "where": "; ".join(f"{text}{found}" for text, names in PLACES.items() if (found := _listed(members, *names))),
+            "where": "; ".join(f"{text}{at}" for text, names in PLACES.items() if (at := _listed(members, *names))),
         }
         for (section, status, reason), members in sorted(groups.items())
     ]  # fmt: skip

@@ -87,9 +87,9 @@ def one_per_place(records: Iterable[R]) -> list[R]:
 
 
 def _merged(attempts: Sequence[R]) -> R:
-    finished = [record for record in attempts if record.status == "ok"]
-    first = (finished or [record for record in attempts if record.status in FINAL] or attempts)[0]
-    if len(keys := sorted({record.key for record in finished})) > 1:
+    finished = [one for one in attempts if one.status == "ok"]
+    first = (finished or [one for one in attempts if one.status in FINAL] or attempts)[0]
+    if len(keys := sorted({one.key for one in finished})) > 1:
         raise ResultConflict(
             f"two finished records claim one place on the board: {first.method} in {first.file}, "
             f"{', '.join(map(str, first.place[2:]))} (keys {' and '.join(keys)})",

@@ -145,7 +145,8 @@ class _Line:
         reasons = sorted({record.status_reason for record in members} - {""})
         row: dict[str, Any] = {
             **dict.fromkeys(NUMBERS), "deterministic": self.deterministic(pairs), "n_seeds": 0, "n_pairs": len(pairs),
-            "n_observations": 0, "status": "ok", "caveat": "; ".join(filter(None, [caveats_of(members), versions_in(self.records)])),
+            "n_observations": 0, "status": "ok",
+            "caveat": "; ".join(filter(None, [caveats_of(members), versions_in(self.records)])),
         }  # fmt: skip
         if kind == SEEDS and row["deterministic"]:
             return {**row, "status": "deterministic", "reason": "the scores are the same at every seed"}
