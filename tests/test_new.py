@@ -144,7 +144,7 @@ def test_a_new_plugin_runs_in_the_suite_that_comes_with_it(kind, started):
         mine = {record.scorer_dist for record in records if record.scorer == "my-scorer"}
         assert mine == {"prunebench-my-scorer 0.1.0"}
     if kind == "metric":
-        assert "lost classes" in next(results.rglob("leaderboard.md")).read_text(encoding="utf-8")
+        assert "lost points" in next(results.rglob("leaderboard.md")).read_text(encoding="utf-8")
 
 
 def test_the_commands_that_are_printed_work_from_the_folder_where_they_are_printed(sandbox, monkeypatch):
