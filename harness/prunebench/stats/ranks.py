@@ -157,9 +157,9 @@ def ranks(table: Mapping[str, Mapping[int, float]], familywise: float = 0.05) ->
     significantly, and a noisy head hides nothing below it.  All pairs are tested together: the chance of any wrong
     difference in a table is at most `familywise`.  Tests are paired by seed.  From 5 methods with a spread on, the
     spread of a method is moderated over the table and the critical value is that of the largest t of all pairs;
-    below, plain paired t tests with Holm's correction.  Methods that share fewer than 2 seeds
-    cannot be told apart, nor can two whose difference never varies in a table that says nothing of the noise.  Equal means share a rank.  Raises DataError for a method
-    without values, or with values that are not finite.
+    below, plain paired t tests with Holm's correction.  Methods that share fewer than 2 seeds cannot be told
+    apart, nor can two whose difference never varies in a table that says nothing of the noise.  Equal means share
+    a rank.  Raises DataError for a method without values, or with values that are not finite.
     """
     if not table:
         return {}
