@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import click
+import msgspec
 
 import prunebench
 import prunebench.toolbox
@@ -157,17 +158,31 @@ def _class(kind: type) -> Iterator[str]:
     inherited = {one.name for base in _bases(kind) for one in dataclasses.fields(base)}
     if dataclasses.is_dataclass(kind):
         own = [one for one in dataclasses.fields(kind) if one.name not in inherited]
-    if own:
-        yield from ("| field | type | default |", "|---|---|---|")
-        yield from (f"| `{one.name}` | `{_cell(str(one.type))}` | {_default(one)} |" for one in own)
-        yield ""
+    rows = [f"| `{one.name}` | `{_cell(str(one.type))}` | {_default(one)} |" for one in own]
+    if issubclass(kind, msgspec.Struct):
+        rows = _struct_rows(kind)
+    if rows:
+        yield from ("| field | type | default |", "|---|---|---|", *rows, "")
     for base in _bases(kind):
         anchor = _readable(base).lower().replace(" ", "-")
         yield from (f"Also the fields of [{_readable(base).lower()}](#{anchor}).", "")
-    fields = {one.name for one in own}
+    fields = {one.name for one in own} | set(getattr(kind, "__struct_fields__", ()))
     for name, member in vars(kind).items():
         if not name.startswith("_") and name not in fields:
             yield from _member(name, member)
+
+
+def _struct_rows(kind: type[msgspec.Struct]) -> list[str]:
+    written: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        written |= vars(base).get("__annotations__", {})
+    rows = []
+    for one in msgspec.structs.fields(kind):
+        default = "required" if one.required else f"`{_cell(repr(one.default))}`"
+        if one.default_factory is not msgspec.NODEFAULT:
+            default = f"`{getattr(one.default_factory, '__name__', 'made')}()`"
+        rows.append(f"| `{one.name}` | `{_cell(str(written[one.name]))}` | {default} |")
+    return rows
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

@@ -132,6 +132,7 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
 
     @property
     def place(self) -> tuple[Any, ...]:
+        """Method, backbone, projector, keep, architecture, recipe and seed; one place holds one record."""
         keep = complement(complement(self.keep))  # "0.10" and "0.1" are one place
         return (
             "cell", self.method, self.score_backbone, self.projector, keep, self.train_arch, self.recipe, self.seed,
@@ -166,11 +167,13 @@ class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
 
     @property
     def place(self) -> tuple[Any, ...]:
+        """Method, projector and the two sides in order; one place holds one record."""
         pair = sorted([(self.backbone_a, self.seed_a), (self.backbone_b, self.seed_b)])
         return ("agreement", self.method, self.projector, *pair[0], *pair[1])
 
     @property
     def file(self) -> Path:
+        """The file of all comparisons of a suite on a data set, below the results folder."""
         return Path(self.suite) / self.dataset / AGREEMENT_FILE
 
 

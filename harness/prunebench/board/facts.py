@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -63,13 +63,7 @@ def _values(records: Iterable[Record], *names: str) -> set[Any]:
 
 
 def _listed(records: Iterable[Record], *names: str) -> str:
-    def place(value: Any) -> tuple[Decimal, str]:
-        try:
-            return Decimal(value), ""
-        except InvalidOperation:
-            return Decimal(0), str(value)
-
-    return ", ".join(map(str, sorted(_values(records, *names), key=place)))
+    return ", ".join(map(str, sorted(_values(records, *names))))
 
 
 def run_command(records: Sequence[Record], suite: Suite | None, registry_file: str | None, data: bool) -> str:

@@ -81,9 +81,9 @@ def one_per_place(records: Iterable[R]) -> list[R]:
     """
     places: dict[tuple[object, ...], dict[str, R]] = defaultdict(dict)
     for record in records:
-        recipe = record.recipe_digest if isinstance(record, CellRecord) else ""
+        recipe = getattr(record, "recipe_digest", "")
         places[(*section_of(record), *record.place, recipe)][encode(record)] = record
-    return [_merged([attempts[text] for text in sorted(attempts)]) for _, attempts in sorted(places.items())]
+    return [_merged([places[place][text] for text in sorted(places[place])]) for place in sorted(places)]
 
 
 def _merged(attempts: Sequence[R]) -> R:

@@ -211,9 +211,3 @@ def number(value: float | None) -> str:
 def rate(text: str) -> str:
     """Return a pruning rate as exact percent ("0.9" to "90 %")."""
     return f"{plain(str(Decimal(text) * 100))} %"
-
-
-def rank(row: Row) -> str:
-    """Return "3 (1-6)": the rank, and the range that the significant differences leave open."""
-    between = f" ({row['rank_low']}\N{EN DASH}{row['rank_high']})" if row["rank_low"] != row["rank_high"] else ""
-    return "" if row["rank"] is None else f"{row['rank']}{between}"
