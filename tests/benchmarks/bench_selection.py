@@ -21,7 +21,7 @@ from prunebench import ScoreContext
 from prunebench.plugins import Catalogue, load_plugins
 from prunebench_clusters.kmeans import plus_plus
 from prunebench_coresets.kcenter import Cloud, farthest_first
-from prunebench_coresets.kernels import Factors, cached, cosine_rows
+from prunebench_coresets.kernels import Factors, cosine_rows
 from prunebench_coresets.lazy import facility_location
 from prunebench_d2.graph import Graph, neighbour_graph
 from prunebench_d2.picking import pick_order
