@@ -62,5 +62,4 @@ def _architectures(a: Table, b: Table, keep: str) -> Iterator[dict[str, Any]]:
             "keep": keep, "pruning_rate": complement(keep), "a": a.training.train_arch, "b": b.training.train_arch,
             **dict.fromkeys(INTEGERS), **found, **{name: rounded(found[name]) for name in NUMBERS},
             "deterministic": False, "status": "insufficient" if found["value"] is None else "ok",
-            "reason": found["reason"] or ("" if found["ratio"] is not None else "no ceiling is known"),
         }  # fmt: skip
