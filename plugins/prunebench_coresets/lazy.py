@@ -17,8 +17,8 @@ _FIRST_BATCH, _LAST_BATCH = 8, 256
 
 @dataclass(frozen=True, kw_only=True)
 class Facilities:
-    """Picks int64 [k] of facility location, what it knows of the gains of all samples float64 [m] (-inf for
-    picks), and the pick int64 [m] that is nearest to each sample (-1 where nothing was picked).
+    """Picks int64 [k] of facility location, the gains float64 [m] of all samples after them (-inf for picks), and
+    the pick int64 [m] that is nearest to each sample (-1 where nothing was picked).
 
     exhausted: how many of the picks gained nothing, as those before them serve every sample perfectly.
     """
@@ -39,8 +39,12 @@ def facility_location(rows: Rows, size: int, n_picks: int, empty: float = 0.0, s
     """
     coverage, tolerance = Coverage(rows, size, empty), ROUNDING * span * size
     initial = np.concatenate([coverage.gains(block) for block in blocks(size)])
-    picks, known, exhausted = lazy_greedy(initial, n_picks, coverage.gains, coverage.accept, tolerance)
-    return Facilities(picks=picks, gains=known, serving=coverage.serving, exhausted=exhausted)
+    picks, _, exhausted = lazy_greedy(initial, n_picks, coverage.gains, coverage.accept, tolerance)
+    # what lazy greedy knows of the others dates from different steps: no order to rank them by
+    left = np.concatenate([coverage.gains(block) for block in blocks(size)])
+    left = np.rint(left / tolerance) * tolerance if tolerance else left
+    left[picks] = -np.inf
+    return Facilities(picks=picks, gains=left, serving=coverage.serving, exhausted=exhausted)
 
 
 def lazy_greedy(

@@ -103,7 +103,7 @@ def _size(plan: Plan, missing: Mapping[str, Task]) -> list[str]:
     cells = Counter(cell.axes["method"] for cell in plan.cells)
     done = Counter(cell.axes["method"] for cell in plan.cells if cell.key not in missing)
     return [
-        f"suite {plan.suite.name}: {plan.suite.summary}",
+        f"suite {plan.suite.name}: {plan.suite.summary}".removesuffix(": "),
         f"cells: {len(plan.cells)}",
         "",
         *table(("stage", "tasks", "to do"), [(name, stages[name], left[name]) for name in STAGE_ORDER if stages[name]]),

@@ -16,7 +16,9 @@ PLAIN_EVERY_SECONDS = 10.0
 
 def time_left(seconds: float | None) -> str:
     """Return an estimated time left in words; None is one that cannot be told yet."""
-    return "time left not known yet" if seconds is None else f"about {duration(seconds)} left"
+    if seconds is None:
+        return "time left not known yet"
+    return f"about {duration(seconds)} left" if seconds >= 1 else "nearly done"
 
 
 def duration(seconds: float) -> str:

@@ -64,9 +64,10 @@ def check_half_precision_is_accepted(entry: Entry[Any]) -> None:
 
 @promise("scorer projector selector learner")
 def check_few_samples_are_accepted(entry: Entry[Any]) -> Mapping[str, Any] | None:
-    """From `min_samples` on, one to six samples, unless they are declined with NotApplicable."""
+    """From `min_samples` on, one to six samples (of a learner three), unless they are declined with NotApplicable."""
     declined, least = [], getattr(entry.spec, "min_samples", 1)
-    for n in [n for n in (1, 2, 3, 6) if n >= least] or [least]:
+    sizes = (1, 2, 3) if entry.spec.kind == "learner" else (1, 2, 3, 6)
+    for n in [n for n in sizes if n >= least] or [least]:
         try:
             accepts(entry, problems.take(problems.ordinary(max(12, n)), np.arange(n)), "0.5")
         except NotApplicable:
