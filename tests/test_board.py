@@ -484,7 +484,8 @@ def test_method_tau_equals_scipy_over_complete_methods(board: Board) -> None:
             )
     assert row["value"] == pytest.approx(scipy.stats.kendalltau(means["deep"], means["net"]).statistic, abs=1e-6)
     assert (row["a"], row["b"], row["n_methods"], row["n_seeds"], row["status"]) == ("deep", "net", 5, 3, "ok")
-    assert row["ceiling"] is not None or row["reason"]
+    assert row["low"] <= row["value"] <= row["high"]
+    assert (row["ceiling"] is not None and row["ratio"] is not None) or row["reason"]
     rho = correlation(board, quantity="method_rho", keep="0.5")
     assert rho["value"] == pytest.approx(scipy.stats.spearmanr(means["deep"], means["net"]).statistic, abs=1e-6)
 

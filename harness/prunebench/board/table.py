@@ -8,13 +8,12 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from prunebench.board import accuracy, method_correlation
+from prunebench.board import accuracy, correlation
 from prunebench.board.accuracy import accuracy_rows
+from prunebench.board.correlation import method_correlations, named_pairs, score_correlations
 from prunebench.board.facts import failures, section_facts, table_facts
 from prunebench.board.grid import Table, one_per_place, section_of, tables, with_remarks
-from prunebench.board.method_correlation import method_correlations
 from prunebench.board.metrics import Metric, clashes, measured
-from prunebench.board.score_correlation import named_pairs, score_correlations
 from prunebench.errors import UsageError
 from prunebench.records import AgreementRecord, CellRecord, Record
 from prunebench.registry import Registry
@@ -73,7 +72,7 @@ def make_board(
     correlations = _correlations(found, compared, registry)
     return Board(
         _without_holes(_frame(rows, [*accuracy.COLUMNS, *(m.column for m in kept)], accuracy.INTEGERS), missing),
-        _frame(correlations, method_correlation.COLUMNS, method_correlation.INTEGERS),
+        _frame(correlations, correlation.COLUMNS, correlation.INTEGERS),
         failures([*cells, *compared]),
         table_facts(found),
         section_facts([*cells, *compared], suites, registry_file, needs_data),

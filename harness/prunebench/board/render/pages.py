@@ -40,9 +40,9 @@ def _environment(html: bool) -> Environment:
         loader=PackageLoader("prunebench.board.render"), autoescape=html, trim_blocks=True, lstrip_blocks=True,
         undefined=StrictUndefined, keep_trailing_newline=True,
     )  # fmt: skip
-    for function in (view.percent, view.points, view.number, view.rate, view.marked, _md, _data):
+    for function in (view.percent, view.number, view.rate, view.marked, _md, _data):
         environment.filters[function.__name__.lstrip("_")] = function
-    environment.globals |= {"half": view.half, "notes": view.notes, "charts": charts, "px": charts.px}
+    environment.globals |= {"notes": view.notes, "charts": charts, "px": charts.px}
     return environment
 
 

@@ -190,18 +190,6 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value * 100:.1f}"
 
 
-def points(value: float) -> str:
-    """Return a difference of fractions in points with one decimal and its sign; zero has none."""
-    text = percent(abs(value))
-    return text if text == "0.0" else f"{'+' if value > 0 else MINUS}{text}"
-
-
-def half(row: Row, name: str = "accuracy") -> str:
-    """Return "±0.4" for an interval in points, or an empty string without one."""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return "" if low is None or high is None else f"±{percent((high - low) / 2)}"
-
-
 def number(value: float | None) -> str:
     """Return a correlation with two decimals and a true minus sign."""
     text = "-" if value is None else f"{abs(value):.2f}"
