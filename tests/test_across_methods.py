@@ -13,7 +13,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from prunebench.testing.trial import call
 from scipy.stats import spearmanr
 
 from prunebench import Arch, DataError, Dataset, DatasetSpec, EmbedContext, ScoreContext, Scores, SelectContext, Split
@@ -21,6 +20,7 @@ from prunebench.plugins import Entry, load_plugins
 from prunebench.stages.data import load_dataset
 from prunebench.stages.evidence import last_layer_gradients
 from prunebench.testing import entry_of, with_defaults
+from prunebench.testing.cases import call
 from prunebench.testing.problems import FLOATS, Problem, mapped, ordinary, small_classes
 from prunebench.toolbox import class_quotas, n_keep, preference_order
 
