@@ -77,6 +77,14 @@ def test_a_gain_says_over_how_many_seeds_it_is_where_the_baseline_has_a_hole() -
     assert "2 shared seeds" in board_files(board)["index.html"]
 
 
+def test_the_shared_seeds_of_deterministic_methods_are_counted_as_seeds() -> None:
+    one = {"train_key": digest("one")}
+    records = [*seeds_of("random", (0.5, 0.5, 0.5), role="baseline", **one), *seeds_of("alpha", (0.6, 0.6, 0.6), **one)]
+    row = find(make_board(records), method="alpha")
+    assert (row["gain_mean"], row["gain_low"], row["gain_n_seeds"], row["gain_significant"]) == (0.1, None, 3, False)
+    assert "shared seeds" not in board_files(make_board(records))["leaderboard.md"]
+
+
 def test_a_gain_is_bold_only_if_it_differs_from_0_after_the_correction_for_many_methods() -> None:
     # t(2) = 6.93, p = .020: significant alone, and not among eight methods (.05 / 8).
     alone = [*seeds_of("random", (0.5, 0.5, 0.5), role="baseline", train_key=digest("one")),
@@ -143,6 +151,12 @@ def test_a_mean_is_over_the_backbones_that_the_suite_names_even_if_no_method_has
     row = find(board, method="moderate", score_backbone="mean")
     assert (row["accuracy_mean"], row["hole"], row["n_backbones_expected"]) == (None, "1 of 2 backbones", 2)
     assert find(board, method="random")["status"] == "ok"  # it reads no backbone
+
+
+def test_a_backbone_that_any_method_of_the_section_reads_is_asked_of_all_in_every_table() -> None:
+    records = [*moderate_on("bb1 bb2"), *[cell("knn", s, 0.9, score_backbone="bb1", train_arch="deep") for s in (0, 1)]]
+    row = find(make_board(records), method="knn", train_arch="deep", score_backbone="mean")
+    assert (row["accuracy_mean"], row["hole"]) == (None, "1 of 2 backbones")
 
 
 def test_a_method_that_lacks_a_seed_is_a_hole() -> None:
@@ -441,6 +455,13 @@ def test_a_metric_of_a_method_sees_all_budgets_and_the_full_set_and_needs_them_a
     assert {row["count"] for row in rows(board.accuracy, method="beta")} == {None}
     assert seen == {("method 0.1", "method 0.5", "unpruned 1")}
     assert "| method | 50 % | 90 % | count |" in board_files(board)["leaderboard.md"]
+
+
+def test_a_metric_of_which_less_is_better_says_so() -> None:
+    board = make_board(full_grid(), metrics=[metric("loss", lambda cells: 0.5, scope="method", higher_is_better=False)])
+    files = board_files(board)
+    assert "| loss \N{DOWNWARDS ARROW} |" in files["leaderboard.md"]
+    assert '<th scope="col"><button type="button">loss' in files["index.html"], "sorted upwards first"
 
 
 def broken(cells: Any) -> float:

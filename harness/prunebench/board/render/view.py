@@ -155,7 +155,7 @@ def _training(board: Board, table: Row, rows: list[Row], styles: dict[str, int],
     for metric in board.metrics:
         for rate in rates if metric.spec.scope == "cell" else rates[:1]:
             if any(row[metric.column] is not None for row in pruned if row["pruning_rate"] == rate):
-                title = metric.spec.label or metric.spec.name
+                title = f"{metric.spec.label or metric.spec.name}{'' if metric.spec.higher_is_better else ' ↓'}"
                 columns.append((title, metric.column, rate if metric.spec.scope == "cell" else ""))
     return TrainingView(
         table, slug, rates, [line for line in lines if not line.not_run],
