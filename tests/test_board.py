@@ -347,9 +347,13 @@ def test_every_table_says_what_its_seeds_moved() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"train_key": digest(1), "scores_key": digest(1)}, "Seeds move nothing here: every method is deterministic."),
+        (
+            {"train_key": digest(1), "scores_key": digest(1), "subset_digest": digest(1)},
+            "Seeds move nothing here: every method is deterministic.",
+        ),
         ({"train_key": ""}, "The records do not say what the seeds moved."),
         ({"projector": "umap"}, "Seeds move the projection."),
+        ({"scores_key": digest(1)}, "Seeds move the selection."),
         ({"proxy_key": digest("p")}, "Seeds move the methods' own randomness; one proxy run is shared by all seeds."),
     ],
 )
@@ -586,6 +590,17 @@ def test_comparisons_of_equal_scores_are_one_observation() -> None:
     records[1] = agreement("a", 1, "b", 1, 0.4, **same)
     row = correlation(make_board(records), quantity="score_rho", a="mean")
     assert (row["value"], row["n_observations"], row["n_pairs"]) == (0.5, 2, 1)
+
+
+def test_a_suite_with_one_backbone_shows_the_agreement_of_seeds_alone() -> None:
+    fixed = constant(("a", 0), ("a", 1), value=1.0, method="beta")
+    board = make_board([agreement("a", 0, "a", 1, 0.6), fixed])
+    markdown = board_files(board)["leaderboard.md"]
+    assert "| alpha | - | 0.60 | 0.60 | - | - | - | - |" in markdown
+    assert "| beta | - | deterministic | 1.00 | - | - | - | - |" in markdown
+    assert [line.split() for line in render_terminal(board).splitlines() if line.startswith("beta")] == [
+        ["beta", "-", "1.00"]
+    ]
 
 
 def test_repeated_comparisons_never_count_twice() -> None:

@@ -63,7 +63,7 @@ def _column(rows: Sequence[Row], baseline: Row | None, ranked: bool) -> dict[int
 
 
 def _gains(complete: Mapping[str, Row], baseline: Row) -> dict[str, Gain]:
-    """Return the gains over the `n` seeds that a row and the baseline share, each distinct pair of observations once."""
+    """Return the gains over the `n` seeds that a row and the baseline share, equal pairs of observations taken once."""
     paired: dict[str, dict[int, float]] = {}
     for name, row in complete.items():
         if row.role not in (BASELINE, UNPRUNED):

@@ -123,6 +123,8 @@ def varied_in_cells(cells: Sequence[CellRecord]) -> str:
     if not any(cell.train_key and cell.scores_key for cell in cells):
         return UNKNOWN
     moved = _moved(_distinct(cells, "scores_key", LINE))
+    if _most(_distinct([cell for cell in cells if cell.scores_key], "subset_digest", (*LINE, "scores_key"))) > 1:
+        moved.append("the selection")
     # The same subset trained to another network: the training has a seed of its own.
     same = [cell for cell in cells if cell.subset_digest]
     if _most(_distinct(same, "train_key", (*LINE, "subset_digest"))) > 1:

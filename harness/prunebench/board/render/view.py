@@ -74,6 +74,12 @@ class ScoreLine(NamedTuple):
         return noted(row for row in (self.cross, self.seed) if row)
 
     @property
+    def ceiling(self) -> float | None:
+        if self.cross or not self.seed:
+            return self.cross["ceiling"] if self.cross else None
+        return 1.0 if self.seed["deterministic"] else self.seed["value"]
+
+    @property
     def place(self) -> tuple[float, str]:
         """Sort key: the highest agreement across backbones first."""
         value = self.cross["value"] if self.cross else None
