@@ -364,7 +364,20 @@ def test_what_varied_is_read_from_the_keys(changes: dict[str, Any], sentence: st
 def test_networks_and_proxy_runs_of_their_own_for_each_seed_are_counted() -> None:
     cells = [cell("alpha", s, 0.8, score_backbone="bb1", features_key=digest(s), proxy_key=digest(s)) for s in range(3)]
     (sentence,) = make_board(cells).tables.varied
-    assert sentence == "Seeds move the methods' own randomness, over 3 networks per backbone and 3 proxy runs."
+    assert sentence == "Seeds move the scoring network (3 per backbone) and the proxy run (3 of them)."
+
+
+def test_the_table_of_scores_says_whether_seeds_had_networks_of_their_own() -> None:
+    compared = [agreement("bb1", s, "bb2", s, 0.5) for s in range(2)]
+    assert list(make_board(compared).sections.varied_scores) == ["Seeds move the methods' own randomness."]
+    cells = [
+        cell("knn", s, 0.7, score_backbone=b, features_key=digest([b, s])) for s in range(2) for b in ("bb1", "bb2")
+    ]
+    (sentence,) = make_board([*cells, *compared]).sections.varied_scores
+    assert sentence == "Seeds move the scoring network (2 per backbone)."
+    fixed = [constant(("bb1", s), ("bb2", s), value=0.5, method="beta") for s in range(2)]
+    (sentence,) = make_board([*compared, *fixed]).sections.varied_scores
+    assert sentence == "Seeds move the methods' own randomness; one network per backbone is shared by all seeds."
 
 
 # --------------------------------------------------------------------------------------------------- ranks and caveats
