@@ -161,8 +161,8 @@ def _intervals(rows: Sequence[Sequence[float]], level: float) -> list[Interval]:
     for row, variance, freedom in zip(rows, variances.tolist(), df.tolist(), strict=True):
         mean = math.fsum(row) / len(row)
         half = t_quantile(freedom, level) * math.sqrt(variance / len(row)) if variance > 0 else None
-        bounds = (None, None) if half is None else (mean - half, mean + half)
-        intervals.append(Interval(mean, *bounds, len(row)))
+        low, high = (None, None) if half is None else (mean - half, mean + half)
+        intervals.append(Interval(mean, low, high, len(row)))
     return intervals
 
 

@@ -125,13 +125,13 @@ def ceilings_and_ratio(a: Floats, b: Floats, statistic: Statistic) -> tuple[floa
     """
     (a_one, a_two), (b_one, b_two) = _halves(a), _halves(b)
     within = [_mean_statistic(a_one, a_two, statistic), _mean_statistic(b_one, b_two, statistic)]
-    latent = [0.0 if value is None else float(_latent(np.float64(value), statistic)) for value in within]
+    latent = [0.0 if value is None else float(_latent(np.asarray(value), statistic)) for value in within]
     ceilings = [_observable(lengthened(r, a.shape[1]), statistic) if r > 0 else None for r in latent]
     across = [_mean_statistic(a_one, b_two, statistic), _mean_statistic(a_two, b_one, statistic)]
     known = [value for value in across if value is not None]
     ratio = None
     if known and all(value is not None and value >= MIN_CEILING for value in within):
-        mean = float(_latent(np.float64(math.fsum(known) / len(known)), statistic))
+        mean = float(_latent(np.asarray(math.fsum(known) / len(known)), statistic))
         ratio = _observable(mean / math.sqrt(latent[0] * latent[1]), statistic)
     return ceilings[0], ceilings[1], ratio
 

@@ -25,7 +25,7 @@ from prunebench.stats.moderated import (
 
 DRAWS = 2000  # the 95 % point of the largest t is then exact to .5 % of the distribution
 CHUNK = 250
-CALIBRATION = 0.7  # of the nominal level: what the plug-in prior costs at 10 methods, by simulation
+CALIBRATION = 0.5  # of the nominal level: what the plug-in prior costs at 10 methods, by simulation
 
 
 class Rank(NamedTuple):
