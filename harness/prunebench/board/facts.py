@@ -41,7 +41,9 @@ def section_facts(
         command = run_command(members, suites.get(section.suite), registry_file, section.dataset in needs_data)
         rows.append({
             **section._asdict(), "title": _title(section, sections), "command": command,
-            "varied_scores": varied_in_scores([record for record in members if isinstance(record, AgreementRecord)]),
+            "varied_scores": varied_in_scores(
+                [record for record in members if isinstance(record, AgreementRecord)], networks_of(cells)
+            ),
             "prunebench_versions": _listed(members, "prunebench_version"),
             "git_commits": _listed(members, "git_commit"), "n_cells": len(cells),
             "n_cells_dirty": sum(cell.git_dirty for cell in cells), "n_comparisons": len(members) - len(cells),
@@ -122,17 +124,22 @@ def varied_in_cells(cells: Sequence[CellRecord]) -> str:
         return "There is one seed, so no number has an interval." if cells else ""
     if not any(cell.train_key and cell.scores_key for cell in cells):
         return UNKNOWN
-    moved = _moved(_distinct(cells, "scores_key", LINE))
+    scores = _distinct(cells, "scores_key", (*LINE, "features_key", "proxy_key"))  # of one network and one proxy run
+    moved = _moved(scores, _distinct(cells, "scores_key", LINE))
+    if _most(_distinct([cell for cell in cells if cell.scores_key], "subset_digest", (*LINE, "scores_key"))) > 1:
+        moved.append("the selection")
     # The same subset trained to another network: the training has a seed of its own.
-    same = [cell for cell in cells if cell.subset_digest]
-    if _most(_distinct(same, "train_key", (*LINE, "subset_digest"))) > 1:
-        moved.append("the training")
-    networks = _most(_distinct(cells, "features_key", ("score_backbone",)))
-    return _sentence(moved, networks, _most(_distinct(cells, "proxy_key", LINE)))
+    training = _most(_distinct([cell for cell in cells if cell.subset_digest], "train_key", (*LINE, "subset_digest")))
+    return _sentence(moved, networks_of(cells), _most(_distinct(cells, "proxy_key", LINE)), training > 1)
 
 
-def varied_in_scores(records: Sequence[AgreementRecord]) -> str:
-    """Return the sentence of a table of agreement of scores."""
+def networks_of(cells: Iterable[CellRecord]) -> int:
+    """Return how many networks of one name scored the samples, over all seeds; 0 where the records do not say."""
+    return _most(_distinct(cells, "features_key", ("score_backbone",)))
+
+
+def varied_in_scores(records: Sequence[AgreementRecord], networks: int) -> str:
+    """Return the sentence of a table of agreement of scores; networks: of one name, 0 for an unknown number."""
     sides = [(record, *side) for record in records for side in scored(record)]
     if len({seed for _, _, seed, _ in sides}) < 2:
         return "There is one seed, so no number has an interval, and there is no ceiling." if records else ""
@@ -141,8 +148,9 @@ def varied_in_scores(records: Sequence[AgreementRecord]) -> str:
         if key:
             keys[record.projector, record.method, backbone].add(key)
     # Scores that are equal at all seeds come from one network.
-    fixed = {place[-1] for place, found in keys.items() if len(found) == 1}
-    return _sentence(_moved(keys), int(fixed == {place[-1] for place in keys}), 0) if keys else UNKNOWN
+    fixed = {place[-1] for place, found in keys.items() if len(found) == 1} == {place[-1] for place in keys}
+    moved = _moved({} if networks > 1 else keys, keys)
+    return _sentence(moved, 1 if fixed else networks, 0, False) if keys else UNKNOWN
 
 
 def scored(record: AgreementRecord) -> list[tuple[str, int, str]]:
@@ -164,16 +172,18 @@ def _most(found: Mapping[tuple[Any, ...], set[Any]]) -> int:
     return max(map(len, found.values()), default=0)
 
 
-def _moved(scores: Mapping[tuple[Any, ...], set[Any]]) -> list[str]:
-    projected = {place[0] != NONE for place, keys in scores.items() if len(keys) > 1}
-    return ["the methods' own randomness"] * (False in projected) + ["the projection"] * (True in projected)
+def _moved(own: Mapping[tuple[Any, ...], set[Any]], scores: Mapping[tuple[Any, ...], set[Any]]) -> list[str]:
+    """Return what moved the scores; own: those of one network and one proxy run.  Places begin with the projector."""
+    randomness = any(len(keys) > 1 for place, keys in own.items() if place[0] == NONE)
+    projection = any(len(keys) > 1 for place, keys in scores.items() if place[0] != NONE)
+    return ["the methods' own randomness"] * randomness + ["the projection"] * projection
 
 
-def _sentence(moved: Sequence[str], networks: int, proxies: int) -> str:
+def _sentence(moved: Sequence[str], networks: int, proxies: int, training: bool) -> str:
+    moved = [*moved, *[f"the scoring network ({networks} per backbone)"] * (networks > 1)]
+    moved += [f"the proxy run ({proxies} of them)"] * (proxies > 1) + ["the training"] * training
     text = f"Seeds move {listed(moved)}" if moved else "Seeds move nothing here: every method is deterministic"
-    several = [f"{networks} networks per backbone"] * (networks > 1) + [f"{proxies} proxy runs"] * (proxies > 1)
     shared = ["one network per backbone"] * (networks == 1) + ["one proxy run"] * (proxies == 1)
-    text += f", over {listed(several)}" if several else ""
     return text + (f"; {listed(shared)} {'is' if len(shared) == 1 else 'are'} shared by all seeds." if shared else ".")
 
 

@@ -74,6 +74,12 @@ class ScoreLine(NamedTuple):
         return noted(row for row in (self.cross, self.seed) if row)
 
     @property
+    def ceiling(self) -> float | None:
+        if self.cross or not self.seed:
+            return self.cross["ceiling"] if self.cross else None
+        return 1.0 if self.seed["deterministic"] else self.seed["value"]
+
+    @property
     def place(self) -> tuple[float, str]:
         """Sort key: the highest agreement across backbones first."""
         value = self.cross["value"] if self.cross else None
@@ -155,7 +161,7 @@ def _training(board: Board, table: Row, rows: list[Row], styles: dict[str, int],
     for metric in board.metrics:
         for rate in rates if metric.spec.scope == "cell" else rates[:1]:
             if any(row[metric.column] is not None for row in pruned if row["pruning_rate"] == rate):
-                title = metric.spec.label or metric.spec.name
+                title = f"{metric.spec.label or metric.spec.name}{'' if metric.spec.higher_is_better else ' ↓'}"
                 columns.append((title, metric.column, rate if metric.spec.scope == "cell" else ""))
     return TrainingView(
         table, slug, rates, [line for line in lines if not line.not_run],
