@@ -10,7 +10,6 @@ import re
 import struct
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -293,24 +292,6 @@ def test_a_usage_error_says_what_is_wrong_and_what_to_do(arguments, message, hin
     assert message in text
     assert hint in text
     assert "Usage:" not in text
-
-
-def test_listing_is_as_fast_as_an_interpreter_with_the_command_line_library(shell):
-    sandbox, _ = shell
-
-    def seconds(*command: str) -> float:
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            subprocess.run(
-                [sys.executable, *command], cwd=sandbox.folder, env=sandbox.environment, check=True, capture_output=True
-            )
-            times.append(time.perf_counter() - started)
-        return min(times)
-
-    assert seconds("-m", "prunebench", "list") < 5 * seconds(
-        "-c", "import click, pluggy, platformdirs, importlib.metadata"
-    )
 
 
 NARROW = 40
