@@ -40,6 +40,15 @@ def test_the_pages_have_commands_and_their_links_lead_somewhere() -> None:
         assert (ROOT / link).exists(), link
 
 
+def test_the_readme_counts_what_the_quickstart_runs() -> None:
+    suite = load_registry(ROOT / "registry.toml").suites["quickstart"]
+    text = " ".join(README.split("prunebench run quickstart", 1)[1].split())
+    words = {2: "two", 3: "three", 4: "four", 5: "five", 8: "eight", 9: "nine", 10: "ten"}
+    assert f"{words[len(suite.backbones)]} small backbones" in text
+    assert f"{words[len(suite.methods)]} of the bundled methods" in text
+    assert f"{words[len(suite.pruning_rates)]} rates with {words[suite.seeds]} seeds" in text
+
+
 def test_figures_in_the_readme_are_those_of_the_board_below_the_command_that_computes_them() -> None:
     board = (ROOT / "results" / "board" / "leaderboard.md").read_text(encoding="utf-8")
     findings = README.split("## What it has found so far")[1].split("\n## ")[0]
