@@ -282,7 +282,7 @@ def test_help_names_every_verb_with_one_sentence(shell):
         (["new", "scorr", "x"], "'scorr' is not one of", "see `prunebench new --help`"),
         (["run", "tiny", "--jobs", "0"], "invalid value for '--jobs'", "see `prunebench run --help`"),
         (["registry"], "missing command", "see `prunebench registry --help`"),
-        (["registry", "chek"], "no command is named 'chek'", "did you mean 'check'?"),
+        (["registry", "ad"], "no command is named 'ad'", "did you mean 'add'?"),
         (["list", "randm"], "'randm'", "did you mean 'random'?"),
     ],
 )
