@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from prunebench.cli import VERBS
+from prunebench.cli.progress import time_left
 from registries import DIGITS, TRAINING
 
 REGISTRY = (
@@ -365,3 +366,12 @@ def test_a_reader_that_leaves_early_does_not_cause_a_traceback(shell):
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
     process.wait()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(None, "time left not known yet"), (0.2, "about 1 s left"), (90, "about 90 s left"), (1000, "about 17 min left"),
+     (9000, "about 2 h left")],
+)  # fmt: skip
+def test_a_time_left_is_a_guess_and_says_so(seconds, words):
+    assert time_left(seconds) == words

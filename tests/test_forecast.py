@@ -82,7 +82,7 @@ def test_the_time_is_that_of_records_of_the_same_training(plan, tiny_record):
     record, path = tiny_record
     write_records(path.parents[2] / "another-suite" / "digits" / "x.jsonl", [record])
     text = plan()
-    assert "expected: about 2 h 0 min of one worker" in text  # both cells train in the same way
+    assert "expected: about 2 h of one worker" in text  # both cells train in the same way
     assert "no time was measured yet of: features (1), scores (1)" in text
 
 

@@ -22,7 +22,7 @@ from prunebench.cli.options import (
     registry_option,
     results_option,
 )
-from prunebench.cli.progress import duration
+from prunebench.cli.progress import about
 from prunebench.cli.text import columns, say, table, wrapped
 from prunebench.environments import with_environments
 from prunebench.errors import DataError
@@ -119,5 +119,5 @@ def _time(plan: Plan, missing: Mapping[str, Task], store: Store, results: Path) 
     untold = ", ".join(f"{stage} ({count})" for stage, count in unknown.items())
     lines = []
     if seconds:
-        lines.append(f"expected: about {duration(max(seconds, 1))} of one worker, from times that were measured")
+        lines.append(f"expected: {about(seconds)} of one worker, from times that were measured")
     return [*lines, *([f"no time was measured yet of: {untold}"] if untold else [])]
