@@ -375,3 +375,22 @@ def test_a_reader_that_leaves_early_does_not_cause_a_traceback(shell):
 )  # fmt: skip
 def test_a_time_left_is_a_guess_and_says_so(seconds, words):
     assert time_left(seconds) == words
+
+
+def test_everything_that_is_known_of_a_name_is_listed(shell):
+    sandbox, _ = shell
+    text = " ".join(sandbox.call("list", "odd").stdout.split())
+    assert "method odd moderate (centre = mean)" in text
+    d2 = " ".join(sandbox.call("list", "d2").stdout.split())
+    for fact in ("reads dynamics, features, labels", "selector class_top", "time grows as n^2", "mis_ratio = 0.0",
+                 "where paper and code differ:"):  # fmt: skip
+        assert fact in d2
+    (row,) = json.loads(sandbox.call("list", "scorer:random", "--json").stdout)
+    assert (row["kind"], row["name"], row["facts"]["random"]) == ("scorer", "random", "yes")
+    methods = [row["name"] for row in json.loads(sandbox.call("list", "methods", "--json").stdout)["methods"]]
+    assert {"odd", "random"} <= set(methods)
+    assert methods == sorted(methods)
+    assert [line.split()[0] for line in sandbox.call("list", "executors").stdout.splitlines()[1:3]] == [
+        "local",
+        "serial",
+    ]

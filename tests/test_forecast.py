@@ -138,3 +138,8 @@ def test_data_that_are_not_here_are_named_and_planned_by_what_the_registry_expec
     text = " ".join(plan(("[dataset.digits]", expected), more=("--data", "nowhere")).split())
     assert "a run would stop at its data: not found: cifar-10-batches-py" in text
     assert " cell 2 2 " in text
+
+
+def test_data_of_unknown_content_are_asked_for(plan, sandbox):
+    with pytest.raises(AssertionError, match="not found: photos"):
+        plan(("[dataset.digits]", '[dataset.digits]\nfolder = "photos"'))

@@ -81,6 +81,8 @@ def show(
     try:
         plan = identified_plan(registry, found, suite, filters, settings)
     except DataError as error:
+        if not registry.datasets[registry.suite(suite).dataset].fingerprint:
+            raise
         plan = make_plan(registry, found, suite, filters)
         notes.append(f"a run would stop at its data: {error.message}: {error.hint}")
     done = Results(plan, RunOptions(settings, (), results), {}).done()
