@@ -43,7 +43,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(tags=["ci"])
 def thorough(session: nox.Session) -> None:
     """Run the tests that take long, and those of the methods once more with other kernels of linear algebra."""
-    install(session, "test")
+    install(session, "test", "lint")
     session.run("pytest", "-m", "thorough", *session.posargs)
     kernels = {"OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "default"}
     session.run("pytest", "tests/plugins", "tests/test_across_methods.py", *session.posargs, env=kernels)

@@ -112,6 +112,19 @@ def test_new_plugins_are_clean(tmp_path):
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.thorough
+def test_new_plugins_are_typed(started):
+    packages = [str(started.folder / "site" / f"prunebench_my_{kind}") for kind in KINDS]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull, *packages],
+        cwd=started.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_tests_of_new_plugins_pass(started):
     # The conformance tests were made by `prunebench check`, above: here that they are collected.
     done = subprocess.run(
