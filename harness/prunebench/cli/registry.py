@@ -11,6 +11,7 @@ from typing import get_args
 import click
 
 from prunebench.cli.options import catalogue, json_option, registry_option
+from prunebench.cli.text import columns, say, wrapped
 from prunebench.errors import Fault, RegistryError, UsageError
 from prunebench.registry import find_registry, load_registry
 from prunebench.registry.model import Tier
@@ -51,10 +52,11 @@ def check(registry_file: Path | None, as_json: bool) -> None:
         click.echo(_report(file, rows, faults))
     else:
         for row in rows:
-            click.echo("  ".join(row[key] for key in ("kind", "name", "tier", "distribution", "range", "status")))
+            line = "  ".join(row[key] for key in ("kind", "name", "tier", "distribution", "range", "status"))
+            click.echo(line if len(line) <= columns() else wrapped(line, columns(), indent="  "))
     if faults:
         raise registry_error(faults)
-    click.echo(f"{file}: {len(rows)} plugins listed, nothing wrong", err=True)
+    say(f"{file}: {len(rows)} plugins listed, nothing wrong")
 
 
 def _report(file: Path, rows: list[dict[str, str]], faults: Sequence[Fault]) -> str:
