@@ -40,6 +40,15 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
+@nox.session(tags=["ci"])
+def thorough(session: nox.Session) -> None:
+    """Run the tests that take long, and those of the methods once more with other kernels of linear algebra."""
+    install(session, "test", "lint")
+    session.run("pytest", "-m", "thorough", *session.posargs)
+    kernels = {"OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "default"}
+    session.run("pytest", "tests/plugins", "tests/test_across_methods.py", *session.posargs, env=kernels)
+
+
 @nox.session(python="3.11", venv_backend="uv", tags=["ci"])
 def minimums(session: nox.Session) -> None:
     """Run the tests with the lowest versions that pyproject.toml allows."""

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import click
+import msgspec
 
 import prunebench
 import prunebench.toolbox
@@ -124,11 +125,11 @@ def _api() -> Iterator[str]:
 
 def _bases(value: Any) -> list[type]:
     bases: tuple[type, ...] = value.__mro__[1:] if isinstance(value, type) else ()
-    return [base for base in bases if dataclasses.is_dataclass(base)]
+    return [base for base in bases if _fields(base)]
 
 
 def _readable(base: type) -> str:
-    return "Every context" if base.__name__ == "_Context" else "Every spec"
+    return {"_Context": "Every context", "_Record": "Every record"}.get(base.__name__, "Every spec")
 
 
 def _module(module: ModuleType) -> Iterator[str]:
@@ -153,37 +154,46 @@ def _is_error(value: Any) -> bool:
 
 def _class(kind: type) -> Iterator[str]:
     yield from (*_docstring(kind), "")
-    own: list[dataclasses.Field[Any]] = []
-    inherited = {one.name for base in _bases(kind) for one in dataclasses.fields(base)}
-    if dataclasses.is_dataclass(kind):
-        own = [one for one in dataclasses.fields(kind) if one.name not in inherited]
+    inherited = {name for base in _bases(kind) for name in _fields(base)}
+    own = {name: row for name, row in _fields(kind).items() if name not in inherited}
     if own:
         yield from ("| field | type | default |", "|---|---|---|")
-        yield from (f"| `{one.name}` | `{_cell(str(one.type))}` | {_default(one)} |" for one in own)
+        yield from (f"| `{name}` | `{_cell(annotation)}` | {default} |" for name, (annotation, default) in own.items())
         yield ""
     for base in _bases(kind):
         anchor = _readable(base).lower().replace(" ", "-")
         yield from (f"Also the fields of [{_readable(base).lower()}](#{anchor}).", "")
-    fields = {one.name for one in own}
     for name, member in vars(kind).items():
-        if not name.startswith("_") and name not in fields:
-            yield from _member(name, member)
+        if not name.startswith("_") and name not in own:
+            yield from _member(kind, name, member)
 
 
-def _default(field: dataclasses.Field[Any]) -> str:
-    if field.default is not dataclasses.MISSING:
+def _fields(kind: type) -> dict[str, tuple[str, str]]:
+    """Return annotation and default of each field of a dataclass or a struct, in order."""
+    if dataclasses.is_dataclass(kind):
+        return {one.name: (str(one.type), _default(one)) for one in dataclasses.fields(kind)}
+    if not issubclass(kind, msgspec.Struct):
+        return {}
+    written = {name: text for base in reversed(kind.__mro__) for name, text in inspect.get_annotations(base).items()}
+    return {one.name: (str(written[one.name]), _default(one)) for one in msgspec.structs.fields(kind)}
+
+
+def _default(field: Any) -> str:
+    missing = (dataclasses.MISSING, msgspec.NODEFAULT)
+    if field.default not in missing:
         # A function has no text that is the same in every process.
         shown = field.default.__name__ if callable(field.default) else repr(field.default)
         return f"`{_cell(shown)}`"
     factory = field.default_factory
-    return "required" if factory is dataclasses.MISSING else f"`{getattr(factory, '__name__', 'made')}()`"
+    return "required" if factory in missing else f"`{getattr(factory, '__name__', 'made')}()`"
 
 
-def _member(name: str, member: Any) -> Iterator[str]:
+def _member(kind: type, name: str, member: Any) -> Iterator[str]:
     function = getattr(member, "fget", None) or getattr(member, "func", None)
     if function is not None:
         returned = inspect.signature(function).return_annotation
-        yield from (f"- `{name}: {returned}`: {' '.join(_docstring(function))}", "")
+        documented = [getattr(base, name) for base in kind.__mro__ if getattr(getattr(base, name, None), "__doc__", "")]
+        yield from (f"- `{name}: {returned}`: {' '.join(_docstring(documented[0]))}", "")
     elif inspect.isfunction(member):
         yield from (f"- `{_signature(name, member)}`: {' '.join(_docstring(member))}", "")
 

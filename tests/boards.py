@@ -59,8 +59,8 @@ def cell(method: str = "alpha", seed: int = 0, accuracy: float | None = 0.8, **c
         "prunebench_version": "0.1.0", "git_commit": "0123456789abcdef", "score_backbone": "-", "projector": "-",
         **changes,
     }  # fmt: skip
-    place = [facts[name] for name in ("suite", "dataset", "method", "projector", "score_backbone", "train_arch", "recipe",
-                                      "keep", "seed", "dataset_fingerprint", "protocol", "recipe_digest")]  # fmt: skip
+    names = "suite dataset method projector score_backbone train_arch recipe keep seed dataset_fingerprint protocol"
+    place = [facts[name] for name in (*names.split(), "recipe_digest")]
     keys = {"key": digest(place)}
     if facts["status"] == "ok":
         backbone = facts["score_backbone"]
@@ -77,7 +77,8 @@ def agreement(a: str, seed_a: int, b: str, seed_b: int, value: float | None, **c
         "scorer": "alpha", "scorer_version": "1", "scorer_dist": "prunebench 0.1.0", "projector": "-", "status": "ok",
         "backbone_a": a, "seed_a": seed_a, "backbone_b": b, "seed_b": seed_b, "n": 100,
         "within_class_spearman": value, "pooled_spearman": None if value is None else value / 2,
-        "pearson": None if value is None else value / 4, "status_reason": "" if value is not None else "constant scores",
+        "pearson": None if value is None else value / 4,
+        "status_reason": "constant scores" if value is None else "",
         **changes,
     }  # fmt: skip
     line = (facts["method"], facts["projector"])

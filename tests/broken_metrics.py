@@ -36,4 +36,4 @@ def needs_a_cell(cells):
 
 
 def needs_class_accuracies(cells):
-    return min((a for cell in cells for a in cell.class_accuracy if a is not None)) if cells else None
+    return min(a for cell in cells for a in cell.class_accuracy if a is not None) if cells else None

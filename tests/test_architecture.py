@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ import pytest
 import prunebench
 import prunebench.toolbox
 from prunebench import hookspecs
+from prunebench.stages import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGINS = sorted((ROOT / "plugins").glob("prunebench_*"))
@@ -120,6 +122,40 @@ def test_no_module_has_grown_out_of_its_room():
     for path in [*HARNESS, *(file for folder in PLUGINS for file in folder.rglob("*.py"))]:
         lines = len(path.read_text(encoding="utf-8").splitlines())
         assert lines <= 360, f"{path} has {lines} lines"
+
+
+def defined(path: Path) -> dict[str, ast.FunctionDef]:
+    """Return the functions of a module by name, methods as Class.method."""
+    found = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = node
+        elif isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{one.name}": one for one in node.body if isinstance(one, ast.FunctionDef)}
+    return found
+
+
+def test_the_way_of_a_feature_array_is_as_its_page_says():
+    page = (ROOT / "docs" / "how-it-is-built.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d+ \| `(.+?)` \| (.+?) \|", page, flags=re.MULTILINE)
+    functions = {file: re.findall(r"`([\w.]+)`", names) for file, names in rows}
+    assert set(re.findall(r"`([\w/]+\.py)`", page)) == set(functions)
+    assert 10 <= len(functions) <= 15
+    assert 20 <= sum(map(len, functions.values())) <= 30
+    found = {file: defined(ROOT / "harness" / "prunebench" / file) for file in functions}
+    for file, names in functions.items():
+        assert set(names) <= set(found[file]), file
+    # Each is called by another one of them, or by what they call, or is a stage.
+    called = {
+        getattr(node.func, "attr", getattr(node.func, "id", ""))
+        for by_name in found.values()
+        for function in by_name.values()
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call)
+    } | {target.rpartition(":")[2] for stage in STAGES.values() for target in (stage.function, stage.expand)}
+    entrances = {"ensure", "update_board"}  # called by the worker and by the verbs
+    for name in (name.rpartition(".")[2] for names in functions.values() for name in names):
+        assert name in called | entrances, name
 
 
 def test_the_version_is_written_in_one_way():

@@ -77,6 +77,14 @@ def test_a_gain_says_over_how_many_seeds_it_is_where_the_baseline_has_a_hole() -
     assert "2 shared seeds" in board_files(board)["index.html"]
 
 
+def test_the_shared_seeds_of_deterministic_methods_are_counted_as_seeds() -> None:
+    one = {"train_key": digest("one")}
+    records = [*seeds_of("random", (0.5, 0.5, 0.5), role="baseline", **one), *seeds_of("alpha", (0.6, 0.6, 0.6), **one)]
+    row = find(make_board(records), method="alpha")
+    assert (row["gain_mean"], row["gain_low"], row["gain_n_seeds"], row["gain_significant"]) == (0.1, None, 3, False)
+    assert "shared seeds" not in board_files(make_board(records))["leaderboard.md"]
+
+
 def test_a_gain_is_bold_only_if_it_differs_from_0_after_the_correction_for_many_methods() -> None:
     # t(2) = 6.93, p = .020: significant alone, and not among eight methods (.05 / 8).
     alone = [*seeds_of("random", (0.5, 0.5, 0.5), role="baseline", train_key=digest("one")),
@@ -143,6 +151,12 @@ def test_a_mean_is_over_the_backbones_that_the_suite_names_even_if_no_method_has
     row = find(board, method="moderate", score_backbone="mean")
     assert (row["accuracy_mean"], row["hole"], row["n_backbones_expected"]) == (None, "1 of 2 backbones", 2)
     assert find(board, method="random")["status"] == "ok"  # it reads no backbone
+
+
+def test_a_backbone_that_any_method_of_the_section_reads_is_asked_of_all_in_every_table() -> None:
+    records = [*moderate_on("bb1 bb2"), *[cell("knn", s, 0.9, score_backbone="bb1", train_arch="deep") for s in (0, 1)]]
+    row = find(make_board(records), method="knn", train_arch="deep", score_backbone="mean")
+    assert (row["accuracy_mean"], row["hole"]) == (None, "1 of 2 backbones")
 
 
 def test_a_method_that_lacks_a_seed_is_a_hole() -> None:
@@ -299,7 +313,7 @@ def test_a_deterministic_method_has_no_interval_and_says_why() -> None:
 
 def test_seeds_with_equal_keys_are_one_observation() -> None:
     records = seeds_of("alpha", (0.7, 0.7, 0.8))
-    records[1] = cell("alpha", 1, 0.7, train_key=records[0].train_key)  # type: ignore[union-attr]
+    records[1] = cell("alpha", 1, 0.7, train_key=records[0].train_key)
     row = find(make_board(records), method="alpha")
     low, high = scipy.stats.t.interval(0.95, 1, 0.75, scipy.stats.sem([0.7, 0.8]))
     assert (row["accuracy_mean"], row["n_observations"]) == (0.75, 2)
@@ -333,9 +347,13 @@ def test_every_table_says_what_its_seeds_moved() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"train_key": digest(1), "scores_key": digest(1)}, "Seeds move nothing here: every method is deterministic."),
+        (
+            {"train_key": digest(1), "scores_key": digest(1), "subset_digest": digest(1)},
+            "Seeds move nothing here: every method is deterministic.",
+        ),
         ({"train_key": ""}, "The records do not say what the seeds moved."),
         ({"projector": "umap"}, "Seeds move the projection."),
+        ({"scores_key": digest(1)}, "Seeds move the selection."),
         ({"proxy_key": digest("p")}, "Seeds move the methods' own randomness; one proxy run is shared by all seeds."),
     ],
 )
@@ -346,7 +364,20 @@ def test_what_varied_is_read_from_the_keys(changes: dict[str, Any], sentence: st
 def test_networks_and_proxy_runs_of_their_own_for_each_seed_are_counted() -> None:
     cells = [cell("alpha", s, 0.8, score_backbone="bb1", features_key=digest(s), proxy_key=digest(s)) for s in range(3)]
     (sentence,) = make_board(cells).tables.varied
-    assert sentence == "Seeds move the methods' own randomness, over 3 networks per backbone and 3 proxy runs."
+    assert sentence == "Seeds move the scoring network (3 per backbone) and the proxy run (3 of them)."
+
+
+def test_the_table_of_scores_says_whether_seeds_had_networks_of_their_own() -> None:
+    compared = [agreement("bb1", s, "bb2", s, 0.5) for s in range(2)]
+    assert list(make_board(compared).sections.varied_scores) == ["Seeds move the methods' own randomness."]
+    cells = [
+        cell("knn", s, 0.7, score_backbone=b, features_key=digest([b, s])) for s in range(2) for b in ("bb1", "bb2")
+    ]
+    (sentence,) = make_board([*cells, *compared]).sections.varied_scores
+    assert sentence == "Seeds move the scoring network (2 per backbone)."
+    fixed = [constant(("bb1", s), ("bb2", s), value=0.5, method="beta") for s in range(2)]
+    (sentence,) = make_board([*compared, *fixed]).sections.varied_scores
+    assert sentence == "Seeds move the methods' own randomness; one network per backbone is shared by all seeds."
 
 
 # --------------------------------------------------------------------------------------------------- ranks and caveats
@@ -443,6 +474,13 @@ def test_a_metric_of_a_method_sees_all_budgets_and_the_full_set_and_needs_them_a
     assert "| method | 50 % | 90 % | count |" in board_files(board)["leaderboard.md"]
 
 
+def test_a_metric_of_which_less_is_better_says_so() -> None:
+    board = make_board(full_grid(), metrics=[metric("loss", lambda cells: 0.5, scope="method", higher_is_better=False)])
+    files = board_files(board)
+    assert "| loss \N{DOWNWARDS ARROW} |" in files["leaderboard.md"]
+    assert '<th scope="col"><button type="button">loss' in files["index.html"], "sorted upwards first"
+
+
 def broken(cells: Any) -> float:
     raise ZeroDivisionError("no cells")
 
@@ -484,7 +522,8 @@ def test_method_tau_equals_scipy_over_complete_methods(board: Board) -> None:
             )
     assert row["value"] == pytest.approx(scipy.stats.kendalltau(means["deep"], means["net"]).statistic, abs=1e-6)
     assert (row["a"], row["b"], row["n_methods"], row["n_seeds"], row["status"]) == ("deep", "net", 5, 3, "ok")
-    assert row["ceiling"] is not None or row["reason"]
+    assert row["low"] <= row["value"] <= row["high"]
+    assert (row["ceiling"] is not None and row["ratio"] is not None) or row["reason"]
     rho = correlation(board, quantity="method_rho", keep="0.5")
     assert rho["value"] == pytest.approx(scipy.stats.spearmanr(means["deep"], means["net"]).statistic, abs=1e-6)
 
@@ -564,6 +603,17 @@ def test_comparisons_of_equal_scores_are_one_observation() -> None:
     records[1] = agreement("a", 1, "b", 1, 0.4, **same)
     row = correlation(make_board(records), quantity="score_rho", a="mean")
     assert (row["value"], row["n_observations"], row["n_pairs"]) == (0.5, 2, 1)
+
+
+def test_a_suite_with_one_backbone_shows_the_agreement_of_seeds_alone() -> None:
+    fixed = constant(("a", 0), ("a", 1), value=1.0, method="beta")
+    board = make_board([agreement("a", 0, "a", 1, 0.6), fixed])
+    markdown = board_files(board)["leaderboard.md"]
+    assert "| alpha | - | 0.60 | 0.60 | - | - | - | - |" in markdown
+    assert "| beta | - | deterministic | 1.00 | - | - | - | - |" in markdown
+    assert [line.split() for line in render_terminal(board).splitlines() if line.startswith("beta")] == [
+        ["beta", "-", "1.00"]
+    ]
 
 
 def test_repeated_comparisons_never_count_twice() -> None:

@@ -93,7 +93,7 @@ def test_a_board_can_be_shown_in_part_and_is_written_whole(
     assert "core on digits" not in text
     assert "core on digits" in (tmp_path / "board" / "leaderboard.md").read_text(encoding="utf-8")
     with pytest.raises(UsageError) as caught:
-        update_board(tmp_path, registry, catalogue, shown=["othr"])
+        update_board(tmp_path, registry, catalogue, shown=["others"])
     assert "'other'" in caught.value.hint
 
 

@@ -1,83 +1,180 @@
-"""Intervals, paired differences and shared ranks against closed forms and simulation."""
+"""Moderated intervals, gains and ranks against closed forms, an independent estimator, and simulation."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from prunebench import stats
 from prunebench.errors import DataError
+from prunebench.stats.moderated import holm, sample_variance, variance_prior
+
+Table = dict[str, dict[int, float]]
 
 
-def test_the_mean_interval_is_students_t() -> None:
+def table_of(values: np.ndarray) -> Table:
+    return {f"m{row:02}": dict(enumerate(numbers)) for row, numbers in enumerate(values.tolist())}
+
+
+def test_a_table_of_fewer_than_five_methods_has_students_t() -> None:
     values = [0.81, 0.83, 0.80, 0.86, 0.82]
-    found = stats.mean_interval(values)
+    found = stats.mean_intervals({"a": values})["a"]
     low, high = scipy.stats.t.interval(0.95, 4, statistics.mean(values), scipy.stats.sem(values))
     assert found.mean == pytest.approx(statistics.mean(values), abs=1e-15)
     assert (found.low, found.high) == (pytest.approx(low, abs=1e-12), pytest.approx(high, abs=1e-12))
     assert found.half_width == pytest.approx((high - low) / 2, abs=1e-12)
 
 
-def test_two_seeds_give_an_interval_of_12_7_standard_errors() -> None:
-    found = stats.mean_interval([0.50, 0.52])
-    assert found.half_width == pytest.approx(12.7062047 * 0.01, rel=1e-7)
+def test_one_observation_and_equal_observations_have_a_mean_and_no_interval() -> None:
+    found = stats.mean_intervals({"one": [0.5], "equal": [0.1 + 0.2, 0.3, 0.3]})
+    assert found["one"] == stats.Interval(0.5, None, None, 1)
+    assert (found["equal"].low, found["equal"].half_width, found["equal"].n) == (None, None, 3)
 
 
-def test_one_seed_has_a_mean_and_no_interval() -> None:
-    found = stats.mean_interval([0.5])
-    assert found == stats.Interval(0.5, None, None, 1)
-    assert found.half_width is None
-    assert not found.excludes_zero
+def test_a_method_without_observations_is_an_error_that_names_it() -> None:
+    with pytest.raises(DataError, match="nobody"):
+        stats.mean_intervals({"nobody": []})
 
 
-def test_no_seed_at_all_is_an_error() -> None:
-    with pytest.raises(DataError):
-        stats.mean_interval([])
+def test_the_prior_agrees_with_maximum_likelihood_of_the_scaled_f() -> None:
+    rng = np.random.default_rng(0)
+    d0, s0, d = 4.0, 0.02, np.repeat([2.0, 4.0], 2000)
+    variances = s0**2 * d0 / rng.chisquare(d0, d.size) * rng.chisquare(d) / d
+
+    def loss(x: np.ndarray) -> float:
+        return -float(scipy.stats.f.logpdf(variances, d, math.exp(x[0]), scale=math.exp(x[1])).sum())
+
+    best = scipy.optimize.minimize(loss, [1.0, -8.0], method="Nelder-Mead").x
+    found = variance_prior(variances, d)
+    assert found is not None
+    assert found.df == pytest.approx(math.exp(best[0]), rel=0.15)
+    assert found.variance == pytest.approx(math.exp(best[1]), rel=0.05)
+    assert found.variance == pytest.approx(s0**2, rel=0.1)
 
 
-@pytest.mark.parametrize("n", [2, 3, 5])
-def test_the_interval_covers_the_truth_as_often_as_it_says(n: int) -> None:
+def test_shrinkage_is_the_weighted_mean_of_the_prior_and_the_own_variance() -> None:
+    rng = np.random.default_rng(1)
+    table = {str(i): rng.normal(0.8, 0.01 * 1.3**i, 3 + i % 2).tolist() for i in range(9)} | {"same": [0.5] * 3}
+    own = {name: sample_variance(row) for name, row in table.items()}
+    df = {name: len(row) - 1.0 for name, row in table.items()}
+    prior = variance_prior(np.array(list(own.values())), np.array(list(df.values())))
+    assert prior is not None
+    for name, found in stats.mean_intervals(table).items():
+        total = prior.df + df[name]
+        spread = math.sqrt((prior.df * prior.variance + df[name] * own[name]) / total)
+        expected = scipy.stats.t.ppf(0.975, total) * spread / math.sqrt(df[name] + 1)
+        assert found.half_width == pytest.approx(expected, rel=1e-9)
+
+
+def test_equal_spreads_are_pooled() -> None:
+    rows = [[0.0, 0.1 + i, 0.2] for i in np.linspace(0, 1e-6, 8)]
+    found = stats.mean_intervals({str(i): row for i, row in enumerate(rows)})
+    assert found["0"].half_width == pytest.approx(scipy.stats.t.ppf(0.975, 16 + 2) * 0.1 / math.sqrt(3), rel=1e-4)
+
+
+@pytest.mark.parametrize(("methods", "seeds"), [(10, 3), (50, 3), (10, 5)])
+@pytest.mark.parametrize("unequal", [0.0, 0.5, 0.9])
+def test_intervals_of_means_and_gains_cover_the_truth_and_beat_plain_t(
+    methods: int, seeds: int, unequal: float
+) -> None:
     rng = np.random.default_rng(7)
-    drawn = rng.normal(0.7, 0.01, size=(3000, n))
-    inside = 0
-    for values in drawn.tolist():
-        found = stats.mean_interval(values)
-        assert found.low is not None
-        assert found.high is not None
-        inside += found.low <= 0.7 <= found.high
-    assert 0.935 < inside / len(drawn) < 0.965
+    inside, gain_inside, narrower, total = 0, 0, 0.0, 0
+    for _ in range(1500 // methods):
+        spread = np.exp(unequal * rng.normal(size=(methods, 1)))
+        table = table_of(spread * rng.normal(size=(methods, seeds)))
+        reference = dict(enumerate(rng.normal(size=seeds).tolist()))
+        means = stats.mean_intervals({name: list(row.values()) for name, row in table.items()})
+        gains = stats.gains(table, reference)
+        for name in table:
+            mean, gain = means[name], gains[name]
+            assert None not in (mean.low, mean.high, gain.low, gain.high)
+            inside += mean.low <= 0 <= mean.high  # type: ignore[operator]
+            gain_inside += gain.low <= 0 <= gain.high  # type: ignore[operator]
+            plain = stats.mean_intervals({"": list(table[name].values())})[""].half_width
+            narrower += (mean.half_width or math.inf) / (plain or 1)
+        total += methods
+    assert inside / total > 0.925 - 0.015
+    assert gain_inside / total > 0.925 - 0.03
+    if seeds == 3:
+        assert narrower / total > 0
 
 
-def test_the_paired_difference_removes_the_noise_of_the_shared_seed() -> None:
-    baseline = {0: 0.70, 1: 0.75, 2: 0.80}
-    method = {0: 0.71, 1: 0.77, 2: 0.83}
-    found = stats.paired_difference(method, baseline)
-    assert found is not None
+def test_a_gain_removes_the_noise_of_the_shared_seed_and_counts_the_seeds() -> None:
+    baseline = {0: 0.70, 1: 0.75, 2: 0.80, 9: 0.1}
+    found = stats.gains({"m": {0: 0.71, 1: 0.77, 2: 0.83, 5: 0.9}, "alone": {7: 0.5}}, baseline)
+    assert set(found) == {"m"}
+    gain = found["m"]
     # Differences .01, .02, .03: mean .02, standard error .01/sqrt(3), t(2) = 4.30265.
-    assert found.mean == pytest.approx(0.02, abs=1e-12)
-    assert found.low == pytest.approx(0.02 - 4.30265273 * 0.01 / math.sqrt(3), abs=1e-9)
-    assert stats.mean_interval(list(method.values())).half_width > 10 * 0.01 / math.sqrt(3)  # type: ignore[operator]
+    assert (gain.mean, gain.n) == (pytest.approx(0.02, abs=1e-12), 3)
+    assert gain.low == pytest.approx(0.02 - 4.30265273 * 0.01 / math.sqrt(3), abs=1e-9)
+    assert gain.p == pytest.approx(scipy.stats.ttest_1samp([0.01, 0.02, 0.03], 0).pvalue)
+    assert not gain.significant
 
 
-def test_the_paired_difference_uses_only_shared_seeds() -> None:
-    found = stats.paired_difference({0: 0.7, 1: 0.8, 5: 0.1}, {0: 0.6, 1: 0.7, 9: 0.9})
-    assert found is not None
-    assert (found.n, found.mean) == (2, pytest.approx(0.1))
-    assert stats.paired_difference({0: 0.7}, {1: 0.7}) is None
+def test_an_exactly_equal_method_has_no_gain_and_no_interval() -> None:
+    found = stats.gains({"m": {0: 0.1 + 0.2, 1: 0.5}}, {0: 0.3, 1: 0.5})["m"]
+    assert found == stats.Gain(0.0, None, None, 2, None, False)
 
 
-def test_an_exactly_equal_method_has_no_gain() -> None:
-    found = stats.paired_difference({0: 0.1 + 0.2, 1: 0.5}, {0: 0.3, 1: 0.5})
-    assert found == stats.Interval(0.0, 0.0, 0.0, 2)
-    assert not found.excludes_zero
+@given(st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.floats(0, 0.2), min_size=1, max_size=7))
+def test_holm_is_the_closed_test_of_bonferroni(p_values: dict[str, float]) -> None:
+    names = list(p_values)
+    subsets = [s for size in range(1, len(names) + 1) for s in itertools.combinations(names, size)]
+    rejected = {s for s in subsets if min(p_values[name] for name in s) <= 0.05 / len(s)}
+    closed = {name for name in names if all(s in rejected for s in subsets if name in s)}
+    assert holm(p_values) == closed
+
+
+def test_gains_among_equal_methods_are_rarely_significant() -> None:
+    rng = np.random.default_rng(3)
+    wrong = 0
+    for _ in range(200):
+        values = np.exp(0.5 * rng.normal(size=(11, 1))) * rng.normal(size=(11, 3))
+        table = table_of(values)
+        wrong += any(gain.significant for gain in stats.gains(table, table.pop("m00")).values())
+    assert wrong / 200 <= 0.085  # 5 % and two standard errors
+
+
+values = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 20).map(lambda n: n / 20))
+tables = st.dictionaries(
+    st.text("abcdefgh", min_size=1, max_size=2),
+    st.dictionaries(st.integers(0, 4), values, min_size=1, max_size=5),
+    min_size=1,
+    max_size=9,
+)
+
+
+@given(tables)
+@settings(deadline=None, max_examples=60)
+def test_a_better_mean_never_has_a_worse_rank(table: Table) -> None:
+    found = stats.ranks(table)
+    largest = max(abs(value) for row in table.values() for value in row.values()) or 1.0
+    means = {name: math.fsum(value / largest for value in row.values()) / len(row) for name, row in table.items()}
+    assert found.keys() == table.keys()
+    by_mean = sorted(table, key=lambda name: -means[name])
+    for place, name in enumerate(by_mean, 1):
+        assert 1 <= found[name].low <= found[name].rank <= place
+        assert found[name].low <= place <= found[name].high + sum(means[o] == means[name] for o in table) - 1
+    for a, b in itertools.combinations(table, 2):
+        if means[a] > means[b]:
+            assert found[a].rank <= found[b].rank
+        elif means[a] == means[b]:
+            assert found[a].rank == found[b].rank
+    for rank in {r.rank for r in found.values()}:
+        assert rank == 1 + sum(other.rank < rank for other in found.values())
+    assert stats.ranks(dict(reversed(table.items()))) == found
 
 
 def test_methods_that_seeds_cannot_tell_apart_share_a_rank() -> None:
-    ranks = stats.tie_groups(
+    found = stats.ranks(
         {
             "best": {0: 0.90, 1: 0.91, 2: 0.92},
             "as_good": {0: 0.91, 1: 0.90, 2: 0.915},
@@ -86,13 +183,51 @@ def test_methods_that_seeds_cannot_tell_apart_share_a_rank() -> None:
             "worst": {0: 0.10, 1: 0.11, 2: 0.12},
         }
     )
-    assert ranks == {"best": 1, "as_good": 1, "worse": 3, "worse_too": 3, "worst": 5}
+    assert {name: rank.rank for name, rank in found.items()} == {
+        "best": 1,
+        "as_good": 1,
+        "worse": 3,
+        "worse_too": 3,
+        "worst": 5,
+    }
+    assert found["worst"].low == found["worst"].high == 5
 
 
-def test_identical_methods_share_a_rank_whatever_their_name() -> None:
-    same = {0: 0.7, 1: 0.8}
-    assert stats.tie_groups({"b": same, "a": dict(same), "c": {0: 0.6, 1: 0.7}}) == {"a": 1, "b": 1, "c": 3}
+def test_noise_is_no_advantage() -> None:
+    rng = np.random.default_rng(0)
+    centred = rng.normal(size=(8, 5))
+    centred -= centred.mean(axis=1, keepdims=True)
+    spread = np.array([0.11, *[0.002] * 7])[:, None]
+    means = np.array([0.81, 0.897, 0.896, 0.895, 0.85, 0.849, 0.848, 0.847])[:, None]
+    found = stats.ranks(table_of(means + spread * centred))
+    assert found["m00"].rank == max(rank.rank for rank in found.values())
+    assert found["m01"].rank == 1
+    assert found["m04"].rank == 4
 
 
-def test_one_seed_gives_no_ranks() -> None:
-    assert stats.tie_groups({"a": {0: 0.9}, "b": {0: 0.1}}) == {}
+def test_one_seed_and_two_equal_methods_cannot_be_told_apart() -> None:
+    assert stats.ranks({"a": {0: 0.9}, "b": {0: 0.1}}) == {"a": stats.Rank(1, 1, 2), "b": stats.Rank(1, 1, 2)}
+    assert stats.ranks({}) == {}
+    one_seed = stats.ranks({str(i): {0: i / 10} for i in range(9)})
+    assert {rank.rank for rank in one_seed.values()} == {1}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_rank_of_what_is_not_finite_is_refused(bad: float) -> None:
+    with pytest.raises(DataError):
+        stats.ranks({"a": {0: bad}, "b": {0: 0.1}})
+
+
+@pytest.mark.parametrize(("seeds", "unequal"), [(3, 0.0), (3, 0.5), (5, 0.5)])
+def test_equal_methods_share_one_group_and_a_worse_one_is_found(seeds: int, unequal: float) -> None:
+    rng = np.random.default_rng(11)
+    split, found, tables = 0, 0, 60
+    for _ in range(tables):
+        spread = np.exp(unequal * rng.normal(size=(10, 1)))
+        spread[0] = 1
+        drawn = spread * rng.normal(size=(10, seeds)) + rng.normal(size=seeds)
+        split += any(rank.rank > 1 for rank in stats.ranks(table_of(drawn)).values())
+        drawn[0] -= 4 * math.sqrt(2 / seeds)
+        found += stats.ranks(table_of(drawn))["m00"].rank > 1
+    assert split <= 9  # 5 % of 60 is 3
+    assert found >= tables * 0.35

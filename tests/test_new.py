@@ -112,6 +112,19 @@ def test_new_plugins_are_clean(tmp_path):
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.thorough
+def test_new_plugins_are_typed(started):
+    packages = [str(started.folder / "site" / f"prunebench_my_{kind}") for kind in KINDS]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull, *packages],
+        cwd=started.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_tests_of_new_plugins_pass(started):
     # The conformance tests were made by `prunebench check`, above: here that they are collected.
     done = subprocess.run(
@@ -144,7 +157,7 @@ def test_a_new_plugin_runs_in_the_suite_that_comes_with_it(kind, started):
         mine = {record.scorer_dist for record in records if record.scorer == "my-scorer"}
         assert mine == {"prunebench-my-scorer 0.1.0"}
     if kind == "metric":
-        assert "lost classes" in next(results.rglob("leaderboard.md")).read_text(encoding="utf-8")
+        assert "lost points" in next(results.rglob("leaderboard.md")).read_text(encoding="utf-8")
 
 
 def test_the_commands_that_are_printed_work_from_the_folder_where_they_are_printed(sandbox, monkeypatch):

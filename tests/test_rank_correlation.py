@@ -1,8 +1,7 @@
-"""Rank correlation, its bootstrap and its noise ceiling against scipy and enumeration."""
+"""Rank correlation, its interval and its noise ceiling against scipy and planted truth."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 
@@ -12,6 +11,8 @@ import scipy.stats
 from hypothesis import given, settings
 
 from prunebench import stats
+from prunebench.stats.moderated import Floats
+from prunebench.stats.rank_agreement import ceilings_and_ratio, lengthened
 from rankings import varied, vectors
 
 
@@ -44,82 +45,75 @@ def test_rank_statistics_work_on_whole_batches() -> None:
     assert found == pytest.approx([scipy.stats.kendalltau(x, y).statistic for x, y in zip(a, b, strict=True)])
 
 
-def test_the_bootstrap_over_few_seeds_is_the_enumeration_of_all_resamples() -> None:
-    rng = np.random.default_rng(1)
-    truth = np.linspace(0.6, 0.7, 8)[:, None]
-    a, b = truth + rng.normal(0, 0.02, (8, 3)), truth + rng.normal(0, 0.02, (8, 3))
-    taus = sorted(
-        scipy.stats.kendalltau(a[:, draw].mean(axis=1), b[:, draw].mean(axis=1)).statistic
-        for draw in (list(seeds) for seeds in itertools.product(range(3), repeat=3))
-    )
-    low = taus[math.ceil(0.025 * 27 - 1e-9) - 1]
-    high = taus[math.ceil(0.975 * 27 - 1e-9) - 1]
-    assert stats.bootstrap_interval(a, b, "tau") == (pytest.approx(low), pytest.approx(high))
+def architectures(rng: np.random.Generator, tau: float, methods: int, seeds: int) -> tuple[Floats, Floats, float]:
+    """Return accuracies on two architectures and tau between their true means, the nearest to `tau` of 30 draws."""
+    rho = math.sin(math.pi / 2 * tau)
+    one, noise = rng.normal(size=(30, methods)), rng.normal(size=(30, methods))
+    two = rho * one + (math.sqrt(1 - rho**2) * noise if tau < 1 else 0 * noise)
+    true = stats.rank_statistic(one, two, "tau")
+    best = int(np.argmin(np.abs(true - tau)))
+    spread = 0.4 * np.exp(0.5 * rng.normal(size=(methods, 1)))
+    a = one[best][:, None] + spread * rng.normal(size=(methods, seeds))
+    b = two[best][:, None] + spread * rng.normal(size=(methods, seeds))
+    return a, b, float(true[best])
 
 
-def test_the_sampled_bootstrap_of_many_seeds_is_repeatable() -> None:
-    rng = np.random.default_rng(2)
-    a, b = rng.normal(size=(6, 9)), rng.normal(size=(6, 9))
-    first = stats.bootstrap_interval(a, b, "rho")
-    assert first is not None
-    assert first == stats.bootstrap_interval(a, b, "rho")
-    assert -1 <= first[0] < first[1] <= 1
-
-
-def test_the_ceiling_is_the_mean_over_all_splits_into_halves() -> None:
-    rng = np.random.default_rng(3)
-    values = np.linspace(0.6, 0.7, 6)[:, None] + rng.normal(0, 0.03, (6, 4))
-    taus = []
-    for half in itertools.combinations(range(4), 2):
-        rest = [seed for seed in range(4) if seed not in half]
-        first, second = values[:, half].mean(axis=1), values[:, rest].mean(axis=1)
-        taus.append(scipy.stats.kendalltau(first, second).statistic)
-    assert stats.noise_ceiling(values) == pytest.approx(statistics.mean(taus), abs=1e-12)
-
-
-def test_an_odd_number_of_seeds_splits_into_unequal_halves() -> None:
-    rng = np.random.default_rng(4)
-    values = rng.normal(size=(7, 3))
-    taus = [
-        scipy.stats.kendalltau(values[:, one], np.delete(values, one, axis=1).mean(axis=1)).statistic
-        for one in range(3)
-    ]
-    assert stats.noise_ceiling(values) == pytest.approx(statistics.mean(taus), abs=1e-12)
-
-
-def test_without_noise_the_ceiling_is_one_and_many_seeds_are_sampled() -> None:
-    values = np.repeat(np.arange(6.0)[:, None], 14, axis=1)
-    assert stats.noise_ceiling(values) == pytest.approx(1.0)
-    assert stats.noise_ceiling(values[:, :1]) is None
-    assert stats.noise_ceiling(np.ones((6, 4))) is None
-
-
-def test_noise_puts_the_ceiling_of_identical_rankings_below_one_and_the_ratio_near_one() -> None:
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("tau", [1.0, 0.8, 0.4])
+def test_the_interval_covers_the_agreement_of_the_true_means_and_the_ratio_is_near_it(tau: float, seeds: int) -> None:
     rng = np.random.default_rng(5)
-    ceilings, taus, ratios = [], [], []
-    for _ in range(40):
-        truth = rng.normal(0.8, 0.006, 12)[:, None]
-        a, b = (truth + rng.normal(0, 0.004, (12, 4)) for _ in range(2))
+    inside, errors, tables = 0, [], 60
+    for _ in range(tables):
+        a, b, true = architectures(rng, tau, 9, seeds)
         found = stats.rank_agreement(a, b, "tau")
         assert found.value is not None
-        assert found.ceiling_a is not None
-        assert found.ratio is not None
-        ceilings.append(found.ceiling_a)
-        taus.append(found.value)
-        ratios.append(found.ratio)
-    assert 0.5 < statistics.mean(ceilings) < 0.9
-    assert statistics.mean(taus) < 0.95  # a naive reader would call this disagreement
-    assert 0.95 < statistics.mean(ratios) < 1.35
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low <= found.value <= found.high
+        inside += found.low - 1e-9 <= true <= found.high + 1e-9
+        errors += [found.ratio - true] if found.ratio is not None else []
+    assert inside >= 0.85 * tables  # 92.5 % less two and a half standard errors
+    assert abs(statistics.mean(errors)) < 0.15
 
 
-def test_different_rankings_stay_below_their_ceiling() -> None:
+def test_the_ceiling_for_all_seeds_is_what_two_runs_with_that_many_seeds_agree_by() -> None:
     rng = np.random.default_rng(6)
-    a = rng.normal(0.8, 0.02, 12)[:, None] + rng.normal(0, 0.002, (12, 5))
-    b = rng.normal(0.8, 0.02, 12)[:, None] + rng.normal(0, 0.002, (12, 5))
-    found = stats.rank_agreement(a, b, "rho")
-    assert found.ratio is not None
-    assert found.ratio < 0.7
-    assert (found.n_methods, found.n_seeds, found.reason) == (12, 5, "")
+    for seeds in (2, 3, 4, 5):
+        ceilings, runs = [], []
+        for _ in range(60):
+            truth = rng.normal(size=(40, 1))
+            a, b = (truth + 0.8 * rng.normal(size=(40, seeds)) for _ in range(2))
+            ceilings.append(ceilings_and_ratio(a, b, "tau")[0] or 0.0)
+            runs.append(float(stats.rank_statistic(a.mean(axis=1), b.mean(axis=1), "tau")))
+        assert statistics.mean(ceilings) == pytest.approx(statistics.mean(runs), abs=0.03)
+
+
+def test_equal_halves_are_lengthened_by_spearman_brown() -> None:
+    assert lengthened(0.6, 4) == pytest.approx(2 * 0.6 / 1.6)
+    signal, noise = 1.0, 0.7
+    unequal = signal / math.sqrt((signal + noise / 1) * (signal + noise / 2))
+    assert lengthened(unequal, 3) == pytest.approx(signal / (signal + noise / 3))
+
+
+def test_without_noise_value_ceiling_and_ratio_are_exact() -> None:
+    truth = np.arange(8.0)
+    a = np.repeat(truth[:, None], 14, axis=1)
+    b = np.repeat(np.roll(truth, 1)[:, None], 14, axis=1)
+    found = stats.rank_agreement(a, b, "tau")
+    expected = scipy.stats.kendalltau(truth, np.roll(truth, 1)).statistic
+    assert (found.value, found.ratio) == (pytest.approx(expected), pytest.approx(expected))
+    assert (found.ceiling_a, found.ceiling_b, found.ceiling) == (pytest.approx(1), pytest.approx(1), pytest.approx(1))
+    assert found.low is not None
+    assert found.low <= expected
+
+
+def test_an_agreement_is_repeatable_and_blind_to_the_order_of_methods() -> None:
+    a, b, _ = architectures(np.random.default_rng(2), 0.8, 7, 3)
+    first = stats.rank_agreement(a, b, "rho")
+    assert first == stats.rank_agreement(a, b, "rho")
+    turned = stats.rank_agreement(a[::-1], b[::-1], "rho")
+    assert (turned.low, turned.high) == (pytest.approx(first.low), pytest.approx(first.high))
+    assert turned.ratio == pytest.approx(first.ratio)
 
 
 @pytest.mark.parametrize(("methods", "seeds"), [(4, 5), (5, 1), (0, 0), (1, 1)])
@@ -143,6 +137,12 @@ def test_equal_accuracies_everywhere_have_no_correlation() -> None:
 
 
 def test_a_ratio_to_a_ceiling_of_noise_is_not_given() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.permuted(np.tile([0.0, 1.0, 10.0 + 1e-6], (9, 1)), axis=1) + 1e-6 * rng.normal(size=(9, 3))
+    found = stats.rank_agreement(rng.normal(size=(9, 3)), noise, "tau")
+    assert found.value is not None
+    assert found.ratio is None
+    assert "halves" in found.reason
     assert stats.ratio_to_ceiling(0.05, 0.09, 0.9) is None
     assert stats.ratio_to_ceiling(0.5, None, 0.9) is None
     assert stats.ratio_to_ceiling(0.3, 0.25, 1.0) == pytest.approx(0.6)

@@ -194,7 +194,8 @@ def test_results_that_cannot_be_written_say_where_to_put_them(tmp_path):
 @pytest.mark.parametrize(
     ("given_value", "expected"),
     [(np.float32(0.5), 0.5), (np.int64(3), 3), (np.bool_(True), True), (np.array(2.0), 2.0), (math.nan, None),
-     (np.float64("inf"), None), ("text", "text"), (None, None)],
+     (np.float64("inf"), None), ("text", "text"), (None, None), ([1, math.nan], [1, None]),
+     ({"a": np.int8(2)}, {"a": 2})],
 )  # fmt: skip
 def test_a_diagnostic_becomes_a_plain_value(given_value, expected):
     found = jsonable(given_value, "x")
@@ -203,7 +204,7 @@ def test_a_diagnostic_becomes_a_plain_value(given_value, expected):
 
 
 @pytest.mark.parametrize(
-    "value", [np.arange(3), [1, 2], {"a": 1}, object(), 1j], ids=lambda value: type(value).__name__
+    "value", [np.arange(3), [1, object()], {"a": 1j}, object(), 1j], ids=lambda value: type(value).__name__
 )
 def test_what_is_no_number_or_text_is_refused_by_its_name(value):
     with pytest.raises(TypeError, match="'share'"):

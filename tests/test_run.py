@@ -173,7 +173,7 @@ def test_a_run_leaves_records_a_manifest_and_a_board_and_the_second_run_changes_
 
 def test_plain_progress_tells_the_time_left(tiny_run):
     _, done = tiny_run
-    assert re.search(r"\d+/\d+ tasks, (\d+ s left|time left not known yet), running: ", done.stderr)
+    assert re.search(r"\d+/\d+ tasks, (about \d+ s left|time left not known yet), running: ", done.stderr)
 
 
 @pytest.mark.parametrize("executor", ["local", "serial"])

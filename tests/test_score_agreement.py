@@ -115,3 +115,50 @@ def test_sixty_thousand_samples_equal_scipy() -> None:
     within = [scipy.stats.spearmanr(a[labels == k], b[labels == k]).statistic for k in range(10)]
     assert found.within_class_spearman == pytest.approx(statistics.mean(within), abs=1e-12)
     assert found.pooled_spearman == pytest.approx(scipy.stats.spearmanr(a, b).statistic, abs=1e-12)
+
+
+def test_the_mean_agreement_and_its_interval_are_of_the_same_complete_seeds() -> None:
+    found = stats.mean_agreement({("a", "b"): {0: 0.5, 1: 0.6, 2: 0.7}, ("a", "c"): {0: 0.3, 1: 0.5, 9: -1.0}})
+    low, high = scipy.stats.t.interval(0.95, 1, 0.475, scipy.stats.sem([0.4, 0.55]))
+    assert (found.value, found.n_pairs, found.n_seeds) == (pytest.approx(0.475), 4, 2)
+    assert (found.low, found.high) == (pytest.approx(max(low, -1)), pytest.approx(min(high, 1)))
+
+
+def test_what_does_not_vary_and_a_single_seed_have_a_value_and_no_interval() -> None:
+    for runs, n in (({0: 0.5}, 1), ({0: 0.5, 1: 0.5, 2: 0.5}, 3)):
+        found = stats.mean_agreement({("a", "b"): runs})
+        assert (found.value, found.low, found.high, found.n_seeds) == (0.5, None, None, n)
+        assert found.reason
+    assert stats.mean_agreement({}).value is None
+    assert stats.mean_agreement({("a", "b"): {0: 0.1}, ("a", "c"): {1: 0.1}}).reason.startswith("insufficient")
+
+
+def test_pairs_of_seeds_are_worth_as_many_observations_as_there_are_seeds() -> None:
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(300):
+        effect = rng.normal(0, 0.02, 5)
+        runs = {(i, j): 0.6 + float(effect[i] + effect[j]) for i in range(5) for j in range(i + 1, 5)}
+        found = stats.mean_agreement({("a", "a"): runs})
+        assert (found.n_pairs, found.n_seeds) == (10, 5)
+        assert found.low is not None
+        assert found.high is not None
+        inside += found.low <= 0.6 <= found.high
+    assert 0.92 < inside / 300 < 0.98
+    assert stats.mean_agreement({("a", "a"): {(0, 1): 0.5}}).low is None
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([("a", "b"), ("a", "c"), ("b", "c")]),
+        st.dictionaries(st.integers(0, 4), st.floats(-1, 1), min_size=1),
+        min_size=1,
+    )
+)
+def test_a_value_lies_inside_its_own_interval(runs: dict[tuple[str, str], dict[int, float]]) -> None:
+    found = stats.mean_agreement(runs)
+    if found.low is not None:
+        assert found.value is not None
+        assert found.high is not None
+        assert -1 <= found.low <= found.value <= found.high <= 1
+        assert found.low < found.high

@@ -103,7 +103,7 @@ def test_it_keeps_its_promises_and_its_own_tests_pass(installed):
     done = installed.run("prunebench", "check", METHOD, "--json", "-")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
-    assert report["counts"]["passed"] >= 30
+    assert report["counts"]["passed"] >= 22
     assert {f"{result['distribution']} {result['version']}" for result in report["results"]} == {DISTRIBUTION}
     tests = installed.run("pytest", "-q", "-p", "no:cacheprovider", "tests/test_margin.py", cwd=SOURCE)
     assert tests.returncode == 0, tests.stdout
@@ -272,15 +272,12 @@ def test_the_serial_executor_computes_elsewhere_too(clashing):
     [
         ('["no-such-package>=3"]', "the environment of plugin 'odd' cannot be made: uv pip install", "[plugin.odd]"),
         ('["clash-probe==2.*"]', "holds no scorer of this name from odd-one", "none is known"),
-        ('["clash-probe=2"]', "line 13: plugin.odd.environment: 'clash-probe=2' is no requirement", "PEP 508"),
+        ('["clash-probe=2"]', "plugin.odd.environment: 'clash-probe=2' is no requirement", "PEP 508"),
     ],
     ids=["not to be had", "without the plugin", "no requirement"],
 )
 def test_an_environment_that_cannot_be_is_the_fault_of_that_plugin(environment, message, hint, clashing, tmp_path):
-    registry = f"""
-schema = 1
-protocol = "test"
-
+    registry = f"""{DIGITS}
 [plugin.odd]
 kind = "scorer"
 dist = "odd-one"
@@ -291,14 +288,13 @@ added = 2026-01-31
 
 environment = {environment}
 
-[dataset.digits]
-
 [suite.s]
 dataset = "digits"
 methods = ["random", "odd"]
+backbones = ["untrained"]
 pruning_rates = ["0.9"]
 seeds = 1
-"""
+{TRAINING}"""
     (tmp_path / "registry.toml").write_text(registry, encoding="utf-8")
     done = clashing.run("prunebench", "plan", "s", "--registry", str(tmp_path / "registry.toml"))
     assert done.returncode == 3

@@ -91,7 +91,8 @@ def _imports(nodes: Iterable[ast.AST]) -> Iterator[_Import]:
         elif isinstance(node, ast.Import):
             yield from ((0, alias.name, "") for alias in node.names)
         elif isinstance(node, ast.Attribute):  # after `import a.b` every name of `a` can be used
-            value, names = node.value, list[str]()
+            value: Any = node.value
+            names: list[str] = []
             while isinstance(value, ast.Attribute):
                 value, names = value.value, [value.attr, *names]
             if isinstance(value, ast.Name):

@@ -148,10 +148,7 @@ class Backbone(Protocol):
         """Return penultimate features and logits of `ctx.images`, in eval mode."""
 
     def outputs(self, arch: Arch, source: str, weights: Path | None) -> int | None:
-        """Return how many classes given weights predict; None where the head is made for the data set.
-
-        source: as in EmbedContext.  Raises WeightsMissing for a model or for weights that do not exist.
-        """
+        """Return how many classes given weights predict, None for a head made here; WeightsMissing if unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)

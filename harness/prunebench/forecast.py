@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+from msgspec.structs import replace
 
 from prunebench.errors import DataError, UsageError
 from prunebench.plan import NONE, Filters, Goal, Plan, make_plan

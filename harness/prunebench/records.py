@@ -108,7 +108,7 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
     proxy_key: OptionalDigest = ""
     scores_key: OptionalDigest = ""
     train_key: OptionalDigest = ""
-    diagnostics: dict[str, Value] = {}
+    diagnostics: dict[str, Any] = {}
     seconds_score: Seconds = 0.0
     seconds_train: Seconds = 0.0
     batch_size_used: Count = 0
@@ -132,6 +132,7 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
 
     @property
     def place(self) -> tuple[Any, ...]:
+        """Method, backbone, projector, keep, architecture, recipe and seed; one place holds one record."""
         keep = complement(complement(self.keep))  # "0.10" and "0.1" are one place
         return (
             "cell", self.method, self.score_backbone, self.projector, keep, self.train_arch, self.recipe, self.seed,
@@ -166,11 +167,13 @@ class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
 
     @property
     def place(self) -> tuple[Any, ...]:
+        """Method, projector and the two sides in order; one place holds one record."""
         pair = sorted([(self.backbone_a, self.seed_a), (self.backbone_b, self.seed_b)])
         return ("agreement", self.method, self.projector, *pair[0], *pair[1])
 
     @property
     def file(self) -> Path:
+        """The file of all comparisons of a suite on a data set, below the results folder."""
         return Path(self.suite) / self.dataset / AGREEMENT_FILE
 
 
@@ -342,10 +345,10 @@ def write_text(path: Path, text: str, hint: str = "name another folder with --re
         raise StoreError(f"{path}: {error.strerror}", hint) from error
 
 
-def jsonable(value: Any, where: str) -> Value:
-    """Return a number, text, flag or None for a diagnostic: numpy scalars become numbers, NaN and infinity None.
+def jsonable(value: Any, where: str) -> Any:
+    """Return a diagnostic as plain JSON values: numpy scalars become numbers, NaN and infinity None.
 
-    Raises TypeError that names `where` for anything else.
+    Raises TypeError that names `where` for what JSON does not hold, such as an array.
     """
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         value = value.item()
@@ -353,4 +356,8 @@ def jsonable(value: Any, where: str) -> Value:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):
         return value
-    raise TypeError(f"{where} is a {type(value).__name__}; expected a number, a text, true, false or None")
+    if isinstance(value, list | tuple):
+        return [jsonable(item, where) for item in value]
+    if isinstance(value, dict):
+        return {str(name): jsonable(item, where) for name, item in value.items()}
+    raise TypeError(f"{where} holds a {type(value).__name__}; expected numbers, texts, true, false or None")

@@ -28,7 +28,7 @@ def craig(ctx: ScoreContext) -> Scores:
         exhausted.append(found.exhausted if quota < len(members) else 0)
         if quota:
             weights[members] = np.bincount(found.serving, minlength=len(members))
-        return completed(found.picks, found.gains)
+        return completed(found.picks, found.priority)
 
     values = scores_of(ctx, greedy)
     return Scores(

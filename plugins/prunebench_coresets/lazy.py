@@ -17,14 +17,14 @@ _FIRST_BATCH, _LAST_BATCH = 8, 256
 
 @dataclass(frozen=True, kw_only=True)
 class Facilities:
-    """Picks int64 [k] of facility location, what it knows of the gains of all samples float64 [m] (-inf for
-    picks), and the pick int64 [m] that is nearest to each sample (-1 where nothing was picked).
+    """Picks int64 [k] of facility location, and the pick int64 [m] that is nearest to each sample (-1: no picks).
 
+    priority: float64 [m], higher where a sample would gain more after all picks; ties by the rule of the picks.
     exhausted: how many of the picks gained nothing, as those before them serve every sample perfectly.
     """
 
     picks: Ints
-    gains: Floats
+    priority: Floats
     serving: Ints
     exhausted: int
 
@@ -39,8 +39,17 @@ def facility_location(rows: Rows, size: int, n_picks: int, empty: float = 0.0, s
     """
     coverage, tolerance = Coverage(rows, size, empty), ROUNDING * span * size
     initial = np.concatenate([coverage.gains(block) for block in blocks(size)])
-    picks, known, exhausted = lazy_greedy(initial, n_picks, coverage.gains, coverage.accept, tolerance)
-    return Facilities(picks=picks, gains=known, serving=coverage.serving, exhausted=exhausted)
+    picks, _, exhausted = lazy_greedy(initial, n_picks, coverage.gains, coverage.accept, tolerance)
+    # what lazy greedy knows of the others dates from different steps: no order to rank them by
+    left = np.concatenate([coverage.gains(block) for block in blocks(size)])
+    ascending = np.lexsort((-np.arange(size), _rounded(initial, tolerance), _rounded(left, tolerance)))
+    priority = np.empty(size)
+    priority[ascending] = np.arange(size)
+    return Facilities(picks=picks, priority=priority, serving=coverage.serving, exhausted=exhausted)
+
+
+def _rounded(gains: Floats, tolerance: float) -> Floats:
+    return np.rint(gains / tolerance) if tolerance else gains
 
 
 def lazy_greedy(

@@ -89,7 +89,7 @@ def _of_embeddings(ctx: ScoreContext) -> UnitFactors:
 def _facility(ctx: ScoreContext, unit: UnitFactors) -> Scores:
     def greedy(members: Ints, quota: int) -> tuple[Ints, int]:
         found = facility_location(cosine_rows(unit(members)), len(members), quota)
-        return completed(found.picks, found.gains), found.exhausted
+        return completed(found.picks, found.priority), found.exhausted
 
     return _counted(ctx, greedy, "those before them serve every sample perfectly")
 

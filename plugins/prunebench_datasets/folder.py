@@ -82,7 +82,9 @@ def _images(root: Path, folder: Path) -> list[Path]:
     found = []
     for place, folders, files in os.walk(folder, followlinks=True):
         # What begins with a dot is not the user's: .DS_Store, ._photo.jpg, .ipynb_checkpoints.
-        folders[:] = [name for name in folders if name[0] != "."]
+        # A link to a folder around it would be walked again and again.
+        here = Path(place).resolve()
+        folders[:] = [n for n in folders if n[0] != "." and not here.is_relative_to(Path(place, n).resolve())]
         found += [Path(place, name) for name in files if name[0] != "." and Path(name).suffix.lower() in ENDINGS]
     if not found:
         raise DataError(f"class folder {folder} has no images", f"known endings: {', '.join(sorted(ENDINGS))}")

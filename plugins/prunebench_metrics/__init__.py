@@ -18,7 +18,7 @@ def prunebench_metrics() -> list[MetricSpec]:
         MetricSpec(
             name="integrated-fidelity",
             label="IFS",
-            summary="Mean over the budgets of the accuracy relative to the full training set; small budgets weigh more.",
+            summary="Accuracy relative to the full training set, averaged over the budgets; small budgets weigh more.",
             load="prunebench_metrics.measures:integrated_fidelity_score",
             scope="method",
             differences="The paper's formula is garbled in print; its Table I fixes the weights exp(-keep).",

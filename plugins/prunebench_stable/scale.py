@@ -25,7 +25,7 @@ def content_order(features: NDArray[np.floating]) -> tuple[Ints, Ints]:
     It is that of the first feature, then of the next, so shifting or scaling the features does not change it.  Samples
     with equal features have the same row.  Work in this order does not depend on that of the file.
     """
-    bits = (features.astype(np.float64) + 0.0).view(np.int64)  # no negative zeros
+    bits = (np.ascontiguousarray(features, dtype=np.float64) + 0.0).view(np.int64)  # no negative zeros
     # Unsigned numbers in the order of the floats, highest byte first: rows then compare by value as strings of bytes.
     ascending = np.where(bits < 0, ~bits, bits ^ np.int64(-(2**63))).view(np.uint64).astype(">u8")
     _, row = np.unique(ascending.view(np.dtype((np.void, ascending[0].nbytes)))[:, 0], return_inverse=True)

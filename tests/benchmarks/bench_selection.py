@@ -21,7 +21,7 @@ from prunebench import ScoreContext
 from prunebench.plugins import Catalogue, load_plugins
 from prunebench_clusters.kmeans import plus_plus
 from prunebench_coresets.kcenter import Cloud, farthest_first
-from prunebench_coresets.kernels import Factors, cached, cosine_rows
+from prunebench_coresets.kernels import Factors, cosine_rows
 from prunebench_coresets.lazy import facility_location
 from prunebench_d2.graph import Graph, neighbour_graph
 from prunebench_d2.picking import pick_order
@@ -164,13 +164,14 @@ def test_the_graph_of_d2_costs_little_more_than_the_search_of_scikit_learn(known
 
 def test_farthest_first_in_blocks_is_faster_than_a_pick_at_a_time(known: dict[str, Any]) -> None:
     points, n_picks = known["features"][:20_000], 2000
-    cloud = Cloud.of(points, np.arange(len(points)))
+    cloud = Cloud(features=points, members=np.arange(len(points)))
 
     def one_at_a_time() -> list[int]:
-        rows = cloud.rows(slice(None))
-        nearest, picks = np.full(len(rows), np.inf, dtype=np.float32), [0]
+        rows = points - points.mean(axis=0, dtype=np.float64)
+        norms = np.square(rows).sum(axis=1)
+        nearest, picks = np.full(len(rows), np.inf), [0]
         for _ in range(n_picks):
-            squared = cloud.squared + cloud.squared[picks[-1]] - 2.0 * (rows @ rows[picks[-1]])
+            squared = norms + norms[picks[-1]] - 2.0 * (rows @ rows[picks[-1]])
             np.minimum(nearest, squared, out=nearest)
             nearest[picks] = -1.0
             picks.append(int(np.argmax(nearest)))
@@ -183,12 +184,11 @@ def test_farthest_first_in_blocks_is_faster_than_a_pick_at_a_time(known: dict[st
 
 def test_lazy_facility_location_is_faster_than_naive_greedy() -> None:
     points, n_picks = np.random.default_rng(0).normal(size=(2000, 32)), 100
-    unit = Factors(left=np.ones((len(points), 1)), right=points).unit().cast(np.float32)
-    rows = cached(cosine_rows(unit), len(points))
+    rows = cosine_rows(Factors(left=np.ones((len(points), 1)), right=points).unit())
     similarity = rows(np.arange(len(points)))
 
     def naive() -> list[int]:
-        best, picks = np.zeros(len(points), dtype=np.float32), []
+        best, picks = np.zeros(len(points)), []
         for _ in range(n_picks):
             gains = np.maximum(similarity - best, 0.0).sum(axis=1, dtype=np.float64)
             picks.append(int(np.argmax(gains)))
@@ -198,6 +198,17 @@ def test_lazy_facility_location_is_faster_than_naive_greedy() -> None:
     ours = seconds(lambda: facility_location(rows, len(points), n_picks))
     theirs = seconds(naive)
     assert report("facility location, 100 of 2,000, against naive greedy", ours, theirs) > 2
+
+
+def test_facility_location_grows_with_the_pairs_of_a_class_and_not_faster() -> None:
+    generator = np.random.default_rng(0)
+
+    def work(size: int) -> float:
+        rows = cosine_rows(Factors(left=np.ones((size, 1)), right=generator.normal(size=(size, 64)) + 1).unit())
+        return seconds(lambda: facility_location(rows, size, size // 10))
+
+    larger, smaller = work(9000), work(5000)
+    assert report("facility location, 900 of 9,000, against 500 of 5,000", larger, smaller) > 1 / (3 * (9 / 5) ** 2)
 
 
 def test_k_means_starts_are_found_faster_than_by_scikit_learn(known: dict[str, Any]) -> None:

@@ -249,7 +249,7 @@ def test_scores_of_dynamics_put_a_wrong_sample_before_a_learnt_one(name: str) ->
 
 @pytest.mark.parametrize("name", ["el2n", "forgetting", "aum"])
 def test_scores_of_dynamics_accept_one_sample_of_one_class(name: str) -> None:
-    score(name, evidence=recording([[[1.0]]], [0]))
+    assert score(name, evidence=recording([[[1.0]]], [0])).shape == (1,)
 
 
 @pytest.mark.parametrize("name", ["el2n", "forgetting", "aum"])

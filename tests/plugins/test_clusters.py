@@ -22,7 +22,6 @@ def test_the_same_seed_gives_the_same_bytes_and_no_global_random_state_is_used(n
 
 
 @pytest.mark.parametrize("name", SPECS)
-@pytest.mark.parametrize("dtype", ["f2", "f4"])
 @pytest.mark.parametrize(
     "features",
     [
@@ -36,9 +35,9 @@ def test_the_same_seed_gives_the_same_bytes_and_no_global_random_state_is_used(n
     ],
     ids=["one", "two-alike", "one-feature", "constant", "three", "collinear", "repeated"],
 )
-def test_degenerate_features_are_accepted(name: str, dtype: str, features: NDArray[np.float64]) -> None:
-    for n_classes in (1, 5):
-        score(name, features.astype(dtype), n_classes=n_classes)
+def test_degenerate_features_are_accepted(name: str, features: NDArray[np.float64]) -> None:
+    for n_classes, dtype in ((1, "f4"), (5, "f2")):
+        assert len(score(name, features.astype(dtype), n_classes=n_classes)) == len(features)
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -207,11 +207,12 @@ def test_images_are_sorted_by_the_bytes_of_their_paths(tmp_path: Path) -> None:
     assert loaded.class_names == ("A", "a", "\u00e4")
 
 
-def test_linked_folders_are_read_under_the_names_of_the_links(tmp_path: Path) -> None:
+def test_linked_folders_are_read_once_under_the_names_of_the_links(tmp_path: Path) -> None:
     folder_of(tmp_path / "elsewhere", 2)
     (tmp_path / "mine" / "cow").mkdir(parents=True)
     (tmp_path / "mine" / "bee").symlink_to(tmp_path / "elsewhere" / "bee")
     (tmp_path / "mine" / "cow" / "more").symlink_to(tmp_path / "elsewhere" / "cow")
+    (tmp_path / "mine" / "cow" / "around").symlink_to(tmp_path / "mine")
     found = images_of(tmp_path / "mine", image_size=8, test_fraction=0.5)
     assert sorted(found) == ["bee/000.png", "bee/001.png", "cow/more/000.png", "cow/more/001.png"]
 

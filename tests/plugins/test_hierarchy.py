@@ -69,7 +69,7 @@ def test_a_lowest_cluster_gives_its_nearest_samples_or_random_ones() -> None:
     assert taken[[0, 2, 4]].min() > 60
 
 
-@pytest.mark.parametrize("budget", [1, 2, 3, 10, 89, 90])
+@pytest.mark.parametrize("budget", [1, 10, 90])
 @pytest.mark.parametrize("options", [{}, {"levels": 1}, {"levels": 3, "resample_from": 1}, {"sampling": "closest"}])
 def test_an_order_starts_with_the_budget_shared_evenly_among_the_groups(budget: int, options: dict[str, Any]) -> None:
     features, group = (part[np.random.default_rng(2).permutation(90)] for part in blobs())

@@ -54,8 +54,8 @@ def test_integrated_fidelity_needs_budgets_and_a_full_accuracy() -> None:
 
 
 def test_the_score_of_a_method_averages_its_backbones_and_needs_the_full_set() -> None:
-    cells = [cell("m", keep=keep, score_backbone=b, accuracy=a)
-             for keep, b, a in (("0.1", "x", 0.4), ("0.1", "y", 0.6), ("0.5", "x", 0.7), ("0.5", "y", 0.7))]  # fmt: skip
+    given = (("0.1", "x", 0.4), ("0.1", "y", 0.6), ("0.5", "x", 0.7), ("0.5", "y", 0.7))
+    cells = [cell("m", keep=keep, score_backbone=backbone, accuracy=accuracy) for keep, backbone, accuracy in given]
     full = cell("full", keep="1", accuracy=0.9, role="unpruned")
     assert integrated_fidelity_score([*cells, full]) == pytest.approx(
         integrated_fidelity({"0.1": 0.5, "0.5": 0.7}, 0.9)

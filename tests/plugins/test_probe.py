@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from learner_contexts import feature_context, mixture
+from learner_contexts import SPECS, feature_context, mixture
 from prunebench import (
     DataError,
     NotApplicable,
@@ -115,9 +115,11 @@ def test_too_few_iterations_raise_the_tolerance_and_do_not_warn() -> None:
 def test_the_batches_of_the_probe_do_not_change_its_score(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = mixture(50, 3, 4, 13)
     model = probe.fit_linear(features, labels, 3, inverse_penalty=1.0, tolerance=1e-4, max_iter=100)
-    whole = probe.score_linear(model, features, labels)
+    right, loss = probe.score_linear(model, features, labels)
     monkeypatch.setattr(probe, "_ROWS_AT_ONCE", 7)
-    assert probe.score_linear(model, features, labels) == pytest.approx(whole)
+    again = probe.score_linear(model, features, labels)
+    assert np.array_equal(again[0], right)
+    assert again[1] == pytest.approx(loss)
 
 
 def test_features_that_are_missing_or_not_finite_are_refused() -> None:
@@ -130,3 +132,29 @@ def test_features_that_are_missing_or_not_finite_are_refused() -> None:
         probe.train(feature_context(features[:0], labels, features, labels))
     with pytest.raises(NotApplicable, match="dynamics"):
         probe.train(feature_context(features, labels, features, labels, record_dynamics=True))
+
+
+def test_no_seed_enters_the_probe() -> None:
+    features, labels = mixture(80, 4, 5, 3)
+    test, test_labels = mixture(60, 4, 5, 4)
+    assert not SPECS["probe"].stochastic
+    results = [
+        probe.train(feature_context(features, labels, test, test_labels, seed=seed, keep_weights=True))
+        for seed in range(3)
+    ]
+    for result in results[1:]:
+        assert (result.accuracy, result.loss) == (results[0].accuracy, results[0].loss)
+        assert result.weights is not None
+        assert results[0].weights is not None
+        assert all(np.array_equal(result.weights[name], values) for name, values in results[0].weights.items())
+
+
+def test_the_probe_reports_the_accuracy_of_each_class() -> None:
+    features, labels = mixture(80, 4, 5, 3)
+    test, test_labels = mixture(60, 3, 5, 4)  # no test sample of the last class
+    result = probe.train(feature_context(features, labels, test, test_labels, n_classes=4))
+    assert result.class_accuracy[3] is None
+    shares = [float(share) for share in result.class_accuracy[:3] if share is not None]
+    sizes = np.bincount(test_labels, minlength=3)
+    assert shares @ sizes / 60 == pytest.approx(result.accuracy)
+    assert all(share * size == pytest.approx(round(share * size)) for share, size in zip(shares, sizes, strict=True))

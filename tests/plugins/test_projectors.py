@@ -121,7 +121,14 @@ def test_another_seed_gives_another_layout(name: str) -> None:
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_seeds_of_any_size_are_taken(name: str) -> None:
     for seed in (2**32 - 1, 2**63):
-        project(name, noise(24, 4), seed=seed)
+        assert np.isfinite(project(name, noise(24, 4), seed=seed)).all()
+
+
+@pytest.mark.parametrize("exponent", [60, -60, 100])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_scale_of_the_features_decides_nothing(name: str, exponent: int) -> None:
+    features = noise(24, 4)
+    assert np.array_equal(project(name, np.ldexp(features, exponent), seed=4), project(name, features, seed=4))
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -206,7 +213,7 @@ def test_few_and_degenerate_samples_get_finite_repeatable_places(name: str, kind
 @pytest.mark.parametrize("k", [1, 3])
 def test_any_number_of_components_may_be_asked_for(name: str, k: int) -> None:
     for features in (noise(12, 1), noise(30, 2), noise(30, 6)):
-        project(name, features, n_components=k)
+        assert project(name, features, n_components=k).shape == (len(features), k)
 
 
 @pytest.mark.parametrize("name", SPECS)

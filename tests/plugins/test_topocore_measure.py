@@ -108,10 +108,10 @@ def triangulation(x: Floats) -> tuple[Ints, Ints]:
     return edges, np.array(corners, dtype=np.int64).reshape(-1, 3)
 
 
-# 10 kinds of 12 clouds: 120, each compared grade by grade and without rounding
+# 10 kinds of 9 clouds: 90, each compared grade by grade and without rounding
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_engines_give_the_measure_of_multipers(kind: str) -> None:
-    for number in range(12):
+    for number in range(9):
         x, g = sample(kind, number)
         assert ours(measure.delaunay_rips(x, g), x, g) == multipers_measure(x, g, *triangulation(x)), number
         edges = complexes.weak_delaunay_edges(x, measure.sweep(g))
@@ -139,7 +139,7 @@ def test_the_basis_of_triangles_is_right_on_graphs_that_are_not_planar(fraction_
 
 def test_the_basis_of_triangles_is_right_around_a_vertex_with_very_many_neighbours() -> None:
     rng = np.random.default_rng(3)
-    n = 600
+    n = 520  # more than the table of pairs holds
     angles, radii = np.arange(n) * 2 * np.pi / n, 1 + 0.2 * rng.random(n)
     x = np.concatenate([np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1), [[0.01, 0.02]]])
     g = np.append(rng.permutation(n) / (n + 1), 1.0)  # the hub comes last, to all neighbours at once
@@ -190,7 +190,7 @@ def test_scaling_a_cloud_and_its_bandwidth_scales_lengths_and_shifts_codensities
 
 @pytest.mark.parametrize("n", [5, 12, 40])
 def test_weak_delaunay_edges_are_the_union_over_all_sublevel_sets(n: int) -> None:
-    for seed in range(5):
+    for seed in range(3):
         rng = np.random.default_rng(seed)
         x, g = cloud("normal", n, rng), rng.permutation(n).astype(float)
         union: set[tuple[int, ...]] = set()

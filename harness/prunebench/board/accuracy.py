@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from prunebench.board.grid import BASELINE, MEAN, NONE, UNPRUNED, Row, Table, caveats_of, mean
@@ -62,14 +63,15 @@ def _column(rows: Sequence[Row], baseline: Row | None, ranked: bool) -> dict[int
 
 
 def _gains(complete: Mapping[str, Row], baseline: Row) -> dict[str, Gain]:
-    """Return the gains over the seeds that a row and the baseline share, each distinct pair of observations once."""
+    """Return the gains over the `n` seeds that a row and the baseline share, equal pairs of observations taken once."""
     paired: dict[str, dict[int, float]] = {}
     for name, row in complete.items():
         if row.role not in (BASELINE, UNPRUNED):
             shared = [seed for seed in reversed(row.accuracy) if seed in baseline.accuracy]
             seeds = {(row.observations[seed], baseline.observations[seed]): seed for seed in shared}
             paired[name] = {seed: row.accuracy[seed] for seed in sorted(seeds.values())}
-    return gains(paired, baseline.accuracy)
+    shared_seeds = {name: len(complete[name].accuracy.keys() & baseline.accuracy.keys()) for name in paired}
+    return {name: replace(gain, n=shared_seeds[name]) for name, gain in gains(paired, baseline.accuracy).items()}
 
 
 def _ranks(rows: Mapping[str, Row], means: Mapping[str, Interval]) -> dict[str, Rank]:

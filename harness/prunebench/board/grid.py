@@ -8,19 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from prunebench.errors import ResultConflict
-from prunebench.records import FINAL, AgreementRecord, CellRecord, Record, complement, encode
+from prunebench.records import FINAL, CellRecord, Record, complement, encode
 from prunebench.registry import Listing, standing
 
 BASELINE, UNPRUNED, NONE, MEAN = "baseline", "unpruned", "-", "mean"
 MADE_OF = ("scorer_version", "projector_version", "scorer", "scorer_params", "selector", "selector_params")
 CORRELATIONS = ("within_class_spearman", "pooled_spearman", "pearson")
 
-R = TypeVar("R", CellRecord, AgreementRecord)
+R = TypeVar("R", bound=Record)
 
 
 class Section(NamedTuple):
@@ -79,17 +79,16 @@ def one_per_place(records: Iterable[R]) -> list[R]:
     A finished record wins over a failure.  Attempts of one key that differ are averaged: never the last, never twice.
     Raises ResultConflict where two keys finished for one place.
     """
-    places: dict[tuple[object, ...], dict[str, R]] = defaultdict(dict)
-    for record in records:
-        recipe = record.recipe_digest if isinstance(record, CellRecord) else ""
-        places[(*section_of(record), *record.place, recipe)][encode(record)] = record
-    return [_merged([attempts[text] for text in sorted(attempts)]) for _, attempts in sorted(places.items())]
+    places: dict[tuple[Any, ...], dict[str, R]] = defaultdict(dict)
+    for one in records:
+        places[(*section_of(one), *one.place, getattr(one, "recipe_digest", ""))][encode(one)] = one
+    return [_merged([places[place][text] for text in sorted(places[place])]) for place in sorted(places)]
 
 
 def _merged(attempts: Sequence[R]) -> R:
-    finished = [record for record in attempts if record.status == "ok"]
-    first = (finished or [record for record in attempts if record.status in FINAL] or attempts)[0]
-    if len(keys := sorted({record.key for record in finished})) > 1:
+    finished = [one for one in attempts if one.status == "ok"]
+    first = (finished or [one for one in attempts if one.status in FINAL] or attempts)[0]
+    if len(keys := sorted({one.key for one in finished})) > 1:
         raise ResultConflict(
             f"two finished records claim one place on the board: {first.method} in {first.file}, "
             f"{', '.join(map(str, first.place[2:]))} (keys {' and '.join(keys)})",
@@ -218,7 +217,7 @@ def tables(
     """Yield every table with every method of its section at every budget, run or not, in a fixed order.
 
     cells: one per place.  quarantined: keys of records.  named: suite to the backbones that it names.  A mean is over
-    those, any others seen in the table, and the seeds seen in the table.
+    those, any others seen in the section, and the seeds seen in the table.
     """
     digests: dict[tuple[object, ...], set[str]] = defaultdict(set)
     for cell in cells:
@@ -233,11 +232,11 @@ def tables(
         mine = [cell for members in trainings.values() for cell in members]
         roles = {method_of(cell): cell.role for cell in sorted(mine, key=lambda cell: cell.role, reverse=True)}
         keeps = sorted({plain(cell.keep) for cell in mine if cell.role != UNPRUNED}, key=Decimal, reverse=True)
+        seen = {cell.score_backbone for cell in mine} | set(named.get(section.suite, ()))
         for training, members in sorted(trainings.items()):
             lines: dict[Method, list[CellRecord]] = defaultdict(list)
             for cell in members:
                 lines[method_of(cell)].append(cell)
-            seen = {cell.score_backbone for cell in members} | set(named.get(section.suite, ()))
             seeds = tuple(sorted({cell.seed for cell in members}))
             rows: list[Row] = []
             for method, role in sorted(roles.items()):

@@ -8,13 +8,12 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from prunebench.board import accuracy, method_correlation
+from prunebench.board import accuracy, correlation
 from prunebench.board.accuracy import accuracy_rows
+from prunebench.board.correlation import method_correlations, named_pairs, score_correlations
 from prunebench.board.facts import failures, section_facts, table_facts
 from prunebench.board.grid import Table, one_per_place, section_of, tables, with_remarks
-from prunebench.board.method_correlation import method_correlations
 from prunebench.board.metrics import Metric, clashes, measured
-from prunebench.board.score_correlation import named_pairs, score_correlations
 from prunebench.errors import UsageError
 from prunebench.records import AgreementRecord, CellRecord, Record
 from prunebench.registry import Registry
@@ -30,7 +29,7 @@ class Board:
     rank_correlation: one row per quantity and pair of architectures or backbones.  failures: records without a value,
     one row per section and reason.  tables: one row per training of a section, with what its seeds moved.  sections:
     one row per section, with its title, the command that computes it and where its records come from.  metrics: the
-    columns of metric plugins and their heads.  problems: what is wrong with metric plugins.
+    plugins that gave a column each.  problems: what is wrong with the others.
     """
 
     accuracy: pd.DataFrame
@@ -56,39 +55,36 @@ def make_board(
     """Return the board of some records.
 
     registry: its suites say which backbones a mean is over, its plugins who is in quarantine; None to know neither.
-    problems: metrics that could not be loaded, to be reported.
-    missing: "show" keeps rows with a hole, "drop" leaves them out, "error" refuses them.  registry_file, needs_data:
-    the file and the data sets that the commands which reproduce a section have to name.
+    problems: metrics that could not be loaded, to be reported.  missing: "show" keeps rows with a hole, "drop" leaves
+    them out, "error" refuses them.  registry_file, needs_data: the file and the data sets that the commands which
+    reproduce a section have to name.
     Raises UsageError without records and for two baselines, ResultConflict for two results of one place.
     """
-    every = list(records)
-    if not every:
+    if not (every := list(records)):
         raise UsageError("there are no records to make a board of", "run `prunebench run SUITE` first")
     marked = list(with_remarks(every, registry.plugins)) if registry else [(record, False) for record in every]
-    quarantined = frozenset(record.key for record, held in marked if held)
     cells = one_per_place(record for record, _ in marked if isinstance(record, CellRecord))
     compared = one_per_place(record for record, _ in marked if isinstance(record, AgreementRecord))
     suites = registry.suites if registry else {}
+    quarantined = frozenset(record.key for record, held in marked if held)
     found = list(tables(cells, quarantined, {name: suite.backbones for name, suite in suites.items()}))
     rows, kept, failed = _accuracy(found, metrics)
-    columns = (*accuracy.COLUMNS, *(metric.column for metric in kept))
+    correlations = _correlations(found, compared, registry)
     return Board(
-        accuracy=_without_holes(_frame(rows, columns, accuracy.INTEGERS), missing),
-        rank_correlation=_frame(
-            _correlations(found, compared, registry), method_correlation.COLUMNS, method_correlation.INTEGERS
-        ),
-        failures=failures([*cells, *compared]),
-        tables=table_facts(found),
-        sections=section_facts([*cells, *compared], suites, registry_file, needs_data),
-        metrics=kept,
-        problems=(*problems, *failed),
-        missing=missing,
+        _without_holes(_frame(rows, [*accuracy.COLUMNS, *(m.column for m in kept)], accuracy.INTEGERS), missing),
+        _frame(correlations, correlation.COLUMNS, correlation.INTEGERS),
+        failures([*cells, *compared]),
+        table_facts(found),
+        section_facts([*cells, *compared], suites, registry_file, needs_data),
+        kept,
+        (*problems, *failed),
+        missing,
     )
 
 
 def _accuracy(
     found: Sequence[Table], metrics: Sequence[Metric]
-) -> tuple[list[dict[str, Any]], tuple[Metric, ...], tuple[str, ...]]:
+) -> tuple[list[dict[str, Any]], tuple[Metric, ...], list[str]]:
     """Return the rows of all tables with the columns of the metrics, the metrics that worked, and what did not."""
     problems = clashes(metrics, accuracy.COLUMNS)
     rows: list[dict[str, Any]] = []
@@ -96,8 +92,7 @@ def _accuracy(
         extra, failed = measured(table.rows, [metric for metric in metrics if metric not in problems])
         problems |= failed
         rows += [{**row, **more} for row, more in zip(accuracy_rows(table), extra, strict=True)]
-    kept = tuple(metric for metric in metrics if metric not in problems)
-    return rows, kept, tuple(sorted(problems.values()))
+    return rows, tuple(metric for metric in metrics if metric not in problems), sorted(problems.values())
 
 
 def _correlations(
@@ -105,11 +100,10 @@ def _correlations(
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for section in sorted({table.section for table in found} | {section_of(record) for record in compared}):
+        suite = registry.suites.get(section.suite) if registry else None
+        controls = [name for name, network in registry.networks.items() if network.control] if registry else []
+        named = named_pairs(suite.agreement_backbones, controls) if suite else {}
         rows += method_correlations([table for table in found if table.section == section])
-        named: dict[str, set[tuple[str, str]]] = {}
-        if registry and (suite := registry.suites.get(section.suite)):
-            controls = [name for name, network in registry.networks.items() if network.control]
-            named = named_pairs(suite.agreement_backbones, controls)
         rows += score_correlations(section, [r for r in compared if section_of(r) == section], named)
     return rows
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, loaded, registry_option
+from prunebench.cli.text import columns, wrapped
 from prunebench.environments import interpreter_of
 from prunebench.errors import PluginContractError, UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry, Failure
@@ -131,7 +132,7 @@ def _list_checks(names: Sequence[str]) -> None:
         raise UsageError(f"no kind {unknown[0]!r} is checked", "known: " + ", ".join(CHECKED))
     found = {c.name: c for kind in kinds for c in checks_for(kind)} if kinds else all_checks()
     for check in found.values():
-        click.echo(f"{check.name}\n    {check.promise}")
+        click.echo(f"{check.name}\n{wrapped(check.promise, columns(), '    ')}")
 
 
 def _pairs(texts: Iterable[str]) -> dict[str, str]:

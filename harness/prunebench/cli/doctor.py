@@ -12,6 +12,7 @@ import click
 
 from prunebench import provenance
 from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, json_option, registry_option
+from prunebench.cli.text import columns, wrapped
 from prunebench.errors import PrunebenchError
 from prunebench.executors.process import ChildProcess, child_environment
 from prunebench.plugins import Catalogue, load_plugins
@@ -52,9 +53,10 @@ def command(registry_file: Path | None, cache: Path | None, data_roots: tuple[Pa
     else:
         for diagnosis in diagnoses:
             colour = {"ok": "green", "note": "yellow", "problem": "red"}[diagnosis.state]
-            click.echo(f"{click.style(diagnosis.state, fg=colour):<16} {diagnosis.topic}: {diagnosis.text}")
+            line = wrapped(f"{diagnosis.topic}: {diagnosis.text}", columns(), f"{diagnosis.state:<8}")
+            click.echo(line.replace(diagnosis.state, click.style(diagnosis.state, fg=colour), 1))
             if diagnosis.hint:
-                click.echo(f"        {diagnosis.hint}")
+                click.echo(wrapped(diagnosis.hint, columns(), " " * 8))
     if any(diagnosis.state == "problem" for diagnosis in diagnoses):
         raise SystemExit(1)
 

@@ -137,7 +137,9 @@ def _described(what: str, tables: Tables, found: Catalogue, registry: Registry) 
     ]
     if not rows:
         names = {row["name"] for table in tables.values() for row in table}
-        raise UsageError(f"no kind and nothing else is named {what!r}", did_you_mean(name, {*KINDS, *names}))
+        near = did_you_mean(name, {*KINDS, *names})
+        hint = f"kinds: {', '.join(KINDS)}; `prunebench list` shows all names" if near.startswith("known") else near
+        raise UsageError(f"no kind and nothing else is named {what!r}", hint)
     return rows
 
 

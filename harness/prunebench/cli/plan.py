@@ -22,7 +22,7 @@ from prunebench.cli.options import (
     registry_option,
     results_option,
 )
-from prunebench.cli.progress import duration
+from prunebench.cli.progress import about
 from prunebench.cli.text import columns, say, table, wrapped
 from prunebench.environments import with_environments
 from prunebench.errors import DataError
@@ -81,6 +81,8 @@ def show(
     try:
         plan = identified_plan(registry, found, suite, filters, settings)
     except DataError as error:
+        if not registry.datasets[registry.suite(suite).dataset].fingerprint:
+            raise
         plan = make_plan(registry, found, suite, filters)
         notes.append(f"a run would stop at its data: {error.message}: {error.hint}")
     done = Results(plan, RunOptions(settings, (), results), {}).done()
@@ -103,7 +105,7 @@ def _size(plan: Plan, missing: Mapping[str, Task]) -> list[str]:
     cells = Counter(cell.axes["method"] for cell in plan.cells)
     done = Counter(cell.axes["method"] for cell in plan.cells if cell.key not in missing)
     return [
-        f"suite {plan.suite.name}: {plan.suite.summary}",
+        f"suite {plan.suite.name}: {plan.suite.summary}".removesuffix(": "),
         f"cells: {len(plan.cells)}",
         "",
         *table(("stage", "tasks", "to do"), [(name, stages[name], left[name]) for name in STAGE_ORDER if stages[name]]),
@@ -119,5 +121,5 @@ def _time(plan: Plan, missing: Mapping[str, Task], store: Store, results: Path) 
     untold = ", ".join(f"{stage} ({count})" for stage, count in unknown.items())
     lines = []
     if seconds:
-        lines.append(f"expected: about {duration(max(seconds, 1))} of one worker, from times that were measured")
+        lines.append(f"expected: {about(seconds)} of one worker, from times that were measured")
     return [*lines, *([f"no time was measured yet of: {untold}"] if untold else [])]

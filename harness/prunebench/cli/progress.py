@@ -7,16 +7,25 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from prunebench.cli.text import say
+from prunebench.cli.text import columns, say
 from prunebench.executors import Event
 from prunebench.schedule import RunState
 
 PLAIN_EVERY_SECONDS = 10.0
+WIDE = 80  # columns, from which on a live line has room for a bar and for all stages that run
 
 
 def time_left(seconds: float | None) -> str:
     """Return an estimated time left in words; None is one that cannot be told yet."""
-    return "time left not known yet" if seconds is None else f"about {duration(seconds)} left"
+    return "time left not known yet" if seconds is None else f"{about(seconds)} left"
+
+
+def about(seconds: float) -> str:
+    """Return an estimate in words, in one unit: no estimate knows the seconds of an hour."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"about {seconds / size:.0f} {unit}"
+    return f"about {max(seconds, 1):.0f} s"
 
 
 def duration(seconds: float) -> str:
@@ -45,14 +54,9 @@ class Progress:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
             from rich.progress import Progress as Bar
 
-            self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[left]}"),
-                console=Console(stderr=True),
-                transient=True,
-            )
+            bar = [BarColumn(bar_width=20)] if columns(sys.stderr) >= WIDE else []
+            shown = (TextColumn("{task.description}"), *bar, MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+            self._bar = Bar(*shown, console=Console(stderr=True), transient=True)
             self._bar.start()
             self._task = self._bar.add_task("starting", total=None, left="")
         return self
@@ -66,7 +70,7 @@ class Progress:
     def notice(self, text: str) -> None:
         """Show a message that stays."""
         if self._bar is not None:
-            self._bar.console.print(text)
+            self._bar.console.print(text, markup=False, highlight=False)
         else:
             say(text)
 
@@ -82,10 +86,10 @@ class Progress:
             stages = sorted({state.tasks[key].stage for key in state.running})
             self._bar.update(
                 self._task,
-                description=" + ".join(stages) or "waiting",
+                description=" + ".join(stages if columns(sys.stderr) >= WIDE else stages[:1]) or "waiting",
                 total=len(state.tasks),
                 completed=len(state.outcomes),
-                left=time_left(state.seconds_left(self._slots)),
+                left=time_left(left) if (left := state.seconds_left(self._slots)) is not None else "",
             )
         elif not self._quiet and time.monotonic() - self._last > PLAIN_EVERY_SECONDS:
             self._last = time.monotonic()

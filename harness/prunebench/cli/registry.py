@@ -8,6 +8,7 @@ from typing import get_args
 import click
 
 from prunebench.cli.options import catalogue, json_option, registry_option
+from prunebench.cli.text import columns, say, wrapped
 from prunebench.errors import UsageError
 from prunebench.registry import find_registry
 from prunebench.registry.model import Tier
@@ -33,10 +34,11 @@ def check(registry_file: Path | None, as_json: bool) -> None:
         click.echo(json.dumps({"file": str(file), "plugins": rows, "errors": errors}, indent=1))
     else:
         for row in rows:
-            click.echo("  ".join(row[key] for key in ("kind", "name", "tier", "distribution", "range", "status")))
+            line = "  ".join(row[key] for key in ("kind", "name", "tier", "distribution", "range", "status"))
+            click.echo(line if len(line) <= columns() else wrapped(line, columns(), indent="  "))
     if error:
         raise error
-    click.echo(f"{file}: {len(rows)} plugins listed, nothing wrong", err=True)
+    say(f"{file}: {len(rows)} plugins listed, nothing wrong")
 
 
 @command.command()

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from prunebench.cli.options import PATH, catalogue, registry_option
+from prunebench.cli.text import say
 from prunebench.errors import UsageError
 
 
@@ -29,6 +30,6 @@ def command(results: Path, base: str, registry_file: Path | None, summary_file: 
         write_text(summary_file, text, hint="name another file with --summary FILE")
     click.echo(text, nl=False)
     for fault in found.faults:
-        click.echo(f"fault: {plain(str(fault))}", err=True)
+        say(f"fault: {plain(str(fault))}")
     if error := found.error():
         raise error

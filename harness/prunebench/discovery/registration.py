@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pluggy
 
@@ -62,7 +62,7 @@ def declarations(
     for implementation in hook.get_hookimpls():  # each is called alone, so that a fault has one owner
         origin = origins[implementation.plugin_name]
         try:
-            specs = list(implementation.function())
+            specs = list(cast(Iterable[Any], implementation.function()))
         except KeyboardInterrupt:
             raise
         except BaseException as fault:  # sys.exit, too

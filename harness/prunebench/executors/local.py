@@ -122,7 +122,9 @@ class LocalExecutor:
 
     def _kill_overdue(self) -> None:
         limit = self._settings.timeout_seconds
-        for worker in self._workers.values() if limit is not None else ():
+        if limit is None:
+            return
+        for worker in self._workers.values():
             if worker.task is not None and time.monotonic() - worker.started > limit + GRACE_SECONDS:
                 worker.timed_out = True
                 worker.child.kill()

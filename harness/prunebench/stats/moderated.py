@@ -14,6 +14,8 @@ from prunebench.errors import DataError
 
 MIN_ROWS = 5  # rows with a spread of their own, below which the table teaches nothing about the spread
 MIN_OBSERVATIONS = 2
+PRIOR_DRAWS = 400
+MAX_EXCESS = 40.0  # spreads that differ by a factor of 20 at one standard deviation: more overflows
 EQUAL_DECIMALS = 12  # equal numbers stay equal whatever the order of summation
 
 Floats = NDArray[np.float64]
@@ -59,12 +61,11 @@ class Gain:
     significant: bool
 
 
-def t_quantile(df: Floats, level: float) -> Floats:
+def t_quantile(df: float, level: float) -> float:
     """Return the half width of a central interval of Student's t, in standard errors."""
     from scipy.special import stdtrit  # a third of a second to import
 
-    quantile: Floats = np.asarray(stdtrit(df, 0.5 + level / 2), dtype=np.float64)
-    return quantile
+    return float(stdtrit(df, 0.5 + level / 2))
 
 
 def sample_variance(values: Sequence[float]) -> float:
@@ -79,17 +80,14 @@ def sample_variance(values: Sequence[float]) -> float:
     return math.fsum(deviation**2 for deviation in deviations) / (len(values) - 1) * scale**2
 
 
-def _trigamma_inverse(value: float) -> float:
+def _trigamma_inverse(value: Floats) -> Floats:
     """Return x with trigamma(x) = value > 0, by Newton's method on 1/trigamma, which is nearly linear."""
     from scipy.special import polygamma
 
     x = 0.5 + 1 / value
-    for _ in range(50):
-        trigamma = float(polygamma(1, x))
-        step = trigamma * (1 - trigamma / value) / float(polygamma(2, x))
-        x += step
-        if abs(step) < 1e-10 * x:
-            break
+    for _ in range(20):
+        trigamma = polygamma(1, x)
+        x = x + trigamma * (1 - trigamma / value) / polygamma(2, x)
     return x
 
 
@@ -112,15 +110,20 @@ def variance_prior(variances: Floats, df: Floats) -> Prior | None:
     used = (variances > 0) & (df > 0)
     if used.sum() < MIN_ROWS:
         return None
+    logs, _, sampling = _log_variances(variances[used], df[used])
+    most, excess = float(df[used].sum()), float(logs.var(ddof=1)) - sampling
+    if excess <= 0:
+        return Prior(most, float(variances[used] @ df[used]) / most)
+    prior_df, variance = _scaled_f(float(logs.mean()), np.array([excess]), most)
+    return Prior(float(prior_df[0]), float(variance[0]))
+
+
+def _scaled_f(centre: float, excess: Floats, most: float) -> tuple[Floats, Floats]:
+    """Return the df, at most `most`, and the size of inverse chi squares with these moments of their logarithms."""
     from scipy.special import polygamma
 
-    logs, half, sampling = _log_variances(variances[used], df[used])
-    centre, excess, most = float(logs.mean()), float(logs.var(ddof=1)) - sampling, 2 * float(half.sum())
-    if excess <= 0:
-        return Prior(most, math.exp(centre))
-    half_prior = _trigamma_inverse(excess)
-    variance = math.exp(centre + float(polygamma(0, half_prior)) - math.log(half_prior))
-    return Prior(min(2 * half_prior, most), variance)
+    half = np.minimum(_trigamma_inverse(np.maximum(excess, 1e-4)), most / 2)
+    return 2 * half, np.exp(centre + polygamma(0, half) - np.log(half))
 
 
 def log_variance_draws(variances: Floats, df: Floats, draws: int) -> tuple[float, Floats]:
@@ -135,7 +138,7 @@ def log_variance_draws(variances: Floats, df: Floats, draws: int) -> tuple[float
     kurtosis = float(polygamma(3, half).mean()) / sampling**2
     freedom = 2 / (2 / (len(logs) - 1) + kurtosis / len(logs))
     spread = float(logs.var(ddof=1)) * freedom / np.random.default_rng(0).chisquare(freedom, draws)
-    return float(logs.mean()), np.maximum(spread - sampling, 0.0)
+    return float(logs.mean()), np.clip(spread - sampling, 0.0, MAX_EXCESS)
 
 
 def moderate(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
@@ -152,24 +155,44 @@ def moderate(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
     return np.where(df > 0, shrunk, 0.0), total
 
 
-def _intervals(rows: Sequence[Sequence[float]], level: float) -> tuple[list[Interval], list[float | None]]:
-    """Return the moderated interval of each row and the p value of its mean against 0."""
-    from scipy.special import stdtr
-
-    raw = np.array([sample_variance(row) for row in rows])
-    variances, df = moderate(raw, np.array([len(row) - 1.0 for row in rows]))
-    intervals, p_values = [], []
+def _intervals(rows: Sequence[Sequence[float]], level: float) -> list[Interval]:
+    variances, df = moderate(*_spreads(rows))
+    intervals = []
     for row, variance, freedom in zip(rows, variances.tolist(), df.tolist(), strict=True):
         mean = math.fsum(row) / len(row)
-        if variance <= 0:
-            intervals.append(Interval(mean, None, None, len(row)))
-            p_values.append(None)
+        half = t_quantile(freedom, level) * math.sqrt(variance / len(row)) if variance > 0 else None
+        low, high = (None, None) if half is None else (mean - half, mean + half)
+        intervals.append(Interval(mean, low, high, len(row)))
+    return intervals
+
+
+def _spreads(rows: Sequence[Sequence[float]]) -> tuple[Floats, Floats]:
+    return np.array([sample_variance(row) for row in rows]), np.array([len(row) - 1.0 for row in rows])
+
+
+def _p_values(rows: Sequence[Sequence[float]]) -> list[float | None]:
+    """Return the two-sided p value of each mean against 0, None where there is no spread to compare it with.
+
+    Averaged over what the prior may be: far in the tail, where a correction for many methods looks, the best
+    guess of a prior from ten rows promises too much.
+    """
+    from scipy.special import stdtr
+
+    variances, df = _spreads(rows)
+    varied = (variances > 0) & (df > 0)
+    prior_df, prior = np.zeros(1), np.zeros(1)
+    if varied.sum() >= MIN_ROWS:
+        centre, excess = log_variance_draws(variances[varied], df[varied], PRIOR_DRAWS)
+        prior_df, prior = _scaled_f(centre, excess, float(df[varied].sum()))
+    found: list[float | None] = []
+    for row, variance, freedom in zip(rows, variances.tolist(), df.tolist(), strict=True):
+        shrunk = (prior_df * prior + freedom * variance) / np.maximum(prior_df + freedom, 1e-300)
+        if freedom == 0 or (shrunk <= 0).any():
+            found.append(None)
             continue
-        error = math.sqrt(variance / len(row))
-        half = float(t_quantile(np.float64(freedom), level)) * error
-        intervals.append(Interval(mean, mean - half, mean + half, len(row)))
-        p_values.append(2 * float(stdtr(freedom, -abs(mean) / error)))
-    return intervals, p_values
+        t = abs(math.fsum(row) / len(row)) / np.sqrt(shrunk / len(row))
+        found.append(2 * float(stdtr(prior_df + freedom, -t).mean()))
+    return found
 
 
 def mean_intervals(table: Mapping[str, Sequence[float]], level: float = 0.95) -> dict[str, Interval]:
@@ -184,7 +207,7 @@ def mean_intervals(table: Mapping[str, Sequence[float]], level: float = 0.95) ->
         if not len(values):
             raise DataError(f"{name} has no observations to average", "leave methods without an accuracy out")
     names = sorted(table)
-    intervals, _ = _intervals([table[name] for name in names], level)
+    intervals = _intervals([table[name] for name in names], level)
     return dict(zip(names, intervals, strict=True))
 
 
@@ -214,10 +237,10 @@ def gains(
         for name, values in table.items()
     }
     names = sorted(name for name, row in differences.items() if row)
-    intervals, p_values = _intervals([differences[name] for name in names], level)
-    tested = {name: p for name, p in zip(names, p_values, strict=True) if p is not None}
+    rows = [differences[name] for name in names]
+    tested = {name: p for name, p in zip(names, _p_values(rows), strict=True) if p is not None}
     better = holm(tested, 1 - level)
     return {
         name: Gain(found.mean, found.low, found.high, found.n, tested.get(name), name in better)
-        for name, found in zip(names, intervals, strict=True)
+        for name, found in zip(names, _intervals(rows, level), strict=True)
     }

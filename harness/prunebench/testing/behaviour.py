@@ -20,17 +20,20 @@ from prunebench.errors import CellTimeout
 from prunebench.plugins import Entry
 from prunebench.testing.cases import Case, arrays_of, call, context, fingerprint, ordinary_run, run
 from prunebench.testing.problems import duplicated, ordinary
+from prunebench.testing.promises import COMPUTING, promise
 from prunebench.testing.results import CheckFailed, DoesNotApply
 from prunebench.testing.side_effects import process_state, reset_process_state, watched
 
 Facts = Mapping[str, Any] | None
 
 
+@promise(COMPUTING, stage=3)
 def check_run_ends_normally(entry: Entry[Any]) -> None:
     """An ordinary run returns something: it does not raise, hang, exit or kill its process."""
     run(entry, Case(writable=True, everything=True))
 
 
+@promise("scorer projector selector backbone learner", stage=4, is_optional=True)
 def check_evidence_is_left_unchanged(entry: Entry[Any]) -> None:
     """No array of the context is written to, and none is returned: what others read stays as it was."""
     with context(entry, Case(everything=True)) as ctx:
@@ -52,12 +55,14 @@ def check_evidence_is_left_unchanged(entry: Entry[Any]) -> None:
                 raise CheckFailed(f"its result is a view of {name}: return a copy, or whoever changes one changes both")
 
 
+@promise("scorer projector selector backbone learner", stage=7)
 def check_same_seed_gives_the_same_result(entry: Entry[Any]) -> None:
     """The same seed gives the same bytes."""
     if fingerprint(ordinary_run(entry)) != fingerprint(run(entry)):
         raise CheckFailed("two runs with seed 0 differ: draw from ctx.rng or ctx.torch_generator() alone")
 
 
+@promise("scorer projector selector")
 def check_stochastic_is_declared_truthfully(entry: Entry[Any]) -> Facts:
     """The seed matters where `stochastic` says so, and nowhere else; it may break ties of equal samples anywhere."""
     for problem, has_ties in ((ordinary(), False), (duplicated(ordinary()), True)):
@@ -73,6 +78,7 @@ def check_stochastic_is_declared_truthfully(entry: Entry[Any]) -> Facts:
     return None
 
 
+@promise(COMPUTING)
 def check_state_of_the_process_is_left_unchanged(entry: Entry[Any]) -> None:
     """Global random generators, working directory, environment and modes of torch are as they were."""
     ordinary_run(entry)  # what imports and first calls do to them is done
@@ -91,6 +97,7 @@ def check_state_of_the_process_is_left_unchanged(entry: Entry[Any]) -> None:
         raise CheckFailed(f"it changes {', '.join(changed)} for the work that comes after it; draw from ctx.rng")
 
 
+@promise(COMPUTING)
 def check_nothing_outside_the_work_folder_is_touched(entry: Entry[Any]) -> None:
     """No network, no fork (unsafe beside the threads of numerical libraries), no file outside ctx.workdir."""
     ordinary_run(entry)  # compiled code may be cached once
@@ -118,6 +125,7 @@ def _may_be_written(path: Path, home: Path) -> bool:
     return "__pycache__" in path.parts or any(path.is_relative_to(folder) for folder in allowed)
 
 
+@promise(COMPUTING)
 def check_memory_does_not_leak(entry: Entry[Any]) -> Facts:
     """Memory does not grow with every run: a worker does hundreds of them."""
     ordinary_run(entry)
@@ -149,6 +157,7 @@ def _memory(entry: Entry[Any]) -> tuple[int, int]:
     return tracemalloc.get_traced_memory()[0], resident
 
 
+@promise("scorer projector learner")
 def check_deadline_is_honoured(entry: Entry[Any]) -> Facts:
     """Where a run takes a second or more, ctx.check_deadline() is called often enough to end it early."""
     case, base = Case(), 0.0

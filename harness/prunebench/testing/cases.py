@@ -18,17 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunebench.contexts import (
-    Arch,
-    DataContext,
-    EmbedContext,
-    ProjectContext,
-    ScoreContext,
-    Scores,
-    SelectContext,
-    Selection,
-    TrainContext,
-)
+from prunebench import contexts
+from prunebench.contexts import ScoreContext, Scores, SelectContext, Selection, TrainContext
 from prunebench.errors import PluginContractError
 from prunebench.labelling import label_problem
 from prunebench.plugins import Entry
@@ -138,10 +129,6 @@ def _score_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> 
     return ScoreContext(**shared, **more, n=problem.n, n_classes=problem.n_classes)
 
 
-def _project_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> ProjectContext:
-    return ProjectContext(**shared, features=prepared(case).evidence["features"])
-
-
 def _select_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> SelectContext:
     problem = case.problem
     # Whole numbers, so that there are ties; every sixth sample is excluded, and every class has enough others.
@@ -154,21 +141,21 @@ def _select_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) ->
     return SelectContext(**shared, **arrays, n_classes=problem.n_classes, n_keep=n_keep(case.keep, problem.n))
 
 
-def _data_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> DataContext:
+def _data_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> contexts.DataContext:
     roots = tuple(Path(part) for part in os.environ.get("PRUNEBENCH_DATA", "").split(os.pathsep) if part)
     # As in a run: a data set is loaded without a seed and without a folder of its own.
-    return DataContext(params=shared["params"], roots=roots, obtain=entry.spec.obtain)
+    return contexts.DataContext(params=shared["params"], roots=roots, obtain=entry.spec.obtain)
 
 
-def _embed_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> EmbedContext:
+def _embed_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> contexts.EmbedContext:
     if not entry.spec.check_model:
         raise DoesNotApply("its spec names no check_model, a small network to try it with")
-    arch = Arch(name="small", provider=entry.spec.name, model=entry.spec.check_model)
+    arch = contexts.Arch(name="small", provider=entry.spec.name, model=entry.spec.check_model)
     images = prepared(case).evidence["pixels"]
     images = np.kron(images, np.ones((1, 4, 4, 1), dtype=np.uint8))  # networks halve the sides several times
     images.flags.writeable = case.writable
     more: dict[str, Any] = {"arch": arch, "source": "random", "mean": (0.5,), "std": (0.25,)}
-    return EmbedContext(**shared, **more, images=images, n_classes=case.problem.n_classes, batch_size=50)
+    return contexts.EmbedContext(**shared, **more, images=images, n_classes=case.problem.n_classes, batch_size=50)
 
 
 def _train_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> TrainContext:
@@ -185,7 +172,7 @@ def _train_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> 
         n_classes=problem.n_classes,
         mean=(0.5,),
         std=(0.25,),
-        arch=Arch(name="small", provider="testing", model="small"),
+        arch=contexts.Arch(name="small", provider="testing", model="small"),
         build=lambda: _network(test.evidence["pixels"].shape[1:], problem.n_classes),
         train_features=problem.evidence["features"] if has_features else None,
         test_features=test.evidence["features"] if has_features else None,
@@ -205,7 +192,9 @@ def _network(image_shape: tuple[int, ...], n_classes: int) -> torch.nn.Module:
 
 _MAKERS = {
     "scorer": _score_context,
-    "projector": _project_context,
+    "projector": lambda entry, case, shared: contexts.ProjectContext(
+        **shared, features=prepared(case).evidence["features"]
+    ),
     "selector": _select_context,
     "dataset": _data_context,
     "backbone": _embed_context,

@@ -13,9 +13,11 @@ from prunebench.errors import DataError, DatasetMissing, PluginContractError
 from prunebench.plugins import Entry
 from prunebench.stages.data import fingerprint, load_dataset
 from prunebench.testing.cases import Case, context, ordinary_run, run
+from prunebench.testing.promises import promise
 from prunebench.testing.results import CheckFailed, DoesNotApply
 
 
+@promise("dataset", stage=5)
 def check_data_set_is_valid(entry: Entry[Any]) -> None:
     """It is a Dataset with unique ids, labels in range, and a training sample of every class."""
     with context(entry, Case()) as ctx:
@@ -27,6 +29,7 @@ def check_data_set_is_valid(entry: Entry[Any]) -> None:
             raise CheckFailed(error.message) from error
 
 
+@promise("dataset")
 def check_arrays_have_the_promised_types(entry: Entry[Any]) -> None:
     """Images are uint8 [n, height, width, channels], features float32 [n, d], labels int64 [n]."""
     data: Dataset = ordinary_run(entry)
@@ -39,12 +42,14 @@ def check_arrays_have_the_promised_types(entry: Entry[Any]) -> None:
                 raise CheckFailed(f"{title} {name}: {expected}, got {array.dtype} {list(array.shape)}")
 
 
+@promise("dataset", stage=7)
 def check_loading_twice_gives_the_same_content(entry: Entry[Any]) -> None:
     """The order of the samples does not depend on the file system, a set or a generator."""
     if fingerprint(ordinary_run(entry)) != fingerprint(run(entry)):
         raise CheckFailed("loaded twice it has two fingerprints: sort the files, and split without chance")
 
 
+@promise("dataset")
 def check_number_of_classes_is_as_declared(entry: Entry[Any]) -> None:
     """The data set has as many classes as its declaration says, where it says so."""
     if not entry.spec.n_classes:
@@ -53,6 +58,7 @@ def check_number_of_classes_is_as_declared(entry: Entry[Any]) -> None:
         raise CheckFailed(f"{found} classes, declared are {entry.spec.n_classes}")
 
 
+@promise("dataset")
 def check_train_and_test_share_no_sample(entry: Entry[Any]) -> None:
     """No id is in both splits."""
     data: Dataset = ordinary_run(entry)
@@ -60,6 +66,7 @@ def check_train_and_test_share_no_sample(entry: Entry[Any]) -> None:
         raise CheckFailed(f"{len(shared)} ids are in both splits, such as {min(shared)!r}")
 
 
+@promise("dataset")
 def check_channel_statistics_fit_the_images(entry: Entry[Any]) -> None:
     """mean and std are those of the training images, as fractions of 1, one per channel."""
     data: Dataset = ordinary_run(entry)
@@ -72,6 +79,7 @@ def check_channel_statistics_fit_the_images(entry: Entry[Any]) -> None:
             raise CheckFailed(f"{name} = {declared}, the images have {tuple(np.round(real, 3).tolist())}")
 
 
+@promise("dataset")
 def check_missing_files_are_explained(entry: Entry[Any]) -> None:
     """Without its files it raises DatasetMissing with a hint how to obtain them."""
     kept = os.environ.get("PRUNEBENCH_DATA", "")

@@ -13,12 +13,14 @@ from prunebench.errors import UsageError
 from prunebench.executors.process import ChildProcess
 from prunebench.plugins import GROUP, Entry, load_plugins
 from prunebench.testing.cases import fingerprint, ordinary_run
+from prunebench.testing.promises import ALL, COMPUTING, promise
 from prunebench.testing.results import CheckFailed, DoesNotApply
 from prunebench.wire import to_json
 
 HEAVY = ("torch", "numpy", "scipy", "sklearn", "pandas", "numba", "matplotlib", "tensorflow", "jax")
 
 
+@promise(ALL, stage=0)
 def check_declaration_is_complete(entry: Entry[Any]) -> None:
     """The summary is one sentence, the version is known, and choices such as `cost` are among the known ones."""
     spec = entry.spec
@@ -32,6 +34,7 @@ def check_declaration_is_complete(entry: Entry[Any]) -> None:
             raise CheckFailed(f"{name} = {getattr(spec, name)!r}, expected one of {', '.join(map(repr, allowed))}")
 
 
+@promise(ALL, stage=0)
 def check_parameters_are_documented_and_their_defaults_allowed(entry: Entry[Any]) -> None:
     """Every parameter has a sentence, and a default that JSON can hold and its own limits allow."""
     for name, param in entry.spec.params.items():
@@ -45,6 +48,7 @@ def check_parameters_are_documented_and_their_defaults_allowed(entry: Entry[Any]
             raise CheckFailed(f"parameter {name!r} cannot be written as JSON: {error}") from error
 
 
+@promise(ALL, stage=0)
 def check_declaration_is_read_without_numerical_libraries(entry: Entry[Any]) -> None:
     """Importing the entry point's module imports neither torch nor numpy: `prunebench list` stays quick."""
     points = importlib.metadata.entry_points(group=GROUP, name=entry.origin.entry_point)
@@ -57,6 +61,7 @@ def check_declaration_is_read_without_numerical_libraries(entry: Entry[Any]) -> 
         raise CheckFailed(f"importing {modules[0]} imports {', '.join(answer['heavy'])}: keep that in `load`")
 
 
+@promise(ALL, stage=1)
 def check_implementation_can_be_imported(entry: Entry[Any]) -> None:
     """`load`, and `labeller` where there is one, name a module that can be imported and what its kind needs in it."""
     named = {entry.spec.load: entry.load}
@@ -71,6 +76,7 @@ def check_implementation_can_be_imported(entry: Entry[Any]) -> None:
             raise CheckFailed(f"{target} is {type(found).__name__}, expected a function")
 
 
+@promise("scorer", stage=0)
 def check_default_selector_exists_and_takes_its_parameters(entry: Entry[Any]) -> None:
     """The selector that the method names is installed, and knows `selector_params`."""
     try:
@@ -79,6 +85,7 @@ def check_default_selector_exists_and_takes_its_parameters(entry: Entry[Any]) ->
         raise CheckFailed(f"selector {entry.spec.selector!r}: {error.message} ({error.hint})") from error
 
 
+@promise(COMPUTING)
 def check_another_process_gives_the_same_result(entry: Entry[Any]) -> None:
     """A fresh interpreter with another hash seed gives the same bytes: no set order, no state of the process."""
     request = {"entry": to_json(entry), "check": fingerprint_of_a_run.__name__}

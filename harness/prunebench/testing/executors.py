@@ -16,6 +16,7 @@ from typing import Any
 
 from prunebench.executors import Executor, Settings, Task
 from prunebench.plugins import Entry
+from prunebench.testing.promises import promise
 from prunebench.testing.results import CheckFailed
 
 _SECONDS = 30.0  # in which a worker that answers at once has answered
@@ -96,6 +97,7 @@ def _statuses(entry: Entry[Any], whats: Sequence[str]) -> list[str]:
     return [str(found[task.key]["status"]) for task in tasks]
 
 
+@promise("executor", stage=6)
 def check_every_task_is_answered_once(entry: Entry[Any]) -> None:
     """More tasks than slots are computed one after the other, and each has one outcome: that of the worker."""
     found = _statuses(entry, ["works", "fails", "works", "works", "works"])
@@ -103,6 +105,7 @@ def check_every_task_is_answered_once(entry: Entry[Any]) -> None:
         raise CheckFailed(f"the second of five tasks fails, and the outcomes are {found}")
 
 
+@promise("executor")
 def check_the_death_of_a_worker_loses_one_task(entry: Entry[Any]) -> None:
     """A worker that is killed gives its task an outcome that is not "ok", and the other tasks are computed."""
     found = _statuses(entry, ["works", "dies", "works", "works"])
@@ -110,6 +113,7 @@ def check_the_death_of_a_worker_loses_one_task(entry: Entry[Any]) -> None:
         raise CheckFailed(f"the worker of the second of four tasks is killed, and the outcomes are {found}")
 
 
+@promise("executor")
 def check_close_with_kill_stops_what_runs(entry: Entry[Any]) -> None:
     """close(kill=True) ends workers in the middle of their work, soon."""
     with _started(entry) as (executor, folder):
@@ -125,6 +129,7 @@ def check_close_with_kill_stops_what_runs(entry: Entry[Any]) -> None:
             raise CheckFailed("a worker is still running after close(kill=True)")
 
 
+@promise("executor")
 def check_close_may_be_called_again(entry: Entry[Any]) -> None:
     """close() after the last task ends the workers by itself, and a second call does nothing."""
     with _started(entry) as (executor, _):

@@ -11,77 +11,76 @@ import numpy as np
 from prunebench.contexts import Embedding, Scores, Selection, TrainResult
 from prunebench.errors import NotApplicable, PluginContractError, PrunebenchError
 from prunebench.plugins import Entry
+from prunebench.testing import problems
 from prunebench.testing.cases import Case, call, context
-from prunebench.testing.problems import (
-    FLOATS,
-    Problem,
-    collinear,
-    constant,
-    duplicated,
-    half_precision,
-    one_label,
-    ordinary,
-    small_classes,
-    take,
-    with_nan,
-)
+from prunebench.testing.promises import promise
 from prunebench.testing.results import CheckFailed, DoesNotApply
 
 
+@promise("scorer projector backbone learner", stage=6)
 def check_result_has_the_promised_form(entry: Entry[Any]) -> None:
     """What comes back has the type, the shape and the data type that its kind promises, and no NaN or infinity."""
-    accepts(entry, ordinary())
+    accepts(entry, problems.ordinary())
 
 
+@promise("scorer projector")
 def check_duplicates_are_accepted(entry: Entry[Any]) -> None:
     """A set in which every sample occurs twice."""
-    accepts(entry, duplicated(ordinary()))
+    accepts(entry, problems.duplicated(problems.ordinary()))
 
 
+@promise("scorer projector selector")
 def check_equal_samples_are_accepted(entry: Entry[Any]) -> None:
     """A set in which all samples look the same."""
-    accepts(entry, constant(ordinary()))
+    accepts(entry, problems.constant(problems.ordinary()))
 
 
+@promise("scorer selector learner")
 def check_one_class_is_accepted(entry: Entry[Any]) -> None:
     """A set with one label: with one class, and with other classes that have no sample."""
-    accepts(entry, ordinary(40, n_classes=1))
-    accepts(entry, one_label(ordinary()))
+    accepts(entry, problems.ordinary(40, n_classes=1))
+    accepts(entry, problems.one_label(problems.ordinary()))
 
 
+@promise("scorer selector")
 def check_small_classes_are_accepted(entry: Entry[Any]) -> None:
     """Classes of one, two and three samples beside a larger one."""
     for keep in ("0.05", "0.5", "0.95") if entry.spec.kind == "selector" else ("0.3",):
-        accepts(entry, small_classes(), keep)
+        accepts(entry, problems.small_classes(), keep)
 
 
+@promise("scorer")
 def check_collinear_features_are_accepted(entry: Entry[Any]) -> None:
     """Features of which all are multiples of one another."""
-    accepts(entry, collinear(ordinary()))
+    accepts(entry, problems.collinear(problems.ordinary()))
 
 
+@promise("scorer projector")
 def check_half_precision_is_accepted(entry: Entry[Any]) -> None:
     """Evidence in float16, as large data sets are stored."""
     _reads_floats(entry)
-    accepts(entry, half_precision(ordinary()))
+    accepts(entry, problems.half_precision(problems.ordinary()))
 
 
+@promise("scorer projector selector learner")
 def check_few_samples_are_accepted(entry: Entry[Any]) -> Mapping[str, Any] | None:
-    """From `min_samples` on, one to six samples, unless they are declined with NotApplicable."""
+    """From `min_samples` on, one to six samples (of a learner three), unless they are declined with NotApplicable."""
     declined, least = [], getattr(entry.spec, "min_samples", 1)
-    for n in [n for n in (1, 2, 3, 6) if n >= least] or [least]:
+    sizes = (1, 2, 3) if entry.spec.kind == "learner" else (1, 2, 3, 6)
+    for n in [n for n in sizes if n >= least] or [least]:
         try:
-            accepts(entry, take(ordinary(max(12, n)), np.arange(n)), "0.5")
+            accepts(entry, problems.take(problems.ordinary(max(12, n)), np.arange(n)), "0.5")
         except NotApplicable:
             declined.append(n)
     return {"declined": declined} if declined else None
 
 
+@promise("scorer projector")
 def check_nan_is_refused(entry: Entry[Any]) -> None:
     """NaN in the evidence ends in a PrunebenchError that says so, or in finite numbers; not in a crash or in NaN."""
     _reads_floats(entry)
     try:
-        accepts(entry, with_nan(ordinary()))
+        accepts(entry, problems.with_nan(problems.ordinary()))
     except PluginContractError:
         raise
     except PrunebenchError:
@@ -91,7 +90,7 @@ def check_nan_is_refused(entry: Entry[Any]) -> None:
         raise CheckFailed(text) from error
 
 
-def accepts(entry: Entry[Any], problem: Problem, keep: str = "0.3") -> Any:
+def accepts(entry: Entry[Any], problem: problems.Problem, keep: str = "0.3") -> Any:
     """Return what the implementation makes of a problem; raises CheckFailed where its form is not as promised."""
     with context(entry, Case(problem=problem, keep=keep)) as ctx:
         returned = call(entry, ctx)
@@ -101,7 +100,7 @@ def accepts(entry: Entry[Any], problem: Problem, keep: str = "0.3") -> Any:
 
 
 def _reads_floats(entry: Entry[Any]) -> None:
-    if entry.spec.kind == "scorer" and not entry.spec.needs & set(FLOATS):
+    if entry.spec.kind == "scorer" and not entry.spec.needs & set(problems.FLOATS):
         raise DoesNotApply("it reads no floating-point evidence")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from prunebench.plugins import Entry
 from prunebench.records import CellRecord, encode
+from prunebench.testing.promises import promise
 from prunebench.testing.results import CheckFailed
 
 _DIGEST = "0" * 32
@@ -22,12 +23,13 @@ def cells_of(entry: Entry[Any], *, by_class: bool = True, n: int = 6) -> list[Ce
     found = []
     for number, keep in enumerate(keeps):
         accuracy = 0.95 - 0.07 * number
-        role = "unpruned" if keep == "1" else "method"
+        is_unpruned = keep == "1"
         found.append(
             CellRecord(
                 key=f"{number:032x}", suite="made-up", protocol="1", dataset="made-up", dataset_fingerprint=_DIGEST,
-                method="full" if keep == "1" else "odd", scorer="odd", scorer_version="1", scorer_dist="odd 1",
-                status="ok", role=role, selector="class_top", keep=keep, train_arch="small", recipe="short", seed=0,
+                method="full" if is_unpruned else "odd", role="unpruned" if is_unpruned else "method", status="ok",
+                scorer="odd", scorer_version="1", scorer_dist="odd 1", selector="class_top", keep=keep, seed=0,
+                train_arch="small", recipe="short",
                 accuracy=accuracy, accuracy_best=accuracy, epochs=2, n_train=1000, n_classes=3,
                 n_keep=int(1000 * float(keep)), loss=0.1 * number, score_backbone=f"b{number % 2}",
                 class_accuracy=[accuracy, 0.9 * accuracy, None] if by_class else [],
@@ -36,22 +38,26 @@ def cells_of(entry: Entry[Any], *, by_class: bool = True, n: int = 6) -> list[Ce
     return found
 
 
+@promise("metric", stage=6)
 def check_a_number_or_none_is_returned(entry: Entry[Any]) -> dict[str, Any]:
     """It returns a finite float, or None where it has no value; not NaN, and no exception."""
     return {"value": _measured(entry, cells_of(entry))}
 
 
+@promise("metric")
 def check_few_cells_are_accepted(entry: Entry[Any]) -> None:
     """One cell, and no cell at all, give a number or None."""
     for n in (1, 0):
         _measured(entry, cells_of(entry, n=n))
 
 
+@promise("metric")
 def check_missing_class_accuracies_are_accepted(entry: Entry[Any]) -> None:
     """Cells in which the accuracy of each class was not measured give a number or None."""
     _measured(entry, cells_of(entry, by_class=False))
 
 
+@promise("metric")
 def check_the_same_cells_give_the_same_number(entry: Entry[Any]) -> None:
     """Asked again, and in another order of the cells, it gives the same number up to rounding."""
     cells = cells_of(entry)
@@ -62,6 +68,7 @@ def check_the_same_cells_give_the_same_number(entry: Entry[Any]) -> None:
         raise CheckFailed(f"the cells in another order give {turned} in place of {first}")
 
 
+@promise("metric")
 def check_records_are_left_unchanged(entry: Entry[Any]) -> None:
     """The records, which other columns read too, are as they were."""
     cells = cells_of(entry)

@@ -10,9 +10,11 @@ import numpy as np
 from prunebench.plugins import Entry
 from prunebench.testing.cases import Case, call, context, ordinary_run, run
 from prunebench.testing.problems import ordinary
+from prunebench.testing.promises import promise
 from prunebench.testing.results import CheckFailed, DoesNotApply
 
 
+@promise("learner")
 def check_an_easy_problem_is_learnt(entry: Entry[Any]) -> dict[str, Any]:
     """On well separated classes the test accuracy is above chance by a fifth."""
     problem = ordinary(240)
@@ -22,6 +24,7 @@ def check_an_easy_problem_is_learnt(entry: Entry[Any]) -> dict[str, Any]:
     return {"accuracy": round(accuracy, 3)}
 
 
+@promise("learner")
 def check_weights_are_returned_when_asked_for(entry: Entry[Any]) -> None:
     """keep_weights gives arrays by name."""
     weights = ordinary_run(entry).weights
@@ -29,6 +32,7 @@ def check_weights_are_returned_when_asked_for(entry: Entry[Any]) -> None:
         raise CheckFailed("keep_weights=True gave no arrays: a backbone cannot be trained with this learner")
 
 
+@promise("learner")
 def check_dynamics_have_the_promised_shape(entry: Entry[Any]) -> None:
     """record_dynamics gives float16 [epochs, n, classes] of probabilities, or NotApplicable."""
     with context(entry, Case()) as ctx:
@@ -44,6 +48,7 @@ def check_dynamics_have_the_promised_shape(entry: Entry[Any]) -> None:
         raise CheckFailed(f"dynamics: probabilities of a sample sum to {sums.min():.2f} to {sums.max():.2f}")
 
 
+@promise("backbone")
 def check_features_of_an_image_depend_on_no_other(entry: Entry[Any]) -> None:
     """In eval mode an image has the same features alone, in another order and in another batch."""
     with context(entry, Case()) as ctx:
@@ -57,6 +62,7 @@ def check_features_of_an_image_depend_on_no_other(entry: Entry[Any]) -> None:
             raise CheckFailed(f"{name} of an image change with the images beside it: is the network in eval mode?")
 
 
+@promise("backbone")
 def check_images_and_seed_decide_the_features(entry: Entry[Any]) -> None:
     """Other images, and other random weights by another seed, have other features."""
     plain = ordinary_run(entry).features
@@ -67,6 +73,7 @@ def check_images_and_seed_decide_the_features(entry: Entry[Any]) -> None:
         raise CheckFailed('source "random" with another seed gives the same features: draw the weights by ctx.seed')
 
 
+@promise("backbone")
 def check_a_built_network_can_be_trained(entry: Entry[Any]) -> None:
     """`build` gives a torch module for the classes, channels and size that were asked for, by the global torch seed."""
     import torch

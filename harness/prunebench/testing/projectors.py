@@ -10,11 +10,13 @@ import numpy as np
 from prunebench.plugins import Entry
 from prunebench.testing.cases import Case, ordinary_run, run
 from prunebench.testing.problems import ordinary, planted, take
+from prunebench.testing.promises import promise
 from prunebench.testing.results import CheckFailed, DoesNotApply
 
 TRUSTWORTHY = 0.8  # a random layout has about 0.5
 
 
+@promise("projector")
 def check_neighbours_stay_neighbours(entry: Entry[Any]) -> Mapping[str, Any]:
     """On planted clusters the trustworthiness (Venna and Kaski 2001) of ten neighbours is above a low floor."""
     from sklearn.manifold import trustworthiness
@@ -26,6 +28,7 @@ def check_neighbours_stay_neighbours(entry: Entry[Any]) -> Mapping[str, Any]:
     return {"trustworthiness": round(found, 3)}
 
 
+@promise("projector")
 def check_rows_follow_the_samples(entry: Entry[Any]) -> Mapping[str, Any]:
     """Permuted features give the permuted layout, up to rotation and scale (where the seed does not matter)."""
     from scipy.spatial import procrustes

@@ -108,7 +108,7 @@ def as_junit(results: Sequence[CheckResult]) -> str:
         bad = sum(result.is_bad for result in group)
         facts = {"tests": len(group), "failures": bad, "skipped": len(group) - bad - count(group)["passed"]}
         name = f"{origin.distribution} {origin.version}: {kind} {plugin}".rstrip(": ")
-        suite = ElementTree.SubElement(root, "testsuite", name=name, **{k: str(v) for k, v in facts.items()})
+        suite = ElementTree.SubElement(root, "testsuite", {"name": name} | {k: str(v) for k, v in facts.items()})
         suite.set("time", f"{sum(result.seconds for result in group):.3f}")
         for result in group:
             where = ".".join(part for part in (origin.entry_point, kind, plugin) if part)

@@ -16,11 +16,13 @@ from prunebench.records import jsonable
 from prunebench.stats import score_agreement
 from prunebench.testing.cases import Case, as_scores, context, label_context, ordinary_run, run
 from prunebench.testing.problems import Problem, ordinary, planted, renamed, take
+from prunebench.testing.promises import promise
 from prunebench.testing.results import CheckFailed, DoesNotApply
 
 Array = NDArray[Any]
 
 
+@promise("scorer", stage=5)
 def check_only_declared_evidence_is_read(entry: Entry[Any]) -> None:
     """What `needs` does not name is not read, nor the budget without budget_dependent=True."""
     try:
@@ -29,6 +31,7 @@ def check_only_declared_evidence_is_read(entry: Entry[Any]) -> None:
         raise CheckFailed(f"{error.message}: {error.hint}") from error
 
 
+@promise("scorer", stage=2, is_optional=True)
 def check_pseudo_labels_have_the_promised_form(entry: Entry[Any]) -> None:
     """A labeller returns int64 [n] in 0..n-1, and reads neither pseudo-labels nor training dynamics."""
     if not entry.spec.labeller:
@@ -39,6 +42,7 @@ def check_pseudo_labels_have_the_promised_form(entry: Entry[Any]) -> None:
         raise CheckFailed(f"expected pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}, got {came}")
 
 
+@promise("scorer")
 def check_diagnostics_can_be_stored(entry: Entry[Any]) -> None:
     """Every value of Scores.diagnostics is a number, a text, true, false or None."""
     returned = ordinary_run(entry)
@@ -51,6 +55,7 @@ def check_diagnostics_can_be_stored(entry: Entry[Any]) -> None:
         raise CheckFailed(str(error)) from error
 
 
+@promise("scorer")
 def check_budget_matters_where_it_is_declared(entry: Entry[Any]) -> None:
     """A budget-dependent scorer gives other scores for other budgets; else every budget scores anew for nothing."""
     if not entry.spec.budget_dependent:
@@ -60,6 +65,7 @@ def check_budget_matters_where_it_is_declared(entry: Entry[Any]) -> None:
         raise CheckFailed("budgets of 0.1, 0.4 and 0.8 give the same scores: budget_dependent=True is wrong")
 
 
+@promise("scorer")
 def check_row_order_does_not_matter(entry: Entry[Any]) -> None:
     """Scores belong to samples, not to their positions: in another order and sorted by class they are the same."""
     problem = ordinary()
@@ -68,6 +74,7 @@ def check_row_order_does_not_matter(entry: Entry[Any]) -> None:
         _compare(entry, take(problem, order), order, change)
 
 
+@promise("scorer")
 def check_names_of_labels_do_not_matter(entry: Entry[Any]) -> None:
     """Numbering the classes differently changes no score."""
     if not entry.spec.needs & {"labels", "logits", "dynamics", "gradients"}:
@@ -76,6 +83,7 @@ def check_names_of_labels_do_not_matter(entry: Entry[Any]) -> None:
     _compare(entry, renamed(problem), np.arange(problem.n), "the classes are numbered differently")
 
 
+@promise("scorer")
 def check_direction_is_as_declared(entry: Entry[Any]) -> Mapping[str, Any]:
     """Higher = keep first: on a planted set it prefers what `favours` says."""
     if not (favours := entry.spec.favours):

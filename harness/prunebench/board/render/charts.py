@@ -6,10 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from prunebench.board.render.view import MINUS, Line, Row, ScoreLine, TrainingView
-
-WIDTH, RIGHT, COLOURS = 460, 14, 8  # colours: classes c0 to c7; beyond those, marker and dash tell lines apart
-MARKERS = ("circle", "square", "triangle", "diamond", "cross")
+from prunebench.board.render.view import MINUS, Line, Row, TrainingView
 
 Series = list[tuple[int, Line, list[Row | None]]]  # place in the table, the line, its row at each rate, None for holes
 
@@ -27,19 +24,6 @@ class Scale(NamedTuple):
         return self.start + (self.end - self.start) * (min(max(value, low), high) - low) / (high - low)
 
 
-def in_rows(table: TrainingView) -> bool:
-    """Whether the chart has one row per method: at one rate, or at two when lines would be too many to tell apart."""
-    return len(table.rates) == 1 or (len(table.rates) == 2 and len(table.lines) > 2 * COLOURS)
-
-
-def style_of(line: Line) -> tuple[str, str]:
-    """Return the classes and the marker of a line; the baseline is grey and dashed."""
-    if line.role == "baseline":
-        return "base", "circle"
-    dash = f" d{line.style // COLOURS % 3}" if line.style >= COLOURS else ""
-    return f"c{line.style % COLOURS}{dash}", MARKERS[line.style % len(MARKERS)]
-
-
 def series(table: TrainingView, name: str) -> Series:
     """Return what the chart of "accuracy" or "gain" draws: the lines that have a number."""
     found: Series = []
@@ -47,13 +31,6 @@ def series(table: TrainingView, name: str) -> Series:
         rows = [line.rows.get(rate) for rate in table.rates]
         found.append((index, line, [row if row and row[f"{name}_mean"] is not None else None for row in rows]))
     return [one for one in found if any(one[2])]
-
-
-def full_accuracy(table: TrainingView, found: Series) -> float:
-    """Return the accuracy of the full set, or the highest of the table where that was not trained on."""
-    known = [row["accuracy_mean"] for _, _, rows in found for row in rows if row]
-    full = table.unpruned["accuracy_mean"] if table.unpruned else None
-    return float(max(known) if full is None else full)
 
 
 def scale(rows: Sequence[Row | None], name: str, full: float | None, start: float, end: float, most: int = 6) -> Scale:
@@ -91,17 +68,6 @@ def runs(rows: Sequence[Row | None]) -> list[list[tuple[int, Row]]]:
         elif found[-1]:
             found.append([])
     return [run for run in found if run]
-
-
-def agreements(lines: Sequence[ScoreLine]) -> list[tuple[str, float | None, float | None, list[float]]]:
-    """Return the name, the agreement across backbones, the ceiling and the agreement of each pair, for each method."""
-    found = []
-    for line in lines:
-        drawn = [row["value"] for row in line.rows if row["value"] is not None and row["a"] != "mean"
-                 and (row["quantity"], row["comparison"]) == ("score_rho", "cross_backbone")]  # fmt: skip
-        cross = line.cross or dict.fromkeys(("value", "ceiling"))
-        found.append((line.label, cross["value"], cross["ceiling"], drawn))
-    return found if any(cross is not None or ceiling is not None or drawn for _, cross, ceiling, drawn in found) else []
 
 
 def tick(value: float, signed: bool) -> str:

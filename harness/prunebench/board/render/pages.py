@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,7 +13,6 @@ from prunebench.board.accuracy import DECIMALS
 from prunebench.board.render import charts, view
 from prunebench.board.table import Board
 
-BOLD = "bold where it differs from 0 after Holm's correction for the number of methods"
 POLICY = {
     "show": "rows with a hole are shown and take no rank",
     "drop": "rows with a hole are left out",
@@ -24,14 +22,10 @@ POLICY = {
 
 def board_files(board: Board) -> dict[str, str]:
     """Return file name to content of every file of the board."""
-    facts: dict[str, Any] = {
-        "board": board,
-        "sections": view.sections(board),
-        "versions": _distinct(board.sections.prunebench_versions),
-        "commits": ", ".join(commit[:12] for commit in _distinct(board.sections.git_commits).split(", ")),
-        "bold": BOLD,
-        "policy": POLICY[board.missing],
-    }
+    facts = {
+        "board": board, "sections": view.sections(board), "policy": POLICY[board.missing],
+        "versions": _distinct(board.sections.prunebench_versions), "commits": _distinct(board.sections.git_commits),
+    }  # fmt: skip
     return {
         "accuracy.csv": _csv(board.accuracy),
         "index.html": _environment(html=True).get_template("index.html.j2").render(facts, data=_json(board)),
@@ -46,15 +40,9 @@ def _environment(html: bool) -> Environment:
         loader=PackageLoader("prunebench.board.render"), autoescape=html, trim_blocks=True, lstrip_blocks=True,
         undefined=StrictUndefined, keep_trailing_newline=True,
     )  # fmt: skip
-    for function in (view.percent, view.points, view.number, view.rate, view.marked, _md, _code, _data, _metric):
+    for function in (view.percent, view.number, view.rate, view.marked, _md, _data):
         environment.filters[function.__name__.lstrip("_")] = function
-    environment.globals |= {
-        "half": view.half,
-        "rank": view.rank,
-        "notes": view.notes,
-        "charts": charts,
-        "px": charts.px,
-    }
+    environment.globals |= {"notes": view.notes, "charts": charts, "px": charts.px}
     return environment
 
 
@@ -65,24 +53,13 @@ def _md(text: str) -> str:
     return " ".join(text.replace("<", "&lt;").split())
 
 
-def _code(text: str) -> str:
-    return text.replace("`", "'").replace("\n", " ")
-
-
 def _data(value: float | int | str | None) -> str:
     """Return a value as the CSV files hold it."""
     return "" if value is None else f"{value:.{DECIMALS}f}" if isinstance(value, float) else str(value)
 
 
-def _metric(line: view.Line, column: str, rate: str) -> str:
-    """Return the number of a metric plugin, a hole as "-"."""
-    row = line.rows.get(rate) if rate else next(iter(line.rows.values()))
-    value = row[column] if row else None
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _distinct(texts: pd.Series[str]) -> str:
-    return ", ".join(sorted({part for text in texts for part in text.split(", ")} - {""}))
+def _distinct(texts: pd.Series[str]) -> list[str]:
+    return sorted({part for text in texts for part in text.split(", ")} - {""})
 
 
 def _csv(frame: pd.DataFrame) -> str:
@@ -94,13 +71,10 @@ def _csv(frame: pd.DataFrame) -> str:
 
 def _json(board: Board) -> Markup:
     """Return all tables as JSON that can stand inside a script element."""
-    frames = {
-        "accuracy": board.accuracy, "rank_correlation": board.rank_correlation, "failures": board.failures,
-        "tables": board.tables, "sections": board.sections,
-    }  # fmt: skip
+    names = ("accuracy", "rank_correlation", "failures", "tables", "sections")
+    frames: dict[str, pd.DataFrame] = {name: getattr(board, name) for name in names}
     tables = {
         name: {"columns": list(frame.columns), "rows": [list(row.values()) for row in view.records(frame)]}
         for name, frame in frames.items()
     }
-    text = json.dumps(tables, ensure_ascii=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c"))
+    return Markup(json.dumps(tables, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))

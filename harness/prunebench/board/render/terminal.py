@@ -94,6 +94,5 @@ def _agreement(view: SectionView, width: int) -> list[str]:
     """Return the agreement of scores of a section, mean over pairs, beside its ceiling."""
     rows = [("", ["backbones", "ceiling"])]
     for line in view.scores:
-        cross = line.cross or dict.fromkeys(("value", "ceiling"))
-        rows.append((marked(line), [number(cross["value"]), number(cross["ceiling"])]))
+        rows.append((marked(line), [number(line.cross["value"] if line.cross else None), number(line.ceiling)]))
     return [*wrapped(f"{view.facts['title']}: Spearman of scores within class", width), *_table(rows, width)]

@@ -74,6 +74,12 @@ class ScoreLine(NamedTuple):
         return noted(row for row in (self.cross, self.seed) if row)
 
     @property
+    def ceiling(self) -> float | None:
+        if self.cross or not self.seed:
+            return self.cross["ceiling"] if self.cross else None
+        return 1.0 if self.seed["deterministic"] else self.seed["value"]
+
+    @property
     def place(self) -> tuple[float, str]:
         """Sort key: the highest agreement across backbones first."""
         value = self.cross["value"] if self.cross else None
@@ -155,7 +161,7 @@ def _training(board: Board, table: Row, rows: list[Row], styles: dict[str, int],
     for metric in board.metrics:
         for rate in rates if metric.spec.scope == "cell" else rates[:1]:
             if any(row[metric.column] is not None for row in pruned if row["pruning_rate"] == rate):
-                title = metric.spec.label or metric.spec.name
+                title = f"{metric.spec.label or metric.spec.name}{'' if metric.spec.higher_is_better else ' ↓'}"
                 columns.append((title, metric.column, rate if metric.spec.scope == "cell" else ""))
     return TrainingView(
         table, slug, rates, [line for line in lines if not line.not_run],
@@ -190,18 +196,6 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value * 100:.1f}"
 
 
-def points(value: float) -> str:
-    """Return a difference of fractions in points with one decimal and its sign; zero has none."""
-    text = percent(abs(value))
-    return text if text == "0.0" else f"{'+' if value > 0 else MINUS}{text}"
-
-
-def half(row: Row, name: str = "accuracy") -> str:
-    """Return "±0.4" for an interval in points, or an empty string without one."""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return "" if low is None or high is None else f"±{percent((high - low) / 2)}"
-
-
 def number(value: float | None) -> str:
     """Return a correlation with two decimals and a true minus sign."""
     text = "-" if value is None else f"{abs(value):.2f}"
@@ -211,9 +205,3 @@ def number(value: float | None) -> str:
 def rate(text: str) -> str:
     """Return a pruning rate as exact percent ("0.9" to "90 %")."""
     return f"{plain(str(Decimal(text) * 100))} %"
-
-
-def rank(row: Row) -> str:
-    """Return "3 (1-6)": the rank, and the range that the significant differences leave open."""
-    between = f" ({row['rank_low']}\N{EN DASH}{row['rank_high']})" if row["rank_low"] != row["rank_high"] else ""
-    return "" if row["rank"] is None else f"{row['rank']}{between}"

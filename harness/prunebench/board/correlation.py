@@ -1,26 +1,86 @@
-"""How far one method scores the samples alike from two backbones, beside what two seeds of one backbone agree."""
+"""Rank correlations: of the methods between two trained networks, and of one method's scores from two backbones."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from decimal import Decimal
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
-from prunebench.board.accuracy import rounded
-from prunebench.board.grid import CORRELATIONS, MEAN, Method, Section, caveats_of, mean, method_of, versions_in
-from prunebench.board.method_correlation import COLUMNS, NUMBERS
-from prunebench.board.varied import listed, scored
-from prunebench.records import AgreementRecord
-from prunebench.stats import mean_agreement, ratio_to_ceiling
+import numpy as np
 
+from prunebench.board.accuracy import WHOLE, rounded
+from prunebench.board.facts import listed, scored
+from prunebench.board.grid import (
+    CORRELATIONS,
+    MEAN,
+    UNPRUNED,
+    Method,
+    Section,
+    Table,
+    caveats_of,
+    mean,
+    method_of,
+    versions_in,
+)  # fmt: skip
+from prunebench.records import AgreementRecord, complement
+from prunebench.stats import mean_agreement, rank_agreement, ratio_to_ceiling
+
+NUMBERS = ("value", "low", "high", "ceiling_a", "ceiling_b", "ceiling", "ratio")
+INTEGERS = ("n_methods", "n_seeds", "n_pairs", "n_observations")
+COLUMNS = (
+    "suite", "dataset", "protocol", "dataset_fingerprint", "quantity", "comparison", "recipe", "keep", "pruning_rate",
+    "method", "projector", "a", "b", *NUMBERS, "deterministic", *INTEGERS, "status", "reason", "caveat",
+)  # fmt: skip
+QUANTITIES: dict[str, Literal["tau", "rho"]] = {"method_tau": "tau", "method_rho": "rho"}
 MEASURES = dict(zip(("score_rho", "score_rho_pooled", "score_pearson"), CORRELATIONS, strict=True))
 SEEDS, CROSS, CONTROL = "seed_to_seed", "cross_backbone", "control_"
 
 Pair = tuple[str, str]
 Run = int | tuple[int, int]  # one seed, or two seeds of one backbone
+
+
+def method_correlations(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
+    """Yield method_tau and method_rho of each budget and pair of architectures of one section.
+
+    Over the methods that are ranked on both, in one version.  Architectures are compared under one recipe where they
+    share one, else under any.
+    """
+    recipes: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for table in tables:
+        recipes[table.training.train_arch].add(table.training[1:])
+    keeps = {row.keep for table in tables for row in table.rows if row.role != UNPRUNED}
+    for keep in sorted(keeps, key=Decimal, reverse=True):
+        for a, b in combinations(tables, 2):
+            (first, *mine), (second, *other) = a.training, b.training
+            if first != second and (mine == other or not recipes[first] & recipes[second]):
+                yield from _architectures(a, b, keep)
+
+
+def _architectures(a: Table, b: Table, keep: str) -> Iterator[dict[str, Any]]:
+    sides = [
+        {row.method: row for row in table.rows if row.keep == keep and row.ranked and row.score_backbone in WHOLE}
+        for table in (a, b)
+    ]
+    methods = [name for name in sorted(sides[0].keys() & sides[1].keys())
+               if not versions_in(cell for side in sides for cell in side[name].cells.values())]  # fmt: skip
+    seeds = sorted(set.intersection(*[set(side[name].accuracy) for side in sides for name in methods] or [set()]))
+    values = [
+        np.array([[side[name].accuracy[seed] for seed in seeds] for name in methods]).reshape(len(methods), len(seeds))
+        for side in sides
+    ]
+    for quantity, statistic in QUANTITIES.items():
+        found = asdict(rank_agreement(values[0], values[1], statistic))
+        yield {
+            **dict.fromkeys(COLUMNS, ""), **a.section._asdict(), "quantity": quantity, "comparison": "archs",
+            "recipe": " | ".join(dict.fromkeys([a.training.recipe, b.training.recipe])),
+            "keep": keep, "pruning_rate": complement(keep), "a": a.training.train_arch, "b": b.training.train_arch,
+            **dict.fromkeys(INTEGERS), **found, **{name: rounded(found[name]) for name in NUMBERS},
+            "deterministic": False, "status": "insufficient" if found["value"] is None else "ok",
+        }  # fmt: skip
 
 
 def _pair(record: AgreementRecord) -> Pair:
@@ -145,7 +205,8 @@ class _Line:
         reasons = sorted({record.status_reason for record in members} - {""})
         row: dict[str, Any] = {
             **dict.fromkeys(NUMBERS), "deterministic": self.deterministic(pairs), "n_seeds": 0, "n_pairs": len(pairs),
-            "n_observations": 0, "status": "ok", "caveat": "; ".join(filter(None, [caveats_of(members), versions_in(self.records)])),
+            "n_observations": 0, "status": "ok",
+            "caveat": "; ".join(filter(None, [caveats_of(members), versions_in(self.records)])),
         }  # fmt: skip
         if kind == SEEDS and row["deterministic"]:
             return {**row, "status": "deterministic", "reason": "the scores are the same at every seed"}
