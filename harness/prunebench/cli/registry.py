@@ -32,10 +32,9 @@ def check(registry_file: Path | None, as_json: bool) -> None:
     if as_json:
         errors = [{"key": f.key, "line": f.line, "error": f.reason, "hint": f.hint} for f in faults]
         click.echo(json.dumps({"file": str(file), "plugins": rows, "errors": errors}, indent=1))
-    else:
-        for row in rows:
-            line = "  ".join(row[key] for key in ("kind", "name", "tier", "distribution", "range", "status"))
-            click.echo(line if len(line) <= columns() else wrapped(line, columns(), indent="  "))
+    for row in [] if as_json else rows:
+        line = "  ".join(row[key] for key in ("kind", "name", "tier", "distribution", "range", "status"))
+        click.echo(line if len(line) <= columns() else wrapped(line, columns(), indent="  "))
     if error:
         raise error
     say(f"{file}: {len(rows)} plugins listed, nothing wrong")
@@ -47,16 +46,15 @@ def check(registry_file: Path | None, as_json: bool) -> None:
 @click.option("--maintainer", default="", help="Who answers for it (default: from the distribution's metadata).")
 @click.option("--range", "version", default="", help="PEP 440 range (default: up to the next breaking version).")
 @click.option("--reason", default="", help="Why it is in quarantine.")
-@click.option("--added", type=click.DateTime(["%Y-%m-%d"]), help="Date of the entry (default: today).")
+@click.option("--added", type=click.DateTime(["%Y-%m-%d"]), default=datetime.now, help="Date (default: today).")
 @registry_option
-def add(name: str, registry_file: Path | None, added: datetime | None, **given: str) -> None:
+def add(name: str, registry_file: Path | None, added: datetime, **given: str) -> None:
     """Write the table of an installed plugin, NAME or KIND:NAME, at the end of registry.toml."""
     from prunebench.registry.governance import add_listing
 
     if registry_file is None and not Path("registry.toml").is_file():
         raise UsageError("there is no registry.toml here to add to", "name one with --registry FILE")
-    day = (added or datetime.now()).date()
-    click.echo(add_listing(find_registry(registry_file), catalogue(), name, added=day, **given), nl=False)
+    click.echo(add_listing(find_registry(registry_file), catalogue(), name, added=added.date(), **given), nl=False)
 
 
 @command.command()
