@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from prunebench.contexts import Dataset, silent
 from prunebench.errors import CellFailed, OutOfMemory, PluginContractError, PrunebenchError
 from prunebench.plugins import Catalogue, Entry
@@ -32,16 +35,18 @@ class Bench:
     datasets: dict[str, Dataset] = field(default_factory=dict, repr=False)
 
     def context(self, task: Task, **more: Any) -> dict[str, Any]:
-        """Return the keyword arguments that all contexts share."""
+        """Return the keyword arguments that all contexts share: `more`, and those of the task and this machine."""
         timeout = self.settings.timeout_seconds
-        shared = {
+        return {
             "device": self.device,
             "threads": self.settings.threads,
             "workdir": self.store.root / "tmp" / f"work-{task.key}",
             "deadline": None if timeout is None else time.time() + timeout,
             "progress": self.progress,
+            "params": task.config.get("plugin", task.config.get("recipe", {})).get("params", {}),
+            "seed": task.config.get("seed", 0),
+            **more,
         }
-        return {**shared, **more}
 
     def plugin(self, described: Mapping[str, Any]) -> Entry[Any]:
         """Return the entry of a plugin that a task's configuration describes by kind, name and version.
@@ -86,6 +91,19 @@ def broken_promise(entry: Entry[Any], expected: str, came: str) -> PluginContrac
         f"{title(entry)}: expected {expected}, got {came}",
         f"report it to the author of {entry.origin.distribution}",
     )
+
+
+def check_array(entry: Entry[Any], title: str, array: NDArray[Any], kind: type, *shape: int | str) -> None:
+    """Raise PluginContractError unless an array is finite, of that kind of number and of that shape.
+
+    title: what it is and its dtype, such as "features float32".  shape: a letter stands for any length.
+    """
+    fits = len(shape) == array.ndim and all(m in (n, str(m)) for m, n in zip(shape, array.shape, strict=True))
+    if not fits or not np.issubdtype(array.dtype, kind):
+        expected = f"{title} [{', '.join(map(str, shape))}]"
+        raise broken_promise(entry, expected, f"{array.dtype} {list(array.shape)}")
+    if not (finite := np.isfinite(array)).all():
+        raise broken_promise(entry, f"finite {title.split()[0]}", f"{int((~finite).sum())} that are not")
 
 
 def read_only(array: Any) -> Any:

@@ -36,12 +36,19 @@ def dataset(bench: Bench, task: Task) -> Dataset:
     return bench.datasets[expected]
 
 
+def check_rows(data: Dataset, what: str, rows: int) -> None:
+    """Raise DataError unless there is one row for each training sample: others were computed from other data."""
+    if rows != len(data.train):
+        raise DataError(
+            f"data set {data.name!r} has {len(data.train)} training samples, and its {what} {rows} rows",
+            "they were computed from other data: remove the cache folder and run the suite again",
+        )
+
+
 def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: tuple[Path, ...]) -> Dataset:
     """Load and validate a data set; arrays come back read-only."""
     context = DataContext(params=params, roots=roots, obtain=entry.spec.obtain)
-    # A data set needs no folder of its own to write in.
-    load = entry.load()
-    loaded = load(context)
+    loaded = entry.load()(context)
     if not isinstance(loaded, Dataset):
         raise broken_promise(entry, "a prunebench.Dataset", type(loaded).__name__)
     for title, split in (("train", loaded.train), ("test", loaded.test)):
@@ -51,11 +58,11 @@ def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: tuple[Path
 
 
 def _check_split(title: str, split: Split, class_names: tuple[str, ...]) -> None:
-    n = len(split.labels)
+    n, distinct = len(split.labels), len(set(split.ids))
     if n == 0:
         raise DataError(f"data set {title} has no samples", "check the folder or file that it was read from")
-    if len(split.ids) != n or len(set(split.ids)) != n:
-        raise DataError(f"data set {title}: {len(set(split.ids))} distinct ids for {n} samples", "ids must be unique")
+    if not n == len(split.ids) == distinct:
+        raise DataError(f"data set {title}: {distinct} distinct ids for {n} samples", "ids must be unique")
     arrays = [array for array in (split.images, split.features) if array is not None]
     if not arrays or any(len(array) != n for array in arrays):
         raise DataError(

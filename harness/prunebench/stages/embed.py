@@ -11,7 +11,7 @@ import numpy as np
 
 from prunebench.contexts import Arch, EmbedContext, Embedding
 from prunebench.errors import DataError, WeightsMissing
-from prunebench.stages.bench import Bench, StageResult, broken_promise, guarded
+from prunebench.stages.bench import Bench, StageResult, broken_promise, check_array, guarded
 from prunebench.stages.data import dataset
 from prunebench.store import DATA, Artefact
 from prunebench.tasks import Task
@@ -19,10 +19,8 @@ from prunebench.tasks import Task
 
 def arch_of(config: Mapping[str, Any]) -> Arch:
     """Return the network of a task's `arch` configuration."""
-    fields = {key: value for key, value in config.items() if key != "plugin"}
-    for name in ("mean", "std"):
-        fields[name] = tuple(fields[name])
-    return Arch(name=fields["model"], provider=config["plugin"]["name"], **fields)
+    fields = {key: tuple(value) if key in ("mean", "std") else value for key, value in config.items()}
+    return Arch(name=fields["model"], provider=fields.pop("plugin")["name"], **fields)
 
 
 def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
@@ -30,21 +28,22 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
 
     Arrays: train_features, test_features float32 [n, d] and train_logits, test_logits float32 [n, c].
     """
-    data = dataset(bench, task)
-    arch = arch_of(task.config["arch"])
+    data, source = dataset(bench, task), task.config["weights"]
     entry = bench.plugin(task.config["arch"]["plugin"])
-    source = task.config["weights"]
-    weights = _weights_file(bench, task, inputs)
+    weights = inputs["weights"].path / DATA if "weights" in inputs else None
+    if source["source"] == "file":
+        roots = tuple(Path(root) for root in bench.settings.data_roots)
+        weights, _ = find_weights(task.locators["weights_file"], source["sha256"], roots)
     arrays: dict[str, Any] = {}
-    embedding = None
+    facts: dict[str, Any] = {}
     for name, split in (("train", data.train), ("test", data.test)):
         if split.images is None:
             raise DataError(f"data set {data.name!r} has no images to embed", "score its own features instead")
         context = EmbedContext(
-            **bench.context(task, seed=source.get("seed", 0)),
+            **bench.context(task, params={}, seed=source.get("seed", 0)),
             images=split.images,
             n_classes=data.n_classes,
-            arch=arch,
+            arch=arch_of(task.config["arch"]),
             source=source["source"],
             weights=weights,
             mean=data.mean,
@@ -52,25 +51,18 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
         )
         with guarded(entry, context) as backbone:
             embedding = backbone.embed(context)
-            _check(entry, embedding, len(split))
+            if not isinstance(embedding, Embedding):
+                raise broken_promise(entry, "a prunebench.Embedding", type(embedding).__name__)
+            check_array(entry, "features float32", embedding.features, np.float32, len(split), "d")
+            check_array(entry, "logits float32", embedding.logits, np.float32, len(split), "c")
         arrays[f"{name}_features"], arrays[f"{name}_logits"] = embedding.features, embedding.logits
-    assert embedding is not None
-    return arrays, {
-        "preprocessing": dict(embedding.preprocessing),
-        "batch_size_used": embedding.batch_size_used,
-        "oom_retries": embedding.oom_retries,
-        "accuracy_train": _accuracy(arrays["train_logits"], data.train.labels, data.n_classes),
-        "accuracy_test": _accuracy(arrays["test_logits"], data.test.labels, data.n_classes),
-    }
-
-
-def _weights_file(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> Path | None:
-    if "weights" in inputs:
-        return inputs["weights"].path / DATA
-    if task.config["weights"]["source"] != "file":
-        return None
-    roots = tuple(Path(root) for root in bench.settings.data_roots)
-    return find_weights(task.locators["weights_file"], task.config["weights"]["sha256"], roots)[0]
+        facts |= {
+            "preprocessing": dict(embedding.preprocessing),
+            "batch_size_used": embedding.batch_size_used,
+            "oom_retries": embedding.oom_retries,
+            f"accuracy_{name}": _accuracy(embedding.logits, split.labels, data.n_classes),
+        }
+    return arrays, facts
 
 
 def find_weights(name: str, expected: str, roots: tuple[Path, ...]) -> tuple[Path, str]:
@@ -93,16 +85,6 @@ def find_weights(name: str, expected: str, roots: tuple[Path, ...]) -> tuple[Pat
             "it is another version or a damaged copy: fetch it again, or register its digest",
         )
     return path, found
-
-
-def _check(entry: Any, embedding: Any, n: int) -> None:
-    if not isinstance(embedding, Embedding):
-        raise broken_promise(entry, "a prunebench.Embedding", type(embedding).__name__)
-    for title, array in (("features", embedding.features), ("logits", embedding.logits)):
-        if array.ndim != 2 or len(array) != n or array.dtype != np.float32:
-            raise broken_promise(entry, f"{title} float32 [{n}, d]", f"{array.dtype} {list(array.shape)}")
-        if not np.isfinite(array).all():
-            raise broken_promise(entry, f"finite {title}", f"{int((~np.isfinite(array)).sum())} that are not")
 
 
 def _accuracy(logits: Any, labels: Any, n_classes: int) -> float | None:

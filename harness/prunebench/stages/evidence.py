@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import Dataset, ScoreContext
-from prunebench.errors import CellFailed, DataError, NotApplicable
+from prunebench.errors import CellFailed, NotApplicable
 from prunebench.plugins import Entry
 from prunebench.specs import ScorerSpec
 from prunebench.stages.bench import Bench, read_only
+from prunebench.stages.data import check_rows
 from prunebench.store import Artefact
 from prunebench.tasks import Task
 from prunebench.toolbox import n_keep
@@ -34,7 +35,7 @@ def score_context(
     if n < entry.spec.min_samples:
         raise NotApplicable(f"{entry.spec.name} needs {entry.spec.min_samples} samples, the data set has {n}")
     return ScoreContext(
-        **bench.context(task, seed=task.config.get("seed", 0), params=task.config["plugin"]["params"]),
+        **bench.context(task),
         n=n,
         n_classes=data.n_classes,
         scorer=entry.spec.name,
@@ -65,12 +66,7 @@ def _collected(
     evidence = {name: makers[name]() for name in sorted(needs)}
     for name, value in evidence.items():
         for array in value if isinstance(value, tuple) else (value,):
-            rows = array.shape[1] if name == "dynamics" else len(array)
-            if rows != len(data.train):
-                raise DataError(
-                    f"data set {data.name!r} has {len(data.train)} training samples, and its {name} {rows} rows",
-                    "they were computed from other data: remove the cache folder and run the suite again",
-                )
+            check_rows(data, name, array.shape[1] if name == "dynamics" else len(array))
     return {
         name: tuple(map(read_only, value)) if isinstance(value, tuple) else read_only(value)
         for name, value in evidence.items()

@@ -17,12 +17,10 @@ def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> S
 
     How well they match the labels is stored with the scores; no plugin sees it.
     """
-    data = dataset(bench, task)
-    entry = bench.plugin(task.config["plugin"])
+    data, entry = dataset(bench, task), bench.plugin(task.config["plugin"])
     context = score_context(bench, task, entry, data, inputs, entry.spec.label_needs)
-    n = context.n
     with guarded(entry, context, entry.load_labeller) as label:
-        found = label(context)
+        found, n = label(context), context.n
         if came := label_problem(found, n):
             raise broken_promise(entry, f"pseudo-labels int64 [{n}] in 0..{n - 1}", came)
     facts = {

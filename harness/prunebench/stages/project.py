@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from prunebench.contexts import ProjectContext
 from prunebench.errors import NotApplicable
-from prunebench.stages.bench import Bench, StageResult, broken_promise, guarded
+from prunebench.stages.bench import Bench, StageResult, check_array, guarded
 from prunebench.stages.data import dataset
 from prunebench.stages.evidence import class_logits
 from prunebench.store import Artefact
@@ -18,18 +18,13 @@ from prunebench.tasks import Task
 
 def projection(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Project the training features; array: projection float32 [n, k], NaN in the rows that are not projected."""
-    entry = bench.plugin(task.config["plugin"])
-    every = inputs["features"].arrays["train_features"]
+    entry, every = bench.plugin(task.config["plugin"]), inputs["features"].arrays["train_features"]
     rows = _projected_rows(bench, task, inputs)
     features = every if rows is None else np.ascontiguousarray(every[rows])
-    seed, params = task.config.get("seed", 0), task.config["plugin"]["params"]
-    context = ProjectContext(**bench.context(task, seed=seed, params=params), features=features)
+    context = ProjectContext(**bench.context(task), features=features)
     with guarded(entry, context) as project:
         projected = np.asarray(project(context))
-        if projected.ndim != 2 or len(projected) != len(features) or projected.dtype != np.float32:
-            raise broken_promise(entry, f"float32 [{len(features)}, k]", f"{projected.dtype} {list(projected.shape)}")
-        if not np.isfinite(projected).all():
-            raise broken_promise(entry, "finite coordinates", f"{int((~np.isfinite(projected)).sum())} that are not")
+        check_array(entry, "coordinates float32", projected, np.float32, len(features), "k")
     if rows is None:
         return {"projection": projected}, {}
     filled = np.full((len(every), projected.shape[1]), np.nan, dtype=np.float32)
