@@ -117,7 +117,14 @@ def make_plan(
     chosen = _narrowed(suite, registry, filters)
     planner = Planner(registry, catalogue, chosen, contents or Contents())
     for name in filter(None, (*chosen.methods, chosen.unpruned)):
-        _check_axes(suite, name, catalogue.scorer(registry.method(name).scorer).spec)
+        needs = catalogue.scorer(registry.method(name).scorer).spec.needs
+        lacking = ["backbones"] if needs & FROM_BACKBONE and not suite.backbones else []
+        lacking += ["projectors"] if "projection" in needs and not suite.projectors else []
+        if lacking:
+            raise UsageError(
+                f"method {name!r} needs {' and '.join(lacking)}, and suite {suite.name!r} names none",
+                f"add {lacking[0]} = [...] to [suite.{suite.name}]",
+            )
     cells, agreements = tuple(_cells(planner)), tuple(_agreements(planner))
     if cells or agreements:
         return Plan(suite, registry.protocol, cells, agreements)
@@ -205,16 +212,6 @@ def _narrowed(suite: Suite, registry: Registry, filters: Filters) -> Suite:
     )
 
 
-def _check_axes(suite: Suite, method: str, spec: ScorerSpec) -> None:
-    lacking = ["backbones"] if spec.needs & FROM_BACKBONE and not suite.backbones else []
-    lacking += ["projectors"] if "projection" in spec.needs and not suite.projectors else []
-    if lacking:
-        raise UsageError(
-            f"method {method!r} needs {' and '.join(lacking)}, and suite {suite.name!r} names none",
-            f"add {lacking[0]} = [...] to [suite.{suite.name}]",
-        )
-
-
 def _cells(planner: Planner) -> Iterator[Goal]:
     suite = planner.suite
     roles = [(name, "baseline" if name == suite.baseline else "method") for name in suite.methods]
@@ -228,19 +225,10 @@ def _cells(planner: Planner) -> Iterator[Goal]:
         ):
             task = planner.cell(method, backbone, projector, keep, (arch, recipe), seed)
             axes = {
-                "kind": "cell",
-                **_shared_axes(planner, method, projector),
-                "role": role,
-                "api": spec.api,
-                "score_backbone": backbone,
-                "selector": selector.spec.name,
-                "selector_params": selector_params,
-                "keep": keep,
-                "train_arch": arch,
-                "recipe": recipe,
-                "seed": seed,
-                **_made_of(task),
-            }
+                "kind": "cell", **_shared_axes(planner, method, projector), "role": role, "api": spec.api,
+                "score_backbone": backbone, "selector": selector.spec.name, "selector_params": selector_params,
+                "keep": keep, "train_arch": arch, "recipe": recipe, "seed": seed, **_made_of(task),
+            }  # fmt: skip
             yield Goal(axes, task)
 
 
@@ -286,14 +274,9 @@ def _agreements(planner: Planner) -> Iterator[Goal]:
             a = planner.scores(method, backbone_a, projector, "", seed_a)
             b = planner.scores(method, backbone_b, projector, "", seed_b)
             axes = {
-                "kind": "agreement",
-                **_shared_axes(planner, method, projector),
-                "backbone_a": backbone_a,
-                "seed_a": seed_a,
-                "backbone_b": backbone_b,
-                "seed_b": seed_b,
-                "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
-                "scores_key_a": a.key,
+                "kind": "agreement", **_shared_axes(planner, method, projector), "backbone_a": backbone_a,
+                "seed_a": seed_a, "backbone_b": backbone_b, "seed_b": seed_b, "scores_key_a": a.key,
                 "scores_key_b": b.key,
-            }
+                "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
+            }  # fmt: skip
             yield Goal(axes, planner.agreement(a, b))

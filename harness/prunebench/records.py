@@ -262,7 +262,9 @@ def merge(
         elif record.key != kept.key:
             replaced += 1
             merged[record.place] = record
-        elif (change := _difference(kept, record)) > _allowed(record, tolerance or {}):
+        elif (change := _difference(kept, record)) > (
+            (tolerance or {}).get(record.recipe, 0.0) if isinstance(record, CellRecord) else AGREEMENT_TOLERANCE
+        ):
             if not supersede:
                 raise ResultConflict(
                     f"{record.suite}: {record.method} at {record.place[2:]}: a repeat of key {record.key} differs by "
@@ -271,10 +273,6 @@ def merge(
                 )
             merged[record.place] = msgspec.structs.replace(record, attempt=kept.attempt + 1, superseded=supersede)
     return sorted(merged.values(), key=lambda record: (record.key, record.place)), replaced
-
-
-def _allowed(record: Record, tolerance: Mapping[str, float]) -> float:
-    return tolerance.get(record.recipe, 0.0) if isinstance(record, CellRecord) else AGREEMENT_TOLERANCE
 
 
 def _difference(kept: Record, record: Record) -> float:

@@ -165,7 +165,8 @@ def identified_plan(registry: Registry, catalogue: Catalogue, suite: str, filter
 
     Raises DataError where they are missing, or are not the registered ones.
     """
-    from prunebench.stages.preflight import identify_dataset, identify_weights
+    from prunebench.stages.data import identify_dataset
+    from prunebench.stages.embed import identify_weights
 
     entry = registry.datasets[registry.suite(suite).dataset]
     planned = partial(make_plan, registry, catalogue, suite, filters)

@@ -98,8 +98,8 @@ def check_array(entry: Entry[Any], title: str, array: NDArray[Any], kind: type, 
 
     title: what it is and its dtype, such as "features float32".  shape: a letter stands for any length.
     """
-    fits = len(shape) == array.ndim and all(m in (n, str(m)) for m, n in zip(shape, array.shape, strict=True))
-    if not fits or not np.issubdtype(array.dtype, kind):
+    fits = isinstance(array, np.ndarray) and len(shape) == array.ndim and np.issubdtype(array.dtype, kind)
+    if not fits or any(n not in (m, str(n)) for n, m in zip(shape, array.shape, strict=True)):
         expected = f"{title} [{', '.join(map(str, shape))}]"
         raise broken_promise(entry, expected, f"{array.dtype} {list(array.shape)}")
     if not (finite := np.isfinite(array)).all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 from prunebench.contexts import DataContext, Dataset, Split
 from prunebench.errors import DataError, FingerprintMismatch
 from prunebench.keys import canonical_json
-from prunebench.plugins import Entry
+from prunebench.plugins import Catalogue, Entry
+from prunebench.registry import DatasetEntry
 from prunebench.stages.bench import Bench, broken_promise
 from prunebench.tasks import Task
 
@@ -112,6 +113,17 @@ def fingerprint(loaded: Dataset) -> str:
                 state.update(f"{title}{array.dtype.str}{array.shape}".encode())
                 state.update(np.ascontiguousarray(array).data)
     return state.hexdigest()
+
+
+def identify_dataset(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> str:
+    """Load a registered data set, check its content against the registry, and return its fingerprint.
+
+    Raises DataError (DatasetMissing, FingerprintMismatch) with what to do about it.
+    """
+    plugin = catalogue.dataset(entry.spec)
+    found = fingerprint(load_dataset(plugin, plugin.spec.resolve_params(entry.params), tuple(map(Path, roots))))
+    check_fingerprint(entry.name, entry.fingerprint, found)
+    return found
 
 
 def check_fingerprint(name: str, expected: str, found: str) -> None:

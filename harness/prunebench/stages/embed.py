@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from prunebench.contexts import Arch, EmbedContext, Embedding
 from prunebench.errors import DataError, WeightsMissing
+from prunebench.registry import Weights
 from prunebench.stages.bench import Bench, StageResult, broken_promise, check_array, guarded
 from prunebench.stages.data import dataset
 from prunebench.store import DATA, Artefact
@@ -40,7 +41,7 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
         if split.images is None:
             raise DataError(f"data set {data.name!r} has no images to embed", "score its own features instead")
         context = EmbedContext(
-            **bench.context(task, params={}, seed=source.get("seed", 0)),
+            **bench.context(task, seed=source.get("seed", 0)),
             images=split.images,
             n_classes=data.n_classes,
             arch=arch_of(task.config["arch"]),
@@ -85,6 +86,15 @@ def find_weights(name: str, expected: str, roots: tuple[Path, ...]) -> tuple[Pat
             "it is another version or a damaged copy: fetch it again, or register its digest",
         )
     return path, found
+
+
+def identify_weights(weights: Iterable[Weights], roots: Iterable[str]) -> dict[str, str]:
+    """Find the files of weights, check them against the registry, and return the SHA-256 of each by name.
+
+    Raises WeightsMissing where a file is not found, or is not the registered one.
+    """
+    folders, wanted = tuple(map(Path, roots)), {(one.file, one.sha256) for one in weights if one.source == "file"}
+    return {file: find_weights(file, expected, folders)[1] for file, expected in sorted(wanted)}
 
 
 def _accuracy(logits: Any, labels: Any, n_classes: int) -> float | None:
