@@ -60,27 +60,26 @@ def obstacles(
 
     missing: tasks to compute; what only the others need is not looked at.  Providers of networks are imported.
     """
-    wanted, folders = {task.key for task in missing}, tuple(map(Path, roots))
+    wanted = {task.key for task in missing}
     goals = [goal for goal in plan.goals if goal.key in wanted]
     names = {str(goal.axes[axis]) for goal in goals for axis in (*_SCORING, "train_arch") if axis in goal.axes}
     if plan.suite.proxy and any(goal.axes.get("proxy_key") for goal in goals):
         names.add(plan.suite.proxy[0])
     networks = {name: registry.networks[name] for name in sorted(names - {NONE})}
-    problems, outputs = _outputs(networks, catalogue, folders)
-    size = cache(partial(_size, registry.datasets[plan.suite.dataset], catalogue, folders))
+    problems, outputs = _outputs(networks, catalogue, tuple(map(Path, roots)))
+    size = cache(partial(_size, registry.datasets[plan.suite.dataset], catalogue, roots))
     for goal in goals:
         reasons = _reasons(goal, catalogue, outputs, size)
         problems += [f"{goal.axes['method']} will not apply: {reason}" for reason in reasons]
     return list(dict.fromkeys(problems))
 
 
-def _size(entry: DatasetEntry, catalogue: Catalogue, folders: tuple[Path, ...]) -> tuple[int, int] | None:
+def _size(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> tuple[int, int] | None:
     """Return the number of training samples and of classes, None where the data are not here."""
-    from prunebench.stages.data import load_dataset
+    from prunebench.stages.data import load_registered
 
-    plugin = catalogue.dataset(entry.spec)
     try:
-        data = load_dataset(plugin, plugin.spec.resolve_params(entry.params), folders)
+        data = load_registered(entry, catalogue, roots)
     except DataError:
         return None
     return len(data.train), data.n_classes

@@ -75,22 +75,14 @@ def gpus() -> list[dict[str, str]]:
     return [{"name": name, "memory": memory, "driver": driver} for name, memory, driver in rows]
 
 
-def plugins(catalogue: Catalogue) -> dict[str, Any]:
-    """Return each plugin with its distribution and version, and why those that failed did."""
-    loaded = [(entry.origin, {}) for entries in catalogue.entries.values() for entry in entries.values()]
-    failed = [(failure.origin, {"error": failure.error}) for failure in catalogue.failures]
-    return {
-        origin.entry_point: {"distribution": origin.distribution, "version": origin.version, **error}
-        for origin, error in (*loaded, *failed)
-    }
-
-
 def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict[str, Any]:
-    """Return all of this for a manifest; `folder` is the one whose git state counts.
+    """Return all of this and the plugins for a manifest; `folder` is the one whose git state counts.
 
     machine_class: a digest of what makes times and numbers comparable: processor or GPU, driver, torch minor.
     """
     packages, facts = versions(), machine()
+    loaded = [(entry.origin, {}) for entries in catalogue.entries.values() for entry in entries.values()]
+    failed = [(failure.origin, {"error": failure.error}) for failure in catalogue.failures]
     kind = facts["gpus"] if {*devices} != {"cpu"} and facts["gpus"] else facts["processor"]
     return {
         "versions": packages,
@@ -99,5 +91,8 @@ def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict
         "machine": facts,
         "machine_class": digest([kind, packages["torch"].rsplit(".", 1)[0]])[:12],
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
-        "plugins": plugins(catalogue),
+        "plugins": {
+            origin.entry_point: {"distribution": origin.distribution, "version": origin.version, **error}
+            for origin, error in (*loaded, *failed)
+        },
     }

@@ -238,7 +238,7 @@ def read_results(results: Path, suite: str = "*") -> list[Record]:
 
 
 def merge(
-    old: Iterable[Record], new: Iterable[Record], *, tolerance: Mapping[str, float] | None = None, supersede: str = ""
+    old: Iterable[Record], new: Iterable[Record], *, tolerance: Mapping[str, float] = {}, supersede: str = ""
 ) -> tuple[list[Record], int]:
     """Return the records of one file after a run, sorted by key, and how many older versions gave way.
 
@@ -255,6 +255,7 @@ def merge(
     replaced = 0
     for record in new:
         kept = merged.get(record.place)
+        allowed = tolerance.get(record.recipe, 0.0) if isinstance(record, CellRecord) else AGREEMENT_TOLERANCE
         if kept is None or kept.status != "ok":
             merged[record.place] = record
         elif record.status != "ok":
@@ -262,9 +263,7 @@ def merge(
         elif record.key != kept.key:
             replaced += 1
             merged[record.place] = record
-        elif (change := _difference(kept, record)) > (
-            (tolerance or {}).get(record.recipe, 0.0) if isinstance(record, CellRecord) else AGREEMENT_TOLERANCE
-        ):
+        elif (change := _difference(kept, record)) > allowed:
             if not supersede:
                 raise ResultConflict(
                     f"{record.suite}: {record.method} at {record.place[2:]}: a repeat of key {record.key} differs by "
@@ -281,9 +280,7 @@ def _difference(kept: Record, record: Record) -> float:
     return max((abs(a - b) for a, b in pairs if a is not None and b is not None), default=0.0)
 
 
-def update_file(
-    path: Path, new: Sequence[Record], *, tolerance: Mapping[str, float] | None = None, supersede: str = ""
-) -> int:
+def update_file(path: Path, new: Sequence[Record], *, tolerance: Mapping[str, float] = {}, supersede: str = "") -> int:
     """Merge records into one file under its lock and return how many older versions gave way.
 
     Several runs may write one file at a time: each reads, merges and writes while it alone holds the lock.

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
+from statistics import fmean
 from typing import Any
 
 from prunebench.errors import StoreError
@@ -39,25 +40,18 @@ class RunState:
                 lost.add(dependent)
                 self.outcomes[dependent] = {**outcome, "key": dependent, "seconds": 0.0}
 
-    def left_by_kind(self) -> Counter[tuple[str, ...]]:
-        """Return how many tasks of each kind have no outcome yet."""
-        return Counter(task.kind for key, task in self.tasks.items() if key not in self.outcomes)
-
     def seconds_left(self, slots: int) -> float | None:
         """Estimate the time left from the mean of each kind so far; None until nearly all that is left was met.
 
         Kinds differ by orders of magnitude: a first network says nothing of a thousand short runs to come.
         """
-        left = self.left_by_kind()
+        left = Counter(task.kind for key, task in self.tasks.items() if key not in self.outcomes)
         known = {kind: count for kind, count in left.items() if kind in self.seconds}
-        if sum(known.values()) < _KNOWN_SHARE * sum(left.values()):
+        if sum(known.values()) < _KNOWN_SHARE * left.total():
             return None
-        return sum(count * self._usual_seconds(kind) for kind, count in known.items()) / max(slots, 1)
-
-    def _usual_seconds(self, kind: tuple[str, ...]) -> float:
         # The first of a kind loads and compiles what the others find ready.
-        later = self.seconds[kind][1:] or self.seconds[kind]
-        return sum(later) / len(later)
+        usual = {kind: fmean(self.seconds[kind][1:] or self.seconds[kind]) for kind in known}
+        return sum(count * usual[kind] for kind, count in known.items()) / max(slots, 1)
 
 
 def missing_tasks(goals: Iterable[Task], store: Store, done: Container[str] = ()) -> dict[str, Task]:
@@ -66,17 +60,12 @@ def missing_tasks(goals: Iterable[Task], store: Store, done: Container[str] = ()
     done: keys of goals that have a record, whatever the store holds.
     """
     needed: dict[str, Task] = {}
-    present: set[str] = set()
 
     def visit(task: Task) -> None:
-        if task.key in needed or task.key in present:
-            return
-        if store.has(task.stage, task.key):
-            present.add(task.key)
-            return
-        for upstream in task.upstream.values():
-            visit(upstream)
-        needed[task.key] = task
+        if task.key not in needed and not store.has(task.stage, task.key):
+            for upstream in task.upstream.values():
+                visit(upstream)
+            needed[task.key] = task
 
     for goal in goals:
         if goal.key not in done:

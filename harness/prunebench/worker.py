@@ -92,8 +92,7 @@ def serve(settings: Settings, requests: TextIO, answers: TextIO) -> None:
     reported = 0.0
 
     def say(message: Mapping[str, Any]) -> None:
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
+        print(json.dumps(message), file=answers, flush=True)
 
     def report(fraction: float, text: str = "") -> None:
         nonlocal reported
@@ -129,18 +128,18 @@ def main(arguments: list[str]) -> int:
     # Plugins and libraries may print: keep the answers apart from that.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    if arguments and arguments[0] == "--serve":
-        serve(Settings.from_json(json.loads(arguments[1])), sys.stdin, answers)
-        return 0
-    if len(arguments) != 1:
-        print("usage: python -m prunebench.worker CELL.json", file=sys.stderr)  # noqa: T201
-        return 2
-    request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    bench = make_bench(Settings.from_json(request["settings"]), load_plugins())
-    outcome = perform(bench, Task.from_json(request["task"]))
-    answers.write(json.dumps(outcome) + "\n")
-    answers.flush()
-    return 0 if outcome["status"] in ("ok", "not_applicable") else 1
+    match arguments:
+        case ["--serve", settings]:
+            serve(Settings.from_json(json.loads(settings)), sys.stdin, answers)
+            return 0
+        case [file]:
+            request = json.loads(Path(file).read_text(encoding="utf-8"))
+            bench = make_bench(Settings.from_json(request["settings"]), load_plugins())
+            outcome = perform(bench, Task.from_json(request["task"]))
+            print(json.dumps(outcome), file=answers, flush=True)
+            return 0 if outcome["status"] in ("ok", "not_applicable") else 1
+    print("usage: python -m prunebench.worker CELL.json", file=sys.stderr)  # noqa: T201
+    return 2
 
 
 if __name__ == "__main__":

@@ -34,6 +34,11 @@ class Bench:
     progress: Callable[[float, str], None] = silent
     datasets: dict[str, Dataset] = field(default_factory=dict, repr=False)
 
+    @property
+    def data_roots(self) -> tuple[Path, ...]:
+        """The folders that hold data and weights."""
+        return tuple(map(Path, self.settings.data_roots))
+
     def context(self, task: Task, **more: Any) -> dict[str, Any]:
         """Return the keyword arguments that all contexts share: `more`, and those of the task and this machine."""
         timeout = self.settings.timeout_seconds
@@ -106,13 +111,6 @@ def check_array(entry: Entry[Any], title: str, array: NDArray[Any], kind: type, 
         raise broken_promise(entry, f"finite {title.split()[0]}", f"{int((~finite).sum())} that are not")
 
 
-def read_only(array: Any) -> Any:
-    """Return a view that cannot be written, so that a plugin cannot change what others read."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
 def resolve_device(wanted: str) -> str:
     """Return "cuda", "mps" or "cpu" for "auto", else what was asked for.
 
@@ -120,13 +118,10 @@ def resolve_device(wanted: str) -> str:
     """
     import torch
 
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise CellFailed(f"device {wanted!r} was asked for, and torch sees no CUDA device", "use --devices cpu")
-    return wanted
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return best if wanted == "auto" else wanted
 
 
 def title(entry: Entry[Any]) -> str:

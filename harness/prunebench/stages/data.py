@@ -25,8 +25,7 @@ def dataset(bench: Bench, task: Task) -> Dataset:
     """
     expected, where = task.config["dataset"]["fingerprint"], task.locators["dataset"]
     if expected not in bench.datasets:
-        roots = tuple(Path(root) for root in bench.settings.data_roots)
-        loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], roots)
+        loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], bench.data_roots)
         if (found := fingerprint(loaded)) != expected:
             raise FingerprintMismatch(
                 f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started",
@@ -64,37 +63,33 @@ def _check_split(title: str, split: Split, class_names: tuple[str, ...]) -> None
         raise DataError(f"data set {title} has no samples", "check the folder or file that it was read from")
     if not n == len(split.ids) == distinct:
         raise DataError(f"data set {title}: {distinct} distinct ids for {n} samples", "ids must be unique")
-    arrays = [array for array in (split.images, split.features) if array is not None]
+    arrays, labels = [array for array in (split.images, split.features) if array is not None], split.labels
     if not arrays or any(len(array) != n for array in arrays):
+        samples = [len(array) for array in arrays]
+        raise DataError(f"data set {title}: {n} labels, {samples} samples", "give each sample one label")
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise DataError(
-            f"data set {title}: {n} labels, {[len(a) for a in arrays]} samples", "give each sample one label"
-        )
-    if split.labels.dtype.kind not in "iu" or split.labels.ndim != 1:
-        raise DataError(
-            f"data set {title}: labels are {split.labels.dtype} {list(split.labels.shape)}, expected int64 [{n}]",
+            f"data set {title}: labels are {labels.dtype} {list(labels.shape)}, expected int64 [{n}]",
             "number the classes 0..n_classes-1 and give their names as class_names",
         )
-    if split.labels.min() < 0 or split.labels.max() >= len(class_names):
-        raise DataError(
-            f"data set {title}: labels run from {split.labels.min()} to {split.labels.max()}, and there are "
-            f"{len(class_names)} classes",
-            "labels must be 0..n_classes-1",
-        )
-    for array in (*arrays, split.labels):
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        found = f"from {labels.min()} to {labels.max()}, and there are {len(class_names)} classes"
+        raise DataError(f"data set {title}: labels run {found}", "labels must be 0..n_classes-1")
+    for array in (*arrays, labels):
         array.flags.writeable = False
 
 
 def _check_classes(loaded: Dataset) -> None:
-    counts = np.bincount(loaded.train.labels, minlength=loaded.n_classes)
-    if len(loaded.train) < loaded.n_classes:
+    n, n_classes = len(loaded.train), loaded.n_classes
+    if n < n_classes:
         raise DataError(
-            f"data set {loaded.name} has {len(loaded.train)} training samples for {loaded.n_classes} classes",
+            f"data set {loaded.name} has {n} training samples for {n_classes} classes",
             "give each class at least one sample",
         )
-    if (counts == 0).any():
-        empty = [loaded.class_names[i] for i in np.flatnonzero(counts == 0)[:5]]
+    if len(empty := np.flatnonzero(np.bincount(loaded.train.labels, minlength=n_classes) == 0)):
+        names = ", ".join(loaded.class_names[i] for i in empty[:5])
         raise DataError(
-            f"data set {loaded.name}: no training sample of class {', '.join(empty)}",
+            f"data set {loaded.name}: no training sample of class {names}",
             "remove the empty class, or add images to it",
         )
 
@@ -115,13 +110,18 @@ def fingerprint(loaded: Dataset) -> str:
     return state.hexdigest()
 
 
+def load_registered(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> Dataset:
+    """Load and validate a data set of the registry, whatever its content."""
+    plugin = catalogue.dataset(entry.spec)
+    return load_dataset(plugin, plugin.spec.resolve_params(entry.params), tuple(map(Path, roots)))
+
+
 def identify_dataset(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> str:
     """Load a registered data set, check its content against the registry, and return its fingerprint.
 
     Raises DataError (DatasetMissing, FingerprintMismatch) with what to do about it.
     """
-    plugin = catalogue.dataset(entry.spec)
-    found = fingerprint(load_dataset(plugin, plugin.spec.resolve_params(entry.params), tuple(map(Path, roots))))
+    found = fingerprint(load_registered(entry, catalogue, roots))
     check_fingerprint(entry.name, entry.fingerprint, found)
     return found
 

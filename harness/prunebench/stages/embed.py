@@ -33,8 +33,7 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
     entry = bench.plugin(task.config["arch"]["plugin"])
     weights = inputs["weights"].path / DATA if "weights" in inputs else None
     if source["source"] == "file":
-        roots = tuple(Path(root) for root in bench.settings.data_roots)
-        weights, _ = find_weights(task.locators["weights_file"], source["sha256"], roots)
+        weights, _ = find_weights(task.locators["weights_file"], source["sha256"], bench.data_roots)
     arrays: dict[str, Any] = {}
     facts: dict[str, Any] = {}
     for name, split in (("train", data.train), ("test", data.test)):
