@@ -75,11 +75,8 @@ class Planner:
 
         replicate: of how many networks trained here, which one.  labels: pseudo-labels in place of the labels.
         """
-        config = {
-            "arch": self.arch(arch),
-            "recipe": self.recipe(recipe),
-            "seed": _replicate_seed("pretrain", replicate, arch=arch.name, recipe=recipe),
-        }
+        drawn = _drawn(True, "pretrain", arch=arch.name, recipe=recipe, **_replicated(replicate))
+        config = {"arch": self.arch(arch), "recipe": self.recipe(recipe), **drawn}
         return self._on_data("pretrain", config, {"pseudo_labels": labels} if labels else {})
 
     def features(self, name: str, seed: int = 0) -> Task:
@@ -96,16 +93,15 @@ class Planner:
         elif weights.source == "trained":
             upstream = {"weights": self.pretrain(arch, weights.recipe, replicate)}
         elif weights.source == "random":
-            source["seed"] = _replicate_seed("random-weights", replicate, arch=arch.name)
+            source |= _drawn(True, "random-weights", arch=arch.name, **_replicated(replicate))
         task = self._on_data("features", {"arch": self.arch(arch), "weights": source}, upstream, **where)
         return self._memo.setdefault((name, replicate), task)
 
     def projection(self, backbone: str, projector: str, seed: int, rows: str) -> Task:
         """Project the features of a backbone: those of all samples, or of those that it classifies as labelled."""
         entry, features = self.catalogue.projector(projector), self.features(backbone, seed)
-        config: dict[str, Any] = {"plugin": self.plugin(entry, {}), "rows": rows}
-        if entry.spec.stochastic:
-            config["seed"] = seed_for("projection", BASE_SEED, backbone=backbone, seed=seed)
+        drawn = _drawn(entry.spec.stochastic, "projection", backbone=backbone, seed=seed)
+        config = {"plugin": self.plugin(entry, {}), "rows": rows, **drawn}
         return self._on_data("projection", config, {"features": features})
 
     def scores(self, method: Method, backbone: str, projector: str, keep: str, seed: int) -> Task:
@@ -119,18 +115,13 @@ class Planner:
             rows = str(described["params"][spec.projection_rows]) if spec.projection_rows else "all"
             upstream["projection"] = self.projection(backbone, projector, seed, rows)
         seeds = {"scorer": method.scorer, "backbone": backbone, "projector": projector, "seed": seed}
-        labels: Task | None = None
         if spec.labeller:
-            labelling = {"plugin": described, "seed": seed_for("pseudo-labels", BASE_SEED, **seeds)}
-            labels = self._on_data("pseudo_labels", labelling, dict(upstream))
-            upstream["pseudo_labels"] = labels
+            config = {"plugin": described, **_drawn(True, "pseudo-labels", **seeds)}
+            upstream["pseudo_labels"] = self._on_data("pseudo_labels", config, {**upstream})
         if "dynamics" in spec.needs:
-            upstream["proxy"] = self._proxy(method, labels, seed)
-        config: dict[str, Any] = {"plugin": described}
-        if spec.budget_dependent:
-            config["keep"] = keep
-        if spec.stochastic:
-            config["seed"] = seed_for("scores", BASE_SEED, **seeds)
+            upstream["proxy"] = self._proxy(method, upstream.get("pseudo_labels"), seed)
+        budget = {"keep": keep} if spec.budget_dependent else {}
+        config = {"plugin": described, **budget, **_drawn(spec.stochastic, "scores", **seeds)}
         return self._on_data("scores", config, upstream)
 
     def _proxy(self, method: Method, labels: Task | None, seed: int) -> Task:
@@ -146,8 +137,8 @@ class Planner:
         """Select by the scores of a method."""
         selector, given = self.selector(method)
         scores = self.scores(method, backbone, projector, keep, seed)
-        drawn = seed_for("select", BASE_SEED, method=method.name, backbone=backbone, projector=projector, seed=seed)
-        config = {"plugin": self.plugin(selector, given), "keep": keep, "seed": drawn}
+        drawn = _drawn(True, "select", method=method.name, backbone=backbone, projector=projector, seed=seed)
+        config = {"plugin": self.plugin(selector, given), "keep": keep, **drawn}
         return self._on_data("subset", config, {"scores": scores})
 
     def cell(
@@ -159,11 +150,10 @@ class Planner:
         upstream = {"subset": self.subset(method, backbone, projector, keep, seed)}
         if "features" in learner.needs:
             upstream["arch_features"] = self.features(arch)
+        # The method is left out on purpose: all methods train from the same start, so differences pair.
+        drawn = _drawn(learner.stochastic, "train", arch=arch, recipe=recipe, seed=seed)
         network = self.registry.networks[arch].arch
-        config: dict[str, Any] = {"arch": self.arch(network), "recipe": self.recipe(recipe), "keep": keep}
-        if learner.stochastic:
-            # The method is left out on purpose: all methods train from the same start, so differences pair.
-            config["seed"] = seed_for("train", BASE_SEED, arch=arch, recipe=recipe, seed=seed)
+        config = {"arch": self.arch(network), "recipe": self.recipe(recipe), "keep": keep, **drawn}
         return self._on_data("cell", config, upstream)
 
     def agreement(self, a: Task, b: Task) -> Task:
@@ -178,6 +168,10 @@ class Planner:
         return entry, entry.spec.resolve_params(given)
 
 
-def _replicate_seed(stage: str, replicate: int, **axes: str) -> int:
+def _drawn(stochastic: bool, stage: str, **axes: Any) -> dict[str, int]:
+    return {"seed": seed_for(stage, BASE_SEED, **axes)} if stochastic else {}
+
+
+def _replicated(replicate: int) -> dict[str, int]:
     # The first of several networks has the seed that it would have alone: what was computed stays.
-    return seed_for(stage, BASE_SEED, **axes, **({"replicate": replicate} if replicate else {}))
+    return {"replicate": replicate} if replicate else {}

@@ -71,12 +71,12 @@ class RunReport:
     problems: list[str] = field(default_factory=list)
 
 
+@dataclass
 class Interruption:
     """Ctrl-C once: start nothing new, and wait a while for what runs. Twice: stop now."""
 
-    def __init__(self, grace_seconds: float) -> None:
-        self.grace_seconds = grace_seconds
-        self.since: float | None = None
+    grace_seconds: float
+    since: float | None = None
 
     def request(self) -> None:
         """Start nothing new from now on."""
@@ -199,18 +199,17 @@ def execute(
     done = results.done()
     tasks = missing_tasks((goal.task for goal in plan.goals), store, done)
     results.add((key for key in results.goals if key not in done), store, {})  # those that ended unseen before
-    report = RunReport(
-        done_before=sum(cell.key not in tasks for cell in plan.cells),
-        compared_before=sum(pair.key not in tasks for pair in plan.agreements),
-    )
-    outcomes: Mapping[str, Mapping[str, Any]] = {}
+    report, outcomes = RunReport(), {}
     if tasks:
         manifest = describe_run(plan, registry, catalogue, options, tasks)
-        outcomes = _Run(options, catalogue, store, results, report, manifest, observe, notice).compute(tasks)
+        outcomes = _Run(options, catalogue, store, results, report, observe, notice).compute(tasks, manifest)
         results.add((key for key in results.goals if key in tasks), store, outcomes)
+    missing = [[goal for goal in goals if goal.key in tasks] for goals in (plan.cells, plan.agreements)]
+    report.done_before, report.compared_before = (
+        len(goals) - len(left) for goals, left in zip((plan.cells, plan.agreements), missing, strict=True)
+    )
+    report.computed, report.compared = (sum(store.has(g.task.stage, g.key) for g in goals) for goals in missing)
     report.n_records, report.replaced = len(results.records), results.replaced
-    report.computed = sum(cell.key in tasks and store.has("cell", cell.key) for cell in plan.cells)
-    report.compared = sum(pair.key in tasks and store.has("agreement", pair.key) for pair in plan.agreements)
     report.failures = [record for record in results.records.values() if record.status not in FINAL]
     codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}
     report.exit_code = 130 if report.interrupted else codes.pop() if len(codes) == 1 else int(bool(codes))
@@ -228,41 +227,35 @@ class _Run:
     store: Store
     results: Results
     report: RunReport
-    manifest: dict[str, Any]
     observe: Callable[[RunState, Event | None], None]
     notice: Callable[[str], None]
     published: int = 0  # how many outcomes have their records on disk
 
-    def __post_init__(self) -> None:
-        self.interruption = Interruption(self.options.grace_seconds)
-
-    def compute(self, tasks: Mapping[str, Task]) -> Mapping[str, Mapping[str, Any]]:
+    def compute(self, tasks: Mapping[str, Task], manifest: dict[str, Any]) -> Mapping[str, Mapping[str, Any]]:
         """Run the tasks and return their outcomes; the manifest is written before and after."""
-        manifest, report, interruption = self.manifest, self.report, self.interruption
+        report, options = self.report, self.options
         report.run_id = manifest["run_id"]
-        folder = self.options.runs / report.run_id
+        folder = options.runs / report.run_id
         self.store.clear_scratch()
         write_manifest(folder, manifest)
         named = {name: manifest[name] for name in ("run_id", "started", "machine_class", "prunebench_version")}
         git = {f"git_{name}": manifest["git"][name] for name in ("commit", "dirty") if manifest["git"]}
-        settings = replace(self.options.settings, provenance={**named, **git})
-        load = self.catalogue.executor(self.options.executor).load()
-        executor: Executor = load(settings, self.options.slots, folder / "logs")
+        load = self.catalogue.executor(options.executor).load()
+        settings = replace(options.settings, provenance={**named, **git})
+        executor: Executor = load(settings, options.slots, folder / "logs")
+        self.interruption = stop = Interruption(options.grace_seconds)
         started, state, killed = time.monotonic(), RunState(tasks), True
         try:
-            with interruption.on_signals(self.notice):
-                state = run_tasks(
-                    tasks, executor, draining=interruption.requested, abandoned=interruption.over, observe=self.watch
-                )
+            with stop.on_signals(self.notice):
+                state = run_tasks(tasks, executor, draining=stop.requested, abandoned=stop.over, observe=self.watch)
             killed = bool(state.running)
         except KeyboardInterrupt:
-            interruption.request()
+            stop.request()
         finally:
             executor.close(kill=killed)
-        report.interrupted, report.seconds = interruption.requested(), round(time.monotonic() - started, 1)
-        counts = Counter(str(outcome["status"]) for outcome in state.outcomes.values())
+        report.interrupted, report.seconds = stop.requested(), round(time.monotonic() - started, 1)
         manifest["finished"] = {
-            "tasks_by_status": dict(sorted(counts.items())),
+            "tasks_by_status": dict(sorted(Counter(str(one["status"]) for one in state.outcomes.values()).items())),
             "wall_seconds": report.seconds,
             "exit_reason": "interrupted" if report.interrupted else "finished",
         }
@@ -277,10 +270,10 @@ class _Run:
         for record in self.results.add(fresh, self.store, state.outcomes):
             self.report.problems += self.catalogue.notify("prunebench_cell_finished", record=record)
         failed = sum(outcome["status"] not in FINAL for outcome in state.outcomes.values()) if fresh else 0
-        if self.options.max_failures is not None and failed >= self.options.max_failures:
-            if not self.interruption.requested():
-                self.notice(f"stopping: {failed} tasks failed, the limit is {self.options.max_failures}")
+        limit = self.options.max_failures
+        if limit is not None and failed >= limit and not self.interruption.requested():
             self.interruption.request()
+            self.notice(f"stopping: {failed} tasks failed, the limit is {limit}")
         self.observe(state, event)
 
 

@@ -96,7 +96,7 @@ class Store:
         from safetensors.numpy import save
 
         target = self.folder(stage, key)
-        scratch = self.root / "tmp" / f"{key}-{uuid.uuid4().hex}"
+        scratch = self.root / "tmp" / f"{key}-{uuid.uuid4().hex}"  # on the same file system: it is renamed
         files: dict[str, dict[str, NDArray[Any]]] = {}
         for name, array in arrays.items():
             group, _, title = name.rpartition("/")

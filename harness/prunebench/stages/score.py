@@ -1,4 +1,4 @@
-"""Evidence to one number a sample, and how far two such scores agree."""
+"""Evidence to one number for each sample, the pseudo-labels before that, and how far two such scores agree."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import Scores
+from prunebench.labelling import label_problem, matched_accuracy
 from prunebench.plugins import Entry
 from prunebench.records import jsonable
 from prunebench.stages.bench import Bench, StageResult, broken_promise, check_array, guarded
@@ -19,6 +20,24 @@ from prunebench.stages.evidence import score_context
 from prunebench.stats import score_agreement
 from prunebench.store import Artefact
 from prunebench.tasks import Task
+
+
+def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
+    """Label the training split.  Arrays: pseudo_labels int64 [n], from 0.
+
+    How well they match the labels is stored with the scores; no plugin sees it.
+    """
+    data, entry = dataset(bench, task), bench.plugin(task.config["plugin"])
+    context = score_context(bench, task, entry, data, inputs, entry.spec.label_needs)
+    with guarded(entry, context, entry.load_labeller) as label:
+        found, n = label(context), context.n
+        if came := label_problem(found, n):
+            raise broken_promise(entry, f"pseudo-labels int64 [{n}] in 0..{n - 1}", came)
+    facts = {
+        "pseudo_classes": int(found.max()) + 1,
+        "pseudo_label_accuracy": round(matched_accuracy(found, data.train.labels), 6),
+    }
+    return {"pseudo_labels": found}, {"diagnostics": facts}
 
 
 def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
