@@ -17,6 +17,7 @@ from prunebench.planner import Contents
 from prunebench.plugins import Catalogue
 from prunebench.records import CellRecord, parse
 from prunebench.registry import DatasetEntry, Network, Registry
+from prunebench.specs import ProjectorSpec, ScorerSpec
 from prunebench.store import Store
 from prunebench.tasks import Task
 
@@ -108,8 +109,10 @@ def _reasons(
     goal: Goal, catalogue: Catalogue, outputs: Mapping[str, int], size: Callable[[], tuple[int, int] | None]
 ) -> Iterator[str]:
     axes, scorer = goal.axes, catalogue.scorer(goal.axes["scorer"]).spec
-    projectors = [] if axes["projector"] == NONE else [catalogue.projector(axes["projector"]).spec]
-    for spec in (scorer, *projectors):
+    readers: list[ScorerSpec | ProjectorSpec] = [scorer]
+    if axes["projector"] != NONE:
+        readers.append(catalogue.projector(axes["projector"]).spec)
+    for spec in readers:
         if spec.min_samples > 1 and (found := size()) and found[0] < spec.min_samples:
             yield f"{spec.name} needs at least {spec.min_samples} samples, and the data set has {found[0]}"
     classified = any(t.stage == "projection" and t.config["rows"] == "classified" for t in goal.task.ancestors())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from prunebench.keys import digest
-from prunebench.plugins import Catalogue
+from prunebench.plugins import Catalogue, Origin
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "HF_HUB_OFFLINE",
                "PRUNEBENCH_DATA", "PRUNEBENCH_LOAD_PLUGINS")  # fmt: skip
@@ -81,7 +81,9 @@ def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict
     machine_class: a digest of what makes times and numbers comparable: processor or GPU, driver, torch minor.
     """
     packages, facts = versions(), machine()
-    loaded = [(entry.origin, {}) for entries in catalogue.entries.values() for entry in entries.values()]
+    loaded: list[tuple[Origin, dict[str, str]]] = [
+        (entry.origin, {}) for entries in catalogue.entries.values() for entry in entries.values()
+    ]
     failed = [(failure.origin, {"error": failure.error}) for failure in catalogue.failures]
     kind = facts["gpus"] if {*devices} != {"cpu"} and facts["gpus"] else facts["processor"]
     return {

@@ -199,7 +199,8 @@ def execute(
     done = results.done()
     tasks = missing_tasks((goal.task for goal in plan.goals), store, done)
     results.add((key for key in results.goals if key not in done), store, {})  # those that ended unseen before
-    report, outcomes = RunReport(), {}
+    report = RunReport()
+    outcomes: Mapping[str, Mapping[str, Any]] = {}
     if tasks:
         manifest = describe_run(plan, registry, catalogue, options, tasks)
         outcomes = _Run(options, catalogue, store, results, report, observe, notice).compute(tasks, manifest)

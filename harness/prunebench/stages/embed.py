@@ -22,8 +22,9 @@ from prunebench.tasks import Task
 
 def arch_of(config: Mapping[str, Any]) -> Arch:
     """Return the network of a task's `arch` configuration."""
-    fields = {key: tuple(value) if key in ("mean", "std") else value for key, value in config.items()}
-    return Arch(name=fields["model"], provider=fields.pop("plugin")["name"], **fields)
+    fields: dict[str, Any] = {key: value for key, value in config.items() if key != "plugin"}
+    fields |= {key: tuple(fields[key]) for key in ("mean", "std")}
+    return Arch(name=fields["model"], provider=config["plugin"]["name"], **fields)
 
 
 def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
