@@ -92,8 +92,13 @@ def test_the_proxy_learns_the_pseudo_labels_and_the_scores_come_from_that_run(be
     facts = {(r["diagnostics"]["pseudo_classes"], r["diagnostics"]["pseudo_label_accuracy"]) for r in found}
     assert {classes for classes, _ in facts} == {3}
     assert all(0.1 < accuracy < 0.4 for _, accuracy in facts)  # three clusters can match three of ten digits
-    labelling = [json.loads(p.read_text()) for p in (bench.folder / "cache" / "pseudo_labels").rglob("meta.json")]
-    assert min(r["seconds_score"] for r in found) > min(meta["seconds"] for meta in labelling) > 0  # both count
+    labelling, scoring = (
+        [json.loads(path.read_text()) for path in (bench.folder / "cache" / stage).rglob("meta.json")]
+        for stage in ("pseudo_labels", "scores")
+    )
+    seconds = [(meta["seconds_labels"], meta["seconds"]) for meta in scoring if meta["seconds_labels"]]
+    assert sorted(labels for labels, _ in seconds) == sorted(meta["seconds"] for meta in labelling)
+    assert {r["seconds_score"] for r in found} == {round(sum(both), 3) for both in seconds}
     labels = [a["pseudo_labels"] for a in arrays(bench.folder, "pseudo_labels").values()]
     assert len(labels) == 2  # of two seeds, whatever the budget
     dynamics = arrays(bench.folder, "pretrain", "dynamics")

@@ -81,10 +81,10 @@ def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict
     machine_class: a digest of what makes times and numbers comparable: processor or GPU, driver, torch minor.
     """
     packages, facts = versions(), machine()
-    loaded: list[tuple[Origin, dict[str, str]]] = [
-        (entry.origin, {}) for entries in catalogue.entries.values() for entry in entries.values()
-    ]
-    failed = [(failure.origin, {"error": failure.error}) for failure in catalogue.failures]
+    found: list[tuple[Origin, dict[str, str]]] = []
+    for entries in catalogue.entries.values():
+        found += [(entry.origin, {}) for entry in entries.values()]
+    found += [(failure.origin, {"error": failure.error}) for failure in catalogue.failures]
     kind = facts["gpus"] if {*devices} != {"cpu"} and facts["gpus"] else facts["processor"]
     return {
         "versions": packages,
@@ -95,6 +95,6 @@ def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         "plugins": {
             origin.entry_point: {"distribution": origin.distribution, "version": origin.version, **error}
-            for origin, error in (*loaded, *failed)
+            for origin, error in found
         },
     }
