@@ -198,5 +198,5 @@ def test_training_on_everything_is_another_kind_than_training_on_a_tenth():
 
 def test_a_time_that_cannot_be_told_is_not_told():
     assert time_left(None) == "time left not known yet"
-    assert time_left(125) == "about 2 min 5 s left"
-    assert time_left(7300) == "about 2 h 1 min left"
+    assert time_left(125) == "about 2 min left"
+    assert time_left(7300) == "about 2 h left"
