@@ -65,6 +65,11 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     git_dirty: bool = False
 
     @property
+    def place(self) -> tuple[Any, ...]:
+        """Where the record stands on the board; one place holds one record."""
+        raise NotImplementedError
+
+    @property
     def file(self) -> Path:
         """The file that the record belongs to, below the results folder."""
         return Path(self.suite) / self.dataset / f"{self.method}.jsonl"
