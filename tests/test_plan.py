@@ -105,8 +105,8 @@ def test_a_stage_shared_by_many_cells_is_one_task(quickstart):
     tasks = quickstart().tasks()
     stages = [task.stage for task in tasks]
     assert len({task.key for task in tasks}) == len(tasks)
-    assert stages.count("features") == 4  # three backbones and the untrained control
-    assert stages.count("pretrain") == 3
+    assert stages.count("features") == 12  # three backbones and the untrained control, each with three networks
+    assert stages.count("pretrain") == 9
 
 
 def test_score_seeds_differ_between_backbones_so_that_agreement_is_not_built_in(quickstart):
