@@ -5,20 +5,22 @@ The results are kept in the cache folder, so that only what has changed is impor
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from prunebench.discovery.installed import FIRST_IMPORT, Installed, environment_digest, installed_plugins, plugin_digest
+from prunebench.discovery.installed import Installed, environment_digest, installed_plugins, plugin_digest
 from prunebench.discovery.registration import Failure
+from prunebench.errors import StoreError
+from prunebench.records import write_text
 from prunebench.store import default_cache
 
 Result = tuple[str, str]  # an error and a hint, both empty where a plugin may be imported
-TIME_LIMIT_SECONDS = 20.0
-_START_SECONDS = 120.0
+_TRYING = "PRUNEBENCH_FIRST_IMPORT"  # set in the process of a first import, where only the own plugins are loaded
+_LIMIT_SECONDS, _START_SECONDS = 20.0, 120.0
 _AGAIN = "update or uninstall it; `prunebench doctor` tries it again"
 _SCHEMA = 2
 _KEPT = 5000  # results of other environments that share the cache stay, but not for ever
@@ -34,20 +36,17 @@ def importable(
     """
     plugins = installed_plugins(chosen)
     own, others = [one for one in plugins if one.bundled], [one for one in plugins if not one.bundled]
-    if not others or FIRST_IMPORT in os.environ:
+    if not others or _TRYING in os.environ:
         return own, []
-    cache, environment = default_cache(), environment_digest()
-    known = read_results(cache)
-    keys = [plugin_digest(one, environment) for one in others]
-    new = {key: one for key, one in zip(keys, others, strict=True) if key not in known or (retry and known[key][0])}
+    environment, known = environment_digest(), read_results(default_cache())
+    keyed = {plugin_digest(one, environment): one for one in others}
+    new = {key: one for key, one in keyed.items() if key not in known or (retry and known[key][0])}
     if new:
-        found = import_first(list(new.values()), time_limit_seconds or TIME_LIMIT_SECONDS)
-        fresh = dict(zip(new, found, strict=True))
-        known = {key: result for key, result in known.items() if key not in fresh} | fresh
-        write_results(cache, known)
-    results = [(one, *known[key]) for one, key in zip(others, keys, strict=True)]
-    failures = [Failure(one.origin, error, hint) for one, error, hint in results if error]
-    return own + [one for one, error, _ in results if not error], failures
+        results = import_first(list(new.values()), time_limit_seconds or _LIMIT_SECONDS)
+        known = {key: known[key] for key in known if key not in new} | dict(zip(new, results, strict=True))
+        write_results(default_cache(), known)
+    own += [one for key, one in keyed.items() if not known[key][0]]
+    return own, [Failure(one.origin, *known[key]) for key, one in keyed.items() if known[key][0]]
 
 
 def results_file(cache: Path) -> Path:
@@ -57,71 +56,57 @@ def results_file(cache: Path) -> Path:
 
 def read_results(cache: Path) -> dict[str, Result]:
     """Return the results by key; none when the file is absent, damaged or of another schema."""
-    try:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         found = json.loads(results_file(cache).read_text(encoding="utf-8"))
-        if found["schema"] != _SCHEMA:
-            return {}
-        return {str(key): (str(error), str(hint)) for key, (error, hint) in found["results"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        if found["schema"] == _SCHEMA:
+            return {str(key): (str(error), str(hint)) for key, (error, hint) in found["results"].items()}
+    return {}
 
 
 def write_results(cache: Path, results: Mapping[str, Result]) -> None:
     """Replace the file in one step, the newest results last; a cache that cannot be written is no error."""
-    path = results_file(cache)
     text = json.dumps({"schema": _SCHEMA, "results": dict(list(results.items())[-_KEPT:])})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
-            file.write(text)
-        os.replace(file.name, path)  # noqa: PTH105 - Path.replace does the same; this names the atomic step
-    except OSError:
-        return
+    with contextlib.suppress(StoreError):
+        write_text(results_file(cache), text)
 
 
 def import_first(plugins: Sequence[Installed], time_limit_seconds: float) -> list[Result]:
     """Return one result per plugin, in order; never raises for a plugin's fault.
 
-    The child that imports them is started again without the culprit when it dies, or takes longer than the limit over
+    The child that imports them is started again after the culprit when it dies, or takes longer than the limit over
     one plugin.
     """
-    results: dict[int, Result] = {}
-    while left := [index for index in range(len(plugins)) if index not in results]:
-        culprit, error = _import_in_child(plugins, left, results, time_limit_seconds)
-        if culprit is not None:
-            results[culprit] = (f"its import {error}", _AGAIN)
-        elif error:
-            unknown = (f"no process could be started to try it in: it {error}", _AGAIN)
-            results |= {index: unknown for index in left if index not in results}
-    return [results[index] for index in range(len(plugins))]
+    results: list[Result] = []
+    while left := plugins[len(results) :]:
+        results += _import_in_child(left, time_limit_seconds)
+    return results
 
 
-def _import_in_child(
-    plugins: Sequence[Installed], left: Sequence[int], results: dict[int, Result], time_limit_seconds: float
-) -> tuple[int | None, str]:
-    """Fill in the results of one child; return the index of the plugin that ended it too early, and how."""
+def _import_in_child(plugins: Sequence[Installed], time_limit_seconds: float) -> Iterator[Result]:
+    """Yield the results of one child, the last of them that of the plugin that ended it too early, if one does."""
     # Imported only now: a start with nothing new starts no process and needs no threads.
     from prunebench.executors.process import ChildProcess
 
-    command = [sys.executable, "-P", "-m", "prunebench.discovery.import_child"]
+    child, started, seconds = None, False, _START_SECONDS
     try:
-        child = ChildProcess(command, environment={**os.environ, FIRST_IMPORT: "1"})
-    except OSError as error:
-        return None, f"cannot be started: {error}"
-    current, seconds = None, _START_SECONDS
-    try:
-        points = [[plugins[index].point.name, plugins[index].point.value] for index in left]
-        child.send({"path": sys.path, "points": points})
-        while any(index not in results for index in left):
-            message = child.receive(seconds)
-            if message is None:
-                return current, child.death
-            if "start" in message:
-                current, seconds = left[message["start"]], time_limit_seconds
-            elif "done" in message:
-                results[left[message["done"]]] = (message["error"], message["hint"])
+        command = [sys.executable, "-P", "-m", "prunebench.discovery.import_child"]
+        child = ChildProcess(command, environment={**os.environ, _TRYING: "1"})
+        child.send({"path": sys.path, "points": [[one.point.name, one.point.value] for one in plugins]})
+        started, seconds = child.receive(seconds) is not None, time_limit_seconds
+        for _ in plugins if started else ():
+            if (result := child.receive(seconds)) is None:
+                break
+            yield result["error"], result["hint"]
+        else:
+            if started:
+                return
+        error = child.death
     except TimeoutError:
-        return current, f"took longer than {seconds:g} s"
+        error = f"took longer than {seconds:g} s"
+    except OSError as fault:
+        error = f"cannot be started: {fault}"
     finally:
-        child.close()
-    return None, ""
+        if child:
+            child.close()
+    unknown = (f"no process could be started to try it in: it {error}", _AGAIN)
+    yield from [(f"its import {error}", _AGAIN)] if started else [unknown] * len(plugins)

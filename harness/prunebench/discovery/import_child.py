@@ -1,7 +1,7 @@
 """The process in which plugins are imported for the first time: `python -m prunebench.discovery.import_child`.
 
-Reads one JSON request, then tells before each plugin that it starts and after it what happened: when this process
-dies or hangs, the one that was started last is the culprit.
+Reads one JSON request, says when it is ready, and after each plugin what happened, in the order of the request: when
+this process dies or hangs, the one whose answer is missing is the culprit.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import Any
 
 import click
 import pluggy
 
 from prunebench import hookspecs
-from prunebench.discovery.api import hint_for
 from prunebench.discovery.installed import GROUP
+from prunebench.discovery.registration import DECLARING_HOOKS, hint_for
 
-_DECLARING = [name for name in dir(hookspecs) if name.startswith("prunebench_") and not name.endswith("_finished")]
 _PRINTED = "print to standard error, or log: standard output belongs to the data that prunebench prints"
 _FORKED = "start processes where the work is done, not where the plugin is declared"
 
 
-def import_all(requests: TextIO, say: Callable[[Mapping[str, Any]], None], printed: Callable[[], str]) -> None:
-    """Import the plugins of the request one by one."""
-    request = json.loads(requests.readline())
+def import_all(
+    request: Mapping[str, Any], say: Callable[[Mapping[str, str]], None], printed: Callable[[], str]
+) -> None:
+    """Import the plugins of the request one by one, and say of each what is wrong."""
     sys.path[:] = request["path"]
     # One for all, each plugin alone in it: to read the hooks takes longer than to import a plugin.
     manager = pluggy.PluginManager(GROUP)
@@ -38,8 +38,8 @@ def import_all(requests: TextIO, say: Callable[[Mapping[str, Any]], None], print
     forks: list[int] = []
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_parent=lambda: forks.append(1))
-    for index, (name, value) in enumerate(request["points"]):
-        say({"start": index})
+    say({"ready": "yes"})
+    for name, value in request["points"]:
         forks.clear()
         error = hint = ""
         try:
@@ -51,20 +51,19 @@ def import_all(requests: TextIO, say: Callable[[Mapping[str, Any]], None], print
             error, hint = "it forked a process while it was imported", _FORKED
         elif text and not error:
             error, hint = f"it printed to standard output while it was imported: {text.strip()[:80]!r}", _PRINTED
-        say({"done": index, "error": error, "hint": hint})
+        say({"error": error, "hint": hint})
 
 
 def _declare(point: importlib.metadata.EntryPoint, manager: pluggy.PluginManager) -> None:
     plugin = point.load()
     try:
         manager.register(plugin)
-        for name in _DECLARING:
+        for name in DECLARING_HOOKS:
             for implementation in getattr(manager.hook, name).get_hookimpls():
                 # Only prunebench_commands takes an argument, and gives nothing back.
                 list(implementation.function(*(click.Group() for _ in implementation.argnames)) or ())
     except Exception:
-        # A wrong declaration harms nobody: the harness meets it again, and says which part works.
-        return
+        return  # a wrong declaration harms nobody: the harness meets it again, and says which part works
     finally:
         if manager.is_registered(plugin):
             manager.unregister(plugin)
@@ -76,7 +75,7 @@ def main() -> None:
     kept = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
     os.dup2(kept.fileno(), 1)
 
-    def say(message: Mapping[str, Any]) -> None:
+    def say(message: Mapping[str, str]) -> None:
         if os.getpid() != home:  # a copy that the plugin forked and let run on
             os._exit(1)
         answers.write(json.dumps(message) + "\n")
@@ -92,7 +91,7 @@ def main() -> None:
         kept.truncate()
         return text
 
-    import_all(sys.stdin, say, printed)
+    import_all(json.loads(sys.stdin.readline()), say, printed)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import importlib.util
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from prunebench.specs import API
 
 GROUP = "prunebench"
 HOST = "prunebench"
-FIRST_IMPORT = "PRUNEBENCH_FIRST_IMPORT"  # set in the process of a first import, where only the own plugins are loaded
 
 
 @dataclass(frozen=True)
@@ -50,30 +48,25 @@ def installed_plugins(chosen: str | None = None) -> list[Installed]:
     chosen: comma-separated entry-point names; None for all.
     """
     wanted = None if chosen is None else set(chosen.split(","))
-    named: dict[int, tuple[str, str]] = {}
+    named: dict[int, tuple[str, str]] = {id(None): ("unknown", "unknown")}
     found = []
     for point in importlib.metadata.entry_points(group=GROUP):
-        if wanted is not None and point.name not in wanted:
-            continue
-        # Reading metadata parses a mail message: once a distribution, not once an entry point.
-        if id(point.dist) not in named:
-            metadata = point.dist.metadata if point.dist else None
-            named[id(point.dist)] = (metadata["Name"], metadata["Version"]) if metadata else ("unknown", "unknown")
-        found.append(Installed(point, Origin(point.name, *named[id(point.dist)])))
+        if wanted is None or point.name in wanted:
+            # Reading metadata parses a mail message: once per distribution, not once per entry point.
+            if point.dist and id(point.dist) not in named:
+                named[id(point.dist)] = point.dist.metadata["Name"], point.dist.metadata["Version"]
+            found.append(Installed(point, Origin(point.name, *named[id(point.dist)])))
     # The bundled plugins come first so that on a collision of names they stay.
     return sorted(found, key=lambda one: (not one.bundled, one.origin.distribution, one.point.name))
 
 
 def environment_digest() -> str:
     """Return the digest of what a plugin's import may depend on: this Python and the installed distributions."""
-    metadata: set[str] = set()
+    names: set[str] = set()
     for folder in sys.path:
-        try:
-            with os.scandir(folder or ".") as entries:
-                metadata.update(one.name for one in entries if one.name.endswith((".dist-info", ".egg-info")))
-        except OSError:
-            continue
-    return digest([sys.version, sys.prefix, API, sorted(metadata)])
+        with contextlib.suppress(OSError):
+            names.update(path.name for path in Path(folder).iterdir() if path.suffix in (".dist-info", ".egg-info"))
+    return digest([sys.version, sys.prefix, API, sorted(names)])
 
 
 def plugin_digest(plugin: Installed, environment: str) -> str:
@@ -81,21 +74,19 @@ def plugin_digest(plugin: Installed, environment: str) -> str:
 
     Files count by path, size and time of change; nothing is imported.
     """
-    files = sorted(_files(plugin.point.module.partition(".")[0]))
     record = plugin.point.dist.read_text("RECORD") if plugin.point.dist else None
-    origin = plugin.origin
-    return digest([environment, origin.distribution, origin.version, origin.entry_point, plugin.point.value,
-                   record or "", files])  # fmt: skip
+    origin, files = plugin.origin, sorted(_files(plugin.point.module.partition(".")[0]))
+    names = [origin.distribution, origin.version, origin.entry_point, plugin.point.value]
+    return digest([environment, *names, record or "", files])
 
 
 def _files(package: str) -> Iterator[tuple[str, int, int]]:
-    try:
+    spec = None
+    with contextlib.suppress(ImportError, ValueError):
         spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        return
     folders = (spec.submodule_search_locations if spec else None) or ()
     paths = [path for folder in folders for path in Path(folder).rglob("*") if path.suffix in (".py", ".so", ".pyd")]
-    for path in paths if folders or spec is None or spec.origin is None else [Path(spec.origin)]:
+    for path in [Path(spec.origin)] if spec and spec.origin and not folders else paths:
         with contextlib.suppress(OSError):
             state = path.stat()
             yield str(path), state.st_size, state.st_mtime_ns

@@ -34,9 +34,7 @@ class LocalExecutor:
     """Starts workers when the first tasks come; a slot is "cpu", or the index of a CUDA device."""
 
     def __init__(self, settings: Settings, slots: Sequence[str], log_folder: Path) -> None:
-        self._settings = settings
-        self._slots = list(slots)
-        self._log_folder = log_folder
+        self._settings, self._slots, self._log_folder = settings, list(slots), log_folder
         self._inbox: queue.Queue[tuple[ChildProcess, Message | None]] = queue.Queue()
         self._workers: dict[int, _Worker] = {}  # by slot
         self._retired: list[ChildProcess] = []
@@ -61,70 +59,67 @@ class LocalExecutor:
 
     def close(self, *, kill: bool = False) -> None:
         children = [*(worker.child for worker in self._workers.values()), *self._retired]
+        self._workers, self._retired = {}, []
         for child in children:
             child.kill() if kill else child.end_input()
         until = time.monotonic() + _END_SECONDS
         for child in children:
             child.close(max(0.0, until - time.monotonic()))
-        self._workers.clear()
-        self._retired.clear()
 
     def _idle_worker(self, interpreter: str) -> _Worker:
         """Return a worker of that interpreter: a warm one, or a new one in an empty slot, or in place of another."""
-        free = [i for i in range(len(self._slots)) if i not in self._workers or self._workers[i].task is None]
-        warm = [i for i in free if i in self._workers and self._workers[i].interpreter == interpreter]
+        present = {slot: self._workers.get(slot) for slot in range(len(self._slots))}
+        free = {slot: worker for slot, worker in present.items() if worker is None or worker.task is None}
+        warm = [worker for worker in free.values() if worker and worker.interpreter == interpreter]
         if warm:
-            return self._workers[warm[0]]
-        slot = min(free, key=lambda i: (i in self._workers, i))
-        if slot in self._workers:
-            retired = self._workers.pop(slot).child
-            retired.end_input()
-            self._retired.append(retired)
+            return warm[0]
+        slot = min(free, key=lambda slot: (slot in self._workers, slot))
+        if other := free[slot]:
+            other.child.end_input()
+            self._retired.append(other.child)
         self._workers[slot] = self._start(slot, interpreter)
         return self._workers[slot]
 
     def _start(self, slot: int, interpreter: str) -> _Worker:
-        device = self._slots[slot]
+        device, log = self._slots[slot], self._log_folder / f"worker-{slot}.log"
         settings = replace(self._settings, device="cuda" if device.isdigit() else device)
         environment = child_environment(Path(settings.cache), settings.threads)
         if device.isdigit():
             environment["CUDA_VISIBLE_DEVICES"] = device
         command = [interpreter, "-m", "prunebench.worker", "--serve", json.dumps(settings.to_json())]
-        log = self._log_folder / f"worker-{slot}.log"
         return _Worker(ChildProcess(command, environment=environment, log=log, inbox=self._inbox), interpreter, log)
 
     def _events(self, child: ChildProcess, message: Message | None) -> list[Event]:
         """Return what a message of a worker means for its task; None is the worker's end."""
         slot = next((slot for slot, worker in self._workers.items() if worker.child is child), None)
         if slot is None:  # it was closed or retired
-            if message is None and child in self._retired:
-                self._retired.remove(child)
+            self._retired = [other for other in self._retired if message is not None or other is not child]
             return []
         worker = self._workers[slot]
-        task = worker.task
+        task, event = worker.task, (message or {}).get("event")
         if message is None:
             del self._workers[slot]
             child.close()
-            return [] if task is None else [self._lost(worker, task)]
-        if task is None or message.get("event") == "ready":
+        if task is None or event == "ready":
             return []
-        if message.get("event") == "progress":
+        if message is None:
+            return [self._lost(worker, task)]
+        if event == "progress":
             return [Event(task.key, message["fraction"], message["text"])]
         worker.task = None
         return [Event(task.key, outcome=message)]
 
     def _lost(self, worker: _Worker, task: Task) -> Event:
-        seconds = time.monotonic() - worker.started
-        if worker.timed_out:
-            reason = f"it ran past {self._settings.timeout_seconds:g} seconds"
-            return Event.lost(task, reason, "raise the limit with --timeout SECONDS", status="timeout", seconds=seconds)
-        return Event.lost(task, f"the worker {worker.child.death}", f"see {worker.log}", seconds=seconds)
+        seconds, limit = time.monotonic() - worker.started, self._settings.timeout_seconds
+        if not worker.timed_out:
+            return Event.lost(task, f"the worker {worker.child.death}", f"see {worker.log}", seconds=seconds)
+        hint = "raise the limit with --timeout SECONDS"
+        return Event.lost(task, f"it ran past {limit:g} seconds", hint, status="timeout", seconds=seconds)
 
     def _kill_overdue(self) -> None:
         limit = self._settings.timeout_seconds
-        if limit is None:
-            return
         for worker in self._workers.values():
-            if worker.task is not None and time.monotonic() - worker.started > limit + GRACE_SECONDS:
+            ran = time.monotonic() - worker.started
+            if limit is not None and worker.task is not None and ran > limit + GRACE_SECONDS:
                 worker.timed_out = True
                 worker.child.kill()
