@@ -78,7 +78,8 @@ def interpreter_of(
 
 def describe() -> str:
     """Return as JSON what the plugins of this interpreter declare, with versions, and what its packages lack."""
-    found, packages = load_plugins(), {canonicalize_name(one.name): one for one in reversed([*distributions()])}
+    found, listed = load_plugins(), reversed([*distributions()])  # those of the environment come first, and stay
+    packages: dict[str, Distribution] = {canonicalize_name(one.name): one for one in listed}
     added = [one for one in packages.values() if Path(str(one.locate_file(""))).is_relative_to(sys.prefix)]
     entries = [entry for kind in ("scorers", "projectors") for entry in found.entries[kind].values()]
     described = {

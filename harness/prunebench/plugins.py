@@ -17,8 +17,7 @@ import pluggy
 from prunebench import hookspecs, specs
 from prunebench.code_version import code_digest
 from prunebench.discovery.first_import import importable
-from prunebench.discovery.installed import GROUP, HOST, Origin
-from prunebench.discovery.registration import Failure, declarations, register
+from prunebench.discovery.registration import GROUP, HOST, Failure, Origin, declarations, register
 from prunebench.errors import PluginLoadError, UsageError, did_you_mean
 from prunebench.specs import PluginSpec
 
@@ -126,7 +125,7 @@ class _Builtin:
             specs.ExecutorSpec(name="local", summary="Warm worker processes on this machine, one per slot.",
                          load="prunebench.executors.local:LocalExecutor"),
             specs.ExecutorSpec(name="serial", summary="Everything in this process, for debugging.",
-                         load="prunebench.executors.serial:SerialExecutor"),
+                         load="prunebench.executors.local:SerialExecutor"),
         ]  # fmt: skip
 
 
@@ -139,8 +138,8 @@ def load_plugins(
 ) -> Catalogue:
     """Discover, register and ask all plugins; never raises for a plugin's fault.
 
-    Those of other distributions are first imported by a process of their own, once per version: what kills or
-    stops it is a failure here, and is not imported.
+    Those of other distributions are first imported by a process of their own, once per version: what kills or stops it
+    is a failure here, and is not imported.
     extra: name to plugin object, registered beside the installed ones (for tests and notebooks).
     only: comma-separated entry-point names; default the environment variable PRUNEBENCH_LOAD_PLUGINS.
     retry: try those again that failed before.  time_limit_seconds: for the first import of one plugin, default 20.
@@ -152,7 +151,7 @@ def load_plugins(
     manager.register(_Builtin(), name=HOST)
     chosen = only if only is not None else os.environ.get("PRUNEBENCH_LOAD_PLUGINS")
     found, failures = importable(chosen, retry=retry, time_limit_seconds=time_limit_seconds)
-    loaders: list[tuple[Callable[[], Any], Origin]] = [(one.point.load, one.origin) for one in found]
+    loaders: list[tuple[Callable[[], Any], Origin]] = [(point.load, origin) for point, origin in found]
     loaders += [(partial(extra.get, name), Origin(name, name, "local")) for name in extra]
     origins = {HOST: Origin(HOST, HOST, __version__)}
     with contextlib.redirect_stdout(sys.stderr):  # standard output is data

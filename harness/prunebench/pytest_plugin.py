@@ -18,7 +18,7 @@ _TITLES = {
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Mark the report of a conformance check as one."""
-    check = getattr(getattr(item, "callspec", None), "params", {}).get("check")
+    check: Any = getattr(getattr(item, "callspec", None), "params", {}).get("check")
     if type(check).__name__ == "BoundCheck":
         item.user_properties.append((PROPERTY, str(check.check.name)))
 

@@ -6,23 +6,29 @@ The results are kept in the cache folder, so that only what has changed is impor
 from __future__ import annotations
 
 import contextlib
-import json
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Literal
 
-from prunebench.discovery.installed import Installed, environment_digest, installed_plugins, plugin_digest
-from prunebench.discovery.registration import Failure
+import msgspec
+
+from prunebench.discovery.registration import GROUP, HOST, Failure, Origin
 from prunebench.errors import StoreError
+from prunebench.keys import digest
 from prunebench.records import write_text
+from prunebench.specs import API
 from prunebench.store import default_cache
 
+Installed = tuple[EntryPoint, Origin]
 Result = tuple[str, str]  # an error and a hint, both empty where a plugin may be imported
 _TRYING = "PRUNEBENCH_FIRST_IMPORT"  # set in the process of a first import, where only the own plugins are loaded
 _LIMIT_SECONDS, _START_SECONDS = 20.0, 120.0
 _AGAIN = "update or uninstall it; `prunebench doctor` tries it again"
-_SCHEMA = 2
 _KEPT = 5000  # results of other environments that share the cache stay, but not for ever
 
 
@@ -35,18 +41,67 @@ def importable(
     time_limit_seconds: for the import of one plugin, default 20.
     """
     plugins = installed_plugins(chosen)
-    own, others = [one for one in plugins if one.bundled], [one for one in plugins if not one.bundled]
+    own, others = ([one for one in plugins if (one[1].distribution == HOST) is bundled] for bundled in (True, False))
     if not others or _TRYING in os.environ:
         return own, []
     environment, known = environment_digest(), read_results(default_cache())
-    keyed = {plugin_digest(one, environment): one for one in others}
+    keyed = {plugin_digest(*one, environment): one for one in others}
     new = {key: one for key, one in keyed.items() if key not in known or (retry and known[key][0])}
     if new:
-        results = import_first(list(new.values()), time_limit_seconds or _LIMIT_SECONDS)
+        results = import_first([point for point, _ in new.values()], time_limit_seconds or _LIMIT_SECONDS)
         known = {key: known[key] for key in known if key not in new} | dict(zip(new, results, strict=True))
         write_results(default_cache(), known)
-    own += [one for key, one in keyed.items() if not known[key][0]]
-    return own, [Failure(one.origin, *known[key]) for key, one in keyed.items() if known[key][0]]
+    failures = [Failure(origin, *known[key]) for key, (_, origin) in keyed.items() if known[key][0]]
+    return own + [one for key, one in keyed.items() if not known[key][0]], failures
+
+
+def installed_plugins(chosen: str | None = None) -> list[Installed]:
+    """Return the entry points of the group, prunebench's own first, then by distribution and name; imports none.
+
+    chosen: comma-separated entry-point names; None for all.
+    """
+    points = [one for one in entry_points(group=GROUP) if chosen is None or one.name in chosen.split(",")]
+    # Reading metadata parses a mail message: once per distribution, not once per entry point.
+    metadata = cache(lambda dist: dist.metadata if dist else {"Name": "unknown", "Version": "unknown"})
+    found = [(one, Origin(one.name, metadata(one.dist)["Name"], metadata(one.dist)["Version"])) for one in points]
+    # The bundled plugins come first so that on a collision of names they stay.
+    return sorted(found, key=lambda one: (one[1].distribution != HOST, one[1].distribution, one[1].entry_point))
+
+
+def environment_digest() -> str:
+    """Return the digest of what a plugin's import may depend on: this Python and the installed distributions."""
+    names: set[str] = set()
+    for folder in sys.path:
+        with contextlib.suppress(OSError):
+            names.update(path.name for path in Path(folder).iterdir() if path.suffix in (".dist-info", ".egg-info"))
+    return digest([sys.version, sys.prefix, API, sorted(names)])
+
+
+def plugin_digest(point: EntryPoint, origin: Origin, environment: str) -> str:
+    """Return the key of the result of a first import: name, version and files of the plugin, and the environment.
+
+    Files count by path, size and time of change; nothing is imported.
+    """
+    record = (point.dist.read_text("RECORD") if point.dist else None) or ""
+    files = sorted(_files(point.module.partition(".")[0]))
+    return digest([environment, str(origin), point.value, record, files])
+
+
+def _files(package: str) -> Iterator[tuple[str, int, int]]:
+    spec = None
+    with contextlib.suppress(ImportError, ValueError):
+        spec = importlib.util.find_spec(package)
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    paths = [path for folder in folders for path in Path(folder).rglob("*") if path.suffix in (".py", ".so", ".pyd")]
+    for path in [Path(spec.origin)] if spec and spec.origin and not folders else paths:
+        with contextlib.suppress(OSError):
+            state = path.stat()
+            yield str(path), state.st_size, state.st_mtime_ns
+
+
+class _Results(msgspec.Struct):
+    schema: Literal[2]
+    results: dict[str, Result]
 
 
 def results_file(cache: Path) -> Path:
@@ -56,33 +111,31 @@ def results_file(cache: Path) -> Path:
 
 def read_results(cache: Path) -> dict[str, Result]:
     """Return the results by key; none when the file is absent, damaged or of another schema."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        found = json.loads(results_file(cache).read_text(encoding="utf-8"))
-        if found["schema"] == _SCHEMA:
-            return {str(key): (str(error), str(hint)) for key, (error, hint) in found["results"].items()}
+    with contextlib.suppress(OSError, UnicodeDecodeError, msgspec.MsgspecError):
+        return msgspec.json.decode(results_file(cache).read_bytes(), type=_Results).results
     return {}
 
 
 def write_results(cache: Path, results: Mapping[str, Result]) -> None:
     """Replace the file in one step, the newest results last; a cache that cannot be written is no error."""
-    text = json.dumps({"schema": _SCHEMA, "results": dict(list(results.items())[-_KEPT:])})
     with contextlib.suppress(StoreError):
-        write_text(results_file(cache), text)
+        newest = _Results(2, dict(list(results.items())[-_KEPT:]))
+        write_text(results_file(cache), msgspec.json.encode(newest).decode())
 
 
-def import_first(plugins: Sequence[Installed], time_limit_seconds: float) -> list[Result]:
+def import_first(points: Sequence[EntryPoint], time_limit_seconds: float) -> list[Result]:
     """Return one result per plugin, in order; never raises for a plugin's fault.
 
-    The child that imports them is started again after the culprit when it dies, or takes longer than the limit over
-    one plugin.
+    The child that imports them is started again after the culprit when it dies, or takes longer than the limit over one
+    plugin.
     """
     results: list[Result] = []
-    while left := plugins[len(results) :]:
+    while left := points[len(results) :]:
         results += _import_in_child(left, time_limit_seconds)
     return results
 
 
-def _import_in_child(plugins: Sequence[Installed], time_limit_seconds: float) -> Iterator[Result]:
+def _import_in_child(points: Sequence[EntryPoint], time_limit_seconds: float) -> Iterator[Result]:
     """Yield the results of one child, the last of them that of the plugin that ended it too early, if one does."""
     # Imported only now: a start with nothing new starts no process and needs no threads.
     from prunebench.executors.process import ChildProcess
@@ -91,9 +144,9 @@ def _import_in_child(plugins: Sequence[Installed], time_limit_seconds: float) ->
     try:
         command = [sys.executable, "-P", "-m", "prunebench.discovery.import_child"]
         child = ChildProcess(command, environment={**os.environ, _TRYING: "1"})
-        child.send({"path": sys.path, "points": [[one.point.name, one.point.value] for one in plugins]})
+        child.send({"path": sys.path, "points": [[one.name, one.value] for one in points]})
         started, seconds = child.receive(seconds) is not None, time_limit_seconds
-        for _ in plugins if started else ():
+        for _ in points if started else ():
             if (result := child.receive(seconds)) is None:
                 break
             yield result["error"], result["hint"]
@@ -109,4 +162,4 @@ def _import_in_child(plugins: Sequence[Installed], time_limit_seconds: float) ->
         if child:
             child.close()
     unknown = (f"no process could be started to try it in: it {error}", _AGAIN)
-    yield from [(f"its import {error}", _AGAIN)] if started else [unknown] * len(plugins)
+    yield from [(f"its import {error}", _AGAIN)] if started else [unknown] * len(points)

@@ -13,24 +13,30 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import IO
 
 import click
 import pluggy
 
 from prunebench import hookspecs
-from prunebench.discovery.installed import GROUP
-from prunebench.discovery.registration import DECLARING_HOOKS, hint_for
+from prunebench.discovery.registration import DECLARING_HOOKS, GROUP, hint_for
 
 _PRINTED = "print to standard error, or log: standard output belongs to the data that prunebench prints"
 _FORKED = "start processes where the work is done, not where the plugin is declared"
 
 
-def import_all(
-    request: Mapping[str, Any], say: Callable[[Mapping[str, str]], None], printed: Callable[[], str]
-) -> None:
-    """Import the plugins of the request one by one, and say of each what is wrong."""
+def main() -> None:
+    """Import the plugins of the request; answer on what was standard output, and keep what is printed there apart."""
+    request, home, answers = json.loads(sys.stdin.readline()), os.getpid(), os.fdopen(os.dup(1), "w", encoding="utf-8")
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+    os.dup2(kept.fileno(), 1)
+
+    def say(**message: str) -> None:
+        if os.getpid() != home:  # a copy that the plugin forked and let run on
+            os._exit(1)
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
     sys.path[:] = request["path"]
     # One for all, each plugin alone in it: to read the hooks takes longer than to import a plugin.
     manager = pluggy.PluginManager(GROUP)
@@ -38,7 +44,7 @@ def import_all(
     forks: list[int] = []
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_parent=lambda: forks.append(1))
-    say({"ready": "yes"})
+    say(ready="yes")
     for name, value in request["points"]:
         forks.clear()
         error = hint = ""
@@ -46,12 +52,24 @@ def import_all(
             _declare(importlib.metadata.EntryPoint(name, value, GROUP), manager)
         except BaseException as fault:  # sys.exit, too: this process is there to survive it
             error, hint = f"{type(fault).__name__}: {fault}", hint_for(fault)
-        text = printed()
+        text = _taken(kept)
         if forks and not error:
             error, hint = "it forked a process while it was imported", _FORKED
         elif text and not error:
-            error, hint = f"it printed to standard output while it was imported: {text.strip()[:80]!r}", _PRINTED
-        say({"error": error, "hint": hint})
+            error, hint = f"it printed to standard output while it was imported: {text[:80]!r}", _PRINTED
+        say(error=error, hint=hint)
+
+
+def _taken(kept: IO[bytes]) -> str:
+    """Return what was printed to standard output since the last call."""
+    sys.stdout.flush()
+    with contextlib.suppress(OSError, TypeError, AttributeError):  # without a C library its buffer stays as it is
+        ctypes.CDLL(None).fflush(None)
+    kept.seek(0)
+    text = kept.read().decode(errors="replace").strip()
+    kept.seek(0)
+    kept.truncate()
+    return text
 
 
 def _declare(point: importlib.metadata.EntryPoint, manager: pluggy.PluginManager) -> None:
@@ -67,31 +85,6 @@ def _declare(point: importlib.metadata.EntryPoint, manager: pluggy.PluginManager
     finally:
         if manager.is_registered(plugin):
             manager.unregister(plugin)
-
-
-def main() -> None:
-    """Answer on what was standard output, and keep what is printed there apart."""
-    home, answers = os.getpid(), os.fdopen(os.dup(1), "w", encoding="utf-8")
-    kept = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-    os.dup2(kept.fileno(), 1)
-
-    def say(message: Mapping[str, str]) -> None:
-        if os.getpid() != home:  # a copy that the plugin forked and let run on
-            os._exit(1)
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
-
-    def printed() -> str:
-        sys.stdout.flush()
-        with contextlib.suppress(OSError, TypeError, AttributeError):  # without a C library its buffer stays as it is
-            ctypes.CDLL(None).fflush(None)
-        kept.seek(0)
-        text = kept.read().decode(errors="replace")
-        kept.seek(0)
-        kept.truncate()
-        return text
-
-    import_all(json.loads(sys.stdin.readline()), say, printed)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,26 @@ from typing import Any
 import pluggy
 
 from prunebench import hookspecs
-from prunebench.discovery.installed import Origin
 from prunebench.errors import PluginCollision, PluginError, PluginLoadError
 from prunebench.specs import API, OLDEST_API, PluginSpec
 
+GROUP = "prunebench"
+HOST = "prunebench"
 _HOOKS = [name for name in dir(hookspecs) if name.startswith("prunebench_")]
 DECLARING_HOOKS = [name for name in _HOOKS if not name.endswith("_finished")]
 _UPDATE = "pip install -U prunebench"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plugin comes from."""
+
+    entry_point: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.entry_point} ({self.distribution} {self.version})"
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,7 @@ def child_environment(cache: Path, threads: int) -> dict[str, str]:
 class ChildProcess:
     """A process in a session of its own, so that Ctrl-C reaches the parent alone and the whole group can be killed.
 
-    log: file that takes its standard error; none throws it away.  inbox: where (child, message) is put for each line
-    of its standard output, and (child, None) when it has ended; by default a queue of its own.
-    Raises OSError when it cannot be started.
+    log: file that takes its standard error; none throws it away.  Raises OSError when it cannot be started.
     """
 
     def __init__(
@@ -42,9 +40,8 @@ class ChildProcess:
         environment: Mapping[str, str],
         log: Path | None = None,
         folder: Path | None = None,
-        inbox: queue.Queue[tuple[ChildProcess, Message | None]] | None = None,
     ) -> None:
-        self._inbox = queue.Queue() if inbox is None else inbox
+        self._inbox: queue.Queue[Message | None] = queue.Queue()
         self._ended = threading.Event()
         with Path(os.devnull if log is None else log).open("ab") as errors:
             self._process = subprocess.Popen(
@@ -58,6 +55,11 @@ class ChildProcess:
     def pid(self) -> int:
         """Its process id, which is that of its group."""
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return not self._ended.is_set()
 
     @property
     def death(self) -> str:
@@ -78,11 +80,11 @@ class ChildProcess:
     def receive(self, seconds: float | None = None) -> Message | None:
         """Return its next message, or None when it has ended; raises TimeoutError after so many seconds."""
         try:
-            _, message = self._inbox.get(timeout=seconds)
+            message = self._inbox.get(timeout=seconds)
         except queue.Empty:
             raise TimeoutError(f"no answer within {seconds:g} s") from None
         if message is None:
-            self._inbox.put((self, None))  # whoever asks again gets the same answer
+            self._inbox.put(None)  # whoever asks again gets the same answer
         return message
 
     def end_input(self) -> None:
@@ -93,7 +95,7 @@ class ChildProcess:
 
     def kill(self) -> None:
         """Kill it and everything that it has started."""
-        if not self._ended.is_set():
+        if self.is_running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL) if hasattr(os, "killpg") else self._process.kill()
 
@@ -120,7 +122,7 @@ class ChildProcess:
             with contextlib.suppress(ValueError):
                 message = json.loads(line)
                 if isinstance(message, dict):  # anything else was printed by somebody else
-                    self._inbox.put((self, message))
+                    self._inbox.put(message)
         self._process.stdout.close()
         self._ended.wait()
-        self._inbox.put((self, None))
+        self._inbox.put(None)
