@@ -187,7 +187,7 @@ def test_many_plugins_are_tried_by_one_process_and_then_by_none(count, sandbox):
 
 def test_only_what_has_changed_is_tried_again(sandbox):
     log = sandbox.folder / "log"
-    noted = f"open({str(log)!r}, 'a').write(__name__ + '\\n')\n"
+    noted = f"with open({str(log)!r}, 'a') as log:\n    log.write(__name__ + '\\n')\n"
     for name in ("one", "two"):
         sandbox.install(name, noted + fine(name))
     loaded(sandbox)

@@ -33,7 +33,7 @@ from prunebench.records import write_text
 from prunebench.registry import Listing, Registry
 from prunebench.wire import from_json, to_json
 
-_DESCRIBE = "from prunebench.environments import describe; print(describe())"
+_DESCRIBE = "from prunebench.environments import describe; describe()"
 
 
 def with_environments(
@@ -76,18 +76,17 @@ def interpreter_of(
     return None
 
 
-def describe() -> str:
-    """Return as JSON what the plugins of this interpreter declare, with versions, and what its packages lack."""
+def describe() -> None:
+    """Print as JSON what the plugins of this interpreter declare, with versions; exits where its packages lack any."""
     found, listed = load_plugins(), reversed([*distributions()])  # those of the environment come first, and stay
     packages: dict[str, Distribution] = {canonicalize_name(one.name): one for one in listed}
     added = [one for one in packages.values() if Path(str(one.locate_file(""))).is_relative_to(sys.prefix)]
+    if missing := [text for one in [*added, packages[HOST]] for text in lacking(one, packages)]:
+        sys.exit(f"it lacks {', '.join(missing)}, and nothing else is installed there")
     entries = [entry for kind in ("scorers", "projectors") for entry in found.entries[kind].values()]
-    described = {
-        "entries": [to_json(replace(entry, spec=replace(entry.spec, version=entry.version))) for entry in entries],
-        "failures": [[failure.origin.distribution, failure.error] for failure in found.failures],
-        "lacking": [text for one in [*added, packages[HOST]] for text in lacking(one, packages)],
-    }
-    return json.dumps(described)
+    entries = [replace(entry, spec=replace(entry.spec, version=entry.version)) for entry in entries]
+    failures = {failure.origin.distribution: failure.error for failure in reversed(found.failures)}
+    print(json.dumps({"entries": [to_json(entry) for entry in entries], "failures": failures}))  # noqa: T201
 
 
 def lacking(package: Distribution, packages: Mapping[str, Distribution]) -> list[str]:
@@ -112,10 +111,10 @@ def _made(listing: Listing, cache: Path) -> tuple[Entry[Any], str]:
     key = digest([3, sorted(listing.environment), sys.version, sys.prefix, package_list_digest()])
     folder = cache / "environments" / key
     scripts, own = (Path(sysconfig.get_path(name, "venv", {"base": str(folder)})) for name in ("scripts", "purelib"))
-    described, python = folder / "declarations.json", str(scripts / "python")
+    declarations, python = folder / "declarations.json", str(scripts / "python")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if not described.is_file():
+        if not declarations.is_file():
             shutil.rmtree(folder, ignore_errors=True)
             uv = os.environ.get("UV") or shutil.which("uv") or shutil.which("uv", path=sysconfig.get_path("scripts"))
             if uv is None:
@@ -127,35 +126,24 @@ def _made(listing: Listing, cache: Path) -> tuple[Entry[Any], str]:
             (own / "_prunebench_parent.pth").write_text(lines, encoding="utf-8")
             _run(listing, uv, "pip", "install", "--quiet", "--no-deps", "--python", python, *listing.environment)
             said = _run(listing, python, "-c", _DESCRIBE)
-            write_text(described, said.splitlines()[-1])  # last: it is complete when its plugins can be declared
-    return _declared(listing, json.loads(described.read_text(encoding="utf-8"))), python
-
-
-def _declared(listing: Listing, described: Mapping[str, Any]) -> Entry[Any]:
-    """Return what the environment declares by the name of the listing, from its distribution and range."""
-    place = f"environment = [...] of [plugin.{listing.name}]"
-    if described["lacking"]:
-        hint = f"add it to {place}: nothing else is installed there"
-        raise _fault(listing, f"lacks {', '.join(described['lacking'])}", hint)
-    entries = [from_json(entry) for entry in described["entries"]]
+            write_text(declarations, said.splitlines()[-1])  # last: it is complete when its plugins can be declared
+    declared = json.loads(declarations.read_text(encoding="utf-8"))
+    entries = [from_json(entry) for entry in declared["entries"]]
     mine = {e.spec.name: e for e in entries if (e.spec.kind, e.origin.distribution) == (listing.kind, listing.dist)}
     entry = mine.get(listing.name)
-    if entry is None:
-        errors = [error for distribution, error in described["failures"] if distribution == listing.dist]
-        hint = errors[0] if errors else did_you_mean(listing.name, mine)
-        raise _fault(listing, f"holds no {listing.kind} of this name from {listing.dist}", hint)
-    if not listing.covers(entry.origin.version):
-        hint = f"let version and {place} agree"
-        raise _fault(listing, f"holds {entry.origin}, outside the range {listing.version!r}", hint)
-    return entry
+    if entry is None or not listing.covers(entry.origin.version):
+        hint = f"let version and environment agree: it holds {entry.origin}" if entry else ""
+        hint = hint or declared["failures"].get(listing.dist) or did_you_mean(listing.name, mine)
+        raise _fault(listing, f"holds no {listing.kind} of this name from {listing.dist} {listing.version}", hint)
+    return entry, python
 
 
 def _run(listing: Listing, *command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        text = f"cannot be made: {Path(command[0]).stem} {' '.join(command[1:3])} ended with {done.returncode}"
+        what = f"{Path(command[0]).stem} {command[1]} {command[2]} ended with {done.returncode}"
         hint = f"look at environment = [...] of [plugin.{listing.name}] in the registry"
-        raise _fault(listing, f"{text}: {(done.stderr or done.stdout).strip()}", hint)
+        raise _fault(listing, f"cannot be made: {what}: {(done.stderr or done.stdout).strip()}", hint)
     return done.stdout
 
 

@@ -113,7 +113,7 @@ class WeightsMissing(DataError):
 
 class CellError(PrunebenchError):
     """One cell of the grid could not be computed; the run goes on.
-    Hint: Read the reason in the record or in `prunebench status`, then run the suite again: what failed is tried."""
+    Hint: Read the reason in the record or `prunebench status`, then run the suite again: only what failed is tried."""
 
     status = "failed"
 
