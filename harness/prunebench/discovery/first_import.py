@@ -126,40 +126,28 @@ def write_results(cache: Path, results: Mapping[str, Result]) -> None:
 def import_first(points: Sequence[EntryPoint], time_limit_seconds: float) -> list[Result]:
     """Return one result per plugin, in order; never raises for a plugin's fault.
 
-    The child that imports them is started again after the culprit when it dies, or takes longer than the limit over one
-    plugin.
+    The child that imports them is started again after the culprit when it dies, or takes longer than the limit over
+    one plugin.
     """
-    results: list[Result] = []
-    while left := points[len(results) :]:
-        results += _import_in_child(left, time_limit_seconds)
-    return results
-
-
-def _import_in_child(points: Sequence[EntryPoint], time_limit_seconds: float) -> Iterator[Result]:
-    """Yield the results of one child, the last of them that of the plugin that ended it too early, if one does."""
     # Imported only now: a start with nothing new starts no process and needs no threads.
     from prunebench.executors.process import ChildProcess
 
-    child, started, seconds = None, False, _START_SECONDS
-    try:
-        command = [sys.executable, "-P", "-m", "prunebench.discovery.import_child"]
-        child = ChildProcess(command, environment={**os.environ, _TRYING: "1"})
-        child.send({"path": sys.path, "points": [[one.name, one.value] for one in points]})
-        started, seconds = child.receive(seconds) is not None, time_limit_seconds
-        for _ in points if started else ():
-            if (result := child.receive(seconds)) is None:
-                break
-            yield result["error"], result["hint"]
-        else:
-            if started:
-                return
-        error = child.death
-    except TimeoutError:
-        error = f"took longer than {seconds:g} s"
-    except OSError as fault:
-        error = f"cannot be started: {fault}"
-    finally:
-        if child:
-            child.close()
-    unknown = (f"no process could be started to try it in: it {error}", _AGAIN)
-    yield from [(f"its import {error}", _AGAIN)] if started else [unknown] * len(points)
+    command = [sys.executable, "-P", "-m", "prunebench.discovery.import_child"]
+    results: list[Result] = []
+    while left := points[len(results) :]:
+        answers, error, seconds = list[Result](), "", _START_SECONDS
+        try:
+            with contextlib.closing(ChildProcess(command, environment={**os.environ, _TRYING: "1"})) as child:
+                child.send({"path": sys.path, "points": [[one.name, one.value] for one in left]})
+                while len(answers) <= len(left) and not error:  # the first says that it is ready
+                    answer, seconds = child.receive(seconds), time_limit_seconds
+                    answers += [(answer["error"], answer["hint"])] if answer else []
+                    error = "" if answer else child.death
+        except TimeoutError:
+            error = f"took longer than {seconds:g} s"
+        except OSError as fault:
+            error = f"cannot be started: {fault}"
+        culprit = [(f"its import {error}", _AGAIN)] if error else []
+        unknown = (f"no process could be started to try it in: it {error}", _AGAIN)
+        results += [*answers[1:], *culprit] if answers else [unknown] * len(left)
+    return results
