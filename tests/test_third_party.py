@@ -126,7 +126,7 @@ def test_it_runs_on_the_quickstart_and_is_on_the_board_with_its_version_in_every
     # Ten classes, a tenth of the data and a chosen tenth: far above chance, and no copy of the baseline's cell.
     assert by_method[METHOD]["accuracy"] > 0.5
     assert by_method[METHOD]["subset_digest"] != by_method["random"]["subset_digest"]
-    with (installed.folder / "results" / "board" / "accuracy.csv").open(encoding="utf-8") as file:
+    with (installed.folder / "results" / "quickstart" / "board" / "accuracy.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["method"] == METHOD and row["score_backbone"] == "mean"]
     assert [(row["keep"], row["status"], float(row["accuracy_mean"])) for row in rows] == [
         ("0.1", "ok", pytest.approx(by_method[METHOD]["accuracy"], abs=1e-6))
