@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import importlib.util
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
     of its own names is used.  What cannot be parsed, such as a compiled module, counts by its bytes.
     cached: a file whose time of change and size are known has not changed.  Returns "unknown" where no file is found.
     """
-    read = _read if cached else _read.__wrapped__
+    read, locate = _read if cached else _read.__wrapped__, cache(_locate)
     reached: dict[str, str] = {}
     wanted, seen = [tuple(target.split(":")[:2]) for target in targets], set()
     while wanted:
@@ -30,8 +30,8 @@ def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
         if use in seen:
             continue
         seen.add(use)
-        file, folders = _locate(module)
-        is_submodule = bool(name and folders) and _locate(f"{module}.{name}") != (None, [])
+        file, folders = locate(module)
+        is_submodule = bool(name and folders) and locate(f"{module}.{name}") != (None, [])
         if is_submodule:
             wanted.append((f"{module}.{name}", ""))
         if file is None or module in reached:
