@@ -232,6 +232,8 @@ def test_plugins_whose_dependencies_clash_run_in_environments_of_their_own_and_t
     }  # fmt: skip
     assert {record["status"] for record in records.values()} == {"ok"}
     assert {len(record["scorer_version"]) for record in records.values()} == {16}
+    with (clashing.folder / "results" / "clash" / "board" / "accuracy.csv").open(encoding="utf-8") as file:
+        assert {(row["method"], row["status"]) for row in csv.DictReader(file)} == {(name, "ok") for name in records}
     [manifest] = clashing.folder.glob("runs/*/manifest.json")
     interpreters = json.loads(manifest.read_text(encoding="utf-8"))["interpreters"]
     assert sorted(interpreters) == [f"scorer:{METHOD}", "scorer:wants-two"]
