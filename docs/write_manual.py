@@ -94,7 +94,7 @@ def _range() -> str:
 
 
 def _linked(annotation: str) -> str:
-    spec = re.fullmatch(r"Iterable\[(\w+)\]", annotation)
+    spec = re.fullmatch(r"Iterable\[specs\.(\w+)\]", annotation)
     return f"several [{spec[1]}](api.md#{spec[1].lower()})" if spec else "nothing"
 
 
@@ -194,6 +194,8 @@ def _member(kind: type, name: str, member: Any) -> Iterator[str]:
         returned = inspect.signature(function).return_annotation
         documented = [getattr(base, name) for base in kind.__mro__ if getattr(getattr(base, name, None), "__doc__", "")]
         yield from (f"- `{name}: {returned}`: {' '.join(_docstring(documented[0]))}", "")
+    elif declared := re.fullmatch(r"ClassVar\[_Evidence\[(.+)\]\]", inspect.get_annotations(kind).get(name, "")):
+        yield from (f"- `{name}: {declared[1]}`: {' '.join(_docstring(member))}", "")
     elif inspect.isfunction(member):
         yield from (f"- `{_signature(name, member)}`: {' '.join(_docstring(member))}", "")
 

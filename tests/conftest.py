@@ -7,7 +7,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +84,18 @@ class Sandbox:
         """
         from prunebench.cli import main
 
-        output, errors, site = _Stream(columns > 0), _Stream(columns > 0), str(self.folder / "site")
+        output, errors = _Stream(columns > 0), _Stream(columns > 0)
+        with self.entered(columns), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            try:
+                code = main([*arguments])
+            except SystemExit as ended:
+                code = ended.code
+        return subprocess.CompletedProcess(arguments, int(code or 0), output.getvalue(), errors.getvalue())
+
+    @contextlib.contextmanager
+    def entered(self, columns: int = 0) -> Iterator[None]:
+        """Give this process the folder, the environment and the plugins; those are forgotten afterwards."""
+        site = str(self.folder / "site")
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
             for name in {*os.environ} - {*self.environment}:
@@ -94,15 +105,10 @@ class Sandbox:
             if columns:
                 patch.setenv("COLUMNS", str(columns))
             patch.syspath_prepend(site)
-            with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-                try:
-                    code = main([*arguments])
-                except SystemExit as ended:
-                    code = ended.code
+            yield
         for name, module in list(sys.modules.items()):
             if (getattr(module, "__file__", "") or "").startswith(site):
                 del sys.modules[name]
-        return subprocess.CompletedProcess(arguments, int(code or 0), output.getvalue(), errors.getvalue())
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command line to its end."""

@@ -73,7 +73,7 @@ def listed(tmp_path_factory) -> tuple[dict, str]:
     sandbox.install("good", GOOD)
     for number, (source, _) in enumerate(BROKEN.values()):
         sandbox.install(f"broken-{number}", source, "0.3")
-    done = sandbox.run("list", "--json", "scorers")
+    done = sandbox.call("list", "--json", "scorers")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 
@@ -114,7 +114,7 @@ def test_a_bundled_method_cannot_be_replaced_by_a_plugin_of_the_same_name():
 
 def test_strict_plugins_stop_a_run_before_it_starts(sandbox):
     sandbox.install("broken-one", "raise RuntimeError('x')")
-    done = sandbox.run("run", "quickstart", "--strict-plugins", "--registry", "missing.toml")
+    done = sandbox.call("run", "quickstart", "--strict-plugins", "--registry", "missing.toml")
     assert done.returncode in (2, 3)
 
 
@@ -159,5 +159,5 @@ def test_a_plugin_can_add_a_command(sandbox):
         "import click\nfrom prunebench import hookimpl\n@hookimpl\ndef prunebench_commands(cli):\n"
         "    @cli.command()\n    def greet():\n        'Say hello.'\n        click.echo('hello')\n",
     )
-    assert sandbox.run("greet").stdout == "hello\n"
-    assert "Say hello." in sandbox.run("--help").stdout
+    assert sandbox.call("greet").stdout == "hello\n"
+    assert "Say hello." in sandbox.call("--help").stdout

@@ -109,6 +109,7 @@ def test_it_keeps_its_promises_and_its_own_tests_pass(installed):
     assert tests.returncode == 0, tests.stdout
 
 
+@pytest.mark.thorough
 def test_it_runs_on_the_quickstart_and_is_on_the_board_with_its_version_in_every_record(installed):
     # One of the three backbones, and the method that reads none: what is added is not filtered.
     done = installed.run(
@@ -126,11 +127,12 @@ def test_it_runs_on_the_quickstart_and_is_on_the_board_with_its_version_in_every
     # Ten classes, a tenth of the data and a chosen tenth: far above chance, and no copy of the baseline's cell.
     assert by_method[METHOD]["accuracy"] > 0.5
     assert by_method[METHOD]["subset_digest"] != by_method["random"]["subset_digest"]
-    with (installed.folder / "results" / "board" / "accuracy.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["method"] == METHOD and row["score_backbone"] == "mean"]
-    assert [(row["keep"], row["status"], float(row["accuracy_mean"])) for row in rows] == [
-        ("0.1", "ok", pytest.approx(by_method[METHOD]["accuracy"], abs=1e-6))
-    ]
+    with (installed.folder / "results" / "quickstart" / "board" / "accuracy.csv").open(encoding="utf-8") as file:
+        rows = {row["score_backbone"]: row for row in csv.DictReader(file) if row["method"] == METHOD}
+    assert rows["mean"]["hole"] == "1 of 3 backbones"
+    row = rows["digits-resnet"]
+    assert (row["keep"], row["status"]) == ("0.1", "ok")
+    assert float(row["accuracy_mean"]) == pytest.approx(by_method[METHOD]["accuracy"], abs=1e-6)
     assert METHOD in done.stdout
 
 
@@ -230,6 +232,8 @@ def test_plugins_whose_dependencies_clash_run_in_environments_of_their_own_and_t
     }  # fmt: skip
     assert {record["status"] for record in records.values()} == {"ok"}
     assert {len(record["scorer_version"]) for record in records.values()} == {16}
+    with (clashing.folder / "results" / "clash" / "board" / "accuracy.csv").open(encoding="utf-8") as file:
+        assert {(row["method"], row["status"]) for row in csv.DictReader(file)} == {(name, "ok") for name in records}
     [manifest] = clashing.folder.glob("runs/*/manifest.json")
     interpreters = json.loads(manifest.read_text(encoding="utf-8"))["interpreters"]
     assert sorted(interpreters) == [f"scorer:{METHOD}", "scorer:wants-two"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import cache, lru_cache
 from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,16 @@ def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
     of its own names is used.  What cannot be parsed, such as a compiled module, counts by its bytes.
     cached: a file whose time of change and size are known has not changed.  Returns "unknown" where no file is found.
     """
-    read = _read if cached else _read.__wrapped__
+    read, locate = _read if cached else _read.__wrapped__, cache(_locate)
     reached: dict[str, str] = {}
     wanted, seen = [tuple(target.split(":")[:2]) for target in targets], set()
     while wanted:
         module, name = use = wanted.pop()
-        file, folders = _locate(module)
-        is_submodule = bool(name and folders) and _locate(f"{module}.{name}") != (None, [])
-        if use in seen or (file is None and not is_submodule):
+        if use in seen:
             continue
         seen.add(use)
+        file, folders = locate(module)
+        is_submodule = bool(name and folders) and locate(f"{module}.{name}") != (None, [])
         if is_submodule:
             wanted.append((f"{module}.{name}", ""))
         if file is None or module in reached:
@@ -52,16 +53,15 @@ def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
 def _locate(module: str) -> tuple[Path | None, list[Path]]:
     """Return the file of a module and the folders of its submodules, without importing a package."""
     top, *parts = module.split(".")
-    try:
+    spec = None
+    with contextlib.suppress(ImportError, ValueError):
         spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        spec = None
     file = Path(spec.origin) if spec and spec.has_location and spec.origin else None
     folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
     for part in parts:
-        places = [(folder / part / "__init__", [folder / part]) for folder in folders]
-        places += [(folder / part, []) for folder in folders]
-        files = [(stem.with_name(stem.name + suffix), inside) for stem, inside in places for suffix in all_suffixes()]
+        stems = [(folder / part / "__init__", [folder / part]) for folder in folders]
+        stems += [(folder / part, []) for folder in folders]
+        files = [(stem.with_name(stem.name + suffix), inside) for stem, inside in stems for suffix in all_suffixes()]
         spaces = [folder / part for folder in folders if (folder / part).is_dir()]
         file, folders = next(((path, inside) for path, inside in files if path.is_file()), (None, spaces))
     return file, folders
@@ -70,33 +70,33 @@ def _locate(module: str) -> tuple[Path | None, list[Path]]:
 @lru_cache(maxsize=4096)
 def _read(file: Path, mtime_ns: int, size: int) -> tuple[str, frozenset[str], tuple[_Import, ...]]:
     """Return the digest of a file, the names that it gives to things of its own, and what it imports."""
-    content, nodes = file.read_bytes(), list[ast.AST]()
+    content, nodes = file.read_bytes(), list[Any]()
     if file.suffix == ".py":
-        try:
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError):  # it counts by its bytes
             tree = ast.parse(content)
             content, nodes = repr(_code(tree)).encode(), list(ast.walk(tree))
-        except (SyntaxError, ValueError, RecursionError):  # it counts by its bytes
-            nodes = []
-    names = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
-    names |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
-    names |= {alias.asname or alias.name for node in froms for alias in node.names}
-    return hashlib.blake2b(content, digest_size=16).hexdigest(), frozenset(names), tuple(_imports(nodes))
-
-
-def _imports(nodes: Iterable[ast.AST]) -> Iterator[_Import]:
+    names, imports = set[str](), list[_Import]()
     for node in nodes:
-        if isinstance(node, ast.ImportFrom):
-            yield from ((node.level, node.module or "", alias.name) for alias in node.names)
-        elif isinstance(node, ast.Import):
-            yield from ((0, alias.name, "") for alias in node.names)
-        elif isinstance(node, ast.Attribute):  # after `import a.b` every name of `a` can be used
-            value: Any = node.value
-            names: list[str] = []
-            while isinstance(value, ast.Attribute):
-                value, names = value.value, [value.attr, *names]
-            if isinstance(value, ast.Name):
-                yield 0, ".".join([value.id, *names]), node.attr
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                names.add(node.name)
+            case ast.Name(ctx=ast.Store()):
+                names.add(node.id)
+            case ast.ImportFrom():
+                names |= {alias.asname or alias.name for alias in node.names if node.module}
+                imports += [(node.level, node.module or "", alias.name) for alias in node.names]
+            case ast.Import():
+                imports += [(0, alias.name, "") for alias in node.names]
+            case ast.Attribute() if origin := _dotted(node.value):  # after `import a.b` every name of `a` can be used
+                imports.append((0, origin, node.attr))
+    return hashlib.blake2b(content, digest_size=16).hexdigest(), frozenset(names), tuple(imports)
+
+
+def _dotted(node: Any) -> str:
+    if isinstance(node, ast.Attribute):
+        before = _dotted(node.value)
+        return before and f"{before}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _code(node: Any) -> Any:
@@ -105,7 +105,10 @@ def _code(node: Any) -> Any:
         fields = [(name, _code(value)) for name, value in ast.iter_fields(node) if name not in ("kind", "type_comment")]
         return [type(node).__name__, *(field for field in fields if field[1] not in (None, []))]
     if isinstance(node, list):
-        statements = [item.value if isinstance(item, ast.Expr) else None for item in node]
-        texts = [isinstance(value, ast.Constant) and isinstance(value.value, str) for value in statements]
-        return [_code(item) for item, is_text in zip(node, texts, strict=True) if not is_text]
+        return [_code(item) for item in node if not _is_text(item)]
     return None if node is None else repr(node)
+
+
+def _is_text(node: Any) -> bool:
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, overload
 
 from prunebench.errors import CellTimeout, DatasetMissing, PluginContractError
 from prunebench.specs import API, ParamValue
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 
 def silent(fraction: float, text: str = "") -> None:
@@ -205,10 +207,8 @@ class DataContext(_Context):
             if path.exists():
                 return path
         looked = ", ".join(str(root) for root in self.roots) or "no data root is set"
-        raise DatasetMissing(
-            f"not found: {' or '.join(candidates)} (looked in: {looked})",
-            self.obtain or "set PRUNEBENCH_DATA or --data to the folder that holds it",
-        )
+        hint = self.obtain or "set PRUNEBENCH_DATA or --data to the folder that holds it"
+        raise DatasetMissing(f"not found: {' or '.join(candidates)} (looked in: {looked})", hint)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +236,29 @@ class ProjectContext(_Context):
     features: NDArray[np.float32]
 
 
+class _Evidence(Generic[T]):
+    """Evidence of a ScoreContext; read it on a context whose scorer declared it, PluginContractError otherwise."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, ctx: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, ctx: ScoreContext, owner: type) -> T: ...
+    def __get__(self, ctx: ScoreContext | None, owner: type) -> Self | T:
+        if ctx is None:
+            return self
+        if self._name not in ctx.evidence:
+            text = f"scorer {ctx.scorer!r} read {self._name!r}, which it did not declare"
+            raise PluginContractError(text, f"add {self._name!r} to `needs` in its ScorerSpec")
+        value: T = ctx.evidence[self._name]
+        return value
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScoreContext(_Context):
     """For a scorer: the evidence that it declared, and nothing else.
@@ -249,74 +272,29 @@ class ScoreContext(_Context):
     evidence: Mapping[str, Any] = field(default_factory=dict)
     budget: int | None = None
 
-    def _declared(self, name: str) -> Any:
-        if name not in self.evidence:
-            raise PluginContractError(
-                f"scorer {self.scorer!r} read {name!r}, which it did not declare",
-                f"add {name!r} to `needs` in its ScorerSpec",
-            )
-        return self.evidence[name]
+    features: ClassVar[_Evidence[NDArray[np.float32]]] = _Evidence("Penultimate features float32 [n, d].")
+    logits: ClassVar[_Evidence[NDArray[np.float32]]] = _Evidence("Logits float32 [n, n_classes] of the backbone.")
+    labels: ClassVar[_Evidence[NDArray[np.int64]]] = _Evidence("Labels int64 [n] in 0..n_classes-1.")
+    projection: ClassVar[_Evidence[NDArray[np.float32]]] = _Evidence("Projected features float32 [n, k].")
+    pseudo_labels: ClassVar[_Evidence[NDArray[np.int64]]] = _Evidence(
+        "Pseudo-labels int64 [n], numbered from 0, as the labeller of the scorer made them."
+    )
+    dynamics: ClassVar[_Evidence[NDArray[np.float16]]] = _Evidence(
+        "Class probabilities float16 [epochs, n, classes] of one recorded training run.  "
+        "The run learnt the pseudo-labels where the scorer has a labeller, and the labels otherwise."
+    )
+    gradients: ClassVar[_Evidence[tuple[NDArray[np.float32], NDArray[np.float32]]]] = _Evidence(
+        "Last-layer gradients in factored form: (p - y) float32 [n, n_classes] and z float32 [n, d]."
+    )
+    pixels: ClassVar[_Evidence[NDArray[np.uint8]]] = _Evidence("Images uint8 [n, height, width, channels].")
 
     @property
     def n_keep(self) -> int:
         """The budget, in samples; raises PluginContractError unless the spec says budget_dependent."""
         if self.budget is None:
-            raise PluginContractError(
-                f"scorer {self.scorer!r} read the budget, which it did not declare",
-                "set budget_dependent=True in its ScorerSpec",
-            )
+            text = f"scorer {self.scorer!r} read the budget, which it did not declare"
+            raise PluginContractError(text, "set budget_dependent=True in its ScorerSpec")
         return self.budget
-
-    @property
-    def features(self) -> NDArray[np.float32]:
-        """Penultimate features float32 [n, d]."""
-        features: NDArray[np.float32] = self._declared("features")
-        return features
-
-    @property
-    def logits(self) -> NDArray[np.float32]:
-        """Logits float32 [n, n_classes] of the backbone."""
-        logits: NDArray[np.float32] = self._declared("logits")
-        return logits
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """Labels int64 [n] in 0..n_classes-1."""
-        labels: NDArray[np.int64] = self._declared("labels")
-        return labels
-
-    @property
-    def projection(self) -> NDArray[np.float32]:
-        """Projected features float32 [n, k]."""
-        projection: NDArray[np.float32] = self._declared("projection")
-        return projection
-
-    @property
-    def pseudo_labels(self) -> NDArray[np.int64]:
-        """Pseudo-labels int64 [n], numbered from 0, as the labeller of the scorer made them."""
-        labels: NDArray[np.int64] = self._declared("pseudo_labels")
-        return labels
-
-    @property
-    def dynamics(self) -> NDArray[np.float16]:
-        """Class probabilities float16 [epochs, n, classes] of one recorded training run.
-
-        The run learnt the pseudo-labels where the scorer has a labeller, and the labels otherwise.
-        """
-        dynamics: NDArray[np.float16] = self._declared("dynamics")
-        return dynamics
-
-    @property
-    def gradients(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Last-layer gradients in factored form: (p - y) float32 [n, n_classes] and z float32 [n, d]."""
-        factors: tuple[NDArray[np.float32], NDArray[np.float32]] = self._declared("gradients")
-        return factors
-
-    @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """Images uint8 [n, height, width, channels]."""
-        pixels: NDArray[np.uint8] = self._declared("pixels")
-        return pixels
 
 
 @dataclass(frozen=True, kw_only=True)

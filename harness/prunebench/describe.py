@@ -41,4 +41,4 @@ def allowed(param: Param) -> str:
     bounds = [f"at least {param.minimum:g}"] if param.minimum is not None else []
     bounds += [f"at most {param.maximum:g}"] if param.maximum is not None else []
     kind = type(param.default).__name__ if param.default is not None else "any"
-    return f"{kind}{', ' if bounds else ''}{' and '.join(bounds)}{f'; {param.unit}' if param.unit else ''}"
+    return ", ".join(filter(None, [kind, " and ".join(bounds)])) + (f"; {param.unit}" if param.unit else "")

@@ -1,7 +1,8 @@
 """Environments for plugins whose dependencies clash with those of others: made once, by uv, in the cache folder.
 
 One holds what `environment = [...]` in the plugin's table of registry.toml lists, and nothing else; all other packages
-it takes from the environment that prunebench runs in, so that methods are compared under the same numerical libraries.
+it takes from the environment that prunebench runs in, so that methods are compared under the same numerical libraries:
+`uv run --with` would resolve and install these once more.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,13 @@ from prunebench.records import write_text
 from prunebench.registry import Listing, Registry
 from prunebench.wire import from_json, to_json
 
+_DESCRIBE = "from prunebench.environments import describe; describe()"
+
 
 def with_environments(
-    catalogue: Catalogue,
-    registry: Registry,
-    suite_name: str,
-    filters: Filters,
-    cache: Path,
+    catalogue: Catalogue, registry: Registry, suite_name: str, filters: Filters, cache: Path,
     notice: Callable[[str], None],
-) -> tuple[Catalogue, Mapping[str, str]]:
+) -> tuple[Catalogue, Mapping[str, str]]:  # fmt: skip
     """Return the catalogue with the plugins of a suite that have environments, and their interpreters by "kind:name".
 
     filters: what they leave out of the suite needs no environment.  One that is not in the cache is made, after a
@@ -48,8 +47,7 @@ def with_environments(
     """
     suite, entries, interpreters = registry.suite(suite_name), dict(catalogue.entries), {}
     names = (*suite.methods, suite.unpruned, *suite.agreement_methods, *filters.added)
-    methods = [registry.method(name) for name in names]
-    scorers = {method.scorer for method in methods if is_chosen(method, filters)}
+    scorers = {method.scorer for method in map(registry.method, names) if is_chosen(method, filters)}
     used = {"scorer": scorers, "projector": {*suite.projectors, *suite.agreement_projectors}}
     for listing in registry.plugins.values():
         if listing.environment and listing.name in used[listing.kind]:
@@ -66,16 +64,43 @@ def interpreter_of(
 
     None where every name is here, or nobody knows it.  Raises UsageError for such a plugin among other names.
     """
-    for name in names:
-        kind, _, plain = name.rpartition(":")
+    for kind, _, plain in (name.rpartition(":") for name in names):
         listing = listings.get(plain)
-        if listing is not None and listing.environment and kind in ("", listing.kind):
-            here = catalogue.entries[f"{listing.kind}s"].get(plain)
-            if here is None or not listing.is_met_by(here.origin):
-                if len(names) > 1:
-                    raise UsageError(f"{name!r} runs in an environment of its own", "name it alone")
-                return _made(listing, cache)[1]
+        if listing is None or not listing.environment or kind not in ("", listing.kind):
+            continue
+        here = catalogue.entries[f"{listing.kind}s"].get(plain)
+        if here is None or not listing.is_met_by(here.origin):
+            if len(names) > 1:
+                raise UsageError(f"{plain!r} runs in an environment of its own", "name it alone")
+            return _made(listing, cache)[1]
     return None
+
+
+def describe() -> None:
+    """Print as JSON what the plugins of this interpreter declare, with versions; exits where its packages lack any."""
+    found, listed = load_plugins(), reversed([*distributions()])  # those of the environment come first, and stay
+    packages: dict[str, Distribution] = {canonicalize_name(one.name): one for one in listed}
+    added = [one for one in packages.values() if Path(str(one.locate_file(""))).is_relative_to(sys.prefix)]
+    if missing := [text for one in [*added, packages[HOST]] for text in lacking(one, packages)]:
+        sys.exit(f"it lacks {', '.join(missing)}, and nothing else is installed there")
+    entries = [entry for kind in ("scorers", "projectors") for entry in found.entries[kind].values()]
+    entries = [replace(entry, spec=replace(entry.spec, version=entry.version)) for entry in entries]
+    failures = {failure.origin.distribution: failure.error for failure in reversed(found.failures)}
+    print(json.dumps({"entries": [to_json(entry) for entry in entries], "failures": failures}))  # noqa: T201
+
+
+def lacking(package: Distribution, packages: Mapping[str, Distribution]) -> list[str]:
+    """Return the requirements of a package that none of the packages, by normalised name, satisfies."""
+    wanted = [Requirement(text) for text in package.requires or ()]
+    return [
+        f"{one.name}{one.specifier}"
+        for one in wanted
+        if (one.marker is None or one.marker.evaluate({"extra": ""}))
+        and not (
+            (there := packages.get(canonicalize_name(one.name)))
+            and one.specifier.contains(there.version, prereleases=True)
+        )
+    ]
 
 
 def _made(listing: Listing, cache: Path) -> tuple[Entry[Any], str]:
@@ -83,84 +108,44 @@ def _made(listing: Listing, cache: Path) -> tuple[Entry[Any], str]:
 
     The key covers the requirements, this interpreter and every package installed beside it, prunebench too.
     """
-    key = digest([2, sorted(listing.environment), sys.version, sys.prefix, package_list_digest()])
+    key = digest([3, sorted(listing.environment), sys.version, sys.prefix, package_list_digest()])
     folder = cache / "environments" / key
-    python = str(Path(sysconfig.get_path("scripts", "venv", {"base": str(folder)})) / "python")
-    described = folder / "declarations.json"
+    scripts, own = (Path(sysconfig.get_path(name, "venv", {"base": str(folder)})) for name in ("scripts", "purelib"))
+    declarations, python = folder / "declarations.json", str(scripts / "python")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if not described.is_file():
+        if not declarations.is_file():
             shutil.rmtree(folder, ignore_errors=True)
             uv = os.environ.get("UV") or shutil.which("uv") or shutil.which("uv", path=sysconfig.get_path("scripts"))
-            if not uv:
-                text = f"plugin {listing.name!r} wants an environment of its own, which uv makes"
-                raise EnvironmentFailed(text, "pip install uv")
-            _run(listing, [uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
-            # addsitedir, unlike a plain path, reads the .pth files there too: packages may be installed editable.
+            if uv is None:
+                raise _fault(listing, "cannot be made without uv", "pip install uv")
+            _run(listing, uv, "venv", "--quiet", "--python", sys.executable, str(folder))
+            # addsitedir, unlike a plain path, reads .pth files too: packages may be installed editable.
             parents = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
             lines = "".join(f"import site; site.addsitedir({parent!r})\n" for parent in parents)
-            own = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
             (own / "_prunebench_parent.pth").write_text(lines, encoding="utf-8")
-            _run(listing, [uv, "pip", "install", "--quiet", "--no-deps", "--python", python, *listing.environment])
-            said = _run(listing, [python, "-c", "from prunebench.environments import describe; describe()"])
-            write_text(described, said.splitlines()[-1])  # last: it is complete when its plugins can be declared
-    return _declared(listing, json.loads(described.read_text(encoding="utf-8"))), python
+            _run(listing, uv, "pip", "install", "--quiet", "--no-deps", "--python", python, *listing.environment)
+            said = _run(listing, python, "-c", _DESCRIBE)
+            write_text(declarations, said.splitlines()[-1])  # last: it is complete when its plugins can be declared
+    declared = json.loads(declarations.read_text(encoding="utf-8"))
+    entries = [from_json(entry) for entry in declared["entries"]]
+    mine = {e.spec.name: e for e in entries if (e.spec.kind, e.origin.distribution) == (listing.kind, listing.dist)}
+    entry = mine.get(listing.name)
+    if entry is None or not listing.covers(entry.origin.version):
+        hint = f"let version and environment agree: it holds {entry.origin}" if entry else ""
+        hint = hint or declared["failures"].get(listing.dist) or did_you_mean(listing.name, mine)
+        raise _fault(listing, f"holds no {listing.kind} of this name from {listing.dist} {listing.version}", hint)
+    return entry, python
 
 
-def describe() -> None:
-    """Print what the plugins of this interpreter declare, with their versions here, and what its packages lack."""
-    found, packages = load_plugins(), dict[str, Distribution]()
-    for package in distributions():  # those of the environment come first
-        packages.setdefault(canonicalize_name(package.name), package)
-    added = [package for package in packages.values() if Path(str(package.locate_file(""))).is_relative_to(sys.prefix)]
-    entries = [entry for kind in ("scorers", "projectors") for entry in found.entries[kind].values()]
-    content = {
-        "entries": [to_json(Entry(replace(entry.spec, version=entry.version), entry.origin)) for entry in entries],
-        "failures": [{"origin": asdict(failure.origin), "error": failure.error} for failure in found.failures],
-        "lacking": [text for package in [*added, packages[HOST]] for text in lacking(package, packages)],
-    }
-    print(json.dumps(content))  # noqa: T201
-
-
-def lacking(package: Distribution, packages: Mapping[str, Distribution]) -> list[str]:
-    """Return the requirements of a package that none of the packages, by normalised name, satisfies."""
-    wanted = [Requirement(text) for text in package.requires or ()]
-    missing = []
-    for one in wanted:
-        if one.marker is None or one.marker.evaluate({"extra": ""}):
-            found = packages.get(canonicalize_name(one.name))
-            if found is None or not one.specifier.contains(found.version, prereleases=True):
-                missing.append(f"{one.name}{one.specifier}")
-    return missing
-
-
-def _declared(listing: Listing, described: Mapping[str, Any]) -> Entry[Any]:
-    """Return what the environment declares by the name of the listing, from its distribution and range."""
-    place = f"[plugin.{listing.name}]"
-    if described["lacking"]:
-        text = f"the environment of plugin {listing.name!r} lacks {', '.join(described['lacking'])}"
-        raise EnvironmentFailed(text, f"add it to environment = [...] of {place}: nothing else is installed there")
-    entries = [from_json(entry) for entry in described["entries"]]
-    mine = [e for e in entries if (e.spec.kind, e.origin.distribution) == (listing.kind, listing.dist)]
-    entry = next((entry for entry in mine if entry.spec.name == listing.name), None)
-    if entry is None:
-        errors = [f["error"] for f in described["failures"] if f["origin"]["distribution"] == listing.dist]
-        raise EnvironmentFailed(
-            f"the environment of plugin {listing.name!r} holds no {listing.kind} of this name from {listing.dist}",
-            errors[0] if errors else did_you_mean(listing.name, [entry.spec.name for entry in mine]),
-        )
-    if not listing.covers(entry.origin.version):
-        text = f"the environment of plugin {entry.origin} is outside the range {listing.version!r}"
-        raise EnvironmentFailed(text, f"let version and environment of {place} agree")
-    return entry
-
-
-def _run(listing: Listing, command: Sequence[str]) -> str:
+def _run(listing: Listing, *command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise EnvironmentFailed(
-            f"the environment of plugin {listing.name!r} cannot be made: {Path(command[0]).stem} "
-            f"{' '.join(command[1:3])} ended with {done.returncode}: {(done.stderr or done.stdout).strip()}",
-            f"look at environment = [...] of [plugin.{listing.name}] in the registry",
-        )
+        what = f"{Path(command[0]).stem} {command[1]} {command[2]} ended with {done.returncode}"
+        hint = f"look at environment = [...] of [plugin.{listing.name}] in the registry"
+        raise _fault(listing, f"cannot be made: {what}: {(done.stderr or done.stdout).strip()}", hint)
     return done.stdout
+
+
+def _fault(listing: Listing, text: str, hint: str) -> EnvironmentFailed:
+    return EnvironmentFailed(f"the environment of plugin {listing.name!r} {text}", hint)

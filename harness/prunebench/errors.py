@@ -9,16 +9,13 @@ from dataclasses import dataclass
 
 class PrunebenchError(Exception):
     """Base of all errors shown without a traceback; `hint` is the next thing to do.
-
-    Hint: Follow the hint that is printed with it; `--traceback` shows the rest.
-    """
+    Hint: Follow the hint that is printed with it; `--traceback` shows the rest."""
 
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = message, hint
 
 
 @dataclass(frozen=True)
@@ -42,18 +39,14 @@ class Fault:
 
 class UsageError(PrunebenchError):
     """The command line names something that does not exist or does not fit.
-
-    Hint: Correct the name or the option; the nearest known name is suggested.
-    """
+    Hint: Correct the name or the option; the nearest known name is suggested."""
 
     exit_code = 2
 
 
 class RegistryError(PrunebenchError):
     """registry.toml is wrong at `key` (dotted) on `line` (from 1), which are those of the first of all `faults`.
-
-    Hint: Correct that line of the file; the message says what was expected there.
-    """
+    Hint: Correct that line of the file; the message says what was expected there."""
 
     exit_code = 3
 
@@ -61,172 +54,126 @@ class RegistryError(PrunebenchError):
         self, message: str, hint: str = "", *, key: str = "", line: int = 0, faults: tuple[Fault, ...] = ()
     ) -> None:
         super().__init__(message, hint)
-        self.key = key
-        self.line = line
-        self.faults = faults
+        self.key, self.line, self.faults = key, line, faults
 
 
 class PluginError(PrunebenchError):
     """A plugin is at fault; the message names it, its distribution and its version.
-
-    Hint: Update or uninstall the distribution that is named; `prunebench list` works without it.
-    """
+    Hint: Update or uninstall the distribution that is named; `prunebench list` works without it."""
 
     exit_code = 3
 
 
 class PluginLoadError(PluginError):
     """A plugin could not be imported or registered.
-
-    Hint: Update, repair or uninstall the distribution, then run `prunebench doctor`, which tries it again.
-    """
+    Hint: Update, repair or uninstall the distribution, then run `prunebench doctor`, which tries it again."""
 
 
 class PluginCollision(PluginError):
     """Two distributions declare the same name.
-
-    Hint: Rename one of the two, or uninstall the distribution that is not wanted.
-    """
+    Hint: Rename one of the two, or uninstall the distribution that is not wanted."""
 
 
 class EnvironmentFailed(PluginError):
     """The environment that a plugin is to run in cannot be made, or does not hold the plugin.
-
-    Hint: Correct `environment`, `dist` and `version` in the plugin's table of registry.toml.
-    """
+    Hint: Correct `environment`, `dist` and `version` in the plugin's table of registry.toml."""
 
 
 class PluginContractError(PluginError):
     """An implementation broke a promise of its spec, such as the length of its scores.
-
-    Hint: Report it to the author of the plugin; `prunebench check NAME` shows the broken promise.
-    """
+    Hint: Report it to the author of the plugin; `prunebench check NAME` shows the broken promise."""
 
 
 class NotApplicable(PrunebenchError):
     """A method declines this input; recorded as a skip with its reason, not as a failure.
-
-    Hint: Nothing, or another input: the reason says what the method needs.
-    """
+    Hint: Nothing, or another input: the reason says what the method needs."""
 
 
 class DataError(PrunebenchError):
     """Data or weights are missing, unreadable, or not the ones that were promised.
-
-    Hint: Restore or correct the file that is named.
-    """
+    Hint: Restore or correct the file that is named."""
 
     exit_code = 4
 
 
 class DatasetMissing(DataError):
     """The files of a data set are not where they were looked for.
-
-    Hint: Obtain the files as the message says, and name their folder with `--data DIR` or PRUNEBENCH_DATA.
-    """
+    Hint: Obtain the files as the message says, and name their folder with `--data DIR` or PRUNEBENCH_DATA."""
 
 
 class FingerprintMismatch(DataError):
     """The content of a data set is not the registered one.
-
-    Hint: Obtain the data again; if the data are meant to differ, register them under another name.
-    """
+    Hint: Obtain the data again; if the data are meant to differ, register them under another name."""
 
 
 class WeightsMissing(DataError):
     """Weights cannot be found, fetched, or loaded into the model.
-
-    Hint: Put the file where the message says, or take the network out with `--backbone`.
-    """
+    Hint: Put the file where the message says, or take the network out with `--backbone`."""
 
 
 class CellError(PrunebenchError):
     """One cell of the grid could not be computed; the run goes on.
-
-    Hint: Read the reason in the record or in `prunebench status`, then run the suite again: only what failed is tried.
-    """
+    Hint: Read the reason in the record or `prunebench status`, then run the suite again: only what failed is tried."""
 
     status = "failed"
 
 
 class CellFailed(CellError):
     """An implementation raised.
-
-    Hint: The traceback is in the log of the worker below `runs/`; report it to the author of the plugin.
-    """
+    Hint: The traceback is in the log of the worker below `runs/`; report it to the author of the plugin."""
 
 
 class OutOfMemory(CellError):
     """Memory ran out even at the smallest batch size.
-
-    Hint: Use a device with more memory, fewer slots a device, or a smaller data set.
-    """
+    Hint: Use a device with more memory, fewer slots a device, or a smaller data set."""
 
     status = "oom"
 
 
 class CellTimeout(CellError):
-    """The cell ran past its deadline.
-
-    Hint: Raise the limit with `--timeout SECONDS`.
-    """
+    """The cell ran past its deadline. Hint: Raise the limit with `--timeout SECONDS`."""
 
     status = "timeout"
 
 
 class Diverged(CellError):
     """Training produced a loss that is not finite.
-
-    Hint: Lower the learning rate of the recipe, or leave the cell as a failure of the method.
-    """
+    Hint: Lower the learning rate of the recipe, or leave the cell as a failure of the method."""
 
     status = "diverged"
 
 
 class WorkerDied(CellError):
     """A worker process ended without an answer.
-
-    Hint: Look for a lack of memory (`dmesg`, fewer `--jobs`) or a library that crashes.
-    """
+    Hint: Look for a lack of memory (`dmesg`, fewer `--jobs`) or a library that crashes."""
 
 
 class StoreError(PrunebenchError):
     """The cache folder cannot be read or written.
-
-    Hint: Free some space, or name a folder that can be written with `--cache DIR`.
-    """
+    Hint: Free some space, or name a folder that can be written with `--cache DIR`."""
 
     exit_code = 5
 
 
 class CorruptArtefact(StoreError):
     """A stored artefact does not match its recorded digest.
-
-    Hint: Remove the artefact that is named; it is computed again.
-    """
+    Hint: Remove the artefact that is named; it is computed again."""
 
 
 class SchemaTooNew(StoreError):
-    """A record was written by a newer prunebench than this one.
-
-    Hint: `pip install -U prunebench`.
-    """
+    """A record was written by a newer prunebench than this one. Hint: `pip install -U prunebench`."""
 
 
 class ResultConflict(PrunebenchError):
     """Two records of one key disagree beyond the tolerance of the recipe.
-
-    Hint: Find out why the two differ, then replace the older with `--supersede REASON`.
-    """
+    Hint: Find out why the two differ, then replace the older with `--supersede REASON`."""
 
     exit_code = 6
 
 
 class StaleBoard(PrunebenchError):
     """The committed board is not what the committed records give.
-
-    Hint: Write it again with the command that the message names, and commit it.
-    """
+    Hint: Write it again with the command that the message names, and commit it."""
 
     exit_code = 7
 
@@ -235,6 +182,4 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint that names the nearest of `known` names, or lists them when none is near."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return "known: " + ", ".join(names) if names else "none is known"
+    return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(names) if names else "none is known"

@@ -1,5 +1,6 @@
 """The hooks that a plugin may implement; they declare and never compute."""
 
+# mypy: disable-error-code="empty-body"
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -8,67 +9,50 @@ from typing import Any
 import click
 import pluggy
 
-from prunebench.specs import (
-    BackboneSpec,
-    DatasetSpec,
-    ExecutorSpec,
-    LearnerSpec,
-    MetricSpec,
-    ProjectorSpec,
-    ScorerSpec,
-    SelectorSpec,
-)
+from prunebench import specs
 
 hookspec: pluggy.HookspecMarker = pluggy.HookspecMarker("prunebench")
 hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker("prunebench")
 
 
 @hookspec
-def prunebench_scorers() -> Iterable[ScorerSpec]:
+def prunebench_scorers() -> Iterable[specs.ScorerSpec]:
     """Declare data-pruning methods."""
-    raise AssertionError("a specification, never called")
 
 
 @hookspec
-def prunebench_projectors() -> Iterable[ProjectorSpec]:
+def prunebench_projectors() -> Iterable[specs.ProjectorSpec]:
     """Declare maps from features to a few dimensions."""
-    raise AssertionError("a specification, never called")
 
 
 @hookspec
-def prunebench_selectors() -> Iterable[SelectorSpec]:
+def prunebench_selectors() -> Iterable[specs.SelectorSpec]:
     """Declare ways to pick a budget from scores."""
-    raise AssertionError("a specification, never called")
 
 
 @hookspec
-def prunebench_datasets() -> Iterable[DatasetSpec]:
+def prunebench_datasets() -> Iterable[specs.DatasetSpec]:
     """Declare data sets."""
-    raise AssertionError("a specification, never called")
 
 
 @hookspec
-def prunebench_backbones() -> Iterable[BackboneSpec]:
+def prunebench_backbones() -> Iterable[specs.BackboneSpec]:
     """Declare providers of networks."""
-    raise AssertionError("a specification, never called")
 
 
 @hookspec
-def prunebench_learners() -> Iterable[LearnerSpec]:
+def prunebench_learners() -> Iterable[specs.LearnerSpec]:
     """Declare training recipes and objectives."""
-    raise AssertionError("a specification, never called")
 
 
 @hookspec
-def prunebench_executors() -> Iterable[ExecutorSpec]:
+def prunebench_executors() -> Iterable[specs.ExecutorSpec]:
     """Declare places where tasks can run."""
-    raise AssertionError("a specification, never called")
 
 
 @hookspec
-def prunebench_metrics() -> Iterable[MetricSpec]:
+def prunebench_metrics() -> Iterable[specs.MetricSpec]:
     """Declare extra columns of the board."""
-    raise AssertionError("a specification, never called")
 
 
 @hookspec

@@ -8,18 +8,16 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Generic, TypeVar, cast
+from functools import cached_property, partial
+from typing import Any, ClassVar, Generic, TypeVar
 
 import click
 import pluggy
 
 from prunebench import hookspecs, specs
 from prunebench.code_version import code_digest
-from prunebench.discovery.api import SPOKEN
 from prunebench.discovery.first_import import importable
-from prunebench.discovery.installed import GROUP, HOST, Origin
-from prunebench.discovery.registration import Failure, declarations, register
+from prunebench.discovery.registration import GROUP, HOST, Failure, Origin, declarations, register
 from prunebench.errors import PluginLoadError, UsageError, did_you_mean
 from prunebench.specs import PluginSpec
 
@@ -43,15 +41,12 @@ class Entry(Generic[S]):
     @cached_property
     def version(self) -> str:
         """The author's version of the implementation, or a digest of the code that its targets reach."""
-        return self.spec.version or code_digest(self._targets)
+        return self.code_version()
 
     def code_version(self) -> str:
         """Return the version that the files give now."""
-        return self.spec.version or code_digest(self._targets)
-
-    @property
-    def _targets(self) -> list[str]:
-        return [target for target in (self.spec.load, getattr(self.spec, "labeller", "")) if target]
+        targets = self.spec.load, getattr(self.spec, "labeller", "")
+        return self.spec.version or code_digest(filter(None, targets))
 
     def load(self) -> Any:
         """Import and return the implementation; raises PluginLoadError with the plugin's name and version."""
@@ -66,11 +61,19 @@ class Entry(Generic[S]):
         try:
             return getattr(importlib.import_module(module), attribute)
         except Exception as error:
-            raise PluginLoadError(
-                f"plugin {self.origin}: {self.spec.kind} {self.spec.name!r} cannot be loaded from "
-                f"{target!r}: {type(error).__name__}: {error}",
-                "the declaration works but the implementation does not; reinstall or update the plugin",
-            ) from error
+            what = f"plugin {self.origin}: {self.spec.kind} {self.spec.name!r} cannot be loaded from {target!r}"
+            hint = "the declaration works but the implementation does not; reinstall or update the plugin"
+            raise PluginLoadError(f"{what}: {type(error).__name__}: {error}", hint) from error
+
+
+@dataclass(frozen=True)
+class _Getter(Generic[S]):
+    """`catalogue.scorer(name)` is `catalogue.get("scorers", name)`, with the type of its spec."""
+
+    kind: str
+
+    def __get__(self, catalogue: Catalogue, owner: type) -> Callable[[str], Entry[S]]:
+        return partial(catalogue.get, self.kind)
 
 
 @dataclass(frozen=True)
@@ -91,33 +94,13 @@ class Catalogue:
             raise UsageError(f"no {kind[:-1]} is named {name!r}", hint)
         return known[name]
 
-    def scorer(self, name: str) -> Entry[specs.ScorerSpec]:
-        """Return the scorer of that name."""
-        return self.get("scorers", name)
-
-    def projector(self, name: str) -> Entry[specs.ProjectorSpec]:
-        """Return the projector of that name."""
-        return self.get("projectors", name)
-
-    def selector(self, name: str) -> Entry[specs.SelectorSpec]:
-        """Return the selector of that name."""
-        return self.get("selectors", name)
-
-    def dataset(self, name: str) -> Entry[specs.DatasetSpec]:
-        """Return the data set of that name."""
-        return self.get("datasets", name)
-
-    def backbone(self, name: str) -> Entry[specs.BackboneSpec]:
-        """Return the provider of networks of that name."""
-        return self.get("backbones", name)
-
-    def learner(self, name: str) -> Entry[specs.LearnerSpec]:
-        """Return the learner of that name."""
-        return self.get("learners", name)
-
-    def executor(self, name: str) -> Entry[specs.ExecutorSpec]:
-        """Return the executor of that name."""
-        return self.get("executors", name)
+    scorer: ClassVar[_Getter[specs.ScorerSpec]] = _Getter("scorers")
+    projector: ClassVar[_Getter[specs.ProjectorSpec]] = _Getter("projectors")
+    selector: ClassVar[_Getter[specs.SelectorSpec]] = _Getter("selectors")
+    dataset: ClassVar[_Getter[specs.DatasetSpec]] = _Getter("datasets")
+    backbone: ClassVar[_Getter[specs.BackboneSpec]] = _Getter("backbones")
+    learner: ClassVar[_Getter[specs.LearnerSpec]] = _Getter("learners")
+    executor: ClassVar[_Getter[specs.ExecutorSpec]] = _Getter("executors")
 
     def notify(self, hook: str, **payload: Any) -> list[str]:
         """Call every observer of `hook`; an exception becomes a line of text and never stops the run."""
@@ -142,7 +125,7 @@ class _Builtin:
             specs.ExecutorSpec(name="local", summary="Warm worker processes on this machine, one per slot.",
                          load="prunebench.executors.local:LocalExecutor"),
             specs.ExecutorSpec(name="serial", summary="Everything in this process, for debugging.",
-                         load="prunebench.executors.serial:SerialExecutor"),
+                         load="prunebench.executors.local:SerialExecutor"),
         ]  # fmt: skip
 
 
@@ -150,39 +133,36 @@ def load_plugins(
     extra: Mapping[str, Any] | None = None,
     only: str | None = None,
     *,
-    spoken: range = SPOKEN,
     retry: bool = False,
     time_limit_seconds: float | None = None,
 ) -> Catalogue:
     """Discover, register and ask all plugins; never raises for a plugin's fault.
 
-    Those of other distributions are first imported by a process of their own, once per version: what kills or
-    stops it is a failure here, and is not imported.
+    Those of other distributions are first imported by a process of their own, once per version: what kills or stops it
+    is a failure here, and is not imported.
     extra: name to plugin object, registered beside the installed ones (for tests and notebooks).
     only: comma-separated entry-point names; default the environment variable PRUNEBENCH_LOAD_PLUGINS.
-    spoken: the numbers of the plugin API that are accepted.  retry: try those again that failed before.
-    time_limit_seconds: for the first import of one plugin, default 20.
+    retry: try those again that failed before.  time_limit_seconds: for the first import of one plugin, default 20.
     """
     from prunebench import __version__
 
-    manager = pluggy.PluginManager(GROUP)
+    extra, manager = extra or {}, pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(_Builtin(), name=HOST)
     chosen = only if only is not None else os.environ.get("PRUNEBENCH_LOAD_PLUGINS")
     found, failures = importable(chosen, retry=retry, time_limit_seconds=time_limit_seconds)
-    loaders: list[tuple[Callable[[], Any], Origin]] = [(one.point.load, one.origin) for one in found]
-    for name, plugin in (extra or {}).items():
-        loaders.append((cast(Callable[[], Any], lambda plugin=plugin: plugin), Origin(name, name, "local")))
+    loaders: list[tuple[Callable[[], Any], Origin]] = [(point.load, origin) for point, origin in found]
+    loaders += [(partial(extra.get, name), Origin(name, name, "local")) for name in extra]
     origins = {HOST: Origin(HOST, HOST, __version__)}
     with contextlib.redirect_stdout(sys.stderr):  # standard output is data
         for load, origin in loaders:
             name = origin.entry_point
             name = f"{name} of {origin.distribution}" if name in origins else name
             origins[name] = origin
-            failures += register(manager, load, origin, name, spoken)
+            failures += register(manager, load, origin, name)
         entries: dict[str, dict[str, Entry[Any]]] = {kind: {} for kind in KINDS}
         for kind, expected in KINDS.items():
-            for declared in declarations(getattr(manager.hook, f"prunebench_{kind}"), expected, origins, spoken):
+            for declared in declarations(getattr(manager.hook, f"prunebench_{kind}"), expected, origins):
                 if isinstance(declared, Failure):
                     failures.append(declared)
                 else:

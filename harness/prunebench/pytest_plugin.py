@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
 
 PROPERTY = "prunebench_check"
+_TITLES = {
+    "xfailed": "expected to fail",
+    "failed": "failed",
+    "skipped": "not run or not applicable",
+    "passed": "passed",
+}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Mark the report of a conformance check as one."""
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    if type(parameters.get("check")).__name__ == "BoundCheck":
-        item.user_properties.append((PROPERTY, str(parameters["check"].check.name)))
+    check: Any = getattr(getattr(item, "callspec", None), "params", {}).get("check")
+    if type(check).__name__ == "BoundCheck":
+        item.user_properties.append((PROPERTY, str(check.check.name)))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print one line when there were conformance checks."""
-    counted = Counter(outcome for outcome, _ in _checked(terminalreporter.stats))
-    if counted:
-        text = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counted.items()))
-        terminalreporter.write_line(f"prunebench conformance: {text}")
-
-
-def _checked(stats: dict[str, list[Any]]) -> Generator[tuple[str, Any], None, None]:
-    names = {
-        "passed": "passed",
-        "failed": "failed",
-        "skipped": "not run or not applicable",
-        "xfailed": "expected to fail",
+    counted = {
+        title: sum(PROPERTY in dict(getattr(report, "user_properties", ())) for report in reports)
+        for outcome, title in _TITLES.items()
+        if (reports := terminalreporter.stats.get(outcome))
     }
-    for outcome, title in names.items():
-        for report in stats.get(outcome, []):
-            if PROPERTY in dict(getattr(report, "user_properties", ())):
-                yield title, report
+    if text := ", ".join(f"{number} {title}" for title, number in counted.items() if number):
+        terminalreporter.write_line(f"prunebench conformance: {text}")

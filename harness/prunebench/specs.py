@@ -73,16 +73,21 @@ class PluginSpec:
     licence: str = "MIT"
     api: int = 1
 
+    def __init_subclass__(cls) -> None:
+        if PluginSpec in cls.__bases__:  # a subclass that somebody else makes keeps the kind
+            cls.kind = cls.__name__.removesuffix("Spec").lower()
+
     def __post_init__(self) -> None:
         if not _SLUG.fullmatch(self.name):
-            raise PluginContractError(
-                f"{self.kind} name {self.name!r} is not a slug", "use lower-case letters, digits, '-' and '_'"
-            )
-        if ":" not in self.load:
-            raise PluginContractError(
-                f"{self.kind} {self.name!r}: load = {self.load!r} names no object", 'write "module:object"'
-            )
-        object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
+            text = f"{self.kind} name {self.name!r} is not a slug"
+            raise PluginContractError(text, "use lower-case letters, digits, '-' and '_'")
+        self._check(":" in self.load, f"load = {self.load!r} names no object", 'write "module:object"')
+        for name in {"params", "selector_params", "check_params"} & {*vars(self)}:
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def _check(self, holds: bool, text: str, hint: str) -> None:
+        if not holds:
+            raise PluginContractError(f"{self.kind} {self.name!r}: {text}", hint)
 
     def resolve_params(self, given: Mapping[str, Any]) -> dict[str, ParamValue]:
         """Return all parameters, defaults filled in.
@@ -91,15 +96,15 @@ class PluginSpec:
         """
         for name, value in given.items():
             if name not in self.params:
-                raise UsageError(
-                    f"{self.kind} {self.name!r} has no parameter {name!r}", did_you_mean(name, self.params)
-                )
+                text = f"{self.kind} {self.name!r} has no parameter {name!r}"
+                raise UsageError(text, did_you_mean(name, self.params))
             if problem := self.params[name].problem(value):
                 raise UsageError(f"{self.kind} {self.name!r}: {name} = {value!r}: {problem}", self.params[name].doc)
-        resolved = {name: param.default for name, param in self.params.items()}
-        for name, value in given.items():
-            resolved[name] = float(value) if isinstance(self.params[name].default, float) else value
-        return resolved
+        defaults = {name: param.default for name, param in self.params.items()}
+        return {
+            name: float(value) if isinstance(defaults[name], float) else value
+            for name, value in {**defaults, **given}.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +125,6 @@ class ScorerSpec(PluginSpec):
     check_params: parameters under which `prunebench check` runs it, where the defaults are sized for large sets.
     """
 
-    kind: ClassVar[str] = "scorer"
-
     needs: frozenset[str] = frozenset()
     stochastic: bool = False
     budget_dependent: bool = False
@@ -137,45 +140,36 @@ class ScorerSpec(PluginSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if unknown := self.needs - EVIDENCE:
-            raise PluginContractError(
-                f"scorer {self.name!r} needs unknown evidence {sorted(unknown)}",
-                "known: " + ", ".join(sorted(EVIDENCE)),
-            )
+        unknown = sorted(self.needs - EVIDENCE)
+        self._check(not unknown, f"needs has unknown evidence {unknown}", "known: " + ", ".join(sorted(EVIDENCE)))
         self._check_labeller()
         self._check_projection_rows()
-        for name in ("selector_params", "check_params"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def _check_labeller(self) -> None:
-        if bool(self.labeller) != ("pseudo_labels" in self.needs):
-            raise PluginContractError(
-                f"scorer {self.name!r}: needs has {'no ' if self.labeller else ''}'pseudo_labels', "
-                f"and labeller = {self.labeller!r}",
-                'one asks for the other: needs = {"pseudo_labels", ...} and labeller = "module:object"',
-            )
-        if self.labeller and ":" not in self.labeller:
-            raise PluginContractError(
-                f"scorer {self.name!r}: labeller = {self.labeller!r} names no object", 'write "module:object"'
-            )
+        self._check(
+            bool(self.labeller) == ("pseudo_labels" in self.needs),
+            f"needs has {'no ' if self.labeller else ''}'pseudo_labels', and labeller = {self.labeller!r}",
+            'one asks for the other: needs = {"pseudo_labels", ...} and labeller = "module:object"',
+        )
+        names_object = not self.labeller or ":" in self.labeller
+        self._check(names_object, f"labeller = {self.labeller!r} names no object", 'write "module:object"')
         # The version of the scorer is a digest of its package: it has to cover the labels as well.
         packages = {target.partition(":")[0].partition(".")[0] for target in (self.labeller, self.load) if target}
-        if len(packages) > 1 and not self.version:
-            raise PluginContractError(
-                f"scorer {self.name!r}: labeller = {self.labeller!r} is in another package than load = {self.load!r}",
-                "move it there, or give the spec a version that changes with both",
-            )
+        self._check(
+            len(packages) == 1 or bool(self.version),
+            f"labeller = {self.labeller!r} is in another package than load = {self.load!r}",
+            "move it there, or give the spec a version that changes with both",
+        )
 
     def _check_projection_rows(self) -> None:
-        if not self.projection_rows:
-            return
         param = self.params.get(self.projection_rows)
-        if param is None or "projection" not in self.needs or set(param.choices) != {"all", "classified"}:
-            raise PluginContractError(
-                f"scorer {self.name!r}: projection_rows = {self.projection_rows!r} is not the name of a parameter "
-                "with the choices 'all' and 'classified' of a scorer that needs 'projection'",
-                f'add params = {{"{self.projection_rows}": Param(default="all", choices=("all", "classified"), ...)}}',
-            )
+        sound = param is not None and "projection" in self.needs and set(param.choices) == {"all", "classified"}
+        self._check(
+            not self.projection_rows or sound,
+            f"projection_rows = {self.projection_rows!r} is not the name of a parameter with the choices 'all' and "
+            "'classified' of a scorer that needs 'projection'",
+            f'add params = {{"{self.projection_rows}": Param(default="all", choices=("all", "classified"), ...)}}',
+        )
 
     @property
     def label_needs(self) -> frozenset[str]:
@@ -186,8 +180,6 @@ class ScorerSpec(PluginSpec):
 @dataclass(frozen=True, kw_only=True)
 class ProjectorSpec(PluginSpec):
     """features[n, d] to float32[n, k]; `load` is `project(ctx: ProjectContext) -> ndarray`."""
-
-    kind: ClassVar[str] = "projector"
 
     stochastic: bool = True
     min_samples: int = 1
@@ -200,16 +192,12 @@ class SelectorSpec(PluginSpec):
     stochastic: the choice itself draws random numbers (ties are broken by the harness, not here).
     """
 
-    kind: ClassVar[str] = "selector"
-
     stochastic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(PluginSpec):
     """Images, labels and stable ids; `load` is `load(ctx: DataContext) -> Dataset`."""
-
-    kind: ClassVar[str] = "dataset"
 
     image_licence: str = ""
     n_classes: int = 0
@@ -223,8 +211,6 @@ class BackboneSpec(PluginSpec):
     check_model: name of a small model that takes images of any size, under which `prunebench check` runs it.
     """
 
-    kind: ClassVar[str] = "backbone"
-
     check_model: str = ""
 
 
@@ -236,8 +222,6 @@ class LearnerSpec(PluginSpec):
     stochastic: the trained model depends on the seed.  Seeds of a learner that says False are one observation.
     """
 
-    kind: ClassVar[str] = "learner"
-
     needs: frozenset[str] = frozenset({"pixels"})
     stochastic: bool = True
 
@@ -245,8 +229,6 @@ class LearnerSpec(PluginSpec):
 @dataclass(frozen=True, kw_only=True)
 class ExecutorSpec(PluginSpec):
     """Where tasks run; `load` is a factory of an object with the Executor protocol."""
-
-    kind: ClassVar[str] = "executor"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,8 +240,6 @@ class MetricSpec(PluginSpec):
     and of the unpruned set.  label: the head of the column.  higher_is_better: which end is good.  A function that
     returns None leaves a hole; one that raises is reported by name, and the board is written without its column.
     """
-
-    kind: ClassVar[str] = "metric"
 
     scope: Literal["cell", "method"] = "cell"
     label: str = ""

@@ -11,16 +11,9 @@ from numpy.typing import NDArray
 from prunebench.errors import DataError
 
 __all__ = [
-    "apportion",
-    "class_quotas",
-    "content_order",
-    "min_max",
-    "misclassified",
-    "n_keep",
-    "preference_order",
-    "squared_distances",
-    "within_range",
-]
+    "apportion", "class_quotas", "content_order", "min_max", "misclassified", "n_keep", "preference_order",
+    "squared_distances", "within_range",
+]  # fmt: skip
 
 _BLOCK_VALUES = 1 << 17
 _REACH = 20  # as a power of two

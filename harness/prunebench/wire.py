@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from prunebench.plugins import GROUP, KINDS, Entry, Origin
@@ -15,21 +15,23 @@ CHECKED: Mapping[str, type[PluginSpec]] = {spec.kind: spec for spec in KINDS.val
 
 def to_json(entry: Entry[Any]) -> dict[str, Any]:
     """Return JSON-able values from which `from_json` makes the same entry."""
-    values = {item.name: getattr(entry.spec, item.name) for item in fields(entry.spec)}
-    values["params"] = {name: asdict(param) for name, param in entry.spec.params.items()}
-    for name, value in values.items():
-        values[name] = sorted(value) if isinstance(value, frozenset) else value
-        values[name] = dict(value) if isinstance(value, Mapping) else values[name]
-    return {"kind": entry.spec.kind, "spec": values, "origin": asdict(entry.origin)}
+    plain = {name: _plain(value) for name, value in vars(entry.spec).items()}
+    return {"kind": entry.spec.kind, "spec": plain, "origin": asdict(entry.origin)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: asdict(one) if isinstance(one, Param) else one for name, one in value.items()}
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 def from_json(value: Mapping[str, Any]) -> Entry[Any]:
     """Return the entry that `to_json` described."""
     given = dict(value["spec"])
-    params = {name: {**param, "choices": tuple(param["choices"])} for name, param in given["params"].items()}
-    given["params"] = {name: Param(**param) for name, param in params.items()}
-    if "needs" in given:
-        given["needs"] = frozenset(given["needs"])
+    given["params"] = {
+        name: Param(**{**one, "choices": tuple(one["choices"])}) for name, one in given["params"].items()
+    }
+    given |= {"needs": frozenset(given["needs"])} if "needs" in given else {}
     return Entry(CHECKED[value["kind"]](**given), Origin(**value["origin"]))
 
 

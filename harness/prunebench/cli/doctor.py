@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
+from packaging.version import Version
 
 from prunebench import provenance
 from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, json_option, registry_option
@@ -20,6 +22,15 @@ from prunebench.registry import Registry, load_registry
 from prunebench.store import Store
 
 _COMPILE_SECONDS = 120.0
+_COMPILE = """
+import json
+try:
+    import numba
+    numba.njit(cache=True)(json.dumps)  # the folder is looked for at once, nothing is compiled yet
+    print(json.dumps({"error": ""}))
+except Exception as error:
+    print(json.dumps({"error": f"{type(error).__name__}: {error}"}))
+"""
 
 
 @dataclass(frozen=True)
@@ -50,74 +61,56 @@ def command(registry_file: Path | None, cache: Path | None, data_roots: tuple[Pa
     ]
     if as_json:
         click.echo(json.dumps([asdict(diagnosis) for diagnosis in diagnoses], indent=1))
-    else:
-        for diagnosis in diagnoses:
-            colour = {"ok": "green", "note": "yellow", "problem": "red"}[diagnosis.state]
-            line = wrapped(f"{diagnosis.topic}: {diagnosis.text}", columns(), f"{diagnosis.state:<8}")
-            click.echo(line.replace(diagnosis.state, click.style(diagnosis.state, fg=colour), 1))
-            if diagnosis.hint:
-                click.echo(wrapped(diagnosis.hint, columns(), " " * 8))
+    for one in () if as_json else diagnoses:
+        colour = {"ok": "green", "note": "yellow", "problem": "red"}[one.state]
+        line = wrapped(f"{one.topic}: {one.text}", columns(), f"{one.state:<8}")
+        click.echo(line.replace(one.state, click.style(one.state, fg=colour), 1))
+        if one.hint:
+            click.echo(wrapped(one.hint, columns(), " " * 8))
     if any(diagnosis.state == "problem" for diagnosis in diagnoses):
         raise SystemExit(1)
 
 
-def _plugins(found: Catalogue) -> list[Diagnosis]:
+def _plugins(found: Catalogue) -> Iterator[Diagnosis]:
     names = {entry.origin.entry_point for entries in found.entries.values() for entry in entries.values()}
-    diagnoses = [Diagnosis("ok", "plugins", f"{len(names)} work")]
+    yield Diagnosis("ok", "plugins", f"{len(names)} work")
     for failure in found.failures:
-        diagnoses.append(Diagnosis("problem", f"plugin {failure.origin}", failure.error, failure.hint))
-    return diagnoses
+        yield Diagnosis("problem", f"plugin {failure.origin}", failure.error, failure.hint)
 
 
-def _packages() -> list[Diagnosis]:
+def _packages() -> Iterator[Diagnosis]:
     versions = provenance.versions()
-    absent = sorted(name for name, version in versions.items() if version == "absent")
-    text = ", ".join(f"{name} {version}" for name, version in versions.items() if version != "absent")
-    diagnoses = [Diagnosis("ok", "packages", text)]
-    if absent:
-        diagnoses.append(Diagnosis("problem", "packages", f"absent: {', '.join(absent)}", "install prunebench again"))
-    gudhi = versions["gudhi"].split(".")
-    if versions["gudhi"] != "absent" and (int(gudhi[0]), int(gudhi[1])) >= (3, 13):
-        diagnoses.append(
-            Diagnosis("problem", "gudhi", "3.13 and multipers 2.3.2 crash together", 'pip install "gudhi<3.13"')
-        )
-    return diagnoses
+    present = {name: version for name, version in versions.items() if version != "absent"}
+    yield Diagnosis("ok", "packages", ", ".join(f"{name} {version}" for name, version in present.items()))
+    if absent := ", ".join(sorted(versions.keys() - present.keys())):
+        yield Diagnosis("problem", "packages", f"absent: {absent}", "install prunebench again")
+    if Version(present.get("gudhi", "0")) >= Version("3.13"):
+        hint = 'pip install "gudhi<3.13"'
+        yield Diagnosis("problem", "gudhi", "3.13 and multipers 2.3.2 crash together", hint)
 
 
-def _devices() -> list[Diagnosis]:
+def _devices() -> Iterator[Diagnosis]:
     gpus = provenance.gpus()
     if not gpus:
-        return [Diagnosis("note", "devices", "no NVIDIA GPU is seen; everything runs on the CPU")]
-    return [Diagnosis("ok", "devices", f"GPU {i}: {g['name']}, {g['memory']}") for i, g in enumerate(gpus)]
+        yield Diagnosis("note", "devices", "no NVIDIA GPU is seen; everything runs on the CPU")
+    for number, gpu in enumerate(gpus):
+        yield Diagnosis("ok", "devices", f"GPU {number}: {gpu['name']}, {gpu['memory']}")
 
 
-def _folders(cache: Path) -> list[Diagnosis]:
+def _folders(cache: Path) -> Iterator[Diagnosis]:
     try:
         Store(cache).check_writable()
     except PrunebenchError as error:
-        return [Diagnosis("problem", "cache", error.message, error.hint)]
-    free = shutil.disk_usage(cache).free
-    state = "ok" if free > 2**30 else "problem"
-    return [
-        Diagnosis(state, "cache", f"{cache}, {free / 2**30:.0f} GiB free", "" if state == "ok" else "free some space")
-    ]
+        yield Diagnosis("problem", "cache", error.message, error.hint)
+        return
+    gib = shutil.disk_usage(cache).free / 2**30
+    state, hint = ("ok", "") if gib > 1 else ("problem", "free some space")
+    yield Diagnosis(state, "cache", f"{cache}, {gib:.0f} GiB free", hint)
 
 
-_COMPILE = """
-import json
-try:
-    import numba
-    numba.njit(cache=True)(json.dumps)  # the folder is looked for at once, nothing is compiled yet
-    print(json.dumps({"error": ""}))
-except Exception as error:
-    print(json.dumps({"error": f"{type(error).__name__}: {error}"}))
-"""
-
-
-def _compiled_code(cache: Path) -> list[Diagnosis]:
+def _compiled_code(cache: Path) -> Iterator[Diagnosis]:
     """Tell whether the libraries that compile find a folder for it, in a process like those of a run."""
-    environment = child_environment(cache, threads=1)
-    child = ChildProcess([sys.executable, "-c", _COMPILE], environment=environment)
+    child = ChildProcess([sys.executable, "-c", _COMPILE], environment=child_environment(cache, threads=1))
     try:
         answer = child.receive(_COMPILE_SECONDS)
         error = f"a process that imports numba {child.death}" if answer is None else str(answer["error"])
@@ -127,21 +120,21 @@ def _compiled_code(cache: Path) -> list[Diagnosis]:
         child.close()
     if error:
         hint = "set NUMBA_CACHE_DIR, or --cache, to a folder that can be written"
-        return [Diagnosis("problem", "compiled code", error, hint)]
-    return [Diagnosis("ok", "compiled code", "numba can keep what it compiles")]
+        yield Diagnosis("problem", "compiled code", error, hint)
+    else:
+        yield Diagnosis("ok", "compiled code", "numba can keep what it compiles")
 
 
-def _datasets(registry: Registry, found: Catalogue, roots: tuple[str, ...]) -> list[Diagnosis]:
+def _datasets(registry: Registry, found: Catalogue, roots: tuple[str, ...]) -> Iterator[Diagnosis]:
     from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset
 
-    diagnoses = []
     for entry in registry.datasets.values():
         try:
             plugin = found.dataset(entry.spec)
             data = load_dataset(plugin, plugin.spec.resolve_params(entry.params), tuple(map(Path, roots)))
-            check_fingerprint(entry.name, entry.fingerprint, fingerprint(data))
-            text = f"{len(data.train)} + {len(data.test)} images, fingerprint {fingerprint(data)}"
-            diagnoses.append(Diagnosis("ok", f"data set {entry.name}", text))
+            seen = fingerprint(data)
+            check_fingerprint(entry.name, entry.fingerprint, seen)
+            text = f"{len(data.train)} + {len(data.test)} images, fingerprint {seen}"
+            yield Diagnosis("ok", f"data set {entry.name}", text)
         except PrunebenchError as error:
-            diagnoses.append(Diagnosis("note", f"data set {entry.name}", error.message, error.hint))
-    return diagnoses
+            yield Diagnosis("note", f"data set {entry.name}", error.message, error.hint)

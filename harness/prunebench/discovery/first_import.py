@@ -5,22 +5,30 @@ The results are kept in the cache folder, so that only what has changed is impor
 
 from __future__ import annotations
 
-import json
+import contextlib
+import importlib.util
 import os
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Literal
 
-from prunebench.discovery.installed import FIRST_IMPORT, Installed, environment_digest, installed_plugins, plugin_digest
-from prunebench.discovery.registration import Failure
+import msgspec
+
+from prunebench.discovery.registration import GROUP, HOST, Failure, Origin
+from prunebench.errors import StoreError
+from prunebench.keys import digest
+from prunebench.records import write_text
+from prunebench.specs import API
 from prunebench.store import default_cache
 
+Installed = tuple[EntryPoint, Origin]
 Result = tuple[str, str]  # an error and a hint, both empty where a plugin may be imported
-TIME_LIMIT_SECONDS = 20.0
-_START_SECONDS = 120.0
+_TRYING = "PRUNEBENCH_FIRST_IMPORT"  # set in the process of a first import, where only the own plugins are loaded
+_LIMIT_SECONDS, _START_SECONDS = 20.0, 120.0
 _AGAIN = "update or uninstall it; `prunebench doctor` tries it again"
-_SCHEMA = 2
 _KEPT = 5000  # results of other environments that share the cache stay, but not for ever
 
 
@@ -33,21 +41,67 @@ def importable(
     time_limit_seconds: for the import of one plugin, default 20.
     """
     plugins = installed_plugins(chosen)
-    own, others = [one for one in plugins if one.bundled], [one for one in plugins if not one.bundled]
-    if not others or FIRST_IMPORT in os.environ:
+    own, others = ([one for one in plugins if (one[1].distribution == HOST) is bundled] for bundled in (True, False))
+    if not others or _TRYING in os.environ:
         return own, []
-    cache, environment = default_cache(), environment_digest()
-    known = read_results(cache)
-    keys = [plugin_digest(one, environment) for one in others]
-    new = {key: one for key, one in zip(keys, others, strict=True) if key not in known or (retry and known[key][0])}
+    environment, known = environment_digest(), read_results(default_cache())
+    keyed = {plugin_digest(*one, environment): one for one in others}
+    new = {key: one for key, one in keyed.items() if key not in known or (retry and known[key][0])}
     if new:
-        found = import_first(list(new.values()), time_limit_seconds or TIME_LIMIT_SECONDS)
-        fresh = dict(zip(new, found, strict=True))
-        known = {key: result for key, result in known.items() if key not in fresh} | fresh
-        write_results(cache, known)
-    results = [(one, *known[key]) for one, key in zip(others, keys, strict=True)]
-    failures = [Failure(one.origin, error, hint) for one, error, hint in results if error]
-    return own + [one for one, error, _ in results if not error], failures
+        results = import_first([point for point, _ in new.values()], time_limit_seconds or _LIMIT_SECONDS)
+        known = {key: known[key] for key in known if key not in new} | dict(zip(new, results, strict=True))
+        write_results(default_cache(), known)
+    failures = [Failure(origin, *known[key]) for key, (_, origin) in keyed.items() if known[key][0]]
+    return own + [one for key, one in keyed.items() if not known[key][0]], failures
+
+
+def installed_plugins(chosen: str | None = None) -> list[Installed]:
+    """Return the entry points of the group, prunebench's own first, then by distribution and name; imports none.
+
+    chosen: comma-separated entry-point names; None for all.
+    """
+    points = [one for one in entry_points(group=GROUP) if chosen is None or one.name in chosen.split(",")]
+    # Reading metadata parses a mail message: once per distribution, not once per entry point.
+    metadata = cache(lambda dist: dist.metadata if dist else {"Name": "unknown", "Version": "unknown"})
+    found = [(one, Origin(one.name, metadata(one.dist)["Name"], metadata(one.dist)["Version"])) for one in points]
+    # The bundled plugins come first so that on a collision of names they stay.
+    return sorted(found, key=lambda one: (one[1].distribution != HOST, one[1].distribution, one[1].entry_point))
+
+
+def environment_digest() -> str:
+    """Return the digest of what a plugin's import may depend on: this Python and the installed distributions."""
+    names: set[str] = set()
+    for folder in sys.path:
+        with contextlib.suppress(OSError):
+            names.update(path.name for path in Path(folder).iterdir() if path.suffix in (".dist-info", ".egg-info"))
+    return digest([sys.version, sys.prefix, API, sorted(names)])
+
+
+def plugin_digest(point: EntryPoint, origin: Origin, environment: str) -> str:
+    """Return the key of the result of a first import: name, version and files of the plugin, and the environment.
+
+    Files count by path, size and time of change; nothing is imported.
+    """
+    record = (point.dist.read_text("RECORD") if point.dist else None) or ""
+    files = sorted(_files(point.module.partition(".")[0]))
+    return digest([environment, str(origin), point.value, record, files])
+
+
+def _files(package: str) -> Iterator[tuple[str, int, int]]:
+    spec = None
+    with contextlib.suppress(ImportError, ValueError):
+        spec = importlib.util.find_spec(package)
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    paths = [path for folder in folders for path in Path(folder).rglob("*") if path.suffix in (".py", ".so", ".pyd")]
+    for path in [Path(spec.origin)] if spec and spec.origin and not folders else paths:
+        with contextlib.suppress(OSError):
+            state = path.stat()
+            yield str(path), state.st_size, state.st_mtime_ns
+
+
+class _Results(msgspec.Struct):
+    schema: Literal[2]
+    results: dict[str, Result]
 
 
 def results_file(cache: Path) -> Path:
@@ -57,71 +111,43 @@ def results_file(cache: Path) -> Path:
 
 def read_results(cache: Path) -> dict[str, Result]:
     """Return the results by key; none when the file is absent, damaged or of another schema."""
-    try:
-        found = json.loads(results_file(cache).read_text(encoding="utf-8"))
-        if found["schema"] != _SCHEMA:
-            return {}
-        return {str(key): (str(error), str(hint)) for key, (error, hint) in found["results"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    with contextlib.suppress(OSError, UnicodeDecodeError, msgspec.MsgspecError):
+        return msgspec.json.decode(results_file(cache).read_bytes(), type=_Results).results
+    return {}
 
 
 def write_results(cache: Path, results: Mapping[str, Result]) -> None:
     """Replace the file in one step, the newest results last; a cache that cannot be written is no error."""
-    path = results_file(cache)
-    text = json.dumps({"schema": _SCHEMA, "results": dict(list(results.items())[-_KEPT:])})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
-            file.write(text)
-        os.replace(file.name, path)  # noqa: PTH105 - Path.replace does the same; this names the atomic step
-    except OSError:
-        return
+    with contextlib.suppress(StoreError):
+        newest = _Results(2, dict(list(results.items())[-_KEPT:]))
+        write_text(results_file(cache), msgspec.json.encode(newest).decode())
 
 
-def import_first(plugins: Sequence[Installed], time_limit_seconds: float) -> list[Result]:
+def import_first(points: Sequence[EntryPoint], time_limit_seconds: float) -> list[Result]:
     """Return one result per plugin, in order; never raises for a plugin's fault.
 
-    The child that imports them is started again without the culprit when it dies, or takes longer than the limit over
+    The child that imports them is started again after the culprit when it dies, or takes longer than the limit over
     one plugin.
     """
-    results: dict[int, Result] = {}
-    while left := [index for index in range(len(plugins)) if index not in results]:
-        culprit, error = _import_in_child(plugins, left, results, time_limit_seconds)
-        if culprit is not None:
-            results[culprit] = (f"its import {error}", _AGAIN)
-        elif error:
-            unknown = (f"no process could be started to try it in: it {error}", _AGAIN)
-            results |= {index: unknown for index in left if index not in results}
-    return [results[index] for index in range(len(plugins))]
-
-
-def _import_in_child(
-    plugins: Sequence[Installed], left: Sequence[int], results: dict[int, Result], time_limit_seconds: float
-) -> tuple[int | None, str]:
-    """Fill in the results of one child; return the index of the plugin that ended it too early, and how."""
     # Imported only now: a start with nothing new starts no process and needs no threads.
     from prunebench.executors.process import ChildProcess
 
     command = [sys.executable, "-P", "-m", "prunebench.discovery.import_child"]
-    try:
-        child = ChildProcess(command, environment={**os.environ, FIRST_IMPORT: "1"})
-    except OSError as error:
-        return None, f"cannot be started: {error}"
-    current, seconds = None, _START_SECONDS
-    try:
-        points = [[plugins[index].point.name, plugins[index].point.value] for index in left]
-        child.send({"path": sys.path, "points": points})
-        while any(index not in results for index in left):
-            message = child.receive(seconds)
-            if message is None:
-                return current, child.death
-            if "start" in message:
-                current, seconds = left[message["start"]], time_limit_seconds
-            elif "done" in message:
-                results[left[message["done"]]] = (message["error"], message["hint"])
-    except TimeoutError:
-        return current, f"took longer than {seconds:g} s"
-    finally:
-        child.close()
-    return None, ""
+    results: list[Result] = []
+    while left := points[len(results) :]:
+        answers, error, seconds = list[Result](), "", _START_SECONDS
+        try:
+            with contextlib.closing(ChildProcess(command, environment={**os.environ, _TRYING: "1"})) as child:
+                child.send({"path": sys.path, "points": [[one.name, one.value] for one in left]})
+                while len(answers) <= len(left) and not error:  # the first says that it is ready
+                    answer, seconds = child.receive(seconds), time_limit_seconds
+                    answers += [(answer["error"], answer["hint"])] if answer else []
+                    error = "" if answer else child.death
+        except TimeoutError:
+            error = f"took longer than {seconds:g} s"
+        except OSError as fault:
+            error = f"cannot be started: {fault}"
+        culprit = [(f"its import {error}", _AGAIN)] if error else []
+        unknown = (f"no process could be started to try it in: it {error}", _AGAIN)
+        results += [*answers[1:], *culprit] if answers else [unknown] * len(left)
+    return results

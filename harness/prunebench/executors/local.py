@@ -1,17 +1,20 @@
-"""Warm worker processes on this machine: one per slot, one task at a time, replaced when they die."""
+"""Tasks on this machine: in warm worker processes, or in this process for debugging."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
+import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prunebench.executors import Event
-from prunebench.executors.process import ChildProcess, Message, child_environment
+from prunebench.executors.process import ChildProcess, child_environment
 from prunebench.settings import Settings
 from prunebench.tasks import Task
 
@@ -21,110 +24,109 @@ _END_SECONDS = 10.0  # in which a worker without input ends by itself
 
 
 @dataclass
-class _Worker:
-    child: ChildProcess
-    interpreter: str
+class _Slot:
+    device: str
     log: Path
-    task: Task | None = None
-    started: float = 0.0
-    timed_out: bool = False
+    interpreter: str = ""
+    child: ChildProcess | None = None
+    busy: bool = False
 
 
 class LocalExecutor:
-    """Starts workers when the first tasks come; a slot is "cpu", or the index of a CUDA device."""
+    """One warm worker per slot, one task at a time, replaced when it dies or another interpreter is wanted."""
 
     def __init__(self, settings: Settings, slots: Sequence[str], log_folder: Path) -> None:
-        self._settings = settings
-        self._slots = list(slots)
-        self._log_folder = log_folder
-        self._inbox: queue.Queue[tuple[ChildProcess, Message | None]] = queue.Queue()
-        self._workers: dict[int, _Worker] = {}  # by slot
-        self._retired: list[ChildProcess] = []
         log_folder.mkdir(parents=True, exist_ok=True)
+        self._settings = settings
+        self._slots = [_Slot(device, log_folder / f"worker-{index}.log") for index, device in enumerate(slots)]
+        self._events: queue.Queue[Event] = queue.Queue()
 
     def idle(self) -> int:
-        return len(self._slots) - sum(worker.task is not None for worker in self._workers.values())
+        return sum(not slot.busy for slot in self._slots)
 
     def submit(self, task: Task) -> None:
-        worker = self._idle_worker(self._settings.interpreter(task))
-        worker.task, worker.started = task, time.monotonic()
-        worker.child.send(task.to_json())
+        interpreter = self._settings.interpreter(task)
+        free = [slot for slot in self._slots if not slot.busy]
+        slot = min(free, key=lambda slot: (slot.interpreter != interpreter, slot.child is not None))
+        if slot.child is not None and (slot.interpreter != interpreter or not slot.child.is_running):
+            slot.child.close(_END_SECONDS)
+            slot.child = None
+        slot.child, slot.busy, slot.interpreter = slot.child or self._start(slot, interpreter), True, interpreter
+        slot.child.send(task.to_json())
+        threading.Thread(target=self._listen, args=(slot, slot.child, task), daemon=True).start()
 
     def wait(self, timeout_seconds: float) -> Sequence[Event]:
-        self._kill_overdue()
-        events: list[Event] = []
+        events = []
         with contextlib.suppress(queue.Empty):
-            events += self._events(*self._inbox.get(timeout=timeout_seconds))
+            events.append(self._events.get(timeout=timeout_seconds))
             while True:
-                events += self._events(*self._inbox.get_nowait())
+                events.append(self._events.get_nowait())
         return events
 
     def close(self, *, kill: bool = False) -> None:
-        children = [*(worker.child for worker in self._workers.values()), *self._retired]
+        children = [slot.child for slot in self._slots if slot.child is not None]
         for child in children:
             child.kill() if kill else child.end_input()
         until = time.monotonic() + _END_SECONDS
         for child in children:
             child.close(max(0.0, until - time.monotonic()))
-        self._workers.clear()
-        self._retired.clear()
 
-    def _idle_worker(self, interpreter: str) -> _Worker:
-        """Return a worker of that interpreter: a warm one, or a new one in an empty slot, or in place of another."""
-        free = [i for i in range(len(self._slots)) if i not in self._workers or self._workers[i].task is None]
-        warm = [i for i in free if i in self._workers and self._workers[i].interpreter == interpreter]
-        if warm:
-            return self._workers[warm[0]]
-        slot = min(free, key=lambda i: (i in self._workers, i))
-        if slot in self._workers:
-            retired = self._workers.pop(slot).child
-            retired.end_input()
-            self._retired.append(retired)
-        self._workers[slot] = self._start(slot, interpreter)
-        return self._workers[slot]
-
-    def _start(self, slot: int, interpreter: str) -> _Worker:
-        device = self._slots[slot]
-        settings = replace(self._settings, device="cuda" if device.isdigit() else device)
+    def _start(self, slot: _Slot, interpreter: str) -> ChildProcess:
+        settings = replace(self._settings, device="cuda" if slot.device.isdigit() else slot.device)
         environment = child_environment(Path(settings.cache), settings.threads)
-        if device.isdigit():
-            environment["CUDA_VISIBLE_DEVICES"] = device
+        if slot.device.isdigit():
+            environment["CUDA_VISIBLE_DEVICES"] = slot.device
         command = [interpreter, "-m", "prunebench.worker", "--serve", json.dumps(settings.to_json())]
-        log = self._log_folder / f"worker-{slot}.log"
-        return _Worker(ChildProcess(command, environment=environment, log=log, inbox=self._inbox), interpreter, log)
+        return ChildProcess(command, environment=environment, log=slot.log)
 
-    def _events(self, child: ChildProcess, message: Message | None) -> list[Event]:
-        """Return what a message of a worker means for its task; None is the worker's end."""
-        slot = next((slot for slot, worker in self._workers.items() if worker.child is child), None)
-        if slot is None:  # it was closed or retired
-            if message is None and child in self._retired:
-                self._retired.remove(child)
-            return []
-        worker = self._workers[slot]
-        task = worker.task
-        if message is None:
-            del self._workers[slot]
+    def _listen(self, slot: _Slot, child: ChildProcess, task: Task) -> None:
+        """Pass on what a worker says until its task has ended; one that is overdue is killed."""
+        started, limit, event = time.monotonic(), self._settings.timeout_seconds, None
+        try:
+            while event is None:
+                left = None if limit is None else max(0.0, started + limit + GRACE_SECONDS - time.monotonic())
+                message = child.receive(left)
+                if message is None:
+                    seconds = time.monotonic() - started
+                    event = Event.lost(task, f"the worker {child.death}", f"see {slot.log}", seconds=seconds)
+                elif message.get("event") == "progress":
+                    self._events.put(Event(task.key, message["fraction"], message["text"]))
+                elif message.get("event") != "ready":
+                    event = Event(task.key, outcome=message)
+        except TimeoutError:
             child.close()
-            return [] if task is None else [self._lost(worker, task)]
-        if task is None or message.get("event") == "ready":
-            return []
-        if message.get("event") == "progress":
-            return [Event(task.key, message["fraction"], message["text"])]
-        worker.task = None
-        return [Event(task.key, outcome=message)]
+            reason, hint = f"it ran past {limit:g} seconds", "raise the limit with --timeout SECONDS"
+            event = Event.lost(task, reason, hint, status="timeout", seconds=time.monotonic() - started)
+        slot.busy = False
+        self._events.put(event)
 
-    def _lost(self, worker: _Worker, task: Task) -> Event:
-        seconds = time.monotonic() - worker.started
-        if worker.timed_out:
-            reason = f"it ran past {self._settings.timeout_seconds:g} seconds"
-            return Event.lost(task, reason, "raise the limit with --timeout SECONDS", status="timeout", seconds=seconds)
-        return Event.lost(task, f"the worker {worker.child.death}", f"see {worker.log}", seconds=seconds)
 
-    def _kill_overdue(self) -> None:
-        limit = self._settings.timeout_seconds
-        if limit is None:
-            return
-        for worker in self._workers.values():
-            if worker.task is not None and time.monotonic() - worker.started > limit + GRACE_SECONDS:
-                worker.timed_out = True
-                worker.child.kill()
+class SerialExecutor(LocalExecutor):
+    """Runs each task when it is waited for; those of plugins with an environment of their own in one worker there."""
+
+    def __init__(self, settings: Settings, slots: Sequence[str], log_folder: Path) -> None:
+        super().__init__(settings, slots[:1], log_folder)
+        compiled = child_environment(Path(settings.cache), settings.threads)["NUMBA_CACHE_DIR"]
+        os.environ.setdefault("NUMBA_CACHE_DIR", compiled)  # before a plugin imports numba
+        from prunebench.plugins import load_plugins
+        from prunebench.stages.bench import make_bench
+
+        self._bench = make_bench(settings, load_plugins())
+        self._task: Task | None = None
+
+    def idle(self) -> int:
+        return super().idle() if self._task is None else 0
+
+    def submit(self, task: Task) -> None:
+        if self._settings.interpreter(task) == sys.executable:
+            self._task = task
+        else:
+            super().submit(task)
+
+    def wait(self, timeout_seconds: float) -> Sequence[Event]:
+        from prunebench.worker import perform
+
+        if self._task is None:
+            return super().wait(timeout_seconds)
+        task, self._task = self._task, None
+        return [Event(task.key, outcome=perform(self._bench, task))]

@@ -30,9 +30,7 @@ def child_environment(cache: Path, threads: int) -> dict[str, str]:
 class ChildProcess:
     """A process in a session of its own, so that Ctrl-C reaches the parent alone and the whole group can be killed.
 
-    log: file that takes its standard error; none throws it away.  inbox: where (child, message) is put for each line
-    of its standard output, and (child, None) when it has ended; by default a queue of its own.
-    Raises OSError when it cannot be started.
+    log: file that takes its standard error; none throws it away.  Raises OSError when it cannot be started.
     """
 
     def __init__(
@@ -42,22 +40,14 @@ class ChildProcess:
         environment: Mapping[str, str],
         log: Path | None = None,
         folder: Path | None = None,
-        inbox: queue.Queue[tuple[ChildProcess, Message | None]] | None = None,
     ) -> None:
-        self._inbox = queue.Queue() if inbox is None else inbox
+        self._inbox: queue.Queue[Message | None] = queue.Queue()
         self._ended = threading.Event()
         with Path(os.devnull if log is None else log).open("ab") as errors:
             self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                encoding="utf-8",
-                errors="replace",
-                env=environment,
-                cwd=folder,
-                start_new_session=True,
-            )
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=folder,
+                encoding="utf-8", errors="replace", start_new_session=True,
+            )  # fmt: skip
         for task in (self._watch, self._listen):
             threading.Thread(target=task, daemon=True).start()
 
@@ -67,13 +57,16 @@ class ChildProcess:
         return self._process.pid
 
     @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return not self._ended.is_set()
+
+    @property
     def death(self) -> str:
         """How it ended, to follow "it" in a sentence."""
         code = self._process.returncode
-        if code is None:
-            return "is still running"
-        if code >= 0:
-            return f"ended with exit code {code}"
+        if code is None or code >= 0:
+            return "is still running" if code is None else f"ended with exit code {code}"
         name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
         return f"was killed by {name}" + ("; often memory ran out" if code == -signal.SIGKILL else "")
 
@@ -87,11 +80,11 @@ class ChildProcess:
     def receive(self, seconds: float | None = None) -> Message | None:
         """Return its next message, or None when it has ended; raises TimeoutError after so many seconds."""
         try:
-            _, message = self._inbox.get(timeout=seconds)
+            message = self._inbox.get(timeout=seconds)
         except queue.Empty:
             raise TimeoutError(f"no answer within {seconds:g} s") from None
         if message is None:
-            self._inbox.put((self, None))  # whoever asks again gets the same answer
+            self._inbox.put(None)  # whoever asks again gets the same answer
         return message
 
     def end_input(self) -> None:
@@ -102,8 +95,9 @@ class ChildProcess:
 
     def kill(self) -> None:
         """Kill it and everything that it has started."""
-        if not self._ended.is_set():
-            self._kill_group()
+        if self.is_running:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL) if hasattr(os, "killpg") else self._process.kill()
 
     def close(self, seconds: float = 0.0) -> None:
         """Close its input, wait so long for its end, then kill it; returns when it has ended."""
@@ -112,30 +106,23 @@ class ChildProcess:
             self.kill()
             self._ended.wait()
 
-    def _kill_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if hasattr(os, "killpg"):
-                os.killpg(self.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
-
     def _watch(self) -> None:
         if hasattr(os, "waitid"):
             # Not yet reaped, its id belongs to nobody else while its group is killed. What it forked may hold its
             # standard output open: the listener would wait for that for ever.
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-            self._kill_group()
+            self.kill()
         self._process.wait()
         self.end_input()
         self._ended.set()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as lines:
-            for line in lines:
-                with contextlib.suppress(ValueError):
-                    message = json.loads(line)
-                    if isinstance(message, dict):  # anything else was printed by somebody else
-                        self._inbox.put((self, message))
+        for line in self._process.stdout:
+            with contextlib.suppress(ValueError):
+                message = json.loads(line)
+                if isinstance(message, dict):  # anything else was printed by somebody else
+                    self._inbox.put(message)
+        self._process.stdout.close()
         self._ended.wait()
-        self._inbox.put((self, None))
+        self._inbox.put(None)

@@ -28,15 +28,9 @@ def distribution_name(name: str) -> str:
 def render(kind: str, name: str, version: str) -> dict[str, str]:
     """Return the text of every file of a new distribution by its path; version: that of prunebench."""
     chosen, module = starter(kind, name), module_name(name)
-    values = {
-        **chosen,
-        "kind": kind,
-        "name": name,
-        "module": module,
-        "distribution": distribution_name(name),
-        "version": version,
-        "run": f"prunebench run try{chosen['option']}".ljust(34) + "# a small suite, about a minute",
-    }
+    run = f"prunebench run try{chosen['option']}".ljust(34) + "# a small suite, about a minute"
+    values = {**chosen, "kind": kind, "name": name, "module": module, "version": version, "run": run}
+    values["distribution"] = distribution_name(name)
     files = {
         "pyproject.toml": "common/pyproject.toml",
         "README.md": "common/README.md",
