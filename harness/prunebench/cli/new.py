@@ -1,7 +1,5 @@
 """prunebench new."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re
@@ -19,13 +17,8 @@ from prunebench.templates import KINDS, distribution_name, module_name, render, 
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS), metavar="KIND")
 @click.argument("name")
-@click.option(
-    "--into",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    default=Path(),
-    help="Folder in which to make the distribution's own folder.  [default: here]",
-)
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", default=Path(),
+              help="Folder to make the plugin's own folder in.  [default: here]")  # fmt: skip
 def command(kind: str, name: str, into: Path) -> None:
     """Start a plugin: a distribution that works, with tests and continuous integration.
 
