@@ -29,9 +29,7 @@ def command(
         click.echo(update_board(results, registry, plugins, shown=suites or None, missing=missing))
         click.echo(f"board: {results / 'board' / 'index.html'}", err=True)
     elif stale := check_board(results, registry, plugins):
-        raise StaleBoard(
-            f"the board in {results / 'board'} is not what the records give: {', '.join(stale)}",
-            "write it again with `prunebench leaderboard` and commit it",
-        )
+        message = f"the board in {results / 'board'} is not what the records give: {', '.join(stale)}"
+        raise StaleBoard(message, "write it again with `prunebench leaderboard` and commit it")
     else:
         click.echo("the board is up to date")

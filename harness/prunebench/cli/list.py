@@ -74,13 +74,13 @@ def _tables(found: Catalogue, registry: Registry) -> Mapping[str, list[Row]]:
         "suites": [_suite(suite) for suite in registry.suites.values()],
         "methods": sorted(methods, key=_name),
         "networks": [_network(name, network) for name, network in registry.networks.items()],
-        "recipes": [_row("recipe", r.name, r.learner + assigned(r.params)) for r in registry.recipes.values()],
+        "recipes": [_row("recipe", r.name, r.learner + assigned(r.params), {}) for r in registry.recipes.values()],
         **{kind: sorted(plugins[kind], key=_name) for kind in KINDS if kind in plugins},
     }
 
 
-def _row(kind: str, name: str, summary: str, facts: Mapping[str, str] | None = None, **more: Any) -> Row:
-    return {"kind": kind, "name": name, "summary": summary, "facts": facts or {}, **more}
+def _row(kind: str, name: str, summary: str, facts: Mapping[str, str], **more: Any) -> Row:
+    return {"kind": kind, "name": name, "summary": summary, "facts": facts, **more}
 
 
 def _name(row: Row) -> str:
@@ -101,7 +101,7 @@ def _suite(suite: Suite) -> Row:
 def _network(name: str, network: Network) -> Row:
     weights = network.weights
     source = f"trained by {weights.recipe}" if weights.recipe else weights.file or weights.source
-    return _row("network", name, f"{network.arch.model} of {network.arch.provider}, weights: {source}")
+    return _row("network", name, f"{network.arch.model} of {network.arch.provider}, weights: {source}", {})
 
 
 def _method(method: Method, found: Catalogue) -> Row:
@@ -130,7 +130,7 @@ def _listed(one: Listing) -> Row:
     """Return what the registry knows of a plugin that is not here; its parameters are known where it is installed."""
     source = {"distribution": one.dist, "version": one.version, "tier": one.tier, "paper": one.paper}
     summary = f"Runs in an environment of its own: {', '.join(one.environment)}."
-    return _row(one.kind, one.name, summary, **source, environment=list(one.environment), params=None)
+    return _row(one.kind, one.name, summary, {}, **source, environment=list(one.environment), params=None)
 
 
 def _named(what: str, tables: Mapping[str, list[Row]]) -> list[Row]:

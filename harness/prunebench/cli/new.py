@@ -52,10 +52,8 @@ def _next_steps(name: str, folder: Path, option: str) -> list[str]:
 
 def _check_name(kind: str, name: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*", name) or len(name) > 32:
-        raise UsageError(
-            f"{name!r} cannot be the name of a plugin",
-            "use at most 32 lower-case letters and digits, with single hyphens between: my-method",
-        )
+        hint = "use at most 32 lower-case letters and digits, with single hyphens between: my-method"
+        raise UsageError(f"{name!r} cannot be the name of a plugin", hint)
     found = loaded()
     if (entry := found.entries[f"{kind}s"].get(name)) is not None:
         raise UsageError(f"{kind} {name!r} is declared by {entry.origin}", "choose a name that is not taken")

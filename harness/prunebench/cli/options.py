@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -21,23 +21,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 COUNT = click.IntRange(min=1)
 
-
-class Decorator(Protocol):
-    """Adds an option to a verb's function."""
-
-    def __call__(self, function: F, /) -> F: ...
-
-
-registry_option: Decorator = click.option("--registry", "registry_file", type=PATH, metavar="FILE",
+registry_option = click.option("--registry", "registry_file", type=PATH, metavar="FILE",
     help="registry.toml to read.  [default: the one here, else the one that ships with prunebench]")  # fmt: skip
-results_option: Decorator = click.option("--results", type=PATH, default=Path("results"), show_default=True,
+results_option = click.option("--results", type=PATH, default=Path("results"), show_default=True,
     metavar="DIR", help="Folder of records and boards.")  # fmt: skip
-cache_option: Decorator = click.option("--cache", type=PATH, metavar="DIR",
+cache_option = click.option("--cache", type=PATH, metavar="DIR",
     help="Folder of computed features, scores and trainings.  [default: PRUNEBENCH_CACHE, else the user's cache]",
 )  # fmt: skip
-data_option: Decorator = click.option("--data", "data_roots", type=PATH, multiple=True, metavar="DIR",
+data_option = click.option("--data", "data_roots", type=PATH, multiple=True, metavar="DIR",
     help="Folder to look for data and weights in, before those of PRUNEBENCH_DATA and ./data. Repeatable.")  # fmt: skip
-json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 GLOBS = {"scorer": "Method or scorer", "projector": "Projector", "backbone": "Scoring backbone",
          "arch": "Training architecture", "keep": "Fraction to keep, such as 0.1"}  # fmt: skip
 
@@ -57,7 +50,7 @@ class Request:
 def suite_options(function: F) -> F:
     """Add the suite, what of it is meant, and its folders: what `requested` takes."""
     globs = [click.option(f"--{n}", multiple=True, metavar="GLOB", help=f"{GLOBS[n]}. Repeatable.") for n in GLOBS]
-    added = click.option("--with", "added", multiple=True, metavar="METHOD", help="Method to add. Repeatable.")
+    added = click.option("--with", "added", multiple=True, metavar="METHOD", help="Add a method. Repeatable.")
     seeds = click.option("--seeds", type=COUNT, help="Only the first N seeds.")
     folders = (registry_option, results_option, cache_option, data_option)
     for add in reversed([click.argument("suite"), seeds, added, *globs, *folders]):
