@@ -17,8 +17,7 @@ from prunebench.cli.registry import add, check, schema
 from prunebench.errors import RegistryError, UsageError
 from prunebench.plugins import Entry, Origin, load_plugins
 from prunebench.registry import Listing, expected_failures, load_registry, standing
-from prunebench.registry.governance import unknown_plugins
-from prunebench.registry.new_listing import compatible_range, new_table
+from prunebench.registry.governance import compatible_range, new_table, unknown_plugins
 from prunebench.registry.reader import schema_text
 from registries import NETWORK, TRAINING
 

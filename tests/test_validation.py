@@ -20,8 +20,7 @@ from prunebench.planner import Contents
 from prunebench.plugins import load_plugins
 from prunebench.records import CellRecord, Record, encode, write_records
 from prunebench.registry import Registry, load_registry
-from prunebench.validation.base import base_rows
-from prunebench.validation.lines import MAX_FAULTS, MAX_LINE, read_folder, read_lines
+from prunebench.validation.lines import MAX_FAULTS, MAX_LINE, base_rows, read_folder, read_lines
 from prunebench.validation.rules import Validation, validate
 from prunebench.validation.summary import code, plain, summary
 from registries import HEAD, NETWORK

@@ -1,18 +1,7 @@
 """registry.toml: what is official, how it is read, and how it is kept."""
 
-from prunebench.registry.model import (
-    DatasetEntry,
-    Listing,
-    Method,
-    Network,
-    Recipe,
-    Registry,
-    Standing,
-    Suite,
-    Weights,
-    expected_failures,
-    standing,
-)
+from prunebench.registry.governance import Standing, expected_failures, standing
+from prunebench.registry.model import DatasetEntry, Listing, Method, Network, Recipe, Registry, Suite, Weights
 from prunebench.registry.reader import find_registry, load_registry
 
 __all__ = [

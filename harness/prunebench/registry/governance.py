@@ -1,69 +1,94 @@
-"""The registry against what is installed: names that exist, versions in their ranges, checks that are real."""
+"""The registry against what is installed: how far plugins are trusted, what is wrong with tables, and new ones."""
 
-from __future__ import annotations
-
+import contextlib
+import json
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from datetime import date
+from functools import reduce
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
-from prunebench.errors import Fault, PrunebenchError, did_you_mean
-from prunebench.plugins import Catalogue
-from prunebench.registry.model import Listing, Registry
-from prunebench.registry.toml_lines import Key, Source
+from packaging.version import InvalidVersion, Version
 
-
-class Installed(NamedTuple):
-    """What is installed of one table [plugin.NAME]: "ok", "not installed", "own environment", or "wrong"."""
-
-    listing: Listing
-    status: str
-    version: str
-    faults: tuple[Fault, ...]
-
-
-def installed_plugins(registry: Registry, catalogue: Catalogue) -> list[Installed]:
-    """Return what is installed of each plugin that has a table, in the order of the file."""
-    found, source = [], Source(registry.file, registry.text)
-    for listing in registry.plugins.values():
-        version, key = _installed_version(listing.dist), ("plugin", listing.name)
-        broken = list(_unknown_checks(listing))
-        if version and not listing.environment:
-            broken += _mismatches(listing, catalogue, version)
-        status = "own environment" if listing.environment else "ok" if version else "not installed"
-        faults = tuple(source.fault((*key, *below), reason, hint) for below, reason, hint in broken)
-        found.append(Installed(listing, "wrong" if faults else status, version, faults))
-    return found
+from prunebench.errors import Fault, PrunebenchError, RegistryError, UsageError, did_you_mean
+from prunebench.plugins import HOST, Catalogue, Entry
+from prunebench.records import write_text
+from prunebench.registry.model import Broken, Key, Listing, Registry, Tier
+from prunebench.registry.reader import load_registry, make_registry
+from prunebench.registry.toml_lines import Source, registry_error
 
 
-def _installed_version(distribution: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
+class Standing(NamedTuple):
+    """How far a plugin is trusted, and what to say about it; `remark` is empty where there is nothing to say."""
 
+    tier: Tier | Literal["unregistered"]
+    remark: str = ""
+
+
+def standing(listings: Mapping[str, Listing], kind: str, name: str, dist: str, version: str) -> Standing:
+    """Return the standing of a plugin from version `version` of the distribution `dist`."""
+    listing = listings.get(name)
+    if listing is None or (listing.kind, listing.dist) != (kind, dist):
+        return Standing("core") if dist == HOST else Standing("unregistered", f"unregistered ({dist} {version})")
+    if listing.tier == "quarantine":  # the board separates remarks by semicolons
+        return Standing("quarantine", f"in quarantine: {listing.reason.replace(';', ',')}")
+    # A development version of prunebench is below every range, and its own plugins are of that version.
+    if dist != HOST and not listing.covers(version):
+        return Standing("unregistered", f"unregistered ({dist} {version} is not in the range {listing.version})")
+    return Standing(listing.tier)
+
+
+def expected_failures(listings: Mapping[str, Listing], entry: Entry[Any]) -> Mapping[str, str]:
+    """Return the checks that a plugin may fail, with reasons; none unless the table is about its distribution."""
+    listing = listings.get(entry.spec.name)
+    about = listing and (listing.kind, listing.dist) == (entry.spec.kind, entry.origin.distribution)
+    return listing.expected_failures if listing and about else {}
+
+
+def check_registry(file: Path, catalogue: Catalogue) -> tuple[list[dict[str, str]], RegistryError | None]:
+    """Return one row per plugin that has a table, in the order of the file, and an error with all that is wrong."""
     try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return ""
+        registry = load_registry(file)
+    except RegistryError as error:
+        return [], error
+    source, rows, faults = Source(file, registry.text), [], list(unknown_plugins(registry, catalogue))
+    for name, listing in registry.plugins.items():
+        version = _metadata(listing.dist).get("Version", "")
+        broken = _mismatches(listing, catalogue, version)
+        wrong = [source.fault(("plugin", name, *below), reason, hint) for below, reason, hint in broken]
+        faults += wrong
+        status = "own environment" if listing.environment else "ok" if version else "not installed"
+        rows.append({
+            "name": name, "kind": listing.kind, "tier": listing.tier, "distribution": listing.dist,
+            "range": listing.version, "installed": version, "status": "wrong" if wrong else status,
+        })  # fmt: skip
+    return rows, registry_error(faults) if faults else None
 
 
-def _unknown_checks(listing: Listing) -> Iterator[tuple[Key, str, str]]:
-    if not listing.expected_failures:
-        return
+def _metadata(distribution: str) -> Any:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.metadata(distribution)
+    return {}
+
+
+def _mismatches(listing: Listing, catalogue: Catalogue, version: str) -> Iterator[Broken]:
     from prunebench.testing.checks import checks_for
     from prunebench.wire import CHECKED
 
-    known = [check.name for check in checks_for(listing.kind)] if listing.kind in CHECKED else []
-    for name in listing.expected_failures:
-        if name not in known:
-            yield ("expected_failures", name), f"no check of a {listing.kind}", did_you_mean(name, known)
-
-
-def _mismatches(listing: Listing, catalogue: Catalogue, version: str) -> Iterator[tuple[Key, str, str]]:
+    checks = [check.name for check in checks_for(listing.kind)] if listing.kind in CHECKED else []
+    for name in listing.expected_failures.keys() - set(checks):
+        yield ("expected_failures", name), f"no check of a {listing.kind}", did_you_mean(name, checks)
+    if not version or listing.environment:
+        return
     if not listing.covers(version):
         hint = "install a version in the range, or change the range"
         yield ("version",), f"{listing.dist} {version} is installed, the range is {listing.version!r}", hint
     entries = catalogue.entries[f"{listing.kind}s"]
     if listing.name not in entries:
         names = [name for name, entry in entries.items() if entry.origin.distribution == listing.dist]
-        failed = [f for f in catalogue.failures if f.origin.distribution == listing.dist]
-        hint = f"it did not load: {failed[0].error}" if failed else did_you_mean(listing.name, names)
+        failed = [f"it did not load: {f.error}" for f in catalogue.failures if f.origin.distribution == listing.dist]
+        hint = failed[0] if failed else did_you_mean(listing.name, names)
         yield (), f"{listing.dist} {version} declares no {listing.kind} of this name", hint
     elif (origin := entries[listing.name].origin).distribution != listing.dist:
         yield ("dist",), f"{listing.kind} {listing.name!r} is declared by {origin}", "correct it, or uninstall one"
@@ -77,30 +102,86 @@ def unknown_plugins(registry: Registry, catalogue: Catalogue) -> Iterator[Fault]
             catalogue.get(f"{kind}s", name).spec.resolve_params(params)
         except PrunebenchError as error:
             listing = registry.plugins.get(name)
-            absent = listing is not None and (listing.environment or not _installed_version(listing.dist))
+            absent = listing is not None and (listing.environment or not _metadata(listing.dist))
             if listing is None or listing.kind != kind or not absent:
                 yield source.fault(key, error.message, error.hint)
 
 
 def _uses(registry: Registry, source: Source) -> Iterator[tuple[Key, str, str, Mapping[str, Any]]]:
     """Yield where the registry names a plugin: the key, the plugin's kind, its name and its parameters."""
-    for dataset in registry.datasets.values():
-        yield ("dataset", dataset.name, "spec"), "dataset", dataset.spec, dataset.params
-    for name, network in registry.networks.items():
-        table = "backbone" if ("backbone", name) in source.lines else "arch"
-        yield (table, name, "provider"), "backbone", network.arch.provider, {}
-    for recipe in registry.recipes.values():
-        yield ("recipe", recipe.name, "learner"), "learner", recipe.learner, recipe.params
-    for method in registry.methods.values():
-        yield ("method", method.name, "scorer"), "scorer", method.scorer, method.params
-        if method.selector:
-            yield ("method", method.name, "selector"), "selector", method.selector, method.selector_params
-    for name, table in source.parse().get("suite", {}).items():
-        if (unpruned := table.get("unpruned")) and unpruned not in registry.methods:
-            yield ("suite", name, "unpruned"), "scorer", unpruned, {}
-        for *below, axis in (["methods"], ["projectors"], ["agreement", "methods"], ["agreement", "projectors"]):
-            part = table.get("agreement", {}) if below else table
-            for place, plugin in enumerate(part.get(axis, ())):
-                if axis == "projectors" or plugin not in registry.methods:
-                    kind = "projector" if axis == "projectors" else "scorer"
-                    yield ("suite", name, *below, axis, place), kind, plugin, {}
+    tables: Any = source.parse()
+    for key in sorted(source.lines, key=lambda key: (len(key), str(key))):
+        found = reduce(lambda table, part: table[part], key, tables)
+        match key:
+            case "dataset", str(name):
+                yield (*key, "spec"), "dataset", registry.datasets[name].spec, registry.datasets[name].params
+            case (("backbone" | "arch"), str(name)):
+                yield (*key, "provider"), "backbone", registry.networks[name].arch.provider, {}
+            case "recipe", str(name):
+                yield (*key, "learner"), "learner", registry.recipes[name].learner, registry.recipes[name].params
+            case "method", str(name):
+                yield (*key, "scorer"), "scorer", registry.methods[name].scorer, registry.methods[name].params
+            case "method", str(name), "selector":
+                yield key, "selector", registry.methods[name].selector, registry.methods[name].selector_params
+            case ("suite", _, "unpruned") | ("suite", _, *_, "methods", int()):
+                if found and found not in registry.methods:
+                    yield key, "scorer", found, {}
+            case "suite", _, *_, "projectors", int():
+                yield key, "projector", found, {}
+
+
+def new_table(entry: Entry[Any], *, tier: str, maintainer: str, reason: str, version: str, added: date) -> str:
+    """Return the TOML text of a table for an installed plugin; UsageError without a maintainer or a needed reason."""
+    origin, told = entry.origin, _metadata(entry.origin.distribution)
+    authors = [told.get(key) for key in ("Maintainer", "Author", "Maintainer-email", "Author-email")]
+    author = next(filter(None, authors), "")
+    maintainer = maintainer or author.partition("<")[0].strip(' "') or author  # of "A Name <address>", the name
+    if not maintainer:
+        raise UsageError(f"the metadata of {origin.distribution} name no maintainer", "say it with --maintainer NAME")
+    if tier == "quarantine" and not reason:
+        raise UsageError("a quarantine needs a reason", "say it with --reason TEXT")
+    version = version or compatible_range(origin.version)
+    values = {"kind": entry.spec.kind, "dist": origin.distribution, "version": version, "tier": tier,
+              "maintainer": maintainer, "reason": reason}  # fmt: skip
+    # A JSON string is a TOML basic string, but for the one control character that JSON lets through.
+    quoted = {key: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") for key, value in values.items()}
+    lines = [f"{key} = {text}" for key, text in quoted.items() if values[key]]
+    return "\n".join([f"[plugin.{entry.spec.name}]", *lines, f"added = {added.isoformat()}", ""])
+
+
+def compatible_range(version: str) -> str:
+    """Return the range from a version up to the next that may break: "1.2.3" to ">=1.2.3,<2", "0.3" to ">=0.3,<0.4"."""
+    try:
+        parsed = Version(version)
+    except InvalidVersion as error:
+        raise UsageError(f"{version!r} is not a PEP 440 version", "give a range with --range") from error
+    return f">={parsed.public},<{parsed.major + 1 if parsed.major else f'0.{parsed.minor + 1}'}"
+
+
+def add_listing(file: Path, catalogue: Catalogue, name: str, *, tier: str, added: date, **given: str) -> str:
+    """Write the table of the plugin "NAME" or "KIND:NAME" at the end of a registry, whole or not at all; return it."""
+    entry, registry = _find_entry(catalogue, name), load_registry(file)
+    kind, name = entry.spec.kind, entry.spec.name
+    table = new_table(entry, tier=tier, added=added, **given)
+    if name in registry.plugins:
+        line = Source(file, registry.text).lines["plugin", name]
+        raise UsageError(f"{name!r} is in {file.name} already, line {line}", "edit its table there")
+    if entry.origin.distribution == HOST and tier != "quarantine":
+        hint = "write a table by hand where there is more to say, such as an expected failure"
+        raise UsageError(f"{kind} {name!r} ships with prunebench and is registered by that", hint)
+    text = registry.text.rstrip("\n") + "\n\n" + table
+    make_registry(Source(file, text))
+    write_text(file, text, hint="name a file that can be written with --registry FILE")
+    return table
+
+
+def _find_entry(catalogue: Catalogue, name: str) -> Entry[Any]:
+    kind, _, plain = name.rpartition(":")
+    everything = [entry for entries in catalogue.entries.values() for entry in entries.values()]
+    named = [entry for entry in everything if entry.spec.name == plain and kind in ("", entry.spec.kind)]
+    if not named:
+        raise UsageError(f"no plugin is named {name!r}", did_you_mean(plain, {e.spec.name for e in everything}))
+    if len(named) > 1:
+        forms = ", ".join(f"{entry.spec.kind}:{plain}" for entry in named)
+        raise UsageError(f"{name!r} is the name of {len(named)} plugins", f"say which: {forms}")
+    return named[0]

@@ -1,27 +1,29 @@
 """What registry.toml says: one struct per table, which gives its types, its rules and its JSON Schema."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion
 
 from prunebench.contexts import Arch
 from prunebench.errors import UsageError, did_you_mean
-from prunebench.plugins import HOST, Entry, Origin
+from prunebench.plugins import Origin
 
 SCHEMA = 1
 PRUNING_RATES = ("0.5", "0.9")  # of a suite that names no budget
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$"  # names of tables become names of files and of folders
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$"  # names of tables become names of files and of folders
 _CLAUSE = r"(~=|===?|!=|[<>]=?)\s*[0-9A-Za-z.*+!_-]+"
 
 Kind = Literal["scorer", "selector", "projector", "dataset", "backbone", "learner", "executor", "metric"]
 Tier = Literal["core", "contrib", "quarantine"]
-Names = tuple[str, ...]
 Text = Annotated[str, Meta(min_length=1)]
+Names = tuple[Text, ...]
 Params = Annotated[Mapping[str, Any], Meta(description="Parameters; each has a default.")]
 Hex = Annotated[str, Meta(pattern="^[0-9a-f]*$", description="Digest of the content, hexadecimal; empty accepts any.")]
 Count = Annotated[int, Meta(ge=1, le=1000)]
@@ -29,14 +31,28 @@ _RateText = Annotated[str, Meta(pattern=r"^(0|0?\.[0-9]{1,20})$", description='I
 _KeepText = Annotated[str, Meta(pattern=r"^(1|0?\.(?=0*[1-9])[0-9]{1,20})$", description='In (0, 1], such as "0.1".')]
 Rate = _RateText | Annotated[float, Meta(ge=0, lt=1)]
 Keep = _KeepText | Annotated[float, Meta(gt=0, le=1)]
-# The registry itself must have a table of that name.
+# The file itself must have a table of that name.
 DatasetName = Annotated[str, Meta(description="Data set.", extra={"names": ("dataset",)})]
 NetworkName = Annotated[str, Meta(description="Network.", extra={"names": ("backbone", "arch")})]
 RecipeName = Annotated[str, Meta(description="Recipe.", extra={"names": ("recipe",)})]
+_LETTERS = "Name of letters, digits, '.', '_', '+' and '-': files are named after it."
+TableName = Annotated[str, Meta(pattern=rf"^{_NAME}", description=_LETTERS)]
+MethodName = Annotated[str, Meta(pattern=rf"^(?!agreement$){_NAME}", description=f"{_LETTERS} Not `agreement`.")]
+SuiteName = Annotated[str, Meta(pattern=rf"^(?!board$){_NAME}", description=f"{_LETTERS} Not `board`.")]
+Key = tuple[str | int, ...]  # names of tables and keys, and positions in arrays
+Broken = tuple[Key, str, str]  # a key below the table, the reason, a hint
+Given = Mapping[str, Any]  # the keys that are written; the value is None where it is not of its type
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the file; `name` of a struct is the name of its table, never a key in it."""
+
+    ONE_OF: ClassVar[tuple[Names, ...]] = ()  # groups of keys, of which exactly one must be written
+
+    @staticmethod
+    def broken(given: Given) -> Iterator[Broken]:
+        """Yield what the keys ask of each other, beyond the type of each."""
+        yield from ()
 
 
 class DatasetEntry(Table, frozen=True):
@@ -53,6 +69,7 @@ class DatasetEntry(Table, frozen=True):
 class Weights(Table, frozen=True, rename={"recipe": "train"}):
     """Where the weights of a network come from: "hub", "file" (below a data root), "trained" (here), or "random"."""
 
+    ONE_OF: ClassVar[tuple[Names, ...]] = (("train",), ("file",))
     source: str = "file"
     file: Annotated[Text, Meta(description="Name of the file.")] = ""
     sha256: Hex = ""
@@ -62,6 +79,7 @@ class Weights(Table, frozen=True, rename={"recipe": "train"}):
 class NetworkTable(Table, frozen=True):
     """A network that scores (backbone) or is trained on subsets (arch)."""
 
+    ONE_OF: ClassVar[tuple[Names, ...]] = (("timm",), ("provider", "model"))
     timm: Annotated[Text, Meta(description="Model of timm: short for that model of the provider timm.")] = ""
     provider: Annotated[Text, Meta(description="Plugin that provides the network.")] = ""
     model: Annotated[Text, Meta(description="Name of the network there.")] = ""
@@ -75,6 +93,12 @@ class NetworkTable(Table, frozen=True):
         Meta(description='Write "hub", "random", { file = "NAME" } or { train = "RECIPE" }.'),
     ] = "random"
     control: Annotated[bool, Meta(description="Is it on the board only as a control?")] = False
+
+    @staticmethod
+    def broken(given: Given) -> Iterator[Broken]:
+        mean, std = given.get("mean", ()), given.get("std", ())
+        if mean is not None and std is not None and len(mean) != len(std):
+            yield ("std",), f"expected one deviation per mean, got {len(std)} and {len(mean)}", "write both, or neither"
 
 
 class Network(Struct, frozen=True):
@@ -134,11 +158,9 @@ class _Grid(Table, frozen=True, kw_only=True):
 
 
 class Suite(_Grid, frozen=True, kw_only=True):
-    """A grid: methods x backbones x projectors x budgets x training x seeds on one data set.
+    """A grid: methods x backbones x projectors x budgets x training x seeds on one data set."""
 
-    Seed s uses proxy run s modulo proxy_seeds, and training s modulo backbone_seeds of a backbone trained here.
-    """
-
+    # Seed s uses proxy run s modulo proxy_seeds, and training s modulo backbone_seeds of a backbone trained here.
     name: str
     training: tuple[tuple[str, str], ...] = ()
     pruning_rates: Names = ()
@@ -157,12 +179,38 @@ class SuiteTable(_Grid, frozen=True, kw_only=True):
     proxy: Annotated[Pair, Meta(description="Run that records training dynamics.")] | None = None
     agreement: Agreement = Agreement()
 
+    @staticmethod
+    def broken(given: Given) -> Iterator[Broken]:
+        budgets = [axis for axis in ("keep", "pruning_rates") if axis in given]
+        if len(budgets) == 2:
+            yield ("keep",), "says the same as pruning_rates", "write one of the two: keep = 1 - pruning rate"
+        for axis in ("methods", "backbones", "projectors", "training", *budgets):
+            values = [float(value) if axis in budgets else value for value in given.get(axis) or ()]
+            for place, value in enumerate(values):
+                if value in values[:place]:
+                    yield (axis, place), f"{given[axis][place]!r} is there twice", "remove one"
+        baseline, methods = given.get("baseline"), given.get("methods")
+        if baseline and methods and baseline not in methods:
+            yield ("baseline",), f"{baseline!r} is not among the methods", "add it to methods"
+        if given.get("training", []) == []:
+            if not _compares_scores(given):
+                hint = "add training = [{ arch = ..., recipe = ... }], with names of this file"
+                yield (), "has nothing to compute: neither training nor scores of two backbones to compare", hint
+        elif [] in (given.get(axis) for axis in budgets):
+            yield (budgets[0],), "names no budget", 'write keep = ["0.1"], or leave it out'
+
+
+def _compares_scores(given: Given) -> bool:
+    agreement, seeds = given.get("agreement", {}), given.get("seeds", 3)
+    if None in (agreement, seeds, given.get("backbones", ())):
+        return True  # what is wrong there is told already
+    backbones = agreement.get("backbones", given.get("backbones", ()))
+    enough = 1 if agreement and seeds > 1 else 2  # seeds alone, where that is asked for
+    return agreement.get("methods") != [] and len(backbones) >= enough
+
 
 class Listing(Table, frozen=True, kw_only=True):
-    """What is known of a plugin: who keeps it, which versions are meant, and how far it is trusted.
-
-    A plugin that ships with prunebench is registered by that: it has a table where there is more to say of it.
-    """
+    """What is known of a plugin: who keeps it, which versions are meant, and how far it is trusted."""
 
     name: str
     kind: Kind
@@ -176,15 +224,31 @@ class Listing(Table, frozen=True, kw_only=True):
     environment: Annotated[Names, Meta(description="PEP 508 requirements of an environment of its own.")] = ()
     expected_failures: Mapping[str, Annotated[str, Meta(min_length=1, description="Why the check may fail.")]] = {}
 
+    @staticmethod
+    def broken(given: Given) -> Iterator[Broken]:
+        try:
+            SpecifierSet(given.get("version") or "")
+        except InvalidSpecifier:
+            yield ("version",), f"{given['version']!r} is no version range", 'write a PEP 440 range, such as ">=1,<2"'
+        if given.get("tier") == "quarantine" and given.get("reason", "") == "":
+            yield ("reason" if "reason" in given else "tier",), "a quarantine needs a reason", 'add reason = "ONE LINE"'
+        if given.get("environment") and given.get("kind") not in ("scorer", "projector", None):
+            yield (
+                ("environment",),
+                f"a {given['kind']} runs beside others",
+                "only a scorer or projector can have its own",
+            )
+        for place, text in enumerate(given.get("environment") or ()):
+            try:
+                Requirement(text)
+            except InvalidRequirement as error:
+                yield ("environment", place), f"{text!r} is no requirement: {error}", "write PEP 508 requirements"
+
     def covers(self, version: str) -> bool:
         """Return whether a version of the distribution is in the range; one that is no version is not."""
-        from packaging.specifiers import SpecifierSet
-        from packaging.version import InvalidVersion
-
-        try:
+        with contextlib.suppress(InvalidVersion):
             return SpecifierSet(self.version).contains(version, prereleases=True)
-        except InvalidVersion:
-            return False
+        return False
 
     def is_met_by(self, origin: Origin) -> bool:
         """Return whether an installed plugin is of the distribution and in the range."""
@@ -195,14 +259,14 @@ class File(Table, frozen=True):
     """The whole of registry.toml."""
 
     schema: Annotated[int, Meta(ge=1, description="Version of this format.")]
-    protocol: Annotated[str, Meta(pattern=NAME, description="Raised whenever numbers stop being comparable.")]
-    dataset: Mapping[str, DatasetEntry] = {}
-    backbone: Mapping[str, NetworkTable] = {}
-    arch: Mapping[str, NetworkTable] = {}
-    recipe: Mapping[str, Recipe] = {}
-    method: Mapping[str, Method] = {}
-    suite: Mapping[str, SuiteTable] = {}
-    plugin: Mapping[str, Listing] = {}
+    protocol: Annotated[str, Meta(pattern=rf"^{_NAME}", description="Raised whenever numbers stop being comparable.")]
+    dataset: Mapping[TableName, DatasetEntry] = {}
+    backbone: Mapping[TableName, NetworkTable] = {}
+    arch: Mapping[TableName, NetworkTable] = {}
+    recipe: Mapping[TableName, Recipe] = {}
+    method: Mapping[MethodName, Method] = {}
+    suite: Mapping[SuiteName, SuiteTable] = {}
+    plugin: Mapping[TableName, Listing] = {}
 
 
 class Registry(Struct, frozen=True):
@@ -227,32 +291,3 @@ class Registry(Struct, frozen=True):
     def method(self, name: str) -> Method:
         """Return the method `name`; a plain scorer name is a method with that scorer's defaults."""
         return self.methods.get(name) or Method(name, name)
-
-
-class Standing(Struct, frozen=True):
-    """How far a plugin is trusted, and what to say about it; `remark` is empty where there is nothing to say."""
-
-    tier: Tier | Literal["unregistered"]
-    remark: str = ""
-
-
-def standing(listings: Mapping[str, Listing], kind: str, name: str, dist: str, version: str) -> Standing:
-    """Return the standing of a plugin from version `version` of the distribution `dist`."""
-    listing = listings.get(name)
-    if listing is None or (listing.kind, listing.dist) != (kind, dist):
-        return Standing("core") if dist == HOST else Standing("unregistered", f"unregistered ({dist} {version})")
-    if listing.tier == "quarantine":
-        # The board separates remarks by semicolons.
-        return Standing("quarantine", f"in quarantine: {listing.reason.replace(';', ',')}")
-    # A development version of prunebench is below every range, and its own plugins are of that version.
-    if dist != HOST and not listing.covers(version):
-        return Standing("unregistered", f"unregistered ({dist} {version} is not in the range {listing.version})")
-    return Standing(listing.tier)
-
-
-def expected_failures(listings: Mapping[str, Listing], entry: Entry[Any]) -> Mapping[str, str]:
-    """Return the checks that a plugin may fail, with reasons; none unless the table is about its distribution."""
-    listing = listings.get(entry.spec.name)
-    if listing is None or (listing.kind, listing.dist) != (entry.spec.kind, entry.origin.distribution):
-        return {}
-    return listing.expected_failures

@@ -1,27 +1,29 @@
 """Where the keys of a TOML file stand, so that what is wrong with one can be told with its line."""
 
-from __future__ import annotations
-
-import itertools
 import re
 import tomllib
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from prunebench.errors import Fault, RegistryError, UsageError
+from prunebench.registry.model import Key
 
-Key = tuple[str | int, ...]  # names of tables and keys, and positions in arrays
-Tokens = deque[tuple[str, int]]
 MAX_BYTES = 1_000_000
 MAX_FAULTS = 100  # that are told
+_LINE = f"line-{uuid.uuid4().hex}"  # a key that is in no file
+_TEXT = r""" "(?:\\.|[^"\\\n])*" | '[^'\n]*' """
+_NAME = rf"(?:{_TEXT}|[\w-]+)"
+_HEADER = re.compile(r"^[ \t]*\[[^\n]*", re.MULTILINE)
 _TOKEN = re.compile(
-    r"\"\"\"(?:\\.|[^\\])*?\"{3,5}|'''.*?'{3,5}|\"(?:\\.|[^\"\\])*\"|'[^']*'"  # text
-    r"|\n|[\[\]{}=,.]|\#[^\n]*|[^\S\n]+|[^\s\[\]{}=,.#\"']+",  # punctuation, comments, blanks, and bare words
-    re.DOTALL,
+    rf"""(?P<key>{_NAME} (?:[ \t]*\.[ \t]*{_NAME})* [ \t]*=)
+    | (?P<value>\"\"\"(?:\\.|[^\\])*?\"{{3,5}} | '''.*?'{{3,5}} | {_TEXT}
+        | [^\s\[\]{{}},=\#"']+ (?:[ ]\d[^\s\[\]{{}},=\#"']*)?)  # a date and its time may have a blank between them
+    | \[ | {{(?:\s*}})? | \#[^\n]* | [^\S\n]+ | .""",
+    re.DOTALL | re.VERBOSE,
 )
 
 
@@ -44,20 +46,14 @@ class Source:
 
     @cached_property
     def lines(self) -> Mapping[Key, int]:
-        tokens, found, table = deque(_tokens(self.text)), dict[Key, int](), Key()
-        while tokens:
-            if tokens[0][0] == "\n":
-                tokens.popleft()
-            elif tokens[0][0] == "[":
-                table = _header(tokens, found)
-            else:
-                _assignment(tokens, table, found)
+        found: dict[Key, int] = {}
+        _collect(Source(self.file, _with_lines(self.text)).parse(), (), found)
         return found
 
     def fault(self, key: Key, reason: str, hint: str = "") -> Fault:
         """Return a fault of a key, at its line or at that of the nearest table around it."""
-        near = next((key[:size] for size in range(len(key), 0, -1) if key[:size] in self.lines), ())
-        return Fault(self.lines.get(near, 1), reason, hint, self.file.name, dotted(key), RegistryError)
+        near = next((key[:size] for size in range(len(key), 0, -1) if key[:size] in self.lines), None)
+        return Fault(self.lines[near] if near else 1, reason, hint, self.file.name, dotted(key), RegistryError)
 
 
 def read_source(file: Path) -> Source:
@@ -95,62 +91,33 @@ def dotted(key: Key) -> str:
     return "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in names).removeprefix(".")
 
 
-def _tokens(text: str) -> Iterator[tuple[str, int]]:
-    line = 1
-    for match in _TOKEN.finditer(text):
-        token = match[0]
-        if token == "\n" or not (token.isspace() or token.startswith("#")):
-            yield token, line
-        line += token.count("\n")
-
-
-def _header(tokens: Tokens, found: dict[Key, int]) -> Key:
-    _, line = tokens.popleft()
-    is_array, key = tokens[0][0] == "[", Key()
-    for name in _names(tokens, "]"):
-        count = _length(found, key)  # of an array of tables: what follows is in the last one
-        key = (*key, count - 1, name) if count else (*key, name)
-        found.setdefault(key, line)
-    if is_array:
-        tokens.popleft()
-        key = (*key, _length(found, key))
-    found[key] = line
-    return key
-
-
-def _length(found: dict[Key, int], key: Key) -> int:
-    return next(place for place in itertools.count() if (*key, place) not in found)
-
-
-def _assignment(tokens: Tokens, table: Key, found: dict[Key, int]) -> None:
-    line = tokens[0][1]
-    for name in _names(tokens, "="):
-        table = (*table, name)
-        found.setdefault(table, line)
-    _value(tokens, table, found)
-
-
-def _names(tokens: Tokens, end: str) -> Iterator[str]:
-    while (token := tokens.popleft()[0]) != end:
-        if token not in "[.":
-            yield token.strip("\"'")
-
-
-def _value(tokens: Tokens, key: Key, found: dict[Key, int]) -> None:
-    opened, _ = tokens.popleft()
-    if opened not in ("[", "{"):
-        while tokens and tokens[0][0] not in ("\n", ",", "]", "}"):
-            tokens.popleft()  # numbers and dates are several tokens
-        return
-    while True:
-        while tokens[0][0] in ("\n", ","):
-            tokens.popleft()
-        if tokens[0][0] in ("]", "}"):
-            tokens.popleft()
-            return
-        if opened == "{":
-            _assignment(tokens, key, found)
+def _with_lines(text: str) -> str:
+    """Return TOML with the line of each value in its place, and that of each table and array as its first element."""
+    written, position, line, depth = list[str](), 0, 1, 0
+    while found := (not depth and _HEADER.match(text, position)) or _TOKEN.match(text, position):
+        token, position = found[0], found.end()
+        if found.re is _HEADER:
+            written.append(f"{token}\n{_LINE} = {line}")
+        elif found["value"]:
+            written.append(str(line))
+        elif token[0] == "{":
+            written.append(f"{{{_LINE} = {line}" + (", " if token == "{" else "}"))
         else:
-            place = _length(found, key)
-            found[*key, place] = tokens[0][1]
-            _value(tokens, (*key, place), found)
+            written.append(f"[{line}, " if token == "[" else token)
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token, 0)
+        line += token.count("\n")
+    return "".join(written)
+
+
+def _collect(marked: Any, key: Key, found: dict[Key, int]) -> int:
+    """Add the lines of all that is inside, and return its own line: where it opens, else that of what is inside."""
+    line = marked if isinstance(marked, int) else 0
+    items: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(marked, dict):
+        line, items = marked.pop(_LINE, 0), marked.items()
+    elif isinstance(marked, list):
+        line = marked.pop(0) if isinstance(marked[0], int) else 0  # an array of tables has none
+        items = enumerate(marked)
+    inside = [_collect(item, (*key, name), found) for name, item in items]
+    found[key] = line or min(inside, default=1)
+    return found[key]

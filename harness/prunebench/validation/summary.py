@@ -1,7 +1,5 @@
 """A validation as markdown, for a comment on a pull request; nothing of the data can act as markup."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 
@@ -18,21 +16,15 @@ def summary(found: Validation) -> str:
     counts = f"{len(found.added)} new, {len(found.changed)} changed, {len(found.removed)} removed"
     verdict = f"{len(found.faults)} fault(s)" if found.faults else "valid"
     lines = ["## Results", "", f"{found.n_rows} records, {verdict}. Against {code(found.base)}: {counts}.", ""]
-    lines += _table("Faults", ("fault",), [(code(str(fault)),) for fault in found.faults])
-    missing = [(code(file), str(len(cells)), code(cells[0])) for file, cells in found.missing.items()]
-    lines += _table("Incomplete", ("file", "missing cells", "the first"), missing)
-    changed = [
-        (*_place(new), accuracy(old.record), accuracy(new.record), _reason(old.record, new.record))
-        for old, new in found.changed
-    ]
-    lines += _table("Changed", ("file", "cell", "old", "new", "why"), changed)
-    removed = [(*_place(row), accuracy(row.record)) for row in found.removed]
-    lines += _table("Removed", ("file", "cell", "old"), removed)
-    new = [
-        (code(file), str(count), _range([row.record for row in found.added if row.file == file]))
-        for file, count in sorted(Counter(row.file for row in found.added).items())
-    ]
-    lines += _table("New", ("file", "rows", "accuracy"), new)
+    lines += _table("Faults", "fault", [[code(str(fault))] for fault in found.faults])
+    missing = [[code(file), str(len(cells)), code(cells[0])] for file, cells in found.missing.items()]
+    lines += _table("Incomplete", "file | missing cells | the first", missing)
+    changed = [[*_told(old, new), _reason(old.record, new.record)] for old, new in found.changed]
+    lines += _table("Changed", "file | cell | old | new | why", changed)
+    lines += _table("Removed", "file | cell | old", [_told(row) for row in found.removed])
+    counted = sorted(Counter(row.file for row in found.added).items())
+    new = [[code(file), str(n), _range([row.record for row in found.added if row.file == file])] for file, n in counted]
+    lines += _table("New", "file | rows | accuracy", new)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -61,8 +53,9 @@ def _reason(old: Record, new: Record) -> str:
     return code(new.superseded) if new.superseded else "not told"
 
 
-def _place(row: Row) -> tuple[str, str]:
-    return code(row.file), code(" ".join(map(str, row.record.place[1:])))
+def _told(*rows: Row) -> list[str]:
+    file, cell = rows[0].file, " ".join(map(str, rows[0].record.place[1:]))
+    return [code(file), code(cell), *(accuracy(row.record) for row in rows)]
 
 
 def _range(records: Sequence[Record]) -> str:
@@ -70,9 +63,9 @@ def _range(records: Sequence[Record]) -> str:
     return f"{min(values):.4f} to {max(values):.4f}" if values else ""
 
 
-def _table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+def _table(title: str, head: str, rows: Sequence[Sequence[str]]) -> list[str]:
     if not rows:
         return []
     more = [f"… and {len(rows) - _MOST} more", ""] if len(rows) > _MOST else []
     body = [f"| {' | '.join(row)} |" for row in rows[:_MOST]]
-    return [f"### {title}", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head), *body, "", *more]
+    return [f"### {title}", "", f"| {head} |", "|---" * len(rows[0]) + "|", *body, "", *more]
