@@ -60,7 +60,7 @@ def records(bench, method=None):
 
 
 def run(bench, *arguments):
-    done = bench.run("run", "mine", "--executor", "serial", *arguments)
+    done = bench.call("run", "mine", "--executor", "serial", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -114,7 +114,7 @@ def test_data_that_changed_are_noticed_also_when_nothing_is_missing(bench):
         REGISTRY.replace('spec = "image-folder"', f'spec = "image-folder"\nfingerprint = "{"0" * 32}"'),
         encoding="utf-8",
     )
-    done = bench.run("run", "mine")
+    done = bench.call("run", "mine", "--executor", "serial")
     assert done.returncode == 4
     assert "registry.toml expects 00000000000000000000000000000000" in done.stderr
 
@@ -139,7 +139,7 @@ def test_a_failure_under_a_new_key_leaves_the_result_where_it_is(bench):
     (before,) = records(bench, "mine")
     module = bench.folder / "site" / "mine.py"
     module.write_text(source.replace("BODY", "1 / 0"), encoding="utf-8")
-    done = bench.run("run", "mine", "--with", "mine")
+    done = bench.call("run", "mine", "--executor", "serial", "--with", "mine")
     assert done.returncode != 0
     assert "ZeroDivisionError" in done.stderr
     assert records(bench, "mine") == [before]
@@ -164,12 +164,12 @@ def test_code_that_changes_while_a_run_goes_on_is_refused_and_not_recorded_under
         f"    Path({str(site / 'mine_then.py')!r}).write_text({then.replace('SIGN', '-1')!r})\n"
         "    return np.arange(float(ctx.n))\n"
     )
-    done = bench.run("run", "mine", "--with", "first", "--with", "then", "--jobs", "1", "--scorer", "random")
+    done = bench.call("run", "mine", "--executor", "serial", "--with", "first", "--with", "then", "--scorer", "random")
     by_method = {r["method"]: r for r in records(bench)}
     assert by_method["first"]["status"] == "ok"
     assert by_method["then"]["status"] == "failed", done.stderr
     assert "the code here is" in by_method["then"]["status_reason"]
-    assert bench.run("run", "mine", "--with", "then", "--scorer", "random").returncode == 0
+    assert bench.call("run", "mine", "--executor", "serial", "--with", "then", "--scorer", "random").returncode == 0
     assert [r["status"] for r in records(bench, "then")] == ["ok"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="module")
 def quickstart():
     registry, catalogue = load_registry(ROOT / "registry.toml"), load_plugins()
-    return lambda **filters: make_plan(registry, catalogue, "quickstart", Filters(**filters))
+    return cache(lambda **filters: make_plan(registry, catalogue, "quickstart", Filters(**filters)))
 
 
 def keys(plan):
@@ -36,7 +37,7 @@ def test_every_cell_has_a_key_and_coordinates_of_its_own(quickstart):
 
 
 def test_planning_twice_gives_the_same_keys(quickstart):
-    assert [c.key for c in quickstart().cells] == [c.key for c in quickstart().cells]
+    assert [c.key for c in quickstart().cells] == [c.key for c in quickstart.__wrapped__().cells]
 
 
 FILTERS = {
@@ -253,6 +254,35 @@ def test_a_projection_of_the_classified_samples_is_another_task_than_one_of_all(
     planner_tasks = [t for t in quickstart().tasks() if t.stage == "projection"]
     assert {t.config["rows"] for t in planner_tasks} <= {"all", "classified"}
     assert all("labels" not in t.config for t in planner_tasks)
+
+
+@pytest.mark.parametrize(
+    ("methods", "filters"),
+    [('"random", "full"', {}), ('"random", "moderate"', {"scorer": ("random",)}), ('"random"', {"seeds": 1})],
+)
+def test_a_suite_that_has_neither_training_nor_scores_to_compare_says_what_is_missing(write_registry, methods, filters):
+    text = REPLICATES.replace('"random", "moderate", "aum"', methods)
+    text = text[: text.index("training = [")].replace('pruning_rates = ["0.9"]\n', "")
+    contents = Contents({"digits": "1" * 32})
+    with pytest.raises(UsageError, match=r"no network, and scores are compared only of .* unlike random$") as caught:
+        make_plan(load_registry(write_registry(text)), load_plugins(), "replicates", Filters(**filters), contents)
+    assert "add training = [" in caught.value.hint
+    assert "methods that read a backbone" in caught.value.hint
+
+
+def test_a_suite_without_training_compares_the_scores_of_methods_that_read_a_backbone(write_registry):
+    text = REPLICATES[: REPLICATES.index("training = [")].replace('pruning_rates = ["0.9"]\n', "")
+    plan = make_plan(
+        load_registry(write_registry(text)), load_plugins(), "replicates", contents=Contents({"digits": "1" * 32})
+    )
+    assert plan.cells == ()
+    assert {goal.axes["method"] for goal in plan.agreements} == {"moderate"}
+
+
+@pytest.mark.parametrize("keep", ["nan", "inf"])
+def test_a_budget_that_is_no_fraction_is_answered(quickstart, keep):
+    with pytest.raises(UsageError, match=f"keep = '?{keep}'? is "):
+        quickstart(keep=(keep,))
 
 
 def test_an_unknown_suite_is_answered_with_the_nearest(quickstart):

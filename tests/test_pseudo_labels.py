@@ -1,4 +1,4 @@
-"""Methods that learn labels of their own: labelled, trained on and scored in real processes."""
+"""Methods that learn labels of their own: labelled, trained on and scored."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def arrays(folder, stage, file="data"):
 
 
 def test_the_proxy_learns_the_pseudo_labels_and_the_scores_come_from_that_run(bench):
-    done = bench.run("run", "labelled")
+    done = bench.call("run", "labelled", "--executor", "serial")
     assert done.returncode == 0, done.stderr
     found = [r for r in records(bench.folder) if r["method"] == "doubtful" and r["kind"] == "cell"]
     assert len(found) == 4
@@ -92,8 +92,13 @@ def test_the_proxy_learns_the_pseudo_labels_and_the_scores_come_from_that_run(be
     facts = {(r["diagnostics"]["pseudo_classes"], r["diagnostics"]["pseudo_label_accuracy"]) for r in found}
     assert {classes for classes, _ in facts} == {3}
     assert all(0.1 < accuracy < 0.4 for _, accuracy in facts)  # three clusters can match three of ten digits
-    labelling = [json.loads(p.read_text()) for p in (bench.folder / "cache" / "pseudo_labels").rglob("meta.json")]
-    assert min(r["seconds_score"] for r in found) > min(meta["seconds"] for meta in labelling) > 0  # both count
+    labelling, scoring = (
+        [json.loads(path.read_text()) for path in (bench.folder / "cache" / stage).rglob("meta.json")]
+        for stage in ("pseudo_labels", "scores")
+    )
+    seconds = [(meta["seconds_labels"], meta["seconds"]) for meta in scoring if meta["seconds_labels"]]
+    assert sorted(labels for labels, _ in seconds) == sorted(meta["seconds"] for meta in labelling)
+    assert {r["seconds_score"] for r in found} == {round(sum(both), 3) for both in seconds}
     labels = [a["pseudo_labels"] for a in arrays(bench.folder, "pseudo_labels").values()]
     assert len(labels) == 2  # of two seeds, whatever the budget
     dynamics = arrays(bench.folder, "pretrain", "dynamics")
@@ -105,14 +110,14 @@ def test_the_proxy_learns_the_pseudo_labels_and_the_scores_come_from_that_run(be
     belief = [[d[-1][np.arange(len(y)), y].mean(dtype=float) for y in labels] for d in learnt]
     assert sorted(np.argmax(belief, axis=1)) == [0, 1]  # each run learnt the labels of one seed
 
-    again = bench.run("run", "labelled")
+    again = bench.call("run", "labelled", "--executor", "serial")
     assert again.returncode == 0, again.stderr
     assert "0 computed now" in again.stderr
 
 
 def test_a_labeller_that_breaks_its_promise_fails_alone_and_by_name(bench):
     bench.install("doubtful", PLUGIN.replace("LABELS", "split.argmax(axis=1) - 1"), version="2.0")
-    done = bench.run("run", "labelled", "--seeds", "1", "--keep", "0.1")
+    done = bench.call("run", "labelled", "--executor", "serial", "--seeds", "1", "--keep", "0.1")
     assert done.returncode != 0
     by_method = {r["method"]: r for r in records(bench.folder) if r["kind"] == "cell"}
     assert by_method["doubtful"]["status"] == "failed"

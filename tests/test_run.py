@@ -1,4 +1,4 @@
-"""The main job in real processes: run, run again, kill it, interrupt it, break it."""
+"""The main job: run, run again, kill it, interrupt it, break it; in real processes where these are the point."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from prunebench.plugins import load_plugins
 from prunebench.registry import DatasetEntry
 from prunebench.run import blame
 from prunebench.settings import Settings
+from prunebench.stages.bench import make_bench
 from prunebench.stages.select import ties_at_cut
 from prunebench.tasks import Task
+from prunebench.worker import perform
 from registries import DIGITS, HEAD, TRAINING
 
 FAULTS = {
@@ -99,7 +101,7 @@ def odd(body: str) -> str:
 
 def scoring(scorer: str, version: str) -> Task:
     """Return the task that scores digits."""
-    from prunebench.stages.preflight import identify_dataset
+    from prunebench.stages.data import identify_dataset
 
     catalogue = load_plugins()
     entry = DatasetEntry(name="digits", spec="digits", params={}, fingerprint="", licence="")
@@ -115,6 +117,11 @@ def scoring(scorer: str, version: str) -> Task:
 def bench(sandbox):
     (sandbox.folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
     return sandbox
+
+
+def serially(bench: Sandbox, suite: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a suite in this process."""
+    return bench.call("run", suite, "--executor", "serial", *arguments)
 
 
 def records(folder: Path, suite: str) -> list[dict]:
@@ -155,20 +162,21 @@ def test_a_run_leaves_records_a_manifest_and_a_board_and_the_second_run_changes_
     manifest = json.loads(manifests[0].read_text())
     assert manifest["finished"]["exit_reason"] == "finished"
     assert {"python", "torch", "timm", "numpy"} <= set(manifest["versions"])
+    board = bench.folder / "results" / "tiny" / "board"
     assert {"accuracy.csv", "rank_correlation.csv", "leaderboard.md", "index.html"} <= {
-        path.name for path in (bench.folder / "results" / "board").iterdir()
+        path.name for path in board.iterdir()
     }
 
     before = tree(bench.folder / "results")
-    second = bench.run("run", "tiny")
+    second = bench.call("run", "tiny")
     assert second.returncode == 0, second.stderr
     assert "6 cells: 6 already done, 0 computed now" in second.stderr
     assert tree(bench.folder / "results") == before
-    assert bench.run("leaderboard", "--check").returncode == 0
-    (named,) = re.findall("Reproduce: `prunebench (.*?)`", (bench.folder / "results/board/leaderboard.md").read_text())
-    assert "6 cells: 6 already done, 0 computed now" in bench.run(*named.split()).stderr
-    status = json.loads(bench.run("status", "--json").stdout)
+    (named,) = re.findall("Reproduce: `prunebench (.*?)`", (board / "leaderboard.md").read_text())
+    assert "6 cells: 6 already done, 0 computed now" in bench.call(*named.split()).stderr
+    status = json.loads(bench.call("status", "--json").stdout)
     assert (status["done"], status["to_do"], status["state"]) == (6, 0, "finished")
+    assert bench.call("leaderboard").returncode == bench.call("leaderboard", "--check").returncode == 0
 
 
 def test_plain_progress_tells_the_time_left(tiny_run):
@@ -176,8 +184,7 @@ def test_plain_progress_tells_the_time_left(tiny_run):
     assert re.search(r"\d+/\d+ tasks, (about \d+ s left|time left not known yet), running: ", done.stderr)
 
 
-@pytest.mark.parametrize("executor", ["local", "serial"])
-def test_the_same_seed_gives_the_same_scores_and_subsets_byte_for_byte(executor, tiny_run, bench):
+def test_the_same_seed_gives_the_same_scores_and_subsets_byte_for_byte_in_workers_and_in_one_process(tiny_run, bench):
     def computed(folder: Path) -> dict[str, bytes]:
         files = [path for stage in ("scores", "subset") for path in (folder / "cache" / stage).rglob("*.safetensors")]
         return {str(path.relative_to(folder)): path.read_bytes() for path in files}
@@ -186,7 +193,7 @@ def test_the_same_seed_gives_the_same_scores_and_subsets_byte_for_byte(executor,
         return [(r["key"], r["subset_digest"], r["accuracy"]) for r in records(folder, "tiny") if r["kind"] == "cell"]
 
     first, _ = tiny_run
-    done = bench.run("run", "tiny", "--executor", executor)
+    done = serially(bench, "tiny")
     assert done.returncode == 0, done.stderr
     assert len(computed(bench.folder)) > 6
     assert computed(bench.folder) == computed(first.folder)
@@ -206,7 +213,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was_and_does_nothing_twice(bench)
     process.communicate()
     time.sleep(1.0)  # an orphaned worker ends by itself: whatever it still wrote is there now
     done_before = {stage: stamps(bench.folder, stage) for stage in ("cell", "subset", "scores", "training", "features")}
-    again = bench.run("run", "third-party", "--jobs", "1")
+    again = serially(bench, "third-party")
     assert again.returncode == 0, again.stderr
     found = [r for r in records(bench.folder, "third-party") if r["kind"] == "cell"]
     assert len(found) == 8
@@ -234,11 +241,11 @@ def test_workers_do_not_outlive_a_killed_run(bench):
         time.sleep(0.1)
 
 
-def faulty_plugin() -> str:
-    """A distribution with a scorer for each fault."""
-    lines = ["import os", "import numpy as np", "from prunebench import ScorerSpec, hookimpl", "SCORERS = []"]
-    for number, (fault, (body, _)) in enumerate(FAULTS.items()):
-        spec = f"ScorerSpec(name={fault_name(fault)!r}, summary='A test.', load='odd_one:score_{number}')"
+def plugin_of(bodies: dict[str, str]) -> str:
+    """Return a distribution with a scorer for each body of a function."""
+    lines = ["import os, time", "import numpy as np", "from prunebench import ScorerSpec, hookimpl", "SCORERS = []"]
+    for number, (name, body) in enumerate(bodies.items()):
+        spec = f"ScorerSpec(name={name!r}, summary='A test.', load='odd_one:score_{number}')"
         lines += [f"SCORERS.append({spec})", f"def score_{number}(ctx):", f"    {body}", "    return np.zeros(ctx.n)"]
     return "\n".join([*lines, "@hookimpl", "def prunebench_scorers():", "    return SCORERS", ""])
 
@@ -248,7 +255,7 @@ def faulty_run(tmp_path_factory):
     """One run of a sound method and of a method a fault: the folder, and what the command said."""
     bench = Sandbox(tmp_path_factory.mktemp("faults"))
     (bench.folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
-    bench.install("odd-one", faulty_plugin(), "0.7")
+    bench.install("odd-one", plugin_of({fault_name(fault): body for fault, (body, _) in FAULTS.items()}), "0.7")
     return bench, bench.run("run", "faults")
 
 
@@ -261,7 +268,7 @@ def test_a_scorer_that(fault, faulty_run):
     assert words in record["status_reason"]
     assert record["scorer_dist"] == "odd-one 0.7"
     assert words in done.stderr
-    assert words in (bench.folder / "results" / "board" / "leaderboard.md").read_text(encoding="utf-8")
+    assert words in (bench.folder / "results" / "faults" / "board" / "leaderboard.md").read_text(encoding="utf-8")
 
 
 def test_the_faults_of_others_leave_a_sound_method_alone(faulty_run):
@@ -282,7 +289,7 @@ def test_a_selector_that_returns_unsorted_indices_fails_alone_and_by_name(bench)
     )
     tables = '[method.unsorted]\nscorer = "moderate"\nselector = "best-first"\n' + REGISTRY
     (bench.folder / "registry.toml").write_text(HEAD + tables.removeprefix(HEAD).replace(HEAD, ""), encoding="utf-8")
-    done = bench.run("run", "tiny", "--with", "unsorted", "--seeds", "1")
+    done = serially(bench, "tiny", "--with", "unsorted", "--seeds", "1")
     found = {r["method"]: r for r in records(bench.folder, "tiny") if r["kind"] == "cell"}
     assert {name: r["status"] for name, r in found.items()} == {
         "random": "ok", "moderate": "ok", "full": "ok", "unsorted": "failed",
@@ -292,29 +299,65 @@ def test_a_selector_that_returns_unsorted_indices_fails_alone_and_by_name(bench)
     assert done.returncode in (1, 3)
 
 
-def test_a_method_that_declines_is_a_skip_with_its_reason_and_not_a_failure(bench):
-    bench.install("odd-one", odd("from prunebench import NotApplicable; raise NotApplicable('only for faces')"))
-    done = bench.run("run", "third-party")
+SCORERS = {
+    "declines": "from prunebench import NotApplicable; raise NotApplicable('only for faces')",
+    "tied": "return (np.arange(ctx.n) % 14 == 0).astype(float)",
+    "numbers": "from prunebench import Scores; return Scores(values=np.zeros(ctx.n), diagnostics="
+    "{'mean': np.float32(0.5), 'n': np.int64(3), 'gap': float('nan'), 'done': np.bool_(True)})",
+    "sleeps": "time.sleep(0.3)",
+}
+ODD_ONES = f"""
+[suite.odd-ones]
+dataset = "digits"
+methods = {["random", *SCORERS]}
+baseline = "random"
+pruning_rates = ["0.9", "0.8"]
+seeds = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def odd_run(tmp_path_factory):
+    """One run of methods that do what is unusual and sound: the folder and the records by method and budget."""
+    bench = Sandbox(tmp_path_factory.mktemp("odd"))
+    (bench.folder / "registry.toml").write_text(DIGITS + ODD_ONES + TRAINING, encoding="utf-8")
+    bench.install("odd-one", "import time; time.sleep(1)\n" + plugin_of(SCORERS))
+    done = serially(bench, "odd-ones")
     assert done.returncode == 0, done.stderr
-    found = [r for r in records(bench.folder, "third-party") if r["method"] == "odd"]
-    assert {(r["status"], r["status_reason"]) for r in found} == {("not_applicable", "only for faces")}
-    board = (bench.folder / "results" / "board" / "accuracy.csv").read_bytes()
-    assert bench.run("run", "third-party").returncode == 0
+    return bench, {(r["method"], r["keep"]): r for r in records(bench.folder, "odd-ones") if r["kind"] == "cell"}
+
+
+def test_a_method_that_declines_is_a_skip_with_its_reason_and_not_a_failure(odd_run):
+    bench, found = odd_run
+    declined = [record for (method, _), record in found.items() if method == "declines"]
+    assert [(r["status"], r["status_reason"]) for r in declined] == [("not_applicable", "only for faces")] * 2
+    board = (bench.folder / "results" / "odd-ones" / "board" / "accuracy.csv").read_bytes()
+    assert serially(bench, "odd-ones").returncode == 0
     assert len(list((bench.folder / "runs").iterdir())) == 1, "the second run tried again"
-    assert (bench.folder / "results" / "board" / "accuracy.csv").read_bytes() == board
+    assert (bench.folder / "results" / "odd-ones" / "board" / "accuracy.csv").read_bytes() == board
 
 
-def test_a_subset_that_chance_decided_among_equal_scores_says_so(bench):
-    bench.install("odd-one", odd("return (np.arange(ctx.n) % 14 == 0).astype(float)"))
-    assert bench.run("run", "third-party", "--seeds", "1").returncode == 0
-    found = {(r["method"], r["keep"]): r for r in records(bench.folder, "third-party") if r["kind"] == "cell"}
+def test_a_subset_that_chance_decided_among_equal_scores_says_so(odd_run):
+    _, found = odd_run
     # 103 samples have a score of 1: most of 144 kept, and fewer than half of 288
-    assert {keep: r["caveat"] for (method, keep), r in found.items() if method == "odd"} == {
+    assert {keep: r["caveat"] for (method, keep), r in found.items() if method == "tied"} == {
         "0.1": "",
         "0.2": "most of what is kept is drawn from equal scores",
     }
-    assert {found["odd", keep]["ties_at_cut"] for keep in ("0.1", "0.2")} == {1438 - 103}
+    assert {found["tied", keep]["ties_at_cut"] for keep in ("0.1", "0.2")} == {1438 - 103}
     assert {r["caveat"] for (method, _), r in found.items() if method == "random"} == {""}
+
+
+def test_numbers_of_any_kind_are_diagnostics_and_not_a_number_is_none(odd_run):
+    _, found = odd_run
+    assert found["numbers", "0.1"]["diagnostics"] == {"mean": 0.5, "n": 3, "gap": None, "done": True}
+
+
+def test_the_time_of_a_score_is_that_of_the_scoring_alone(odd_run):
+    _, found = odd_run  # importing the plugin takes a second
+    times = {method: record["seconds_score"] for (method, _), record in found.items()}
+    assert times["random"] < times["sleeps"]
+    assert 0.3 <= times["sleeps"] < 1
 
 
 def test_of_two_inputs_that_failed_the_first_in_the_plan_is_to_blame_whichever_failed_first():
@@ -325,26 +368,6 @@ def test_of_two_inputs_that_failed_the_first_in_the_plan_is_to_blame_whichever_f
         outcomes = {key: {"status": "not_applicable", "reason": reasons[key]} for key in (first.key, a.key, b.key)}
         outcomes[pair.key] = outcomes[first.key]
         assert blame(pair, outcomes)["status_reason"] == "a has 96 dimensions"
-
-
-def test_numbers_of_any_kind_are_diagnostics_and_not_a_number_is_none(bench):
-    facts = "{'mean': np.float32(0.5), 'n': np.int64(3), 'gap': float('nan'), 'done': np.bool_(True)}"
-    bench.install(
-        "odd-one", odd(f"from prunebench import Scores; return Scores(values=np.zeros(ctx.n), diagnostics={facts})")
-    )
-    assert bench.run("run", "third-party", "--seeds", "1", "--keep", "0.1").returncode == 0
-    (record,) = [r for r in records(bench.folder, "third-party") if r["method"] == "odd"]
-    assert record["diagnostics"] == {"mean": 0.5, "n": 3, "gap": None, "done": True}
-
-
-def test_the_time_of_a_score_is_that_of_the_scoring_alone(bench):
-    bench.install(
-        "odd-one", odd("time.sleep(0.3)").replace("from prunebench", "import time; time.sleep(1)\nfrom prunebench")
-    )
-    assert bench.run("run", "third-party", "--seeds", "1").returncode == 0
-    times = {r["method"]: r["seconds_score"] for r in records(bench.folder, "third-party") if r["kind"] == "cell"}
-    assert times["random"] < times["odd"]
-    assert 0.3 <= times["odd"] < 1
 
 
 def test_filtered_samples_are_no_ties_at_the_cut():
@@ -376,12 +399,12 @@ def test_control_c_waits_for_what_runs_and_keeps_it(bench):
     assert process.returncode == 130, stderr
     assert "run the same command again" in stderr
     assert len(stamps(bench.folder, "scores")) >= 1
-    assert bench.run("run", "third-party").returncode == 0
+    assert serially(bench, "third-party").returncode == 0
 
 
 def test_control_c_waits_no_longer_than_its_grace_and_nothing_that_ended_is_lost(bench):
     bench.install("odd-one", odd("pass"))
-    assert bench.run("run", "third-party", "--seeds", "1", "--keep", "0.1", "--scorer", "odd").returncode == 0
+    assert serially(bench, "third-party", "--seeds", "1", "--keep", "0.1", "--scorer", "odd").returncode == 0
     (done,) = [r for r in records(bench.folder, "third-party") if r["method"] == "odd"]
     module = bench.folder / "site" / "odd_one.py"
     module.write_text(odd("open('running', 'w').close(); time.sleep(600)"))
@@ -414,7 +437,7 @@ def test_a_record_is_on_disk_when_its_cell_ends(bench):
 def test_runs_side_by_side_lose_no_record_of_each_other(bench):
     bench.install("odd-one", odd("pass"))
     chosen = [("--scorer", "random"), ("--scorer", "odd", "--keep", "0.1"), ("--scorer", "odd", "--keep", "0.2")]
-    processes = [bench.start("run", "third-party", "--jobs", "1", *arguments) for arguments in chosen]
+    processes = [bench.start("run", "third-party", "--executor", "serial", *arguments) for arguments in chosen]
     for process in processes:
         _, stderr = process.communicate(timeout=250)
         assert process.returncode == 0, stderr
@@ -443,17 +466,12 @@ def test_a_task_that_takes_too_long_is_stopped_and_recorded(bench, monkeypatch):
     assert "5 seconds" in outcome["reason"]
 
 
-def test_a_worker_refuses_a_task_of_other_code(bench):
-    settings = Settings(str(bench.folder / "cache"), device="cpu")
-    request = {"settings": settings.to_json(), "task": scoring("random", "another").to_json()}
-    (bench.folder / "CELL.json").write_text(json.dumps(request))
-    done = subprocess.run(
-        [sys.executable, "-m", "prunebench.worker", "CELL.json"],
-        cwd=bench.folder, env=bench.environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert json.loads(done.stdout)["status"] == "failed"
-    assert "the key stands for version another" in json.loads(done.stdout)["reason"]
-    assert stamps(bench.folder, "scores") == {}
+def test_a_worker_refuses_a_task_of_other_code(tmp_path):
+    settings = Settings(str(tmp_path / "cache"), device="cpu")
+    outcome = perform(make_bench(settings, load_plugins()), scoring("random", "another"))
+    assert (outcome["status"], outcome["exit_code"]) == ("failed", 1)
+    assert "the key stands for version another" in outcome["reason"]
+    assert stamps(tmp_path, "scores") == {}
 
 
 def test_one_cell_file_is_computed_by_one_command(bench):
@@ -476,7 +494,7 @@ def test_an_observer_sees_every_cell_and_the_end_of_the_run(bench):
         "    with open('seen.jsonl', 'a') as file: print(msgspec.json.encode(record).decode(), file=file)\n"
         "@hookimpl\ndef prunebench_run_finished(manifest):\n    raise RuntimeError('cannot upload')\n",
     )
-    done = bench.run("run", "tiny")
+    done = serially(bench, "tiny")
     assert done.returncode == 0, done.stderr
     seen = [json.loads(line) for line in (bench.folder / "seen.jsonl").read_text().splitlines()]
     assert len([record for record in seen if record["kind"] == "cell"]) == 6
@@ -484,7 +502,7 @@ def test_an_observer_sees_every_cell_and_the_end_of_the_run(bench):
 
 
 def test_a_cache_on_a_full_disk_is_answered(bench):
-    done = bench.run("run", "tiny", "--cache", "/dev/full/cache")
+    done = bench.call("run", "tiny", "--cache", "/dev/full/cache")
     assert done.returncode == 5
     assert "--cache" in done.stderr
     assert "Traceback" not in done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,9 +98,14 @@ def test_a_run_that_is_abandoned_leaves_what_still_runs():
 
 def test_what_got_an_outcome_is_told_in_that_order_once():
     tasks = chain(2)
-    state = run_tasks(by_key(tasks), Scripted(statuses={"scores0": "failed"}))
-    assert sorted(state.settled) == sorted(task.key for task in tasks)
-    assert len(set(state.settled)) == len(state.settled)
+    seen: list[str] = []
+    state = run_tasks(
+        by_key(tasks), Scripted(statuses={"scores0": "failed"}),
+        observe=lambda state, event: seen.extend(itertools.islice(state.outcomes, len(seen), None)),
+    )  # fmt: skip
+    assert sorted(state.outcomes) == sorted(task.key for task in tasks)
+    assert len(seen) == len(set(seen))
+    assert [*state.outcomes] == seen
 
 
 def test_what_has_a_record_is_done_whatever_the_store_holds(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from prunebench.errors import DataError, UsageError, did_you_mean
 from prunebench.planner import Contents, Planner
-from prunebench.plugins import Catalogue, Entry
+from prunebench.plugins import Catalogue
 from prunebench.records import Record, complement
 from prunebench.registry import Method, Registry, Suite
 from prunebench.specs import ScorerSpec
@@ -88,11 +88,8 @@ class Plan:
 
     def tasks(self) -> list[Task]:
         """Return every task once, inputs first."""
-        found: dict[str, Task] = {}
-        for goal in self.goals:
-            for task in (*goal.task.ancestors(), goal.task):
-                found.setdefault(task.key, task)
-        return list(found.values())
+        every = (task for goal in self.goals for task in (*goal.task.ancestors(), goal.task))
+        return list({task.key: task for task in every}.values())
 
 
 def axes_of(spec: ScorerSpec, backbones: tuple[str, ...], projectors: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -110,22 +107,37 @@ def make_plan(
     filters: Filters | None = None,
     contents: Contents | None = None,
 ) -> Plan:
-    """Return the cells of a suite that pass the filters; UsageError when none does.
+    """Return the cells and comparisons of a suite that pass the filters; UsageError when there is none.
 
     contents: of data and weights, where they were looked at; by default what the registry expects.
     """
     filters = filters or Filters()
     suite = _with_added(registry.suite(suite_name), filters.added)
-    planner = Planner(registry, catalogue, suite, contents or Contents())
-    _check_budgets(suite, filters)
-    _check_globs(suite, filters)
-    cells, agreements = tuple(_cells(planner, filters)), tuple(_agreements(planner, filters))
-    if not cells and not agreements:
+    _check_filters(suite, filters)
+    chosen = _narrowed(suite, registry, filters)
+    planner = Planner(registry, catalogue, chosen, contents or Contents())
+    for name in filter(None, (*chosen.methods, chosen.unpruned)):
+        needs = catalogue.scorer(registry.method(name).scorer).spec.needs
+        lacking = ["backbones"] if needs & FROM_BACKBONE and not suite.backbones else []
+        lacking += ["projectors"] if "projection" in needs and not suite.projectors else []
+        if lacking:
+            raise UsageError(
+                f"method {name!r} needs {' and '.join(lacking)}, and suite {suite.name!r} names none",
+                f"add {lacking[0]} = [...] to [suite.{suite.name}]",
+            )
+    cells, agreements = tuple(_cells(planner)), tuple(_agreements(planner))
+    if cells or agreements:
+        return Plan(suite, registry.protocol, cells, agreements)
+    compared = chosen.agreement_methods
+    if compared and not suite.training and not any(_is_compared(planner, name) for name in compared):
         raise UsageError(
-            f"no cell of suite {suite.name!r} passes the filters",
-            f"see them all with `prunebench plan {suite.name}`",
+            f"no cell and no comparison: suite {suite.name!r} trains no network, and scores are compared only of "
+            f"methods that read a backbone and no budget, unlike {', '.join(compared)}",
+            f"add training = [{{ arch = ..., recipe = ... }}] to [suite.{suite.name}], or methods that read a backbone",
         )
-    return Plan(suite, registry.protocol, cells, agreements)
+    raise UsageError(
+        f"no cell of suite {suite.name!r} passes the filters", f"see them all with `prunebench plan {suite.name}`"
+    )
 
 
 def _with_added(suite: Suite, added: tuple[str, ...]) -> Suite:
@@ -137,115 +149,87 @@ def _with_added(suite: Suite, added: tuple[str, ...]) -> Suite:
     return replace(suite, methods=extended(suite.methods), agreement_methods=agreement)
 
 
-def _check_budgets(suite: Suite, filters: Filters) -> None:
-    known = [complement(rate) for rate in suite.pruning_rates]
-    for keep in filters.keep:
-        if any(character in keep for character in "*?["):
-            continue
-        try:
-            value = Decimal(keep)
-        except ArithmeticError:
-            raise UsageError(f"keep = {keep!r} is not a number", "write a fraction such as 0.1") from None
-        if not 0 < value <= 1:
-            raise UsageError(f"keep = {keep} is outside (0, 1]", "it is the fraction to keep: 0.1 keeps 10 %")
-        if value != 1 and not any(Decimal(k) == value for k in known):
-            raise UsageError(f"suite {suite.name!r} has no keep = {keep}", "known: " + ", ".join(known))
-
-
-def _check_globs(suite: Suite, filters: Filters) -> None:
-    for axis, globs, known in (
+def _check_filters(suite: Suite, filters: Filters) -> None:
+    for axis, globs, names in (
         ("backbone", filters.backbone, (NONE, *suite.backbones, *suite.agreement_backbones)),
         ("projector", filters.projector, (NONE, *suite.projectors, *suite.agreement_projectors)),
         ("arch", filters.arch, tuple(arch for arch, _ in suite.training)),
     ):
         for glob in globs:
-            if not any(fnmatchcase(name, glob) for name in known):
-                raise UsageError(f"suite {suite.name!r} has no {axis} {glob!r}", did_you_mean(glob, set(known)))
+            if not any(fnmatchcase(name, glob) for name in names):
+                raise UsageError(f"suite {suite.name!r} has no {axis} {glob!r}", did_you_mean(glob, set(names)))
+    known = [complement(rate) for rate in suite.pruning_rates]
+    for keep in filters.keep:
+        if _is_glob(keep):
+            continue
+        try:
+            is_fraction = 0 < Decimal(keep) <= 1
+        except ArithmeticError:
+            raise UsageError(f"keep = {keep!r} is not a number", "write a fraction such as 0.1") from None
+        if not is_fraction:
+            raise UsageError(f"keep = {keep} is outside (0, 1]", "it is the fraction to keep: 0.1 keeps 10 %")
+        if not any(Decimal(k) == Decimal(keep) for k in ("1", *known)):
+            raise UsageError(f"suite {suite.name!r} has no keep = {keep}", "known: " + ", ".join(known))
 
 
-def _passes(value: str, globs: tuple[str, ...]) -> bool:
-    return not globs or value == NONE or any(fnmatchcase(value, glob) for glob in globs)
+def _is_glob(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
+def _passing(values: Iterable[str], globs: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(v for v in values if not globs or v == NONE or any(fnmatchcase(v, glob) for glob in globs))
 
 
 def is_chosen(method: Method, filters: Filters) -> bool:
     """Tell whether a method of a suite passes the filters, by its name or its scorer's, or was added."""
-    names = (method.name, method.scorer)
-    return method.name in filters.added or any(_passes(name, filters.scorer) for name in names)
+    return method.name in filters.added or bool(_passing((method.name, method.scorer), filters.scorer))
 
 
-def _keep_passes(keep: str, globs: tuple[str, ...]) -> bool:
-    return not globs or any(
-        fnmatchcase(keep, glob) if any(c in glob for c in "*?[") else Decimal(glob) == Decimal(keep) for glob in globs
+def _narrowed(suite: Suite, registry: Registry, filters: Filters) -> Suite:
+    """Return the suite with what passes the filters alone; the whole set is trained on whatever `keep` says."""
+
+    def chosen(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if is_chosen(registry.method(name), filters))
+
+    def keeps(rate: str) -> bool:
+        keep = complement(rate)
+        return not filters.keep or any(
+            fnmatchcase(keep, glob) if _is_glob(glob) else Decimal(glob) == Decimal(keep) for glob in filters.keep
+        )
+
+    return replace(
+        suite,
+        methods=chosen(suite.methods),
+        unpruned=suite.unpruned if suite.unpruned and chosen((suite.unpruned,)) else "",
+        backbones=_passing(suite.backbones, filters.backbone),
+        projectors=_passing(suite.projectors, filters.projector),
+        training=tuple(pair for pair in suite.training if _passing(pair[:1], filters.arch)),
+        pruning_rates=tuple(filter(keeps, suite.pruning_rates)),
+        seeds=min(suite.seeds, filters.seeds or suite.seeds),
+        agreement_methods=chosen(suite.agreement_methods),
+        agreement_backbones=_passing(suite.agreement_backbones, filters.backbone),
+        agreement_projectors=_passing(suite.agreement_projectors, filters.projector),
     )
 
 
-def _methods(planner: Planner, filters: Filters) -> Iterator[tuple[Method, str]]:
+def _cells(planner: Planner) -> Iterator[Goal]:
     suite = planner.suite
-    named = [(name, "baseline" if name == suite.baseline else "method") for name in suite.methods]
-    if suite.unpruned:
-        named.append((suite.unpruned, "unpruned"))
-    for name, role in named:
+    roles = [(name, "baseline" if name == suite.baseline else "method") for name in suite.methods]
+    for name, role in (*roles, *([(suite.unpruned, "unpruned")] if suite.unpruned else [])):
         method = planner.registry.method(name)
-        if is_chosen(method, filters):
-            _check_axes(suite, method, planner.catalogue.scorer(method.scorer).spec)
-            yield method, role
-
-
-def _check_axes(suite: Suite, method: Method, spec: ScorerSpec) -> None:
-    lacking = [
-        axis
-        for axis, wanted, named in (
-            ("backbones", bool(spec.needs & FROM_BACKBONE), suite.backbones),
-            ("projectors", "projection" in spec.needs, suite.projectors),
-        )
-        if wanted and not named
-    ]
-    if lacking:
-        raise UsageError(
-            f"method {method.name!r} needs {' and '.join(lacking)}, and suite {suite.name!r} names none",
-            f"add {lacking[0]} = [...] to [suite.{suite.name}]",
-        )
-
-
-def _cells(planner: Planner, filters: Filters) -> Iterator[Goal]:
-    suite = planner.suite
-    seeds = range(min(suite.seeds, filters.seeds or suite.seeds))
-    for method, role in _methods(planner, filters):
         spec = planner.catalogue.scorer(method.scorer).spec
+        selector, selector_params = planner.selector(method)
         keeps = ("1",) if role == "unpruned" else tuple(complement(rate) for rate in suite.pruning_rates)
-        for (backbone, projector), training, keep, seed in itertools.product(
-            axes_of(spec, suite.backbones, suite.projectors), suite.training, keeps, seeds
+        for (backbone, projector), (arch, recipe), keep, seed in itertools.product(
+            axes_of(spec, suite.backbones, suite.projectors), suite.training, keeps, range(suite.seeds)
         ):
-            if (
-                _passes(backbone, filters.backbone)
-                and _passes(projector, filters.projector)
-                and _passes(training[0], filters.arch)
-                and (role == "unpruned" or _keep_passes(keep, filters.keep))
-            ):
-                task = planner.cell(method, backbone, projector, keep, training, seed)
-                axes = _cell_axes(planner, method, role, backbone, projector, keep, training, seed)
-                yield Goal({**axes, **_made_of(task)}, task)
-
-
-def _cell_axes(
-    planner: Planner, method: Method, role: str, backbone: str, projector: str, keep: str,
-    training: tuple[str, str], seed: int,
-) -> dict[str, Any]:  # fmt: skip
-    scorer = planner.catalogue.scorer(method.scorer)
-    selector, selector_params = planner.selector(method)
-    return {
-        "kind": "cell",
-        **_shared_axes(planner, method, projector),
-        "role": role,
-        "api": scorer.spec.api,
-        "score_backbone": backbone,
-        "selector": selector.spec.name,
-        "selector_params": selector_params,
-        "keep": keep,
-        "train_arch": training[0],
-        "recipe": training[1],
-        "seed": seed,
-    }
+            task = planner.cell(method, backbone, projector, keep, (arch, recipe), seed)
+            axes = {
+                "kind": "cell", **_shared_axes(planner, method, projector), "role": role, "api": spec.api,
+                "score_backbone": backbone, "selector": selector.spec.name, "selector_params": selector_params,
+                "keep": keep, "train_arch": arch, "recipe": recipe, "seed": seed, **_made_of(task),
+            }  # fmt: skip
+            yield Goal(axes, task)
 
 
 def _shared_axes(planner: Planner, method: Method, projector: str) -> dict[str, Any]:
@@ -259,7 +243,7 @@ def _shared_axes(planner: Planner, method: Method, projector: str) -> dict[str, 
         "scorer": method.scorer,
         "scorer_params": scorer.spec.resolve_params(method.params),
         "scorer_version": scorer.version,
-        "scorer_dist": _distribution(scorer),
+        "scorer_dist": f"{scorer.origin.distribution} {scorer.origin.version}",
         "projector": projector,
         "projector_version": NONE if projector == NONE else planner.catalogue.projector(projector).version,
         "caveat": method.caveat,
@@ -274,53 +258,25 @@ def _made_of(cell: Task) -> dict[str, str]:
     return {"scores_key": scores.key, "features_key": features, "proxy_key": proxy.key if proxy else ""}
 
 
-def _distribution(entry: Entry[Any]) -> str:
-    return f"{entry.origin.distribution} {entry.origin.version}"
+def _is_compared(planner: Planner, name: str) -> bool:
+    spec = planner.catalogue.scorer(planner.registry.method(name).scorer).spec
+    return bool(spec.needs & FROM_BACKBONE) and not spec.budget_dependent
 
 
-def _agreements(planner: Planner, filters: Filters) -> Iterator[Goal]:
-    suite = planner.suite
-    seeds = range(min(suite.seeds, filters.seeds or suite.seeds))
-    backbones = tuple(b for b in suite.agreement_backbones if _passes(b, filters.backbone))
-    for name in suite.agreement_methods:
-        method = planner.registry.method(name)
-        if not is_chosen(method, filters):
-            continue
+def _agreements(planner: Planner) -> Iterator[Goal]:
+    suite, networks, seeds = planner.suite, planner.registry.networks, range(planner.suite.seeds)
+    pairs = [((a, s), (b, s)) for a, b in itertools.combinations(suite.agreement_backbones, 2) for s in seeds]
+    pairs += [((b, s), (b, t)) for b in suite.agreement_backbones for s, t in itertools.combinations(seeds, 2)]
+    for method in (planner.registry.method(name) for name in suite.agreement_methods if _is_compared(planner, name)):
         spec = planner.catalogue.scorer(method.scorer).spec
-        if not spec.needs & FROM_BACKBONE or spec.budget_dependent:
-            continue
         projectors = suite.agreement_projectors if "projection" in spec.needs else (NONE,)
-        for projector in (p for p in projectors if _passes(p, filters.projector)):
-            for first, second in _pairs(backbones, seeds):
-                yield _agreement(planner, method, projector, first, second)
-
-
-def _pairs(backbones: tuple[str, ...], seeds: range) -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
-    for a, b in itertools.combinations(backbones, 2):
-        for seed in seeds:
-            yield (a, seed), (b, seed)
-    for backbone in backbones:
-        for s, t in itertools.combinations(seeds, 2):
-            yield (backbone, s), (backbone, t)
-
-
-def _agreement(
-    planner: Planner, method: Method, projector: str, first: tuple[str, int], second: tuple[str, int]
-) -> Goal:
-    (backbone_a, seed_a), (backbone_b, seed_b) = first, second
-    networks = planner.registry.networks
-    a = planner.scores(method, backbone_a, projector, "", seed_a)
-    b = planner.scores(method, backbone_b, projector, "", seed_b)
-    task = planner.agreement(a, b)
-    axes = {
-        "kind": "agreement",
-        **_shared_axes(planner, method, projector),
-        "backbone_a": backbone_a,
-        "seed_a": seed_a,
-        "backbone_b": backbone_b,
-        "seed_b": seed_b,
-        "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
-        "scores_key_a": a.key,
-        "scores_key_b": b.key,
-    }
-    return Goal(axes, task)
+        for projector, ((backbone_a, seed_a), (backbone_b, seed_b)) in itertools.product(projectors, pairs):
+            a = planner.scores(method, backbone_a, projector, "", seed_a)
+            b = planner.scores(method, backbone_b, projector, "", seed_b)
+            axes = {
+                "kind": "agreement", **_shared_axes(planner, method, projector), "backbone_a": backbone_a,
+                "seed_a": seed_a, "backbone_b": backbone_b, "seed_b": seed_b, "scores_key_a": a.key,
+                "scores_key_b": b.key,
+                "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
+            }  # fmt: skip
+            yield Goal(axes, planner.agreement(a, b))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,9 +10,10 @@ from prunebench.contexts import Arch
 from prunebench.errors import UsageError
 from prunebench.keys import seed_for
 from prunebench.plugins import Catalogue, Entry
-from prunebench.registry import Method, Network, Registry, Suite
-from prunebench.specs import ScorerSpec
+from prunebench.registry import Method, Registry, Suite
 from prunebench.tasks import Task
+
+BASE_SEED = 0  # of all seeds; another one is another protocol
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,7 @@ class Planner:
     catalogue: Catalogue
     suite: Suite
     contents: Contents = Contents()
-    base_seed: int = 0
-    _memo: dict[tuple[Any, ...], Task] = field(default_factory=dict, repr=False)
-
-    def _once(self, name: tuple[Any, ...], build: Callable[[], Task]) -> Task:
-        if name not in self._memo:
-            self._memo[name] = build()
-        return self._memo[name]
+    _memo: dict[Any, Task] = field(default_factory=dict, repr=False)
 
     @property
     def fingerprint(self) -> str:
@@ -56,14 +51,14 @@ class Planner:
         entry = self.registry.datasets[self.suite.dataset]
         params = self.catalogue.dataset(entry.spec).spec.resolve_params(entry.params)
         locators = {"dataset": {"name": entry.name, "spec": entry.spec, "params": params}, **where}
-        return Task(stage, {"dataset": {"fingerprint": self.fingerprint}, **config}, upstream, locators)
+        task = Task(stage, {"dataset": {"fingerprint": self.fingerprint}, **config}, upstream, locators)
+        return self._memo.setdefault(task.key, task)
 
     @staticmethod
     def plugin(entry: Entry[Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the keyed description of a plugin: its name, all of its parameters and its version."""
         spec = entry.spec
-        params = spec.resolve_params(given)
-        return {"kind": spec.kind, "name": spec.name, "params": params, "version": entry.version}
+        return {"kind": spec.kind, "name": spec.name, "params": spec.resolve_params(given), "version": entry.version}
 
     def arch(self, arch: Arch) -> dict[str, Any]:
         """Return the keyed description of a network: everything but the name that it has here."""
@@ -80,24 +75,15 @@ class Planner:
 
         replicate: of how many networks trained here, which one.  labels: pseudo-labels in place of the labels.
         """
-        axes = {"arch": arch.name, "recipe": recipe, **({"replicate": replicate} if replicate else {})}
-        config = {
-            "arch": self.arch(arch),
-            "recipe": self.recipe(recipe),
-            "seed": seed_for("pretrain", self.base_seed, **axes),
-        }
-        upstream = {"pseudo_labels": labels} if labels else {}
-        name = ("pretrain", arch.name, recipe, replicate, labels.key if labels else "")
-        return self._once(name, lambda: self._on_data("pretrain", config, upstream))
+        drawn = _drawn(True, "pretrain", arch=arch.name, recipe=recipe, **_replicated(replicate))
+        config = {"arch": self.arch(arch), "recipe": self.recipe(recipe), **drawn}
+        return self._on_data("pretrain", config, {"pseudo_labels": labels} if labels else {})
 
     def features(self, name: str, seed: int = 0) -> Task:
         """Embed the data set with a registered network; `seed` chooses among the networks that are trained here."""
-        replicate = seed % self.suite.backbone_seeds
-        return self._once(
-            ("features", name, replicate), lambda: self._features(self.registry.networks[name], replicate)
-        )
-
-    def _features(self, network: Network, replicate: int) -> Task:
+        network, replicate = self.registry.networks[name], seed % self.suite.backbone_seeds
+        if (made := self._memo.get((name, replicate))) is not None:
+            return made
         weights, arch = network.weights, network.arch
         upstream, where = {}, {}
         source: dict[str, Any] = {"source": weights.source}
@@ -107,18 +93,16 @@ class Planner:
         elif weights.source == "trained":
             upstream = {"weights": self.pretrain(arch, weights.recipe, replicate)}
         elif weights.source == "random":
-            axes = {"arch": arch.name, **({"replicate": replicate} if replicate else {})}
-            source["seed"] = seed_for("random-weights", self.base_seed, **axes)
-        return self._on_data("features", {"arch": self.arch(arch), "weights": source}, upstream, **where)
+            source |= _drawn(True, "random-weights", arch=arch.name, **_replicated(replicate))
+        task = self._on_data("features", {"arch": self.arch(arch), "weights": source}, upstream, **where)
+        return self._memo.setdefault((name, replicate), task)
 
     def projection(self, backbone: str, projector: str, seed: int, rows: str) -> Task:
         """Project the features of a backbone: those of all samples, or of those that it classifies as labelled."""
         entry, features = self.catalogue.projector(projector), self.features(backbone, seed)
-        config: dict[str, Any] = {"plugin": self.plugin(entry, {}), "rows": rows}
-        if entry.spec.stochastic:
-            config["seed"] = seed_for("projection", self.base_seed, backbone=backbone, seed=seed)
-        name = ("projection", features.key, projector, config.get("seed"), rows)
-        return self._once(name, lambda: self._on_data("projection", config, {"features": features}))
+        drawn = _drawn(entry.spec.stochastic, "projection", backbone=backbone, seed=seed)
+        config = {"plugin": self.plugin(entry, {}), "rows": rows, **drawn}
+        return self._on_data("projection", config, {"features": features})
 
     def scores(self, method: Method, backbone: str, projector: str, keep: str, seed: int) -> Task:
         """Score every training sample by a method."""
@@ -131,26 +115,14 @@ class Planner:
             rows = str(described["params"][spec.projection_rows]) if spec.projection_rows else "all"
             upstream["projection"] = self.projection(backbone, projector, seed, rows)
         seeds = {"scorer": method.scorer, "backbone": backbone, "projector": projector, "seed": seed}
-        labels = self._pseudo_labels(described, upstream, seeds) if spec.labeller else None
-        if labels:
-            upstream["pseudo_labels"] = labels
+        if spec.labeller:
+            config = {"plugin": described, **_drawn(True, "pseudo-labels", **seeds)}
+            upstream["pseudo_labels"] = self._on_data("pseudo_labels", config, {**upstream})
         if "dynamics" in spec.needs:
-            upstream["proxy"] = self._proxy(method, labels, seed)
-        config: dict[str, Any] = {"plugin": described}
-        if spec.budget_dependent:
-            config["keep"] = keep
-        if spec.stochastic:
-            config["seed"] = seed_for("scores", self.base_seed, **seeds)
-        task = self._on_data("scores", config, upstream)
-        return self._memo.setdefault(("scores", task.key), task)
-
-    def _pseudo_labels(
-        self, described: Mapping[str, Any], upstream: Mapping[str, Task], seeds: Mapping[str, Any]
-    ) -> Task:
-        """Label every training sample by the labeller of a method."""
-        config = {"plugin": described, "seed": seed_for("pseudo-labels", self.base_seed, **seeds)}
-        task = self._on_data("pseudo_labels", config, dict(upstream))
-        return self._memo.setdefault(("pseudo_labels", task.key), task)
+            upstream["proxy"] = self._proxy(method, upstream.get("pseudo_labels"), seed)
+        budget = {"keep": keep} if spec.budget_dependent else {}
+        config = {"plugin": described, **budget, **_drawn(spec.stochastic, "scores", **seeds)}
+        return self._on_data("scores", config, upstream)
 
     def _proxy(self, method: Method, labels: Task | None, seed: int) -> Task:
         if self.suite.proxy is None:
@@ -165,14 +137,9 @@ class Planner:
         """Select by the scores of a method."""
         selector, given = self.selector(method)
         scores = self.scores(method, backbone, projector, keep, seed)
-        axes = {"method": method.name, "backbone": backbone, "projector": projector, "seed": seed}
-        config = {
-            "plugin": self.plugin(selector, given),
-            "keep": keep,
-            "seed": seed_for("select", self.base_seed, **axes),
-        }
-        task = self._on_data("subset", config, {"scores": scores})
-        return self._memo.setdefault(("subset", task.key), task)
+        drawn = _drawn(True, "select", method=method.name, backbone=backbone, projector=projector, seed=seed)
+        config = {"plugin": self.plugin(selector, given), "keep": keep, **drawn}
+        return self._on_data("subset", config, {"scores": scores})
 
     def cell(
         self, method: Method, backbone: str, projector: str, keep: str, training: tuple[str, str], seed: int
@@ -183,11 +150,10 @@ class Planner:
         upstream = {"subset": self.subset(method, backbone, projector, keep, seed)}
         if "features" in learner.needs:
             upstream["arch_features"] = self.features(arch)
+        # The method is left out on purpose: all methods train from the same start, so differences pair.
+        drawn = _drawn(learner.stochastic, "train", arch=arch, recipe=recipe, seed=seed)
         network = self.registry.networks[arch].arch
-        config: dict[str, Any] = {"arch": self.arch(network), "recipe": self.recipe(recipe), "keep": keep}
-        if learner.stochastic:
-            # The method is left out on purpose: all methods train from the same start, so differences pair.
-            config["seed"] = seed_for("train", self.base_seed, arch=arch, recipe=recipe, seed=seed)
+        config = {"arch": self.arch(network), "recipe": self.recipe(recipe), "keep": keep, **drawn}
         return self._on_data("cell", config, upstream)
 
     def agreement(self, a: Task, b: Task) -> Task:
@@ -196,7 +162,16 @@ class Planner:
 
     def selector(self, method: Method) -> tuple[Entry[Any], dict[str, Any]]:
         """Return the selector of a method with its parameters: the method's own, else its scorer's."""
-        spec: ScorerSpec = self.catalogue.scorer(method.scorer).spec
+        spec = self.catalogue.scorer(method.scorer).spec
         entry = self.catalogue.selector(method.selector or spec.selector)
         given = dict(method.selector_params) if method.selector else {**spec.selector_params, **method.selector_params}
         return entry, entry.spec.resolve_params(given)
+
+
+def _drawn(stochastic: bool, stage: str, **axes: Any) -> dict[str, int]:
+    return {"seed": seed_for(stage, BASE_SEED, **axes)} if stochastic else {}
+
+
+def _replicated(replicate: int) -> dict[str, int]:
+    # The first of several networks has the seed that it would have alone: what was computed stays.
+    return {"replicate": replicate} if replicate else {}

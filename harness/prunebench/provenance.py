@@ -7,38 +7,38 @@ import importlib.metadata
 import os
 import platform
 import re
-import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from prunebench.keys import digest
-from prunebench.plugins import Catalogue
+from prunebench.plugins import Catalogue, Origin
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "HF_HUB_OFFLINE",
                "PRUNEBENCH_DATA", "PRUNEBENCH_LOAD_PLUGINS")  # fmt: skip
 
 
+def _printed(*command: str | Path) -> str:
+    """Return what a command prints, or nothing where it fails or is not installed."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def git_state(folder: Path) -> dict[str, Any]:
     """Return commit, branch, whether the tree is dirty and a digest of the difference; empty outside git."""
-    if shutil.which("git") is None:
+    git = ("git", "-C", folder)
+    if not (commit := _printed(*git, "rev-parse", "HEAD")):
         return {}
-    commit = _git(folder, "rev-parse", "HEAD")
-    if not commit:
-        return {}
-    difference = _git(folder, "diff", "HEAD", "--", ".", ":!results")
+    difference = _printed(*git, "diff", "HEAD", "--", ".", ":!results")
     return {
         "commit": commit,
-        "branch": _git(folder, "rev-parse", "--abbrev-ref", "HEAD"),
+        "branch": _printed(*git, "rev-parse", "--abbrev-ref", "HEAD"),
         "dirty": bool(difference),
         "diff_digest": hashlib.blake2b(difference.encode(), digest_size=8).hexdigest() if difference else "",
     }
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def versions() -> dict[str, str]:
@@ -60,61 +60,41 @@ def package_list_digest() -> str:
 
 def machine() -> dict[str, Any]:
     """Return processor, cores and memory in bytes, and the GPUs with memory and driver where nvidia-smi tells."""
-    facts: dict[str, Any] = {
-        "system": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "gpus": gpus(),
-    }
+    cpuinfo = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*:(.*)", cpuinfo.read_text() if cpuinfo.is_file() else "", re.MULTILINE)
+    facts = {"system": platform.platform(), "cores": os.cpu_count(), "gpus": gpus()}
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         facts["memory_bytes"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return facts
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
+    return {**facts, "processor": named[1].strip() if named else platform.processor()}
 
 
 def gpus() -> list[dict[str, str]]:
     """Return name, memory and driver of each NVIDIA GPU, empty when there is none."""
-    if shutil.which("nvidia-smi") is None:
-        return []
-    done = subprocess.run(
-        ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    rows = [line.split(", ") for line in done.stdout.splitlines() if line.count(", ") == 2]
+    listed = _printed("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+    rows = [line.split(", ") for line in listed.splitlines() if line.count(", ") == 2]
     return [{"name": name, "memory": memory, "driver": driver} for name, memory, driver in rows]
 
 
-def machine_class(facts: Mapping[str, Any], packages: Mapping[str, str], devices: str) -> str:
-    """Return a digest of what makes times and numbers comparable: processor or GPU, driver, torch minor."""
-    kind = facts["gpus"] if devices != "cpu" and facts["gpus"] else facts["processor"]
-    return digest([kind, packages["torch"].rsplit(".", 1)[0]])[:12]
+def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict[str, Any]:
+    """Return all of this and the plugins for a manifest; `folder` is the one whose git state counts.
 
-
-def plugins(catalogue: Catalogue) -> dict[str, Any]:
-    """Return each plugin with its distribution and version, and those that failed to load."""
-    found: dict[str, Any] = {}
+    machine_class: a digest of what makes times and numbers comparable: processor or GPU, driver, torch minor.
+    """
+    packages, facts = versions(), machine()
+    found: list[tuple[Origin, dict[str, str]]] = []
     for entries in catalogue.entries.values():
-        for entry in entries.values():
-            origin = entry.origin
-            found[origin.entry_point] = {"distribution": origin.distribution, "version": origin.version}
-    for failure in catalogue.failures:
-        origin = failure.origin
-        found.setdefault(origin.entry_point, {"distribution": origin.distribution, "version": origin.version})[
-            "error"
-        ] = failure.error
-    return found
-
-
-def environment() -> dict[str, str]:
-    """Return the environment variables on the allow-list that are set."""
-    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        found += [(entry.origin, {}) for entry in entries.values()]
+    found += [(failure.origin, {"error": failure.error}) for failure in catalogue.failures]
+    kind = facts["gpus"] if {*devices} != {"cpu"} and facts["gpus"] else facts["processor"]
+    return {
+        "versions": packages,
+        "package_list_digest": package_list_digest(),
+        "git": git_state(folder),
+        "machine": facts,
+        "machine_class": digest([kind, packages["torch"].rsplit(".", 1)[0]])[:12],
+        "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+        "plugins": {
+            origin.entry_point: {"distribution": origin.distribution, "version": origin.version, **error}
+            for origin, error in found
+        },
+    }

@@ -19,6 +19,7 @@ from prunebench.errors import DataError, Fault, ResultConflict, SchemaTooNew, St
 SCHEMA = 2
 AGREEMENT_FILE = "agreement.jsonl"
 AGREEMENT_TOLERANCE = 0.01  # by which a repeated correlation of the same scores may differ
+RESULTS_HINT = "name another folder with --results DIR"
 FINAL = ("ok", "not_applicable")  # a record with one of these is done; every other status is tried again
 
 Status = Literal["ok", "not_applicable", "failed", "oom", "timeout", "diverged", "interrupted"]
@@ -181,6 +182,10 @@ Record = CellRecord | AgreementRecord
 _DECODER = msgspec.json.Decoder(Record)
 
 
+class _Schema(Struct):
+    schema: int = 0
+
+
 def complement(fraction: str) -> str:
     """Return 1 - fraction, both decimal strings without trailing zeros: "0.90" to "0.1"."""
     return format((1 - Decimal(fraction)).normalize(), "f")
@@ -200,23 +205,17 @@ def encode(record: Record) -> str:
 def parse(text: str) -> Iterator[Record | Fault]:
     """Yield a record or a fault for each line of a file."""
     # Not splitlines: a reason may hold other separators that Unicode knows, and only LF ends a line here.
-    lines = text.split("\n")
-    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
         try:
             yield decode(line)
         except (ValueError, RecursionError) as error:
-            schema = _schema_of(line)
+            schema = 0
+            with contextlib.suppress(ValueError, RecursionError):
+                schema = msgspec.json.decode(line, type=_Schema).schema
             if schema > SCHEMA:
                 yield Fault(number, f"has schema {schema}, this prunebench reads {SCHEMA}", kind=SchemaTooNew)
             else:
                 yield Fault(number, f"is not a record: {error}", kind=DataError)
-
-
-def _schema_of(line: str) -> int:
-    with contextlib.suppress(ValueError, RecursionError):
-        found = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).get("schema")
-        return msgspec.json.decode(found, type=int) if found is not None else 0
-    return 0
 
 
 def read_records(path: Path) -> list[Record]:
@@ -228,12 +227,9 @@ def read_records(path: Path) -> list[Record]:
     found = []
     for item in parse(text):
         if isinstance(item, Fault):
-            if item.kind is SchemaTooNew:
-                raise SchemaTooNew(f"{path}, line {item.line}: {item.reason}", "update prunebench")
-            raise DataError(
-                f"{path}, line {item.line}: {item.reason}",
-                "restore the file, or remove the line and run the suite again",
-            )
+            restore = "restore the file, or remove the line and run the suite again"
+            hint = "update prunebench" if item.kind is SchemaTooNew else restore
+            raise item.kind(f"{path}, line {item.line}: {item.reason}", hint)
         found.append(item)
     return found
 
@@ -247,7 +243,7 @@ def read_results(results: Path, suite: str = "*") -> list[Record]:
 
 
 def merge(
-    old: Iterable[Record], new: Iterable[Record], *, tolerance: Mapping[str, float] | None = None, supersede: str = ""
+    old: Iterable[Record], new: Iterable[Record], *, tolerance: Mapping[str, float] = {}, supersede: str = ""
 ) -> tuple[list[Record], int]:
     """Return the records of one file after a run, sorted by key, and how many older versions gave way.
 
@@ -264,17 +260,15 @@ def merge(
     replaced = 0
     for record in new:
         kept = merged.get(record.place)
-        if kept is None:
+        allowed = tolerance.get(record.recipe, 0.0) if isinstance(record, CellRecord) else AGREEMENT_TOLERANCE
+        if kept is None or kept.status != "ok":
             merged[record.place] = record
         elif record.status != "ok":
-            if kept.status != "ok":
-                merged[record.place] = record
-        elif kept.status != "ok":
-            merged[record.place] = record
+            continue
         elif record.key != kept.key:
             replaced += 1
             merged[record.place] = record
-        elif (change := _difference(kept, record)) > _allowed(record, tolerance or {}):
+        elif (change := _difference(kept, record)) > allowed:
             if not supersede:
                 raise ResultConflict(
                     f"{record.suite}: {record.method} at {record.place[2:]}: a repeat of key {record.key} differs by "
@@ -285,22 +279,13 @@ def merge(
     return sorted(merged.values(), key=lambda record: (record.key, record.place)), replaced
 
 
-def _allowed(record: Record, tolerance: Mapping[str, float]) -> float:
-    return tolerance.get(record.recipe, 0.0) if isinstance(record, CellRecord) else AGREEMENT_TOLERANCE
-
-
 def _difference(kept: Record, record: Record) -> float:
-    if isinstance(kept, CellRecord) and isinstance(record, CellRecord):
-        assert kept.accuracy is not None
-        assert record.accuracy is not None
-        return abs(kept.accuracy - record.accuracy)
-    pairs = [(getattr(kept, name), getattr(record, name)) for name in ("within_class_spearman", "pooled_spearman")]
+    names = ("accuracy",) if isinstance(record, CellRecord) else ("within_class_spearman", "pooled_spearman")
+    pairs = [(getattr(kept, name), getattr(record, name)) for name in names]
     return max((abs(a - b) for a, b in pairs if a is not None and b is not None), default=0.0)
 
 
-def update_file(
-    path: Path, new: Sequence[Record], *, tolerance: Mapping[str, float] | None = None, supersede: str = ""
-) -> int:
+def update_file(path: Path, new: Sequence[Record], *, tolerance: Mapping[str, float] = {}, supersede: str = "") -> int:
     """Merge records into one file under its lock and return how many older versions gave way.
 
     Several runs may write one file at a time: each reads, merges and writes while it alone holds the lock.
@@ -308,12 +293,10 @@ def update_file(
     """
     from filelock import FileLock
 
-    try:
+    with _written(path, RESULTS_HINT):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(str(path.with_name(f".{path.name}.lock")))
         lock.acquire()
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}", "name another folder with --results DIR") from error
     try:
         old = read_records(path) if path.exists() else []
         merged, replaced = merge(old, new, tolerance=tolerance, supersede=supersede)
@@ -329,18 +312,22 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     write_text(path, "".join(encode(record) + "\n" for record in records))
 
 
-def write_text(path: Path, text: str, hint: str = "name another folder with --results DIR") -> None:
+def write_text(path: Path, text: str, hint: str = RESULTS_HINT) -> None:
     """Replace a file in one step; StoreError when the folder cannot be written."""
-    try:
+    with _written(path, hint):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=".", delete=False
-        ) as file:
-            file.write(text)
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=".", delete=False) as file:
+            file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
         Path(file.name).chmod(0o644)
-        os.replace(file.name, path)  # noqa: PTH105 - Path.replace does the same; this names the atomic step
+        Path(file.name).replace(path)
+
+
+@contextlib.contextmanager
+def _written(path: Path, hint: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}", hint) from error
 
@@ -352,9 +339,9 @@ def jsonable(value: Any, where: str) -> Any:
     """
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
         return [jsonable(item, where) for item in value]

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +71,12 @@ class RunReport:
     problems: list[str] = field(default_factory=list)
 
 
+@dataclass
 class Interruption:
     """Ctrl-C once: start nothing new, and wait a while for what runs. Twice: stop now."""
 
-    def __init__(self, grace_seconds: float) -> None:
-        self.grace_seconds = grace_seconds
-        self.since: float | None = None
+    grace_seconds: float
+    since: float | None = None
 
     def request(self) -> None:
         """Start nothing new from now on."""
@@ -127,10 +129,19 @@ class Results:
         final = {place for place, record in self.records.items() if record.status in FINAL}
         return {key for key, goals in self.goals.items() if all(goal.place in final for goal in goals)}
 
-    def add(self, records: Iterable[Record]) -> None:
-        """Merge records into their files at once; a repeat that contradicts a result is told when the run ends."""
+    def add(self, keys: Iterable[str], store: Store, outcomes: Mapping[str, Mapping[str, Any]]) -> list[Record]:
+        """Merge the records of goals that have an artefact or an outcome into their files at once, and return them.
+
+        Goals that were never tried have none.  A repeat that contradicts a result is told when the run ends.
+        """
         files: dict[Path, list[Record]] = {}
-        for record in records:
+        for goal in (goal for key in keys for goal in self.goals.get(key, ())):
+            if (meta := store.meta(goal.task.stage, goal.key)) is not None:
+                record = goal.record(**meta["record"])
+            elif goal.key in outcomes:
+                record = goal.record(**blame(goal.task, outcomes))
+            else:
+                continue
             self.records[record.place] = record
             files.setdefault(self._options.results / record.file, []).append(record)
         for path, new in sorted(files.items()):
@@ -138,17 +149,7 @@ class Results:
                 self.replaced += update_file(path, new, tolerance=self._tolerance, supersede=self._options.supersede)
             except ResultConflict as error:
                 self.conflicts.append(error)
-
-    def found(self, keys: Iterable[str], store: Store, outcomes: Mapping[str, Mapping[str, Any]]) -> list[Record]:
-        """Return the records of goals that have an artefact or an outcome; those never tried have none."""
-        found = []
-        for goal in (goal for key in keys for goal in self.goals.get(key, ())):
-            meta = store.meta(goal.task.stage, goal.key)
-            if meta is not None:
-                found.append(goal.record(**meta["record"]))
-            elif goal.key in outcomes:
-                found.append(goal.record(**blame(goal.task, outcomes)))
-        return found
+        return [record for new in files.values() for record in new]
 
 
 def blame(task: Task, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -164,19 +165,19 @@ def identified_plan(registry: Registry, catalogue: Catalogue, suite: str, filter
 
     Raises DataError where they are missing, or are not the registered ones.
     """
-    from prunebench.stages.preflight import identify_dataset, identify_weights
+    from prunebench.stages.data import identify_dataset
+    from prunebench.stages.embed import identify_weights
 
-    chosen = registry.suite(suite)
-    make_plan(registry, catalogue, suite, filters, Contents({chosen.dataset: "0" * 32}))  # faults of names come first
-    entry = registry.datasets[chosen.dataset]
-    contents = Contents({chosen.dataset: identify_dataset(entry, catalogue, settings.data_roots)})
-    plan = make_plan(registry, catalogue, suite, filters, contents)
+    entry = registry.datasets[registry.suite(suite).dataset]
+    planned = partial(make_plan, registry, catalogue, suite, filters)
+    planned(Contents({entry.name: "0" * 32}))  # faults of names come first
+    contents = Contents({entry.name: identify_dataset(entry, catalogue, settings.data_roots)})
+    plan = planned(contents)
     used = {task.locators["weights_file"] for task in plan.tasks() if "weights_file" in task.locators}
     weights = [network.weights for network in registry.networks.values() if network.weights.file in used]
     if not weights:
         return plan
-    contents = replace(contents, weights=identify_weights(weights, settings.data_roots))
-    return make_plan(registry, catalogue, suite, filters, contents)
+    return planned(replace(contents, weights=identify_weights(weights, settings.data_roots)))
 
 
 def execute(
@@ -194,22 +195,22 @@ def execute(
     """
     store = Store(Path(options.settings.cache))
     store.check_writable()
-    tolerance = {name: recipe.tolerance for name, recipe in registry.recipes.items()}
-    results = Results(plan, options, tolerance)
+    results = Results(plan, options, {name: recipe.tolerance for name, recipe in registry.recipes.items()})
     done = results.done()
     tasks = missing_tasks((goal.task for goal in plan.goals), store, done)
-    results.add(results.found((key for key in results.goals if key not in done), store, {}))  # ended unseen before
-    report = RunReport(
-        done_before=sum(cell.key not in tasks for cell in plan.cells),
-        compared_before=sum(pair.key not in tasks for pair in plan.agreements),
-    )
+    results.add((key for key in results.goals if key not in done), store, {})  # those that ended unseen before
+    report = RunReport()
     outcomes: Mapping[str, Mapping[str, Any]] = {}
     if tasks:
-        outcomes = _compute(plan, registry, catalogue, options, store, tasks, results, report, observe, notice)
-        results.add(results.found((key for key in results.goals if key in tasks), store, outcomes))
+        manifest = describe_run(plan, registry, catalogue, options, tasks)
+        outcomes = _Run(options, catalogue, store, results, report, observe, notice).compute(tasks, manifest)
+        results.add((key for key in results.goals if key in tasks), store, outcomes)
+    missing = [[goal for goal in goals if goal.key in tasks] for goals in (plan.cells, plan.agreements)]
+    report.done_before, report.compared_before = (
+        len(goals) - len(left) for goals, left in zip((plan.cells, plan.agreements), missing, strict=True)
+    )
+    report.computed, report.compared = (sum(store.has(g.task.stage, g.key) for g in goals) for goals in missing)
     report.n_records, report.replaced = len(results.records), results.replaced
-    report.computed = sum(cell.key in tasks and store.has("cell", cell.key) for cell in plan.cells)
-    report.compared = sum(pair.key in tasks and store.has("agreement", pair.key) for pair in plan.agreements)
     report.failures = [record for record in results.records.values() if record.status not in FINAL]
     codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}
     report.exit_code = 130 if report.interrupted else codes.pop() if len(codes) == 1 else int(bool(codes))
@@ -218,91 +219,74 @@ def execute(
     return report
 
 
-def _compute(
-    plan: Plan,
-    registry: Registry,
-    catalogue: Catalogue,
-    options: RunOptions,
-    store: Store,
-    tasks: Mapping[str, Task],
-    results: Results,
-    report: RunReport,
-    observe: Callable[[RunState, Event | None], None],
-    notice: Callable[[str], None],
-) -> Mapping[str, Mapping[str, Any]]:
-    report.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{plan.suite.name}-{uuid.uuid4().hex[:4]}"
-    folder = options.runs / report.run_id
-    store.clear_scratch()
-    manifest = describe_run(plan, registry, catalogue, options, report.run_id, tasks)
-    write_manifest(folder, manifest)
-    started, interruption = time.monotonic(), Interruption(options.grace_seconds)
-    published = 0
+@dataclass
+class _Run:
+    """The part of a run in which something is computed."""
 
-    def watch(state: RunState, event: Event | None) -> None:
-        nonlocal published
-        fresh, published = state.settled[published:], len(state.settled)
-        records = results.found(fresh, store, state.outcomes)
-        results.add(records)
-        for record in records:
-            report.problems += catalogue.notify("prunebench_cell_finished", record=record)
+    options: RunOptions
+    catalogue: Catalogue
+    store: Store
+    results: Results
+    report: RunReport
+    observe: Callable[[RunState, Event | None], None]
+    notice: Callable[[str], None]
+    published: int = 0  # how many outcomes have their records on disk
+
+    def compute(self, tasks: Mapping[str, Task], manifest: dict[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+        """Run the tasks and return their outcomes; the manifest is written before and after."""
+        report, options = self.report, self.options
+        report.run_id = manifest["run_id"]
+        folder = options.runs / report.run_id
+        self.store.clear_scratch()
+        write_manifest(folder, manifest)
+        named = {name: manifest[name] for name in ("run_id", "started", "machine_class", "prunebench_version")}
+        git = {f"git_{name}": manifest["git"][name] for name in ("commit", "dirty") if manifest["git"]}
+        load = self.catalogue.executor(options.executor).load()
+        settings = replace(options.settings, provenance={**named, **git})
+        executor: Executor = load(settings, options.slots, folder / "logs")
+        self.interruption = stop = Interruption(options.grace_seconds)
+        started, state, killed = time.monotonic(), RunState(tasks), True
+        try:
+            with stop.on_signals(self.notice):
+                state = run_tasks(tasks, executor, draining=stop.requested, abandoned=stop.over, observe=self.watch)
+            killed = bool(state.running)
+        except KeyboardInterrupt:
+            stop.request()
+        finally:
+            executor.close(kill=killed)
+        report.interrupted, report.seconds = stop.requested(), round(time.monotonic() - started, 1)
+        manifest["finished"] = {
+            "tasks_by_status": dict(sorted(Counter(str(one["status"]) for one in state.outcomes.values()).items())),
+            "wall_seconds": report.seconds,
+            "exit_reason": "interrupted" if report.interrupted else "finished",
+        }
+        write_manifest(folder, manifest)
+        report.problems += self.catalogue.notify("prunebench_run_finished", manifest=manifest)
+        return state.outcomes
+
+    def watch(self, state: RunState, event: Event | None) -> None:
+        """Write the records of what ended since the last call, and stop after too many failures."""
+        fresh = [*islice(state.outcomes, self.published, None)]
+        self.published = len(state.outcomes)
+        for record in self.results.add(fresh, self.store, state.outcomes):
+            self.report.problems += self.catalogue.notify("prunebench_cell_finished", record=record)
         failed = sum(outcome["status"] not in FINAL for outcome in state.outcomes.values()) if fresh else 0
-        if options.max_failures is not None and failed >= options.max_failures and not interruption.requested():
-            interruption.request()
-            notice(f"stopping: {failed} tasks failed, the limit is {options.max_failures}")
-        observe(state, event)
-
-    settings = replace(options.settings, provenance=_provenance(manifest))
-    executor: Executor = catalogue.executor(options.executor).load()(settings, options.slots, folder / "logs")
-    state, killed = RunState(tasks), True
-    try:
-        with interruption.on_signals(notice):
-            state = run_tasks(
-                tasks, executor, draining=interruption.requested, abandoned=interruption.over, observe=watch
-            )
-        killed = bool(state.running)
-    except KeyboardInterrupt:
-        interruption.request()
-    finally:
-        executor.close(kill=killed)
-    report.interrupted, report.seconds = interruption.requested(), round(time.monotonic() - started, 1)
-    counts = Counter(str(outcome["status"]) for outcome in state.outcomes.values())
-    manifest["finished"] = {
-        "tasks_by_status": dict(sorted(counts.items())),
-        "wall_seconds": report.seconds,
-        "exit_reason": "interrupted" if report.interrupted else "finished",
-    }
-    write_manifest(folder, manifest)
-    report.problems += catalogue.notify("prunebench_run_finished", manifest=manifest)
-    return state.outcomes
-
-
-def _provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    git = manifest["git"]
-    return {
-        "run_id": manifest["run_id"],
-        "started": manifest["started"],
-        "machine_class": manifest["machine_class"],
-        "prunebench_version": __version__,
-        "git_commit": git.get("commit", ""),
-        "git_dirty": git.get("dirty", False),
-    }
+        limit = self.options.max_failures
+        if limit is not None and failed >= limit and not self.interruption.requested():
+            self.interruption.request()
+            self.notice(f"stopping: {failed} tasks failed, the limit is {limit}")
+        self.observe(state, event)
 
 
 def describe_run(
-    plan: Plan,
-    registry: Registry,
-    catalogue: Catalogue,
-    options: RunOptions,
-    run_id: str,
-    tasks: Mapping[str, Any],
+    plan: Plan, registry: Registry, catalogue: Catalogue, options: RunOptions, tasks: Mapping[str, Task]
 ) -> dict[str, Any]:
     """Return the manifest of a run before it starts."""
-    facts, packages = provenance.machine(), provenance.versions()
-    devices = ",".join(sorted(set(options.slots)))
+    now = datetime.now(UTC)
     return {
         "schema": 1,
-        "run_id": run_id,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run_id": f"{now:%Y%m%dT%H%M%S}-{plan.suite.name}-{uuid.uuid4().hex[:4]}",
+        "started": now.isoformat(timespec="seconds"),
         "command": sys.argv[1:],
         "suite": plan.suite.name,
         "results": str(options.results.absolute()),
@@ -311,18 +295,12 @@ def describe_run(
         "registry_digest": digest(registry.text),
         "cells": {cell.key: "planned" if cell.key in tasks else "done" for cell in plan.cells},
         "comparisons": {pair.key: "planned" if pair.key in tasks else "done" for pair in plan.agreements},
-        "versions": packages,
-        "package_list_digest": provenance.package_list_digest(),
-        "git": provenance.git_state(registry.file.resolve().parent),
-        "machine": facts,
-        "machine_class": provenance.machine_class(facts, packages, devices),
         "devices": list(options.slots),
         "interpreters": dict(options.settings.interpreters),
         "threads_per_slot": options.settings.threads,
-        "environment": provenance.environment(),
-        "plugins": provenance.plugins(catalogue),
         "datasets": {goal.axes["dataset"]: goal.axes["dataset_fingerprint"] for goal in plan.goals},
         "prunebench_version": __version__,
+        **provenance.describe(catalogue, registry.file.resolve().parent, options.slots),
     }
 
 

@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from statistics import fmean
 from typing import Any
 
 from prunebench.errors import StoreError
@@ -23,35 +25,33 @@ class RunState:
     """What is known of the tasks of a run, for the scheduler and for whoever watches it."""
 
     tasks: Mapping[str, Task]
-    outcomes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    outcomes: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # in the order in which they came
     running: dict[str, float] = field(default_factory=dict)
     seconds: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
-    settled: list[str] = field(default_factory=list)  # keys that got an outcome, in that order
 
     def settle(self, key: str, outcome: Mapping[str, Any]) -> None:
-        """Note the outcome of a task."""
+        """Note the outcome of a task; one that failed is that of all tasks that need it, directly or not."""
+        self.running.pop(key, None)
         self.outcomes[key] = outcome
-        self.settled.append(key)
-
-    def left_by_kind(self) -> Counter[tuple[str, ...]]:
-        """Return how many tasks of each kind have no outcome yet."""
-        return Counter(task.kind for key, task in self.tasks.items() if key not in self.outcomes)
+        self.seconds.setdefault(self.tasks[key].kind, []).append(outcome["seconds"])
+        lost = set() if outcome["status"] == "ok" else {key}
+        for dependent, task in self.tasks.items() if lost else ():  # inputs come first
+            if dependent not in self.outcomes and any(one.key in lost for one in task.upstream.values()):
+                lost.add(dependent)
+                self.outcomes[dependent] = {**outcome, "key": dependent, "seconds": 0.0}
 
     def seconds_left(self, slots: int) -> float | None:
         """Estimate the time left from the mean of each kind so far; None until nearly all that is left was met.
 
         Kinds differ by orders of magnitude: a first network says nothing of a thousand short runs to come.
         """
-        left = self.left_by_kind()
+        left = Counter(task.kind for key, task in self.tasks.items() if key not in self.outcomes)
         known = {kind: count for kind, count in left.items() if kind in self.seconds}
-        if sum(known.values()) < _KNOWN_SHARE * sum(left.values()):
+        if sum(known.values()) < _KNOWN_SHARE * left.total():
             return None
-        return sum(count * self._usual_seconds(kind) for kind, count in known.items()) / max(slots, 1)
-
-    def _usual_seconds(self, kind: tuple[str, ...]) -> float:
         # The first of a kind loads and compiles what the others find ready.
-        later = self.seconds[kind][1:] or self.seconds[kind]
-        return sum(later) / len(later)
+        usual = {kind: fmean(self.seconds[kind][1:] or self.seconds[kind]) for kind in known}
+        return sum(count * usual[kind] for kind, count in known.items()) / max(slots, 1)
 
 
 def missing_tasks(goals: Iterable[Task], store: Store, done: Container[str] = ()) -> dict[str, Task]:
@@ -60,17 +60,12 @@ def missing_tasks(goals: Iterable[Task], store: Store, done: Container[str] = ()
     done: keys of goals that have a record, whatever the store holds.
     """
     needed: dict[str, Task] = {}
-    present: set[str] = set()
 
     def visit(task: Task) -> None:
-        if task.key in needed or task.key in present:
-            return
-        if store.has(task.stage, task.key):
-            present.add(task.key)
-            return
-        for upstream in task.upstream.values():
-            visit(upstream)
-        needed[task.key] = task
+        if task.key not in needed and not store.has(task.stage, task.key):
+            for upstream in task.upstream.values():
+                visit(upstream)
+            needed[task.key] = task
 
     for goal in goals:
         if goal.key not in done:
@@ -91,30 +86,33 @@ def run_tasks(
     draining: when it turns true, nothing new is started and what runs is waited for, until `abandoned` turns true.
     Raises StoreError when the cache cannot be written: every further task would fail in the same way.
     """
-    state = RunState(tasks)
-    waiting = {key: {t.key for t in task.upstream.values() if t.key in tasks} for key, task in tasks.items()}
-    dependents: dict[str, list[str]] = {}
-    for key, inputs in waiting.items():
-        for upstream in inputs:
-            dependents.setdefault(upstream, []).append(key)
-    first = pilots(tasks)
+    state, first = RunState(tasks), pilots(tasks)
     rank = {
-        key: (key not in first, STAGE_ORDER.index(task.stage), number)
+        key: (key not in first, STAGE_ORDER.index(task.stage), number, key)
         for number, (key, task) in enumerate(tasks.items())
     }
-    ready = [(*rank[key], key) for key, inputs in waiting.items() if not inputs]
-    heapq.heapify(ready)
-    while (state.running or (ready and not draining())) and not abandoned():
+    graph = TopologicalSorter(
+        {key: [one.key for one in task.upstream.values() if one.key in tasks] for key, task in tasks.items()}
+    )
+    graph.prepare()
+    ready: list[tuple[bool, int, int, str]] = []
+    while not abandoned():
+        for key in graph.get_ready():
+            heapq.heappush(ready, rank[key])
         while ready and executor.idle() and not draining():
             key = heapq.heappop(ready)[-1]
-            if key in state.outcomes:
-                continue
             executor.submit(tasks[key])
             state.running[key] = time.monotonic()
+        if not state.running and (not ready or draining()):
+            break
         events = executor.wait(0.25)
         for event in events:
             if event.outcome is not None:
-                _settle(state, event, waiting, dependents, ready, rank)
+                if event.outcome["status"] == "store":
+                    raise StoreError(event.outcome["reason"], event.outcome["hint"])
+                state.settle(event.key, event.outcome)
+                if event.outcome["status"] == "ok":
+                    graph.done(event.key)
             observe(state, event)
         if not events:
             observe(state, None)
@@ -130,32 +128,3 @@ def pilots(tasks: Mapping[str, Task]) -> set[str]:
     for task in tasks.values():
         chosen.setdefault(task.kind, task)
     return {task.key for pilot in chosen.values() for task in (*pilot.ancestors(), pilot)}
-
-
-def _settle(
-    state: RunState,
-    event: Event,
-    waiting: dict[str, set[str]],
-    dependents: Mapping[str, list[str]],
-    ready: list[tuple[bool, int, int, str]],
-    rank: Mapping[str, tuple[bool, int, int]],
-) -> None:
-    outcome = event.outcome
-    assert outcome is not None
-    if outcome["status"] == "store":
-        raise StoreError(outcome["reason"], outcome["hint"])
-    state.running.pop(event.key, None)
-    state.settle(event.key, outcome)
-    state.seconds.setdefault(state.tasks[event.key].kind, []).append(outcome["seconds"])
-    if outcome["status"] == "ok":
-        for dependent in dependents.get(event.key, ()):
-            waiting[dependent].discard(event.key)
-            if not waiting[dependent] and dependent not in state.outcomes:
-                heapq.heappush(ready, (*rank[dependent], dependent))
-        return
-    inherited = [*dependents.get(event.key, ())]
-    while inherited:
-        key = inherited.pop()
-        if key not in state.outcomes:
-            state.settle(key, {**outcome, "key": key, "seconds": 0.0})
-            inherited += dependents.get(key, ())

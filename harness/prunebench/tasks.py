@@ -27,26 +27,16 @@ class Task:
     @cached_property
     def key(self) -> str:
         """Identity: a pure function of stage, configuration and upstream keys."""
-        return digest(
-            {
-                "stage": self.stage,
-                "stage_version": STAGES[self.stage].version,
-                "config": self.config,
-                "upstream": {role: task.key for role, task in self.upstream.items()},
-            }
-        )
+        upstream = {role: task.key for role, task in self.upstream.items()}
+        version = STAGES[self.stage].version
+        return digest({"stage": self.stage, "stage_version": version, "config": self.config, "upstream": upstream})
 
     @property
     def kind(self) -> tuple[str, ...]:
         """What tells best how long it takes: its stage, the plugin and the network, and the fraction to keep."""
-        config = self.config
-        return (
-            self.stage,
-            config.get("plugin", {}).get("name", ""),
-            config.get("recipe", {}).get("name", ""),
-            config.get("arch", {}).get("model", ""),
-            config.get("keep", ""),
-        )
+        parts = (("plugin", "name"), ("recipe", "name"), ("arch", "model"))
+        named = (self.config.get(part, {}).get(name, "") for part, name in parts)
+        return (self.stage, *named, self.config.get("keep", ""))
 
     def ancestors(self) -> Iterator[Task]:
         """Yield every task that this one reads, directly or not, before the ones that read it."""
@@ -56,19 +46,11 @@ class Task:
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as JSON-able values."""
-        return {
-            "stage": self.stage,
-            "config": dict(self.config),
-            "upstream": {role: task.to_json() for role, task in self.upstream.items()},
-            "locators": dict(self.locators),
-        }
+        upstream = {role: task.to_json() for role, task in self.upstream.items()}
+        return {"stage": self.stage, "config": {**self.config}, "upstream": upstream, "locators": {**self.locators}}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Task:
         """Return the task that `to_json` described."""
-        return Task(
-            value["stage"],
-            value["config"],
-            {role: Task.from_json(task) for role, task in value["upstream"].items()},
-            value["locators"],
-        )
+        upstream = {role: Task.from_json(task) for role, task in value["upstream"].items()}
+        return Task(value["stage"], value["config"], upstream, value["locators"])

@@ -13,16 +13,18 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
-from prunebench.compute import ensure
-from prunebench.errors import CellError, NotApplicable, PrunebenchError, StoreError
+from prunebench.errors import CellError, CellFailed, NotApplicable, PrunebenchError, StoreError
 from prunebench.plugins import load_plugins
 from prunebench.settings import Settings
+from prunebench.stages import STAGES
 from prunebench.stages.bench import Bench, make_bench
+from prunebench.store import Artefact
 from prunebench.tasks import Task
 
 
@@ -35,10 +37,9 @@ def perform(bench: Bench, task: Task) -> dict[str, Any]:
     status, reason, hint, exit_code = "ok", "", "", 0
     try:
         ensure(bench, task)
-    except NotApplicable as error:
-        status, reason, hint = "not_applicable", error.message, error.hint
-    except StoreError as error:
-        status, reason, hint = "store", error.message, error.hint
+    except (NotApplicable, StoreError) as error:
+        status = "store" if isinstance(error, StoreError) else "not_applicable"
+        reason, hint = error.message, error.hint
     except PrunebenchError as error:
         traceback.print_exc()
         status = error.status if isinstance(error, CellError) else "failed"
@@ -47,34 +48,67 @@ def perform(bench: Bench, task: Task) -> dict[str, Any]:
         traceback.print_exc()
         status, reason = "failed", f"stage {task.stage}: {type(error).__name__}: {error}"
         hint, exit_code = "this is a defect of prunebench itself; the traceback is in the log of the run", 1
-    return {
-        "key": task.key,
-        "status": status,
-        "reason": reason,
-        "hint": hint,
-        "exit_code": exit_code,
-        "seconds": round(time.perf_counter() - started, 3),
-        "device": bench.device,
-    }
+    seconds = round(time.perf_counter() - started, 3)
+    outcome = {"key": task.key, "status": status, "reason": reason, "hint": hint, "exit_code": exit_code}
+    return {**outcome, "seconds": seconds, "device": bench.device}
+
+
+def ensure(bench: Bench, task: Task, inputs: Mapping[str, Artefact] | None = None) -> Artefact:
+    """Return the artefact of a task, computing it and its inputs where they are not in the store.
+
+    inputs: those that are at hand already, in place of the task's own.
+    """
+    if (artefact := bench.store.read(task.stage, task.key)) is not None:
+        return artefact
+    stage = STAGES[task.stage]
+    if inputs is None:
+        inputs = {role: ensure(bench, upstream) for role, upstream in task.upstream.items()}
+    if stage.expand:
+        further: Mapping[str, Task] = _implementation(stage.expand)(task, inputs)
+        inputs = {**inputs, **{role: ensure(bench, found, inputs) for role, found in further.items()}}
+    with bench.store.lock(task.key):
+        if (artefact := bench.store.read(task.stage, task.key)) is not None:
+            return artefact
+        started = time.perf_counter()
+        arrays, facts = _implementation(stage.function)(bench, task, inputs)
+        seconds = round(time.perf_counter() - started, 3)
+        bench.store.publish(task.stage, task.key, arrays, {"seconds": seconds, **facts})
+    artefact = bench.store.read(task.stage, task.key)
+    if artefact is None:
+        raise CellFailed(
+            f"the artefact of stage {task.stage} vanished after it was written",
+            "is something else cleaning the cache folder?",
+        )
+    return artefact
+
+
+def _implementation(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def serve(settings: Settings, requests: TextIO, answers: TextIO) -> None:
     """Answer requests until the input ends; an orphan stops at once, in the middle of its work."""
+    reported = 0.0
 
     def say(message: Mapping[str, Any]) -> None:
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
+        print(json.dumps(message), file=answers, flush=True)
 
-    bench = make_bench(settings, load_plugins())
-    bench = replace(bench, progress=_reporter(say))
+    def report(fraction: float, text: str = "") -> None:
+        nonlocal reported
+        if time.monotonic() - reported >= 0.5:
+            reported = time.monotonic()
+            say({"event": "progress", "fraction": float(fraction), "text": str(text)})
+
+    bench = replace(make_bench(settings, load_plugins()), progress=report)
     say({"event": "ready", "device": bench.device})
     for request in _requests(requests):
         task = Task.from_json(request)
-        _title(task)
+        print(f"--- {time.strftime('%H:%M:%S')} {task.stage} {task.key}", file=sys.stderr, flush=True)  # noqa: T201
         say({"event": "done", **perform(bench, task)})
 
 
-def _requests(stream: TextIO) -> Any:
+def _requests(stream: TextIO) -> Iterator[Any]:
     # Read in a thread, so that the end of the input (the parent has died) is seen while work is going on.
     # Everything is published atomically, so stopping dead leaves nothing half-written.
     lines: queue.Queue[str] = queue.Queue()
@@ -89,40 +123,23 @@ def _requests(stream: TextIO) -> Any:
         yield json.loads(lines.get())
 
 
-def _reporter(say: Callable[[Mapping[str, Any]], None]) -> Callable[[float, str], None]:
-    last = [0.0]
-
-    def report(fraction: float, text: str = "") -> None:
-        now = time.monotonic()
-        if now - last[0] >= 0.5:
-            last[0] = now
-            say({"event": "progress", "fraction": float(fraction), "text": str(text)})
-
-    return report
-
-
-def _title(task: Task) -> None:
-    print(f"--- {time.strftime('%H:%M:%S')} {task.stage} {task.key}", file=sys.stderr, flush=True)  # noqa: T201
-
-
 def main(arguments: list[str]) -> int:
     """Serve, or compute one cell file ({"settings": ..., "task": ...}) and print its outcome as JSON."""
     # Plugins and libraries may print: keep the answers apart from that.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    if arguments and arguments[0] == "--serve":
-        settings = Settings.from_json(json.loads(arguments[1]))
-        serve(settings, sys.stdin, answers)
-        return 0
-    if len(arguments) != 1:
-        print("usage: python -m prunebench.worker CELL.json", file=sys.stderr)  # noqa: T201
-        return 2
-    request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    bench = make_bench(Settings.from_json(request["settings"]), load_plugins())
-    outcome = perform(bench, Task.from_json(request["task"]))
-    answers.write(json.dumps(outcome) + "\n")
-    answers.flush()
-    return 0 if outcome["status"] in ("ok", "not_applicable") else 1
+    match arguments:
+        case ["--serve", settings]:
+            serve(Settings.from_json(json.loads(settings)), sys.stdin, answers)
+            return 0
+        case [file]:
+            request = json.loads(Path(file).read_text(encoding="utf-8"))
+            bench = make_bench(Settings.from_json(request["settings"]), load_plugins())
+            outcome = perform(bench, Task.from_json(request["task"]))
+            print(json.dumps(outcome), file=answers, flush=True)
+            return 0 if outcome["status"] in ("ok", "not_applicable") else 1
+    print("usage: python -m prunebench.worker CELL.json", file=sys.stderr)  # noqa: T201
+    return 2
 
 
 if __name__ == "__main__":

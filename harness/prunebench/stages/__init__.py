@@ -1,4 +1,4 @@
-"""The stages of the pipeline, in the order in which data flow; one module per stage."""
+"""The stages of the pipeline, in the order in which data flow; one table for all."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Stage(NamedTuple):
 STAGES: Mapping[str, Stage] = {
     "pretrain": Stage(2, "prunebench.stages.train:pretrain"),
     "features": Stage(2, "prunebench.stages.embed:features"),
-    "projection": Stage(2, "prunebench.stages.project:projection"),
-    "pseudo_labels": Stage(2, "prunebench.stages.label:pseudo_labels"),
+    "projection": Stage(2, "prunebench.stages.embed:projection"),
+    "pseudo_labels": Stage(2, "prunebench.stages.score:pseudo_labels"),
     "scores": Stage(3, "prunebench.stages.score:scores"),
     "subset": Stage(1, "prunebench.stages.select:subset"),
     "training": Stage(2, "prunebench.stages.train:training"),

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from prunebench.contexts import Dataset, silent
 from prunebench.errors import CellFailed, OutOfMemory, PluginContractError, PrunebenchError
 from prunebench.plugins import Catalogue, Entry
@@ -31,17 +34,24 @@ class Bench:
     progress: Callable[[float, str], None] = silent
     datasets: dict[str, Dataset] = field(default_factory=dict, repr=False)
 
+    @property
+    def data_roots(self) -> tuple[Path, ...]:
+        """The folders that hold data and weights."""
+        return tuple(map(Path, self.settings.data_roots))
+
     def context(self, task: Task, **more: Any) -> dict[str, Any]:
-        """Return the keyword arguments that all contexts share."""
+        """Return the keyword arguments that all contexts share: `more`, and those of the task and this machine."""
         timeout = self.settings.timeout_seconds
-        shared = {
+        return {
             "device": self.device,
             "threads": self.settings.threads,
             "workdir": self.store.root / "tmp" / f"work-{task.key}",
             "deadline": None if timeout is None else time.time() + timeout,
             "progress": self.progress,
+            "params": task.config.get("plugin", task.config.get("recipe", {})).get("params", {}),
+            "seed": task.config.get("seed", 0),
+            **more,
         }
-        return {**shared, **more}
 
     def plugin(self, described: Mapping[str, Any]) -> Entry[Any]:
         """Return the entry of a plugin that a task's configuration describes by kind, name and version.
@@ -88,11 +98,17 @@ def broken_promise(entry: Entry[Any], expected: str, came: str) -> PluginContrac
     )
 
 
-def read_only(array: Any) -> Any:
-    """Return a view that cannot be written, so that a plugin cannot change what others read."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+def check_array(entry: Entry[Any], title: str, array: NDArray[Any], kind: type, *shape: int | str) -> None:
+    """Raise PluginContractError unless an array is finite, of that kind of number and of that shape.
+
+    title: what it is and its dtype, such as "features float32".  shape: a letter stands for any length.
+    """
+    fits = isinstance(array, np.ndarray) and len(shape) == array.ndim and np.issubdtype(array.dtype, kind)
+    if not fits or any(n not in (m, str(n)) for n, m in zip(shape, array.shape, strict=True)):
+        expected = f"{title} [{', '.join(map(str, shape))}]"
+        raise broken_promise(entry, expected, f"{array.dtype} {list(array.shape)}")
+    if not (finite := np.isfinite(array)).all():
+        raise broken_promise(entry, f"finite {title.split()[0]}", f"{int((~finite).sum())} that are not")
 
 
 def resolve_device(wanted: str) -> str:
@@ -102,13 +118,10 @@ def resolve_device(wanted: str) -> str:
     """
     import torch
 
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise CellFailed(f"device {wanted!r} was asked for, and torch sees no CUDA device", "use --devices cpu")
-    return wanted
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return best if wanted == "auto" else wanted
 
 
 def title(entry: Entry[Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 from prunebench.contexts import DataContext, Dataset, Split
 from prunebench.errors import DataError, FingerprintMismatch
 from prunebench.keys import canonical_json
-from prunebench.plugins import Entry
+from prunebench.plugins import Catalogue, Entry
+from prunebench.registry import DatasetEntry
 from prunebench.stages.bench import Bench, broken_promise
 from prunebench.tasks import Task
 
@@ -24,8 +25,7 @@ def dataset(bench: Bench, task: Task) -> Dataset:
     """
     expected, where = task.config["dataset"]["fingerprint"], task.locators["dataset"]
     if expected not in bench.datasets:
-        roots = tuple(Path(root) for root in bench.settings.data_roots)
-        loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], roots)
+        loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], bench.data_roots)
         if (found := fingerprint(loaded)) != expected:
             raise FingerprintMismatch(
                 f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started",
@@ -36,12 +36,19 @@ def dataset(bench: Bench, task: Task) -> Dataset:
     return bench.datasets[expected]
 
 
+def check_rows(data: Dataset, what: str, rows: int) -> None:
+    """Raise DataError unless there is one row for each training sample: others were computed from other data."""
+    if rows != len(data.train):
+        raise DataError(
+            f"data set {data.name!r} has {len(data.train)} training samples, and its {what} {rows} rows",
+            "they were computed from other data: remove the cache folder and run the suite again",
+        )
+
+
 def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: tuple[Path, ...]) -> Dataset:
     """Load and validate a data set; arrays come back read-only."""
     context = DataContext(params=params, roots=roots, obtain=entry.spec.obtain)
-    # A data set needs no folder of its own to write in.
-    load = entry.load()
-    loaded = load(context)
+    loaded = entry.load()(context)
     if not isinstance(loaded, Dataset):
         raise broken_promise(entry, "a prunebench.Dataset", type(loaded).__name__)
     for title, split in (("train", loaded.train), ("test", loaded.test)):
@@ -51,42 +58,38 @@ def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: tuple[Path
 
 
 def _check_split(title: str, split: Split, class_names: tuple[str, ...]) -> None:
-    n = len(split.labels)
+    n, distinct = len(split.labels), len(set(split.ids))
     if n == 0:
         raise DataError(f"data set {title} has no samples", "check the folder or file that it was read from")
-    if len(split.ids) != n or len(set(split.ids)) != n:
-        raise DataError(f"data set {title}: {len(set(split.ids))} distinct ids for {n} samples", "ids must be unique")
-    arrays = [array for array in (split.images, split.features) if array is not None]
+    if not n == len(split.ids) == distinct:
+        raise DataError(f"data set {title}: {distinct} distinct ids for {n} samples", "ids must be unique")
+    arrays, labels = [array for array in (split.images, split.features) if array is not None], split.labels
     if not arrays or any(len(array) != n for array in arrays):
+        samples = [len(array) for array in arrays]
+        raise DataError(f"data set {title}: {n} labels, {samples} samples", "give each sample one label")
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise DataError(
-            f"data set {title}: {n} labels, {[len(a) for a in arrays]} samples", "give each sample one label"
-        )
-    if split.labels.dtype.kind not in "iu" or split.labels.ndim != 1:
-        raise DataError(
-            f"data set {title}: labels are {split.labels.dtype} {list(split.labels.shape)}, expected int64 [{n}]",
+            f"data set {title}: labels are {labels.dtype} {list(labels.shape)}, expected int64 [{n}]",
             "number the classes 0..n_classes-1 and give their names as class_names",
         )
-    if split.labels.min() < 0 or split.labels.max() >= len(class_names):
-        raise DataError(
-            f"data set {title}: labels run from {split.labels.min()} to {split.labels.max()}, and there are "
-            f"{len(class_names)} classes",
-            "labels must be 0..n_classes-1",
-        )
-    for array in (*arrays, split.labels):
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        found = f"from {labels.min()} to {labels.max()}, and there are {len(class_names)} classes"
+        raise DataError(f"data set {title}: labels run {found}", "labels must be 0..n_classes-1")
+    for array in (*arrays, labels):
         array.flags.writeable = False
 
 
 def _check_classes(loaded: Dataset) -> None:
-    counts = np.bincount(loaded.train.labels, minlength=loaded.n_classes)
-    if len(loaded.train) < loaded.n_classes:
+    n, n_classes = len(loaded.train), loaded.n_classes
+    if n < n_classes:
         raise DataError(
-            f"data set {loaded.name} has {len(loaded.train)} training samples for {loaded.n_classes} classes",
+            f"data set {loaded.name} has {n} training samples for {n_classes} classes",
             "give each class at least one sample",
         )
-    if (counts == 0).any():
-        empty = [loaded.class_names[i] for i in np.flatnonzero(counts == 0)[:5]]
+    if len(empty := np.flatnonzero(np.bincount(loaded.train.labels, minlength=n_classes) == 0)):
+        names = ", ".join(loaded.class_names[i] for i in empty[:5])
         raise DataError(
-            f"data set {loaded.name}: no training sample of class {', '.join(empty)}",
+            f"data set {loaded.name}: no training sample of class {names}",
             "remove the empty class, or add images to it",
         )
 
@@ -105,6 +108,22 @@ def fingerprint(loaded: Dataset) -> str:
                 state.update(f"{title}{array.dtype.str}{array.shape}".encode())
                 state.update(np.ascontiguousarray(array).data)
     return state.hexdigest()
+
+
+def load_registered(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> Dataset:
+    """Load and validate a data set of the registry, whatever its content."""
+    plugin = catalogue.dataset(entry.spec)
+    return load_dataset(plugin, plugin.spec.resolve_params(entry.params), tuple(map(Path, roots)))
+
+
+def identify_dataset(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> str:
+    """Load a registered data set, check its content against the registry, and return its fingerprint.
+
+    Raises DataError (DatasetMissing, FingerprintMismatch) with what to do about it.
+    """
+    found = fingerprint(load_registered(entry, catalogue, roots))
+    check_fingerprint(entry.name, entry.fingerprint, found)
+    return found
 
 
 def check_fingerprint(name: str, expected: str, found: str) -> None:

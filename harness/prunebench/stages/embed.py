@@ -1,27 +1,29 @@
-"""Images to features and logits through a backbone; training and test split together."""
+"""Images to features and logits through a backbone, both splits together; and features to a few dimensions."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from prunebench.contexts import Arch, EmbedContext, Embedding
-from prunebench.errors import DataError, WeightsMissing
-from prunebench.stages.bench import Bench, StageResult, broken_promise, guarded
+from prunebench.contexts import Arch, EmbedContext, Embedding, ProjectContext
+from prunebench.errors import DataError, NotApplicable, WeightsMissing
+from prunebench.registry import Weights
+from prunebench.stages.bench import Bench, StageResult, broken_promise, check_array, guarded
 from prunebench.stages.data import dataset
+from prunebench.stages.evidence import class_logits
 from prunebench.store import DATA, Artefact
 from prunebench.tasks import Task
 
 
 def arch_of(config: Mapping[str, Any]) -> Arch:
     """Return the network of a task's `arch` configuration."""
-    fields = {key: value for key, value in config.items() if key != "plugin"}
-    for name in ("mean", "std"):
-        fields[name] = tuple(fields[name])
+    fields: dict[str, Any] = {key: value for key, value in config.items() if key != "plugin"}
+    fields |= {key: tuple(fields[key]) for key in ("mean", "std")}
     return Arch(name=fields["model"], provider=config["plugin"]["name"], **fields)
 
 
@@ -30,13 +32,13 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
 
     Arrays: train_features, test_features float32 [n, d] and train_logits, test_logits float32 [n, c].
     """
-    data = dataset(bench, task)
-    arch = arch_of(task.config["arch"])
+    data, source = dataset(bench, task), task.config["weights"]
     entry = bench.plugin(task.config["arch"]["plugin"])
-    source = task.config["weights"]
-    weights = _weights_file(bench, task, inputs)
+    weights = inputs["weights"].path / DATA if "weights" in inputs else None
+    if source["source"] == "file":
+        weights, _ = find_weights(task.locators["weights_file"], source["sha256"], bench.data_roots)
     arrays: dict[str, Any] = {}
-    embedding = None
+    facts: dict[str, Any] = {}
     for name, split in (("train", data.train), ("test", data.test)):
         if split.images is None:
             raise DataError(f"data set {data.name!r} has no images to embed", "score its own features instead")
@@ -44,7 +46,7 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
             **bench.context(task, seed=source.get("seed", 0)),
             images=split.images,
             n_classes=data.n_classes,
-            arch=arch,
+            arch=arch_of(task.config["arch"]),
             source=source["source"],
             weights=weights,
             mean=data.mean,
@@ -52,25 +54,46 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
         )
         with guarded(entry, context) as backbone:
             embedding = backbone.embed(context)
-            _check(entry, embedding, len(split))
+            if not isinstance(embedding, Embedding):
+                raise broken_promise(entry, "a prunebench.Embedding", type(embedding).__name__)
+            check_array(entry, "features float32", embedding.features, np.float32, len(split), "d")
+            check_array(entry, "logits float32", embedding.logits, np.float32, len(split), "c")
         arrays[f"{name}_features"], arrays[f"{name}_logits"] = embedding.features, embedding.logits
-    assert embedding is not None
-    return arrays, {
-        "preprocessing": dict(embedding.preprocessing),
-        "batch_size_used": embedding.batch_size_used,
-        "oom_retries": embedding.oom_retries,
-        "accuracy_train": _accuracy(arrays["train_logits"], data.train.labels, data.n_classes),
-        "accuracy_test": _accuracy(arrays["test_logits"], data.test.labels, data.n_classes),
-    }
+        facts |= {
+            "preprocessing": dict(embedding.preprocessing),
+            "batch_size_used": embedding.batch_size_used,
+            "oom_retries": embedding.oom_retries,
+            f"accuracy_{name}": _accuracy(embedding.logits, split.labels, data.n_classes),
+        }
+    return arrays, facts
 
 
-def _weights_file(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> Path | None:
-    if "weights" in inputs:
-        return inputs["weights"].path / DATA
-    if task.config["weights"]["source"] != "file":
+def projection(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
+    """Project the training features; array: projection float32 [n, k], NaN in the rows that are not projected."""
+    entry, every = bench.plugin(task.config["plugin"]), inputs["features"].arrays["train_features"]
+    rows = _projected_rows(bench, task, inputs)
+    features = every if rows is None else np.ascontiguousarray(every[rows])
+    context = ProjectContext(**bench.context(task), features=features)
+    with guarded(entry, context) as project:
+        projected = np.asarray(project(context))
+        check_array(entry, "coordinates float32", projected, np.float32, len(features), "k")
+    if rows is None:
+        return {"projection": projected}, {}
+    filled = np.full((len(every), projected.shape[1]), np.nan, dtype=np.float32)
+    filled[rows] = projected
+    return {"projection": filled}, {"n_projected": len(features)}
+
+
+def _projected_rows(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> NDArray[np.bool_] | None:
+    """Return which samples are projected, bool [n]: those predicted as labelled; None for all."""
+    if task.config.get("rows", "all") == "all":
         return None
-    roots = tuple(Path(root) for root in bench.settings.data_roots)
-    return find_weights(task.locators["weights_file"], task.config["weights"]["sha256"], roots)[0]
+    data = dataset(bench, task)
+    logits = class_logits(f"a projection of the {task.config['rows']} samples", data, inputs)
+    rows: NDArray[np.bool_] = logits.argmax(axis=1) == data.train.labels
+    if not rows.any():
+        raise NotApplicable("the backbone predicts no training sample as labelled: nothing is left to project")
+    return rows
 
 
 def find_weights(name: str, expected: str, roots: tuple[Path, ...]) -> tuple[Path, str]:
@@ -95,14 +118,13 @@ def find_weights(name: str, expected: str, roots: tuple[Path, ...]) -> tuple[Pat
     return path, found
 
 
-def _check(entry: Any, embedding: Any, n: int) -> None:
-    if not isinstance(embedding, Embedding):
-        raise broken_promise(entry, "a prunebench.Embedding", type(embedding).__name__)
-    for title, array in (("features", embedding.features), ("logits", embedding.logits)):
-        if array.ndim != 2 or len(array) != n or array.dtype != np.float32:
-            raise broken_promise(entry, f"{title} float32 [{n}, d]", f"{array.dtype} {list(array.shape)}")
-        if not np.isfinite(array).all():
-            raise broken_promise(entry, f"finite {title}", f"{int((~np.isfinite(array)).sum())} that are not")
+def identify_weights(weights: Iterable[Weights], roots: Iterable[str]) -> dict[str, str]:
+    """Find the files of weights, check them against the registry, and return the SHA-256 of each by name.
+
+    Raises WeightsMissing where a file is not found, or is not the registered one.
+    """
+    folders, wanted = tuple(map(Path, roots)), {(one.file, one.sha256) for one in weights if one.source == "file"}
+    return {file: find_weights(file, expected, folders)[1] for file, expected in sorted(wanted)}
 
 
 def _accuracy(logits: Any, labels: Any, n_classes: int) -> float | None:

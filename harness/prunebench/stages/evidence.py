@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import Dataset, ScoreContext
-from prunebench.errors import CellFailed, DataError, NotApplicable
+from prunebench.errors import CellFailed, NotApplicable
 from prunebench.plugins import Entry
 from prunebench.specs import ScorerSpec
-from prunebench.stages.bench import Bench, read_only
+from prunebench.stages.bench import Bench
+from prunebench.stages.data import check_rows
 from prunebench.store import Artefact
 from prunebench.tasks import Task
 from prunebench.toolbox import n_keep
@@ -34,7 +35,7 @@ def score_context(
     if n < entry.spec.min_samples:
         raise NotApplicable(f"{entry.spec.name} needs {entry.spec.min_samples} samples, the data set has {n}")
     return ScoreContext(
-        **bench.context(task, seed=task.config.get("seed", 0), params=task.config["plugin"]["params"]),
+        **bench.context(task),
         n=n,
         n_classes=data.n_classes,
         scorer=entry.spec.name,
@@ -50,30 +51,31 @@ def _collected(
 
     Raises DataError for evidence of another length: it belongs to other data.
     """
+
+    def logits() -> Any:
+        return class_logits(entry.spec.name, data, inputs)
+
     makers: Mapping[str, Callable[[], Any]] = {
         "labels": lambda: data.train.labels,
         "pixels": lambda: data.train.images,
         "features": lambda: inputs["features"].arrays["train_features"],
-        "logits": lambda: class_logits(entry.spec.name, data, inputs),
+        "logits": logits,
         "projection": lambda: inputs["projection"].arrays["projection"],
         "pseudo_labels": lambda: inputs["pseudo_labels"].arrays["pseudo_labels"],
-        "dynamics": lambda: _dynamics(inputs),
-        "gradients": lambda: last_layer_gradients(
-            class_logits(entry.spec.name, data, inputs), data.train.labels, inputs["features"].arrays["train_features"]
-        ),
+        "dynamics": lambda: _dynamics(inputs["proxy"]),
+        "gradients": lambda: last_layer_gradients(logits(), data.train.labels, makers["features"]()),
     }
-    evidence = {name: makers[name]() for name in sorted(needs)}
-    for name, value in evidence.items():
-        for array in value if isinstance(value, tuple) else (value,):
-            rows = array.shape[1] if name == "dynamics" else len(array)
-            if rows != len(data.train):
-                raise DataError(
-                    f"data set {data.name!r} has {len(data.train)} training samples, and its {name} {rows} rows",
-                    "they were computed from other data: remove the cache folder and run the suite again",
-                )
+
+    def checked(name: str, array: NDArray[Any]) -> NDArray[Any]:
+        check_rows(data, name, array.shape[1] if name == "dynamics" else len(array))
+        view = array.view()
+        view.flags.writeable = False  # so that a plugin cannot change what others read
+        return view
+
+    made = {name: makers[name]() for name in sorted(needs)}
     return {
-        name: tuple(map(read_only, value)) if isinstance(value, tuple) else read_only(value)
-        for name, value in evidence.items()
+        name: tuple(checked(name, array) for array in value) if isinstance(value, tuple) else checked(name, value)
+        for name, value in made.items()
     }
 
 
@@ -89,14 +91,13 @@ def class_logits(reader: str, data: Dataset, inputs: Mapping[str, Artefact]) -> 
     return logits
 
 
-def _dynamics(inputs: Mapping[str, Artefact]) -> Any:
-    recorded = inputs["proxy"].arrays.get("dynamics/dynamics")
-    if recorded is None:
+def _dynamics(proxy: Artefact) -> Any:
+    if "dynamics/dynamics" not in proxy.arrays:
         raise CellFailed(
             "the proxy run recorded no training dynamics",
             "its learner must return them where record_dynamics is set: choose another recipe for the proxy",
         )
-    return recorded
+    return proxy.arrays["dynamics/dynamics"]
 
 
 def last_layer_gradients(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import SelectContext, Selection
-from prunebench.errors import DataError
 from prunebench.stages.bench import Bench, StageResult, broken_promise, guarded
-from prunebench.stages.data import dataset
+from prunebench.stages.data import check_rows, dataset
 from prunebench.store import Artefact
 from prunebench.tasks import Task
 from prunebench.toolbox import n_keep, preference_order
@@ -26,34 +24,30 @@ def subset(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
     """
     entry, scored, data = bench.plugin(task.config["plugin"]), inputs["scores"], dataset(bench, task)
     values = scored.arrays["scores"]
-    if len(values) != len(data.train):
-        raise DataError(
-            f"{len(values)} scores for the {len(data.train)} training samples of {data.name!r}",
-            "they were computed from other data: remove the cache folder and run the suite again",
-        )
+    check_rows(data, "scores", len(values))
     budget = n_keep(task.config["keep"], len(values))
     excluded = scored.arrays.get("excluded")
     eligible = np.ones(len(values), dtype=np.bool_) if excluded is None else ~excluded
+    # A stream of its own: the selector's draws must not depend on how many numbers the tie-break used.
+    rng = np.random.default_rng([task.config["seed"], 1])
     context = SelectContext(
-        **bench.context(task, seed=task.config["seed"], params=task.config["plugin"]["params"]),
+        **bench.context(task),
         scores=values,
         labels=data.train.labels,
         n_classes=data.n_classes,
         n_keep=budget,
-        order=_order(task, scored, eligible),
+        order=preference_order(values, rng, eligible, scored.arrays.get("refill")),
         eligible=eligible,
     )
     with guarded(entry, context) as select:
         chosen = select(context)
         selection = chosen if isinstance(chosen, Selection) else Selection(indices=np.asarray(chosen))
         indices = np.asarray(selection.indices)
-        if indices.dtype.kind != "i" or indices.shape != (budget,) or not _rising(indices, len(values)):
+        rising = len(indices) and indices[0] >= 0 and indices[-1] < len(values) and (np.diff(indices) > 0).all()
+        if indices.dtype.kind != "i" or indices.shape != (budget,) or not rising:
+            expected = f"{budget} distinct indices in 0..{len(values) - 1}, sorted"
             got = f"{indices.dtype} {list(indices.shape)}, {len(np.unique(indices))} distinct"
-            raise broken_promise(
-                entry,
-                f"{budget} distinct indices in 0..{len(values) - 1}, sorted",
-                f"{got}, first {indices[:5].tolist()}",
-            )
+            raise broken_promise(entry, expected, f"{got}, first {indices[:5].tolist()}")
     indices = indices.astype(np.int64)
     tied, tied_kept = ties_at_cut(values, indices, eligible)
     kept = np.union1d(indices, np.flatnonzero(scored.arrays.get("extra", ())))
@@ -68,16 +62,6 @@ def subset(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
         "seconds_score": round(scored.meta["seconds"] + scored.meta["seconds_labels"], 3),
     }
     return {"indices": kept}, {"record": record}
-
-
-def _order(task: Task, scored: Artefact, eligible: NDArray[np.bool_]) -> NDArray[np.int64]:
-    # A stream of its own: the selector's draws must not depend on how many numbers the tie-break used.
-    rng = np.random.default_rng([task.config["seed"], 1])
-    return preference_order(scored.arrays["scores"], rng, eligible, scored.arrays.get("refill"))
-
-
-def _rising(indices: NDArray[Any], n: int) -> bool:
-    return bool(len(indices) and indices[0] >= 0 and indices[-1] < n and (np.diff(indices) > 0).all())
 
 
 def ties_at_cut(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -92,9 +92,9 @@ def _run(
 ) -> TrainResult:
     arch, entry = arch_of(task.config["arch"]), bench.plugin(task.config["recipe"])
     bench.plugin(task.config["arch"]["plugin"])
-    train_features, test_features = features.get("train_features"), features.get("test_features")
+    train_features = features.get("train_features")
     context = TrainContext(
-        **bench.context(task, seed=task.config.get("seed", 0), params=task.config["recipe"]["params"]),
+        **bench.context(task),
         train_images=None if data.train.images is None else data.train.images[indices],
         train_labels=data.train.labels[indices],
         test_images=data.test.images,
@@ -105,7 +105,7 @@ def _run(
         arch=arch,
         build=partial(_build, bench, arch, data),
         train_features=None if train_features is None else train_features[indices],
-        test_features=test_features,
+        test_features=features.get("test_features"),
         keep_weights=keep_weights,
         record_dynamics=keep_weights,
     )
@@ -122,15 +122,11 @@ def _run(
 
 
 def _build(bench: Bench, arch: Arch, data: Dataset) -> Any:
-    height, channels = _image_shape(data.train)
+    if data.train.images is None:
+        raise DataError("the data set has no images to train on", "use a learner that trains on features")
+    _, height, _, channels = data.train.images.shape
     provider = bench.catalogue.backbone(arch.provider).load()
     return provider.build(arch, data.n_classes, channels, arch.image_size or height)
-
-
-def _image_shape(split: Split) -> tuple[int, int]:
-    if split.images is None:
-        raise DataError("the data set has no images to train on", "use a learner that trains on features")
-    return int(split.images.shape[1]), int(split.images.shape[3])
 
 
 _FACTS = (
@@ -140,14 +136,10 @@ _FACTS = (
 
 
 def _facts(result: TrainResult) -> dict[str, Any]:
-    return {
-        "accuracy": round(result.accuracy, 6),
-        "accuracy_best": round(result.accuracy_best, 6),
-        "accuracy_per_epoch": [round(value, 6) for value in result.accuracy_per_epoch],
-        "class_accuracy": [None if value is None else round(value, 6) for value in result.class_accuracy],
-        "loss": round(result.loss, 6),
-        "epochs": result.epochs,
-        "batch_size_used": result.batch_size_used,
-        "oom_retries": result.oom_retries,
-        "peak_gpu_bytes": result.peak_gpu_bytes,
-    }
+    return {name: _rounded(getattr(result, name)) for name in _FACTS}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Iterable):
+        return [_rounded(one) for one in value]
+    return round(value, 6) if isinstance(value, float) else value

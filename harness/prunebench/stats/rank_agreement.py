@@ -11,12 +11,11 @@ from typing import Literal
 import numpy as np
 
 from prunebench.stats.moderated import EQUAL_DECIMALS, Floats, variance_prior
-from prunebench.stats.ranks import residual_variances
 
 MIN_METHODS = 5
 MIN_SEEDS = 2
 MIN_CEILING = 0.1  # below it a ratio to the ceiling divides by noise
-MAX_SPLITS = 500
+MAX_SPLITS = 100
 DRAWS = 1000
 WINDOW = 100  # draws whose true agreement is taken as one
 Statistic = Literal["tau", "rho"]
@@ -30,7 +29,7 @@ class RankAgreement:
     interval of the statistic between the true means of these methods, free of seed noise.  ceiling_a, ceiling_b:
     the statistic expected between two independent runs of one architecture with as many seeds as the value has.
     ceiling: what `value` would be if the true rankings were equal.  ratio: the agreement free of seed noise,
-    1 for equal true rankings; above 1 by chance alone.  reason: why a number is None, starting with
+    1 for equal true rankings on average; above 1 by chance alone.  reason: why a number is None, starting with
     "insufficient" when there is nothing to print.
     """
 
@@ -98,12 +97,6 @@ def _halves(values: Floats) -> tuple[Floats, Floats]:
     return first @ values.T / half, (1 - first) @ values.T / (n_seeds - half)
 
 
-def _mean_statistic(a: Floats, b: Floats, statistic: Statistic) -> float | None:
-    between = rank_statistic(a, b, statistic)
-    defined = between[~np.isnan(between)]
-    return float(defined.mean()) if len(defined) else None
-
-
 def lengthened(latent: float, n_seeds: int) -> float:
     """Return the correlation of two runs of `n_seeds` from that of runs of its halves (Spearman 1910; Brown 1910).
 
@@ -116,24 +109,55 @@ def lengthened(latent: float, n_seeds: int) -> float:
     return 1 / (1 + noise / n_seeds)
 
 
+def _half_agreements(a: Floats, b: Floats, statistic: Statistic) -> tuple[float, float, float]:
+    """Return the mean agreement of halves of the seeds within `a`, within `b`, and across, 0 where undefined.
+
+    Across are one half of the seeds of `a` and the other half of `b`, which share no noise.
+    """
+    (a_one, a_two), (b_one, b_two) = _halves(a), _halves(b)
+    pairs = [(a_one, a_two), (b_one, b_two), (np.vstack([a_one, a_two]), np.vstack([b_two, b_one]))]
+    found = [rank_statistic(one, two, statistic) for one, two in pairs]
+    means = [float(values[~np.isnan(values)].mean()) if (~np.isnan(values)).any() else 0.0 for values in found]
+    return means[0], means[1], means[2]
+
+
+def _ratio(a: Floats, b: Floats, statistic: Statistic) -> float | None:
+    """Return the agreement across halves over that within, as latent correlations, turned back; None by noise."""
+    within_a, within_b, across = _half_agreements(a, b, statistic)
+    if min(within_a, within_b) < MIN_CEILING:
+        return None
+    latent = _latent(np.array([within_a, within_b, across]), statistic)
+    return _observable(float(latent[2] / math.sqrt(latent[0] * latent[1])), statistic)
+
+
 def ceilings_and_ratio(a: Floats, b: Floats, statistic: Statistic) -> tuple[float | None, float | None, float | None]:
     """Return the ceilings of both architectures for as many seeds as the value has, and the ratio.
 
-    The ratio compares halves with halves: the agreement of one half of the seeds of `a` with the other half of
-    `b`, which share no noise, over the geometric mean of the agreement of the halves within each.  Noise scales
-    the latent correlation of a normal pair, not tau: both formulas hold there, and the results are turned back.
+    Noise scales the latent correlation of a normal pair, not tau: both formulas hold there, and the results are turned
+    back.  The ratio of a few methods leans up, since it divides by what is itself noisy: the jackknife over methods
+    (Quenouille 1956) takes that off.
     """
-    (a_one, a_two), (b_one, b_two) = _halves(a), _halves(b)
-    within = [_mean_statistic(a_one, a_two, statistic), _mean_statistic(b_one, b_two, statistic)]
-    latent = [0.0 if value is None else float(_latent(np.asarray(value), statistic)) for value in within]
+    latent = _latent(np.array(_half_agreements(a, b, statistic)[:2]), statistic).tolist()
     ceilings = [_observable(lengthened(r, a.shape[1]), statistic) if r > 0 else None for r in latent]
-    across = [_mean_statistic(a_one, b_two, statistic), _mean_statistic(a_two, b_one, statistic)]
-    known = [value for value in across if value is not None]
-    ratio = None
-    if known and all(value is not None and value >= MIN_CEILING for value in within):
-        mean = float(_latent(np.asarray(math.fsum(known) / len(known)), statistic))
-        ratio = _observable(mean / math.sqrt(latent[0] * latent[1]), statistic)
+    ratio, m = _ratio(a, b, statistic), len(a)
+    if ratio is not None:
+        without = [_ratio(np.delete(a, row, 0), np.delete(b, row, 0), statistic) for row in range(m)]
+        known = [value for value in without if value is not None]
+        ratio = m * ratio - (m - 1) * math.fsum(known) / len(known) if known else None
     return ceilings[0], ceilings[1], ratio
+
+
+def residual_variances(values: Floats) -> Floats:
+    """Return the variance of each method [m] once the effect of the seed is taken off, from values [m, seeds].
+
+    The effect of a seed is the median over methods of what they differ from their own means there: it moves all
+    methods alike and decides no rank, and a median is not moved by one method with a huge spread.
+    """
+    residuals = values - values.mean(axis=1, keepdims=True)
+    residuals = residuals - np.median(residuals, axis=0)
+    residuals = residuals - residuals.mean(axis=1, keepdims=True)
+    variances: Floats = (residuals**2).sum(axis=1) / (values.shape[1] - 1)
+    return np.where(variances > 10.0 ** (-2 * EQUAL_DECIMALS), variances, 0.0)
 
 
 def _between_variance(means: Floats, squared_errors: Floats) -> tuple[float, float]:
