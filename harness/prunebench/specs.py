@@ -104,7 +104,7 @@ class PluginSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ScorerSpec(PluginSpec):
-    """A data-pruning method: evidence to one number a sample, higher = keep first, or an order.
+    """A data-pruning method: evidence to one number per sample, higher = keep first, or an order.
 
     `load` is a function `score(ctx: ScoreContext) -> ndarray[n] | Scores`.
     needs: the evidence that it reads.  stochastic: the result depends on the seed (beyond the projection).

@@ -17,7 +17,7 @@ def _trivial() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="random",
-            summary="A uniform random number a sample: the control that every method has to beat.",
+            summary="A uniform random number for each sample: the control that every method has to beat.",
             load="prunebench_baselines.trivial:uniform",
             differences="DeepCore seeds all runs of an experiment alike, so that its repetitions may draw one subset;"
             " here each seed draws its own.",

@@ -15,7 +15,7 @@ _GRAPH = {
     "k": Param(
         default=5,
         minimum=1,
-        doc="nearest neighbours a sample; an edge joins two samples of which one is a neighbour of the other",
+        doc="nearest neighbours of each sample; an edge joins two samples of which one is a neighbour of the other",
         source="code: 5 for CIFAR; paper: tuned over 1, 5, 10, 15",
     ),
     "distance_power": Param(
@@ -27,7 +27,7 @@ _GRAPH = {
     "graph_scope": Param(
         default="class",
         choices=("class", "global"),
-        doc="class: one graph a class, its picks a prefix of the class; global: one graph (use the selector top)",
+        doc="class: one graph per class, its picks a prefix of the class; global: one graph (use the selector top)",
         source="code: class for CIFAR",
     ),
 }

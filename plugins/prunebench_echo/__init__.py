@@ -66,7 +66,7 @@ def _selection_params() -> dict[str, Param]:
             default=2,
             minimum=0,
             unit="samples",
-            doc="support samples a cell: those farthest from the cell's mean image",
+            doc="support samples per cell: those farthest from the cell's mean image",
             source="paper: 2, with an augmentation strength of 1, where they are training samples",
         ),
         "accounting": Param(

@@ -30,7 +30,7 @@ def echo(ctx: ScoreContext) -> Scores:
     With accounting = inside that set is exactly Q u A, the picks Q of the rounds and the supports A of the
     cells visited.  With paper it is Q, the supports of all cells are extra samples on top of the budget, and
     the caveat states how many images Q u A are.
-    Diagnostics (lists of one entry a class with per_class): cells, components before bridging, bridges,
+    Diagnostics (lists of one entry per class with per_class): cells, components before bridging, bridges,
     supports in the chosen set, rounds begun.  Source: ECHO, sections on embedding, PC graph, sampling.
     Raises DataError for pixels that are not uint8, Diverged where the encoder fails.
     """

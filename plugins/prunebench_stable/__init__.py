@@ -48,7 +48,7 @@ def _stable_topocore() -> ScorerSpec:
                 default=64,
                 minimum=2,
                 unit="samples",
-                doc="samples of one class a cloud; a smaller class is one cloud",
+                doc="samples of one class in each cloud; a smaller class is one cloud",
                 source="RipsNet's clouds; 16 to 256 agree alike across backbones, 64 costs least",
             ),
             "repeats": Param(

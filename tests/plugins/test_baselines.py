@@ -50,7 +50,7 @@ def recording(rows: list[list[list[float]]], labels: list[int]) -> dict[str, Any
 
 
 def outcomes(right: list[str]) -> dict[str, Any]:
-    """Evidence of two-class samples of label 0, one string a sample, '+' where an epoch got it right."""
+    """Evidence of two-class samples of label 0, one string per sample, '+' where an epoch got it right."""
     rows = [[[0.9, 0.1] if sample[e] == "+" else [0.2, 0.8] for sample in right] for e in range(len(right[0]))]
     return recording(rows, [0] * len(right))
 

@@ -332,7 +332,7 @@ def test_the_result_depends_on_the_seed_alone_and_leaves_the_global_generators_a
 def test_permuting_the_images_permutes_the_choice_with_principal_components() -> None:
     pixels = images(60)
     order = np.random.default_rng(4).permutation(60)
-    # cells of two are equally far from their mean and drawn, so supports = 0 and one pick a cell
+    # cells of two are equally far from their mean and drawn, so supports = 0 and one pick per cell
     cells = int(score(pixels, 60, encoder="pca").diagnostics["cells"])
     labels = np.zeros(60)
     first = chosen(score(pixels, cells, labels, encoder="pca", supports=60), cells)
