@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,17 @@ HARNESS = sorted((ROOT / "harness" / "prunebench").rglob("*.py"))
 PUBLIC = {"prunebench": set(prunebench.__all__), "prunebench.toolbox": set(prunebench.toolbox.__all__)}
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    """Return a file as its syntax tree."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path: Path) -> list[tuple[str, str]]:
     """Return (module, name) for every import in a file; name is empty for `import module`."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -67,7 +75,7 @@ def test_the_harness_imports_no_plugin():
 def imported_at_once(path: Path, modules: set[str]) -> set[str]:
     """Return which of the modules a file imports while it is itself imported."""
     found = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in tree(path).body:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -87,7 +95,7 @@ def test_the_imports_of_the_harness_form_no_circle():
 def test_the_harness_names_no_method():
     names = {"topocore", "ripsnet", "moderate", "echo", "umap", "pacmap", "deepcore", "strata"}
     for path in HARNESS:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value:
                 assert node.value not in names, f"{path}: {node.value!r}"
 
@@ -127,7 +135,7 @@ def test_no_module_has_grown_out_of_its_room():
 def defined(path: Path) -> dict[str, ast.FunctionDef]:
     """Return the functions of a module by name, methods as Class.method."""
     found = {}
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in tree(path).body:
         if isinstance(node, ast.FunctionDef):
             found[node.name] = node
         elif isinstance(node, ast.ClassDef):
@@ -162,3 +170,16 @@ def test_the_version_is_written_in_one_way():
     import importlib.metadata
 
     assert importlib.metadata.version("prunebench") == prunebench.__version__
+
+
+def test_the_table_of_places_names_what_is_there():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = page.split("## Where things are")[1].split("\n## ")[0]
+    places = [
+        place for row in re.findall(r"^\| (`.+?) \|", table, flags=re.MULTILINE) for place in re.findall("`(.+?)`", row)
+    ]
+    assert len(places) >= 20
+    for place in places:
+        assert [*ROOT.glob(place), *(ROOT / "harness" / "prunebench").glob(place)], place
+    modules = {path.name for path in (ROOT / "harness" / "prunebench").iterdir() if (path / "__init__.py").is_file()}
+    assert modules <= {place.rstrip("/") for place in places}

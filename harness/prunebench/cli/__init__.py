@@ -1,36 +1,23 @@
 """The command line: one small module a verb, imported when it is called."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import os
 import sys
 import traceback
-from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from prunebench.cli.text import Context, dressed, report, say
+from prunebench.cli.text import Context, columns, say
 from prunebench.errors import PrunebenchError, UsageError, did_you_mean
+from prunebench.plugins import add_commands, load_plugins
 
-VERBS: Mapping[str, str] = {
-    "check": "Check that plugins keep the promises of their declarations.",
-    "doctor": "Tell whether this machine is ready: plugins, data, devices, folders.",
-    "leaderboard": "Write the board from the records in the results folder.",
-    "list": "List suites, methods, data sets and what else there is, or all that is known of one name.",
-    "new": "Start a plugin: a distribution that works, with tests and continuous integration.",
-    "plan": "Show what a run of a suite would compute, and how much of it is done.",
-    "registry": "Check what is official, add a plugin to it, or print its schema.",
-    "run": "Run what is missing of a suite, then write the board.",
-    "status": "Show how far the latest run has come, and what failed.",
-    "validate": "Check a folder of results as data, against its base and the registry.",
-}
+VERBS = ("check", "doctor", "leaderboard", "list", "new", "plan", "registry", "run", "status", "validate")
 
 
 class _Verbs(click.Group):
-    """Imports a verb's module only when the verb is used: `list` must not wait for numerical libraries."""
+    """Imports a verb's module only when the verb is used, or all of them for the page of help."""
 
     context_class = Context
 
@@ -38,15 +25,16 @@ class _Verbs(click.Group):
         return sorted({*VERBS, *super().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return super().get_command(ctx, cmd_name)
-        return dressed(importlib.import_module(f"prunebench.cli.{cmd_name}").command)
+        ours = importlib.import_module(f"prunebench.cli.{cmd_name}").command if cmd_name in VERBS else None
+        command = ours or super().get_command(ctx, cmd_name)
+        for one in (command, *getattr(command, "commands", {}).values()) if command else ():
+            one.context_class, one.no_args_is_help = Context, False  # no arguments are a usage error like any other
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, VERBS[name]) for name in sorted(VERBS)]
-        rows += [(name, command.get_short_help_str()) for name, command in sorted(self.commands.items())]
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in commands.items() if one])
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,17 +47,19 @@ def cli(show_traceback: bool) -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; an error ends as one message, the next thing to do, and its exit code."""
     given = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    show = "--traceback" in given or os.environ.get("PRUNEBENCH_TRACEBACK") == "1"
     try:
-        code = cli.main(args=given, prog_name="prunebench", standalone_mode=False, obj=_plugins())
+        found = load_plugins()
+        add_commands(found, cli)
+        code = cli.main(given, "prunebench", standalone_mode=False, obj=found, terminal_width=columns())
         sys.exit(code if isinstance(code, int) else 0)
     except PrunebenchError as error:
-        if show:
+        if "--traceback" in given or os.environ.get("PRUNEBENCH_TRACEBACK") == "1":
             traceback.print_exc()
-        report(error.message, error.hint or _usual_hint(error))
+        usual = " ".join((inspect.getdoc(type(error)) or "").split()).partition(" Hint: ")[2]
+        _report(error.message, error.hint or usual)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        report(*_in_our_style(error))
+        _report(*_in_our_style(error))
         sys.exit(UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         say("interrupted")
@@ -80,8 +70,8 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(0)
 
 
-def _usual_hint(error: PrunebenchError) -> str:
-    return " ".join((inspect.getdoc(type(error)) or "").split()).partition(" Hint: ")[2]
+def _report(message: str, hint: str) -> None:
+    say(f"error: {message}" + (f"\nhint: {hint}" if hint else ""))
 
 
 def _in_our_style(error: click.ClickException) -> tuple[str, str]:
@@ -96,11 +86,3 @@ def _in_our_style(error: click.ClickException) -> tuple[str, str]:
         return f"no command is named {name!r}", did_you_mean(name, context.command.list_commands(context))
     text = " ".join(error.format_message().split()).rstrip(".")
     return text[:1].lower() + text[1:], hint
-
-
-def _plugins() -> Any:
-    from prunebench.plugins import add_commands, load_plugins
-
-    found = load_plugins()
-    add_commands(found, cli)
-    return found

@@ -1,7 +1,5 @@
 """prunebench new."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re
@@ -19,13 +17,8 @@ from prunebench.templates import KINDS, distribution_name, module_name, render, 
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS), metavar="KIND")
 @click.argument("name")
-@click.option(
-    "--into",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    default=Path(),
-    help="Folder in which to make the distribution's own folder.  [default: here]",
-)
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", default=Path(),
+              help="Folder to make the plugin's own folder in.  [default: here]")  # fmt: skip
 def command(kind: str, name: str, into: Path) -> None:
     """Start a plugin: a distribution that works, with tests and continuous integration.
 
@@ -59,10 +52,8 @@ def _next_steps(name: str, folder: Path, option: str) -> list[str]:
 
 def _check_name(kind: str, name: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*", name) or len(name) > 32:
-        raise UsageError(
-            f"{name!r} cannot be the name of a plugin",
-            "use at most 32 lower-case letters and digits, with single hyphens between: my-method",
-        )
+        hint = "use at most 32 lower-case letters and digits, with single hyphens between: my-method"
+        raise UsageError(f"{name!r} cannot be the name of a plugin", hint)
     found = loaded()
     if (entry := found.entries[f"{kind}s"].get(name)) is not None:
         raise UsageError(f"{kind} {name!r} is declared by {entry.origin}", "choose a name that is not taken")

@@ -1,68 +1,71 @@
 """Options that several verbs share, and what they mean."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from prunebench.cli.text import say
+from prunebench.environments import with_environments
 from prunebench.errors import UsageError
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue, load_plugins
+from prunebench.registry import Registry, load_registry
+from prunebench.settings import Settings
 from prunebench.store import default_cache
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+COUNT = click.IntRange(min=1)
 
-
-class Decorator(Protocol):
-    """Adds an option to a verb's function."""
-
-    def __call__(self, function: F, /) -> F: ...
-
-
-registry_option: Decorator = click.option(
-    "--registry", "registry_file", type=PATH, metavar="FILE",
-    help="registry.toml to read.  [default: the one here, else the one that ships with prunebench]",
-)  # fmt: skip
-results_option: Decorator = click.option(
-    "--results", type=PATH, default=Path("results"), show_default=True, metavar="DIR",
-    help="Folder of records and boards.",
-)  # fmt: skip
-cache_option: Decorator = click.option(
-    "--cache", type=PATH, metavar="DIR",
+registry_option = click.option("--registry", "registry_file", type=PATH, metavar="FILE",
+    help="registry.toml to read.  [default: the one here, else the one that ships with prunebench]")  # fmt: skip
+results_option = click.option("--results", type=PATH, default=Path("results"), show_default=True,
+    metavar="DIR", help="Folder of records and boards.")  # fmt: skip
+cache_option = click.option("--cache", type=PATH, metavar="DIR",
     help="Folder of computed features, scores and trainings.  [default: PRUNEBENCH_CACHE, else the user's cache]",
 )  # fmt: skip
-data_option: Decorator = click.option(
-    "--data", "data_roots", type=PATH, multiple=True, metavar="DIR",
-    help="Folder to look for data and weights in, before those of PRUNEBENCH_DATA and ./data. Repeatable.",
-)  # fmt: skip
-json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-AXES = {
-    "scorer": "Method or scorer.",
-    "projector": "Projector.",
-    "backbone": "Scoring backbone.",
-    "arch": "Training architecture.",
-    "keep": "Fraction to keep, such as 0.1.",
-}
+data_option = click.option("--data", "data_roots", type=PATH, multiple=True, metavar="DIR",
+    help="Folder to look for data and weights in, before those of PRUNEBENCH_DATA and ./data. Repeatable.")  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+GLOBS = {"scorer": "Method or scorer", "projector": "Projector", "backbone": "Scoring backbone",
+         "arch": "Training architecture", "keep": "Fraction to keep, such as 0.1"}  # fmt: skip
 
 
-def filter_options(function: F) -> F:
-    """Add one option for each axis; values are globs and can be repeated."""
-    for name, text in reversed(AXES.items()):
-        function = click.option(f"--{name}", multiple=True, metavar="GLOB", help=f"{text} Repeatable.")(function)
-    added = "Add a method to the suite. Repeatable."
-    function = click.option("--with", "added", multiple=True, metavar="METHOD", help=added)(function)
-    return click.option("--seeds", type=click.IntRange(min=1), help="Only the first N seeds.")(function)
+@dataclass(frozen=True)
+class Request:
+    """A suite as the command line asks for it: what of it, by which plugins, and where."""
+
+    registry: Registry
+    plugins: Catalogue
+    suite: str
+    filters: Filters
+    settings: Settings
+    results: Path
 
 
-def make_filters(options: dict[str, Any]) -> Filters:
-    """Take the filter options out of a verb's keyword arguments."""
-    return Filters(**{name: tuple(options.pop(name)) for name in (*AXES, "added")}, seeds=options.pop("seeds"))
+def suite_options(function: F) -> F:
+    """Add the suite, what of it is meant, and its folders: what `requested` takes."""
+    globs = [click.option(f"--{n}", multiple=True, metavar="GLOB", help=f"{GLOBS[n]}. Repeatable.") for n in GLOBS]
+    added = click.option("--with", "added", multiple=True, metavar="METHOD", help="Add a method. Repeatable.")
+    seeds = click.option("--seeds", type=COUNT, help="Only the first N seeds.")
+    folders = (registry_option, results_option, cache_option, data_option)
+    for add in reversed([click.argument("suite"), seeds, added, *globs, *folders]):
+        function = add(function)
+    return function
+
+
+def requested(options: dict[str, Any], strict: bool = False, **settings: Any) -> Request:
+    """Return what the options of `suite_options` ask for; with `strict`, a broken plugin is an error."""
+    registry, plugins, suite = load_registry(options["registry_file"]), catalogue(strict), options["suite"]
+    filters = Filters(**{name: options[name] for name in (*GLOBS, "added", "seeds")})
+    cache = cache_folder(options["cache"])
+    plugins, interpreters = with_environments(plugins, registry, suite, filters, cache, say)
+    made = Settings(str(cache), data_folders(options["data_roots"]), interpreters=interpreters, **settings)
+    return Request(registry, plugins, suite, filters, made, options["results"])
 
 
 def cache_folder(given: Path | None) -> Path:
@@ -89,30 +92,27 @@ def catalogue(strict: bool = False) -> Catalogue:
     """Return the plugins and report the broken ones; with `strict`, or PRUNEBENCH_STRICT_PLUGINS=1, stop there."""
     found = loaded()
     for failure in found.failures:
-        part = " in part" if failure.partial else ""
-        say(f"warning: plugin {failure.origin} was left out{part}: {failure.error}")
+        say(f"warning: plugin {failure.origin} was left out{' in part' * failure.partial}: {failure.error}")
     if found.failures and (strict or os.environ.get("PRUNEBENCH_STRICT_PLUGINS") == "1"):
         raise found.failures[0].as_error()
     return found
 
 
 def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...]:
-    """Return one entry for each worker: the index of its CUDA device, or "cpu".
+    """Return one entry for each worker: the index of its CUDA device, "cpu" or "mps".
 
     devices: "auto", "cpu", "mps", or a list of CUDA device indices such as "0,1".
     """
     from prunebench.provenance import gpus
 
     if devices == "auto":
-        found = gpus()
-        devices = ",".join(str(index) for index in range(len(found))) if found else "cpu"
+        devices = ",".join(str(index) for index, _ in enumerate(gpus())) or "cpu"
     if devices in ("cpu", "mps"):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return (devices,) * (jobs or (1 if devices == "mps" else min(cores, 8)))
     indices = [part.removeprefix("cuda:") for part in devices.split(",")]
-    if not all(index.isdigit() for index in indices):
-        raise UsageError(
-            f"--devices {devices!r} is not understood", 'write "auto", "cpu", "mps", or indices such as 0,1'
-        )
+    if not all(map(str.isdigit, indices)):
+        hint = 'write "auto", "cpu", "mps", or indices such as 0,1'
+        raise UsageError(f"--devices {devices!r} is not understood", hint)
     slots = tuple(indices) * per_device
     return slots[:jobs] if jobs else slots

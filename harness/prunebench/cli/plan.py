@@ -1,125 +1,78 @@
 """prunebench plan."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import click
 
-from prunebench.cli.options import (
-    cache_folder,
-    cache_option,
-    catalogue,
-    data_folders,
-    data_option,
-    filter_options,
-    json_option,
-    make_filters,
-    registry_option,
-    results_option,
-)
+from prunebench.cli.options import Request, json_option, requested, suite_options
 from prunebench.cli.progress import about
-from prunebench.cli.text import columns, say, table, wrapped
-from prunebench.environments import with_environments
+from prunebench.cli.text import columns, fitted, say, table
 from prunebench.errors import DataError
 from prunebench.forecast import expected_seconds, obstacles, without_faults
-from prunebench.plan import Filters, Plan, make_plan
-from prunebench.plugins import Catalogue
-from prunebench.registry import Registry, load_registry
+from prunebench.plan import Plan, make_plan
 from prunebench.run import Results, RunOptions, identified_plan
 from prunebench.schedule import missing_tasks
-from prunebench.settings import Settings
 from prunebench.stages import STAGE_ORDER
 from prunebench.store import Store
-from prunebench.tasks import Task
 
 
 @click.command()
-@click.argument("suite")
-@filter_options
-@registry_option
-@results_option
-@cache_option
-@data_option
+@suite_options
 @json_option
-def command(
-    suite: str,
-    registry_file: Path | None,
-    results: Path,
-    cache: Path | None,
-    data_roots: tuple[Path, ...],
-    as_json: bool,
-    **options: Any,
-) -> None:
+def command(as_json: bool, **options: Any) -> None:
     """Show what a run of SUITE would compute, how much of it is done, and what will not work.
 
     A cell is done when its record is in the results folder. The time is estimated from those that were measured.
     """
-    registry, filters, found = load_registry(registry_file), make_filters(options), catalogue()
-    found, _ = with_environments(found, registry, suite, filters, cache_folder(cache), say)
-    settings = Settings(str(cache_folder(cache)), data_folders(data_roots))
-    show(registry, found, suite, filters, settings, results, as_json=as_json)
+    show(requested(options), as_json)
 
 
-def show(
-    registry: Registry,
-    found: Catalogue,
-    suite: str,
-    filters: Filters,
-    settings: Settings,
-    results: Path,
-    *,
-    as_json: bool = False,
-) -> None:
+def show(asked: Request, as_json: bool = False) -> None:
     """Print the plan of a suite: its size, what is done, how long the rest takes, and what will not work."""
-    registry, faults = without_faults(registry, found, suite, filters)
+    settings, store = asked.settings, Store(Path(asked.settings.cache))
+    registry, faults = without_faults(asked.registry, asked.plugins, asked.suite, asked.filters)
     notes = [f"will not run: {fault}" for fault in faults]
     try:
-        plan = identified_plan(registry, found, suite, filters, settings)
+        plan = identified_plan(registry, asked.plugins, asked.suite, asked.filters, settings)
     except DataError as error:
-        if not registry.datasets[registry.suite(suite).dataset].fingerprint:
+        if not registry.datasets[registry.suite(asked.suite).dataset].fingerprint:
             raise
-        plan = make_plan(registry, found, suite, filters)
+        plan = make_plan(registry, asked.plugins, asked.suite, asked.filters)
         notes.append(f"a run would stop at its data: {error.message}: {error.hint}")
-    done = Results(plan, RunOptions(settings, (), results), {}).done()
-    store = Store(Path(settings.cache))
+    done = Results(plan, RunOptions(settings, (), asked.results), {}).done()
     missing = missing_tasks((goal.task for goal in plan.goals), store, done)
-    notes += obstacles(plan, registry, found, settings.data_roots, missing.values())
+    notes += obstacles(plan, registry, asked.plugins, settings.data_roots, missing.values())
     if as_json:
         rows = [{"key": c.key, "state": "planned" if c.key in missing else "done", **c.axes} for c in plan.cells]
         click.echo(json.dumps(rows, indent=1))
         for note in notes:
             say(note)
         return
-    for line in (*_size(plan, missing), "", *_time(plan, missing, store, results), *notes):
-        click.echo(line if len(line) <= columns() else wrapped(line, columns()))
+    seconds, unknown = expected_seconds(plan, missing, store, asked.results)
+    lines = _size(plan, missing) + ([] if missing else ["everything is done"])
+    if seconds:
+        lines.append(f"expected: {about(seconds)} of one worker, from times that were measured")
+    if unknown:
+        untold = ", ".join(f"{stage} ({count})" for stage, count in unknown.items())
+        lines.append(f"no time was measured yet of: {untold}")
+    click.echo(fitted("\n".join(lines + notes), columns()))
 
 
-def _size(plan: Plan, missing: Mapping[str, Task]) -> list[str]:
-    stages = Counter(task.stage for task in plan.tasks())
-    left = Counter(task.stage for task in missing.values())
-    cells = Counter(cell.axes["method"] for cell in plan.cells)
-    done = Counter(cell.axes["method"] for cell in plan.cells if cell.key not in missing)
+def _size(plan: Plan, missing: Container[str]) -> list[str]:
+    tasks, cells = list(plan.tasks()), [(cell.axes["method"], cell.key) for cell in plan.cells]
+    stages = Counter(task.stage for task in tasks)
+    left = Counter(task.stage for task in tasks if task.key in missing)
+    total, done = Counter(method for method, _ in cells), Counter(m for m, key in cells if key not in missing)
     return [
         f"suite {plan.suite.name}: {plan.suite.summary}".removesuffix(": "),
         f"cells: {len(plan.cells)}",
         "",
         *table(("stage", "tasks", "to do"), [(name, stages[name], left[name]) for name in STAGE_ORDER if stages[name]]),
         "",
-        *table(("method", "cells", "done"), [(method, count, done[method]) for method, count in cells.items()]),
+        *table(("method", "cells", "done"), [(method, count, done[method]) for method, count in total.items()]),
+        "",
     ]
-
-
-def _time(plan: Plan, missing: Mapping[str, Task], store: Store, results: Path) -> list[str]:
-    if not missing:
-        return ["everything is done"]
-    seconds, unknown = expected_seconds(plan, missing, store, results)
-    untold = ", ".join(f"{stage} ({count})" for stage, count in unknown.items())
-    lines = []
-    if seconds:
-        lines.append(f"expected: {about(seconds)} of one worker, from times that were measured")
-    return [*lines, *([f"no time was measured yet of: {untold}"] if untold else [])]

@@ -1,10 +1,7 @@
 """Progress on standard error: a live bar on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import sys
 import time
-from types import TracebackType
 from typing import Any, Self
 
 from prunebench.cli.text import columns, say
@@ -40,30 +37,16 @@ class Progress:
     """Watches a run; use as a context manager and pass it as the observer."""
 
     def __init__(self, slots: int, quiet: bool = False) -> None:
-        self._slots = slots
-        self._quiet = quiet
-        self._live = sys.stderr.isatty() and not quiet
-        self._last = 0.0
-        self._bar: Any = None
-        self._task: Any = None
-        self._texts: dict[str, str] = {}
+        self._slots, self._quiet, self._last = slots, quiet, 0.0
+        self._texts: dict[str, str] = {}  # what tasks that run say of themselves
+        self._bar = _live_bar() if sys.stderr.isatty() and not quiet else None
 
     def __enter__(self) -> Self:
-        if self._live:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-            from rich.progress import Progress as Bar
-
-            bar = [BarColumn(bar_width=20)] if columns(sys.stderr) >= WIDE else []
-            shown = (TextColumn("{task.description}"), *bar, MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
-            self._bar = Bar(*shown, console=Console(stderr=True), transient=True)
+        if self._bar is not None:
             self._bar.start()
-            self._task = self._bar.add_task("starting", total=None, left="")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 
@@ -77,30 +60,29 @@ class Progress:
     def __call__(self, state: RunState, event: Event | None) -> None:
         if event is not None and event.outcome is not None:
             self._texts.pop(event.key, None)
-            outcome = event.outcome
-            if outcome["status"] not in ("ok", "not_applicable"):
-                self.notice(f"{outcome['status']}: {outcome['reason']}")
+            if event.outcome["status"] not in ("ok", "not_applicable"):
+                self.notice(f"{event.outcome['status']}: {event.outcome['reason']}")
         elif event is not None and event.text:
             self._texts[event.key] = event.text
+        done, total = len(state.outcomes), len(state.tasks)
         if self._bar is not None:
             stages = sorted({state.tasks[key].stage for key in state.running})
-            self._bar.update(
-                self._task,
-                description=" + ".join(stages if columns(sys.stderr) >= WIDE else stages[:1]) or "waiting",
-                total=len(state.tasks),
-                completed=len(state.outcomes),
-                left=time_left(left) if (left := state.seconds_left(self._slots)) is not None else "",
-            )
+            shown = " + ".join(stages if columns(sys.stderr) >= WIDE else stages[:1]) or "waiting"
+            left = "" if (seconds := state.seconds_left(self._slots)) is None else time_left(seconds)
+            self._bar.update(self._bar.task_ids[0], description=shown, total=total, completed=done, left=left)
         elif not self._quiet and time.monotonic() - self._last > PLAIN_EVERY_SECONDS:
             self._last = time.monotonic()
-            self._plain(state)
+            texts = {key: f" ({text})" for key, text in self._texts.items()}
+            running = ", ".join(state.tasks[key].stage + texts.get(key, "") for key in state.running) or "nothing"
+            say(f"{done}/{total} tasks, {time_left(state.seconds_left(self._slots))}, running: {running}")
 
-    def _plain(self, state: RunState) -> None:
-        running = [
-            f"{state.tasks[key].stage}" + (f" ({self._texts[key]})" if key in self._texts else "")
-            for key in state.running
-        ]
-        say(
-            f"{len(state.outcomes)}/{len(state.tasks)} tasks, {time_left(state.seconds_left(self._slots))}, "
-            f"running: {', '.join(running) or 'nothing'}"
-        )
+
+def _live_bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    bar = [BarColumn(bar_width=20)] if columns(sys.stderr) >= WIDE else []
+    parts = (TextColumn("{task.description}"), *bar, MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    live = Progress(*parts, console=Console(stderr=True), transient=True)
+    live.add_task("starting", total=None, left="")
+    return live

@@ -1,9 +1,6 @@
 """prunebench status."""
 
-from __future__ import annotations
-
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,30 +23,26 @@ def command(run: str | None, results: Path, as_json: bool) -> None:
     """
     runs = results.parent / "runs"
     manifest = _manifest(runs, run)
-    finished: dict[str, Any] = manifest.get("finished", {})
-    tried = [r for path in results.glob(f"{manifest['suite']}/*/*.jsonl") for r in read_records(path)]
-    status = {record.key: record.status for record in tried}
-    states = Counter(_state(status.get(key)) for key in manifest["cells"])
+    cells, finished = set(manifest["cells"]), manifest.get("finished", {})
+    records = [record for path in results.glob(f"{manifest['suite']}/*/*.jsonl") for record in read_records(path)]
+    tried = {record.key: record for record in records if record.key in cells}
+    failed = [record for record in tried.values() if record.status not in FINAL]
     facts = {
         "run": manifest["run_id"],
         "suite": manifest["suite"],
         "started": manifest["started"],
-        "cells": len(manifest["cells"]),
-        **{state.replace(" ", "_"): states[state] for state in ("done", "failed", "to do")},
+        "cells": len(cells),
+        "done": len(tried) - len(failed),
+        "failed": len(failed),
+        "to_do": len(cells) - len(tried),
         "state": finished.get("exit_reason", "running, or killed"),
         "tasks_by_status": finished.get("tasks_by_status", {}),
-        "reasons": sorted({r.status_reason for r in tried if r.key in manifest["cells"] and r.status not in FINAL}),
+        "reasons": sorted({record.status_reason for record in failed}),
         "logs": str(runs / manifest["run_id"] / "logs"),
     }
-    if as_json:
-        click.echo(json.dumps(facts, indent=1))
-        return
     rows = [(name.replace("_", " "), _shown(value)) for name, value in facts.items()]
-    click.echo("\n".join(definitions(((name, text) for name, text in rows if text), columns(), 0)))
-
-
-def _state(status: str | None) -> str:
-    return "to do" if status is None else "done" if status in FINAL else "failed"
+    shown = definitions([row for row in rows if row[1]], columns(), 0)
+    click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(shown))
 
 
 def _shown(value: Any) -> str:
