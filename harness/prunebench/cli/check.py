@@ -32,9 +32,7 @@ from prunebench.wire import CHECKED, with_defaults
 @click.option("--checks", "globs", multiple=True, metavar="GLOB", help="Only these checks. Repeatable.")
 @click.option("--list", "only_list", is_flag=True, help="List the checks with their promises, and stop.")
 @click.option("--set", "settings", multiple=True, metavar="PARAM=VALUE", help="Check with another default. Repeatable.")
-@click.option(
-    "--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that may not pass. Repeatable."
-)
+@click.option("--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that has to fail. Repeatable.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds per check.")
 @click.option("--json", "json_file", type=click.File("w", "utf-8"), help="Write the results as JSON; - is stdout.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check, with what it measured.")
@@ -87,8 +85,8 @@ def _chosen(catalogue: Catalogue, names: Sequence[str]) -> tuple[list[Entry[Any]
     failed = [(f, {f.origin.entry_point, f.origin.distribution}) for f in catalogue.failures]
     every = set().union(*(own for _, own in (*known, *failed)))
     if unknown := [name for name in names if name not in every]:
-        hint = did_you_mean(unknown[0], every)
-        raise UsageError(f"no plugin, kind or distribution is named {unknown[0]!r}", hint)
+        what = f"no plugin, kind or distribution is named {unknown[0]!r}"
+        raise UsageError(what, did_you_mean(unknown[0], every))
     chosen = set(names) or every
     return [entry for entry, own in known if own & chosen], [f for f, own in failed if own & chosen]
 
@@ -121,8 +119,7 @@ def _value(text: str) -> Any:
 
 def _as_json(results: Sequence[CheckResult]) -> str:
     """Return all results with their counts, as indented JSON."""
-    rows = [asdict(result) for result in results]
-    listed = [{**row.pop("origin"), **row} for row in rows]
+    listed = [{**row.pop("origin"), **row} for row in map(asdict, results)]
     content = {"counts": count(results), "conformant": not any(r.is_bad for r in results), "results": listed}
     return json.dumps({"schema": 1, **content}, indent=1) + "\n"
 
@@ -145,11 +142,9 @@ def _as_text(results: Sequence[CheckResult], every: bool) -> Iterator[str]:
 
 
 def _conclude(results: Sequence[CheckResult]) -> None:
-    text = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in count(results).items() if n)
-    click.echo(f"{len(results)} checks: {text or 'none'}", err=True)
+    counted = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in count(results).items() if n)
+    click.echo(f"{len(results)} checks: {counted or 'none'}", err=True)
     if broken := [result for result in results if result.is_bad]:
-        dists = sorted({f"{result.origin.distribution} {result.origin.version}" for result in broken})
-        raise PluginContractError(
-            f"{len(broken)} promise(s) broken by {', '.join(dists)}",
-            f"prunebench check {broken[0].plugin or broken[0].origin.entry_point} --checks {broken[0].check}",
-        )
+        dists = ", ".join(sorted({f"{result.origin.distribution} {result.origin.version}" for result in broken}))
+        hint = f"prunebench check {broken[0].plugin or broken[0].origin.entry_point} --checks {broken[0].check}"
+        raise PluginContractError(f"{len(broken)} promise(s) broken by {dists}", hint)

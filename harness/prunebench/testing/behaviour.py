@@ -24,10 +24,8 @@ from prunebench.testing.problems import Problem, duplicated, ordinary
 from prunebench.testing.results import ALL, COMPUTING, CheckFailed, promise
 from prunebench.wire import to_json
 
-_WRITES = {
-    "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate",
-    "os.chmod", "shutil.copyfile", "shutil.move", "shutil.rmtree", "sqlite3.connect",
-}  # fmt: skip
+_WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
+           "shutil.copyfile", "shutil.move", "shutil.rmtree", "sqlite3.connect"}  # fmt: skip
 _NETWORK_OR_FORK = {"socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname",
                     "os.fork", "os.forkpty"}  # fmt: skip
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -100,17 +98,12 @@ def check_another_process_gives_the_same_result(entry: Entry[Any]) -> None:
     child = ChildProcess(command, environment={**os.environ, "PYTHONHASHSEED": "1"})
     with contextlib.closing(child):
         child.receive()  # it is ready
-        child.send({"entry": to_json(entry), "check": "", "seconds": 3600})
+        child.send({"entry": to_json(entry), "check": "", "seconds": 600})
         answer = child.receive() or {"status": "failed", "reason": f"it {child.death}"}
     if answer["status"] != "passed":
         raise CheckFailed(f"a fresh interpreter fails: {answer['reason']}")
-    if answer["reason"] != fingerprint_of_a_run(entry):
+    if answer["reason"] != fingerprint(ordinary_run(entry)):
         raise CheckFailed("a fresh interpreter gives another result: does the order of a set or dict decide?")
-
-
-def fingerprint_of_a_run(entry: Entry[Any]) -> str:
-    """Return the digest of the result of an ordinary run: what is asked of another process."""
-    return fingerprint(ordinary_run(entry))
 
 
 @promise("scorer projector selector")

@@ -113,17 +113,13 @@ def _score_context(entry: Entry[Any], case: Case, shared: Shared) -> ScoreContex
     return ScoreContext(**shared, **more, n=problem.n, n_classes=problem.n_classes)
 
 
-def _project_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.ProjectContext:
-    return contexts.ProjectContext(**shared, features=case.problem.evidence["features"])
-
-
 def _select_context(entry: Entry[Any], case: Case, shared: Shared) -> SelectContext:
     problem = case.problem
     # Whole numbers, so that there are ties; every sixth sample is excluded, and every class has enough others.
     scores = np.floor(3 * problem.evidence["features"][:, 0]).astype(np.float64)
     eligible = np.arange(problem.n) % 6 != 5
     order = preference_order(scores, np.random.default_rng(1), eligible)
-    arrays = {"scores": scores, "labels": problem.labels.copy(), "order": order, "eligible": eligible}
+    arrays = {"scores": scores, "labels": problem.labels, "order": order, "eligible": eligible}
     for array in arrays.values():
         array.flags.writeable = False
     return SelectContext(**shared, **arrays, n_classes=problem.n_classes, n_keep=n_keep(case.keep, problem.n))
@@ -139,17 +135,15 @@ def _embed_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.Em
     if not entry.spec.check_model:
         raise NotApplicable("its spec names no check_model, a small network to try it with")
     arch = contexts.Arch(name="small", provider=entry.spec.name, model=entry.spec.check_model)
-    # Networks halve the sides several times.
-    images = np.kron(case.problem.evidence["pixels"], np.ones((1, 4, 4, 1), dtype=np.uint8))
+    enlarged = np.ones((1, 4, 4, 1), dtype=np.uint8)  # networks halve the sides several times
+    images = np.kron(case.problem.evidence["pixels"], enlarged)
     images.flags.writeable = False
     more: dict[str, Any] = {"arch": arch, "source": "random", "mean": (0.5,), "std": (0.25,)}
     return contexts.EmbedContext(**shared, **more, images=images, n_classes=case.problem.n_classes, batch_size=50)
 
 
 def _train_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.TrainContext:
-    """Return the context for training on a problem and testing on another one of the same kind."""
-    train = case.problem
-    test = ordinary(90, seed=1, n_classes=train.n_classes)
+    train, test = case.problem, ordinary(90, seed=1, n_classes=case.problem.n_classes)
     has_features = "features" in entry.spec.needs
     return contexts.TrainContext(
         **shared,
@@ -177,7 +171,7 @@ def _network(n_classes: int) -> Any:
 
 _MAKERS = {
     "scorer": _score_context,
-    "projector": _project_context,
+    "projector": lambda _, case, shared: contexts.ProjectContext(**shared, features=case.problem.evidence["features"]),
     "selector": _select_context,
     "dataset": _data_context,
     "backbone": _embed_context,

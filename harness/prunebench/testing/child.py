@@ -8,7 +8,6 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
-import sys
 
 from prunebench.testing.checks import answer
 from prunebench.wire import from_json
@@ -23,7 +22,7 @@ def main() -> None:
     for line in requests:
         request = json.loads(line)
         # Who asked stops this process in time; where they are gone, it stops itself.
-        faulthandler.dump_traceback_later(request["seconds"] + 60, exit=True, file=sys.stderr)
+        faulthandler.dump_traceback_later(request["seconds"] + 60, exit=True)
         said = answer(from_json(request["entry"]), request["check"])
         faulthandler.cancel_dump_traceback_later()
         print(json.dumps(said), file=answers, flush=True)

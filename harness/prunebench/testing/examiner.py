@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from prunebench.executors.process import ChildProcess, child_environment
@@ -30,8 +29,7 @@ class Examiner(AbstractContextManager["Examiner"]):
     """Keeps one child process, in an empty folder of its own; a context manager.
 
     seconds: the time that one check may take.  data_roots: where data sets look for files.  cache: where compiled code
-    is kept, by default in the user's cache folder.  in_process: make the checks in this process, without a time limit,
-    to debug a plugin; what dies then takes this process along.
+    is kept, by default in the user's cache folder.  in_process: make the checks here, without a time limit, to debug.
     """
 
     def __init__(
@@ -48,9 +46,7 @@ class Examiner(AbstractContextManager["Examiner"]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def examine(
-        self, entry: Entry[Any], check: Check, expected: Mapping[str, str] = MappingProxyType({})
-    ) -> CheckResult:
+    def examine(self, entry: Entry[Any], check: Check, expected: Mapping[str, str]) -> CheckResult:
         """Make one check, unless a gate before it failed; always returns, about in time.
 
         expected: failures to expect, by name of the check with the reason; an expected one bars nothing.
@@ -177,10 +173,9 @@ def parametrize_with_checks(
     import pytest
 
     examiner, cases = Examiner(seconds, data_roots), []
-    for entry in [plugin if isinstance(plugin, Entry) else entry_of(plugin) for plugin in plugins]:
+    for entry in (plugin if isinstance(plugin, Entry) else entry_of(plugin) for plugin in plugins):
         expected = (expected_failures or {}).get(entry.spec.name, {})
         for check in _chosen(entry, checks, expected):
             bound = BoundCheck(check, examiner, expected)
             cases.append(pytest.param(entry, bound, id=f"{entry.spec.kind}:{entry.spec.name}-{check.name}"))
-    decorator: Callable[[Callable[..., None]], Callable[..., None]] = pytest.mark.parametrize(("entry", "check"), cases)
-    return decorator
+    return pytest.mark.parametrize(("entry", "check"), cases)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, get_args
 
@@ -11,7 +11,6 @@ from prunebench.errors import UsageError, did_you_mean
 from prunebench.plugins import KINDS, Entry, Origin
 
 Status = Literal["passed", "failed", "expected_fail", "unexpected_pass", "not_applicable", "not_run"]
-STATUSES: tuple[Status, ...] = get_args(Status)
 F = TypeVar("F", bound=Callable[..., Any])
 ALL = " ".join(spec.kind for spec in KINDS.values())
 COMPUTING = ALL.replace(" executor", "").replace(" metric", "")
@@ -88,9 +87,8 @@ def expect(result: CheckResult, expected: Mapping[str, str]) -> CheckResult:
     return result
 
 
-def known_checks(names: Iterable[str], known: Iterable[str]) -> None:
+def known_checks(names: Iterable[str], known: Collection[str]) -> None:
     """Raise UsageError for a check that does not exist, with the nearest one that does."""
-    known = list(known)
     for name in names:
         if name not in known:
             raise UsageError(f"no check is named {name!r}", did_you_mean(name, known))
@@ -99,7 +97,7 @@ def known_checks(names: Iterable[str], known: Iterable[str]) -> None:
 def count(results: Iterable[CheckResult]) -> dict[Status, int]:
     """Return how many results have each status."""
     counted = Counter(result.status for result in results)
-    return {status: counted[status] for status in STATUSES}
+    return {status: counted[status] for status in get_args(Status)}
 
 
 def assert_conformant(results: Sequence[CheckResult], min_run: int = 1) -> None:
