@@ -41,13 +41,3 @@ def another_order_every_time(ctx):
 
 def the_same_ids_twice(ctx):
     return _dataset(_split("image", 60), _split("image", 30))
-
-
-def statistics_of_another_set(ctx):
-    return _dataset(_split("train", 60), _split("test", 30), mean=(0.13,), std=(0.31,))
-
-
-def no_explanation(ctx):
-    if ctx.roots and not any(ctx.roots[0].iterdir()):
-        raise FileNotFoundError("images.bin")
-    return images(ctx)

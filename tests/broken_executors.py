@@ -71,13 +71,6 @@ class StopsAtADeath(StartsWorkers):
         return super().event(task, worker)
 
 
-class LeavesWorkersRunning(StartsWorkers):
-    def close(self, *, kill=False):
-        for _, worker in self.running.values():
-            worker.stdout.close()
-        self.running.clear()
-
-
 class ClosesOnce(StartsWorkers):
     def close(self, *, kill=False):
         super().close(kill=kill)

@@ -31,10 +31,6 @@ def scrambled_plane(ctx):
     return np.sin(1e4 * plane(ctx))
 
 
-def plane_by_row(ctx):
-    return plane(ctx) + np.arange(2 * len(ctx.features), dtype=np.float32).reshape(-1, 2) ** 2 * 1e-5
-
-
 def divides_by_the_spread(ctx):
     spread = np.ptp(ctx.features)
     return plane(ctx) / np.float32(0 if spread == np.ptp(ctx.features[0]) and len(ctx.features) > 6 else 1)

@@ -156,10 +156,6 @@ def draws(ctx):
     return ctx.rng.random(ctx.n)
 
 
-def has_diagnostics_that_are_not_json(ctx):
-    return Scores(values=centred(ctx), diagnostics={"array": np.zeros(2)})
-
-
 def depends_on_the_row(ctx):
     return centred(ctx) + np.arange(ctx.n)
 
@@ -186,13 +182,6 @@ def fails_for_small_classes(ctx):
     found, counts = centred(ctx), np.bincount(ctx.labels)
     if ctx.n > 6 and (counts > 0).sum() > 1:
         found /= counts[counts > 0].min() - 1
-    return found
-
-
-def fails_for_collinear_features(ctx):
-    found = centred(ctx)
-    if ctx.n > 4 and np.linalg.matrix_rank(ctx.features.astype(np.float64) - ctx.features[0], tol=1e-3) == 1:
-        raise np.linalg.LinAlgError("singular matrix")
     return found
 
 
@@ -233,16 +222,6 @@ def seeds_numpy(ctx):
 
 def draws_from_python(ctx):
     random.random()
-    return centred(ctx)
-
-
-def changes_the_environment(ctx):
-    os.environ["BROKEN"] = "1"
-    return centred(ctx)
-
-
-def changes_the_folder(ctx):
-    os.chdir(tempfile.gettempdir())
     return centred(ctx)
 
 

@@ -143,7 +143,7 @@ def with_gaps(problem: Problem, numbers: Array, n_classes: int) -> Problem:
         wide[..., numbers] = array
         return wide
 
-    return replace(mapped(problem, spread), n_classes=n_classes, truth=numbers[problem.truth])
+    return replace(mapped(problem, spread), n_classes=n_classes)
 
 
 @pytest.mark.parametrize("name", SEES_CLASSES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +25,16 @@ from prunebench.testing.checks import all_checks
 
 
 @pytest.fixture(scope="module")
-def examiner():
+def here() -> Iterator[Examiner]:
+    """Checks in this process, which is quick."""
+    with Examiner(in_process=True) as made, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Examiner]:
+    """Checks in a process of their own, for what ends its process."""
     with Examiner(seconds=60) as made:
         yield made
 
@@ -44,97 +55,67 @@ def renamed(entry: Entry) -> Entry:
 
 
 @pytest.mark.parametrize("title", GOOD)
-def test_a_good(title, examiner):
+def test_a_good(title, here):
     entry = renamed(GOOD[title])
-    is_thorough = title == "scorer with a deadline"
-    names = [c.name for c in checks_for(entry.spec.kind) if c.name not in SLOW or is_thorough]
-    results = list(examine(entry, names, examiner=examiner))
+    names = [c.name for c in checks_for(entry.spec.kind) if c.name not in SLOW or title == "scorer with a deadline"]
+    results = list(examine(entry, names, examiner=here))
     assert_conformant(results, min_run=2 * len(results) // 3)
     assert count(results)["not_run"] == 0
 
 
+def labelled(labeller: str, **fields) -> Entry:
+    return scorer("doubts_its_labels", **{**LABELLED, "labeller": f"broken_scorers:{labeller}"}, **fields)
+
+
+DECLARATION, RUN, FORM = (
+    "check_declaration_is_complete",
+    "check_run_ends_normally",
+    "check_result_has_the_promised_form",
+)
+EVIDENCE, SEED, ODD = (
+    "check_evidence_is_left_unchanged",
+    "check_same_seed_gives_the_same_result",
+    "check_odd_inputs_are_accepted",
+)
+OUTSIDE = "check_nothing_outside_the_work_folder_is_touched"
+LABELS = {"needs": frozenset({"features", "labels"})}
 BROKEN_SCORERS = [
-    ("check_declaration_is_complete", scorer("centred", summary="No stop"), "expected one sentence"),
-    ("check_declaration_is_complete", scorer("centred", cost="n^3"), "cost = 'n^3'"),
+    (DECLARATION, scorer("centred", cost="n^3"), "cost = 'n^3'"),
     (
-        "check_parameters_are_documented_and_their_defaults_allowed",
+        DECLARATION,
         scorer("centred", params={"k": Param(default=5, maximum=3, doc="Neighbours.")}),
-        "its default 5 is not allowed: expected at most 3",
+        "default 5: expected at most 3",
     ),
-    (
-        "check_parameters_are_documented_and_their_defaults_allowed",
-        scorer("centred", params={"k": Param(default=5, doc="")}),
-        "'k' has no doc",
-    ),
-    ("check_implementation_can_be_imported", scorer("nothing_here"), "cannot be loaded"),
-    ("check_implementation_can_be_imported", scorer("NOT_CALLABLE"), "is int, expected a function"),
-    (
-        "check_implementation_can_be_imported",
-        scorer("doubts_its_labels", **{**LABELLED, "labeller": "broken_scorers:nothing_here"}),
-        "cannot be loaded from 'broken_scorers:nothing_here'",
-    ),
-    *(
-        (
-            "check_pseudo_labels_have_the_promised_form",
-            scorer("doubts_its_labels", **{**LABELLED, "labeller": f"broken_scorers:{labeller}"}),
-            reason,
-        )
-        for labeller, reason in (
-            ("thirds_as_float", "expected pseudo-labels int64 [120] in 0..119, got float64 [120]"),
-            ("thirds_from_one", "got labels in 0..120"),
-            ("thirds_of_what_was_learnt", "read 'dynamics', which it did not declare"),
-        )
-    ),
-    (
-        "check_same_seed_gives_the_same_result",
-        scorer(
-            "doubts_its_labels", **{**LABELLED, "labeller": "broken_scorers:thirds_without_a_seed"}, stochastic=True
-        ),
-        "draw from ctx.rng",
-    ),
-    ("check_run_ends_normally", scorer("raises"), "KeyError: 'labels' (broken_scorers.py:"),
-    ("check_run_ends_normally", scorer("exits"), "it called sys.exit(3) (broken_scorers.py:"),
-    ("check_run_ends_normally", scorer("exits_hard"), "ended with exit code 4"),
-    ("check_run_ends_normally", scorer("segfaults"), "was killed by SIGSEGV"),
-    (
-        "check_default_selector_exists_and_takes_its_parameters",
-        scorer("centred", selector="clas_top"),
-        "did you mean 'class_top'?",
-    ),
-    (
-        "check_default_selector_exists_and_takes_its_parameters",
-        scorer("centred", selector="double_end", selector_params={"dorp": 0.1}),
-        "did you mean 'drop'?",
-    ),
+    (DECLARATION, scorer("centred", params={"k": Param(default=5, doc="")}), "it has no doc"),
+    (RUN, scorer("nothing_here"), "cannot be loaded"),
+    (RUN, scorer("NOT_CALLABLE"), "not callable"),
+    (RUN, labelled("nothing_here"), "cannot be loaded from 'broken_scorers:nothing_here'"),
+    (RUN, labelled("thirds_as_float"), "expected pseudo-labels int64 [120] in 0..119, got float64 [120]"),
+    (RUN, labelled("thirds_from_one"), "got labels in 0..120"),
+    (RUN, labelled("thirds_of_what_was_learnt"), "read 'dynamics', which it did not declare"),
+    (SEED, labelled("thirds_without_a_seed", stochastic=True), "draw from ctx.rng"),
+    (RUN, scorer("raises"), "KeyError: 'labels' (broken_scorers.py:"),
+    (RUN, scorer("exits"), "it called sys.exit(3) (broken_scorers.py:"),
+    (RUN, scorer("exits_hard"), "ended with exit code 4"),
+    (RUN, scorer("segfaults"), "was killed by SIGSEGV"),
     ("check_only_declared_evidence_is_read", scorer("reads_undeclared_logits"), "add 'logits' to `needs`"),
     ("check_only_declared_evidence_is_read", scorer("reads_the_budget"), "set budget_dependent=True"),
-    ("check_evidence_is_left_unchanged", scorer("writes_into_its_evidence"), "read-only"),
-    ("check_evidence_is_left_unchanged", scorer("makes_its_evidence_writable"), "it changed features"),
-    ("check_evidence_is_left_unchanged", scorer("returns_a_view"), "a view of features"),
-    ("check_result_has_the_promised_form", scorer("returns_float32"), "got float32 [120]"),
-    ("check_result_has_the_promised_form", scorer("returns_one_too_few"), "got float64 [119]"),
-    ("check_result_has_the_promised_form", scorer("returns_a_column"), "got float64 [120, 1]"),
-    ("check_result_has_the_promised_form", scorer("returns_a_list"), "got list"),
-    (
-        "check_result_has_the_promised_form",
-        scorer("returns_no_permutation", output="order"),
-        "each of 0..119 once; 1 distinct came",
-    ),
-    ("check_result_has_the_promised_form", scorer("excludes_by_number"), "excluded: expected bool [120], got int64"),
-    ("check_result_has_the_promised_form", scorer("returns_nan"), "1 of 120 values are not finite"),
-    (
-        "check_same_seed_gives_the_same_result",
-        scorer("draws_without_a_seed", needs=frozenset(), stochastic=True),
-        "draw from ctx.rng",
-    ),
+    (RUN, scorer("writes_into_its_evidence"), "read-only (broken_scorers.py:"),
+    (EVIDENCE, scorer("makes_its_evidence_writable"), "it changed features"),
+    (EVIDENCE, scorer("returns_a_view"), "a view of features"),
+    (FORM, scorer("returns_float32"), "got float32 [120]"),
+    (FORM, scorer("returns_one_too_few"), "got float64 [119]"),
+    (FORM, scorer("returns_a_column"), "got float64 [120, 1]"),
+    (FORM, scorer("returns_a_list"), "got list"),
+    (FORM, scorer("returns_no_permutation", output="order"), "each of 0..119 once"),
+    (FORM, scorer("excludes_by_number"), "excluded: expected bool [120], got int64"),
+    (FORM, scorer("returns_nan"), "1 of 120 values are not finite"),
+    (SEED, scorer("draws_without_a_seed", needs=frozenset(), stochastic=True), "draw from ctx.rng"),
+    (SEED, scorer("seeds_numpy"), "the generator of numpy.random"),
+    (SEED, scorer("draws_from_python"), "the generator of random"),
     ("check_another_process_gives_the_same_result", scorer("depends_on_the_hash_seed"), "set or dict"),
-    (
-        "check_stochastic_is_declared_truthfully",
-        scorer("draws", needs=frozenset()),
-        "declare stochastic=True",
-    ),
+    ("check_stochastic_is_declared_truthfully", scorer("draws", needs=frozenset()), "declare stochastic=True"),
     ("check_stochastic_is_declared_truthfully", scorer("centred", stochastic=True), "it ignores its seed"),
-    ("check_diagnostics_can_be_stored", scorer("has_diagnostics_that_are_not_json"), "ndarray"),
     ("check_budget_matters_where_it_is_declared", scorer("centred", budget_dependent=True), "the same scores"),
     ("check_row_order_does_not_matter", scorer("depends_on_the_row"), "come in another order"),
     (
@@ -147,92 +128,76 @@ BROKEN_SCORERS = [
         scorer("depends_on_the_number_of_the_class", needs=frozenset({"labels"})),
         "numbered differently",
     ),
-    ("check_duplicates_are_accepted", scorer("fails_for_duplicates"), "values are not finite"),
-    ("check_equal_samples_are_accepted", scorer("fails_for_constant_features"), "singular matrix"),
-    (
-        "check_one_class_is_accepted",
-        scorer("fails_for_one_class", needs=frozenset({"features", "labels"})),
-        "needs two classes",
-    ),
-    (
-        "check_small_classes_are_accepted",
-        scorer("fails_for_small_classes", needs=frozenset({"features", "labels"})),
-        "values are not finite",
-    ),
-    ("check_collinear_features_are_accepted", scorer("fails_for_collinear_features"), "singular matrix"),
-    ("check_half_precision_is_accepted", scorer("fails_for_half_precision"), "no float16"),
-    ("check_few_samples_are_accepted", scorer("fails_for_few_samples"), "IndexError"),
-    ("check_nan_is_refused", scorer("crashes_for_nan"), "did not converge; raise DataError"),
+    (ODD, scorer("fails_for_duplicates"), "(where every sample occurs twice)"),
+    (ODD, scorer("fails_for_constant_features"), "singular matrix (where all samples look the same)"),
+    (ODD, scorer("fails_for_one_class", **LABELS), "needs two classes (where there is one class)"),
+    (ODD, scorer("fails_for_small_classes", **LABELS), "(where classes have one, two and three samples)"),
+    (ODD, scorer("fails_for_half_precision"), "no float16 (where evidence is float16)"),
+    (ODD, scorer("fails_for_few_samples"), "(where there are 1 samples)"),
+    ("check_nan_is_refused", scorer("crashes_for_nan"), "did not converge"),
     ("check_nan_is_refused", scorer("passes_nan_on"), "values are not finite"),
     ("check_direction_is_as_declared", scorer("centred", favours="easy"), "the mean ranks (1 = kept first)"),
     ("check_direction_is_as_declared", scorer("copies_first", favours="diverse"), "favours = 'diverse'"),
-    ("check_state_of_the_process_is_left_unchanged", scorer("seeds_numpy"), "the generator of numpy.random"),
-    ("check_state_of_the_process_is_left_unchanged", scorer("draws_from_python"), "the generator of random"),
-    ("check_state_of_the_process_is_left_unchanged", scorer("changes_the_environment"), "os.environ"),
-    ("check_state_of_the_process_is_left_unchanged", scorer("changes_the_folder"), "the working directory"),
-    ("check_nothing_outside_the_work_folder_is_touched", scorer("writes_beside_its_folder"), "left.txt"),
-    ("check_nothing_outside_the_work_folder_is_touched", scorer("makes_a_temporary_folder"), "it writes to"),
-    ("check_nothing_outside_the_work_folder_is_touched", scorer("opens_a_socket"), "socket.__new__"),
-    ("check_nothing_outside_the_work_folder_is_touched", scorer("asks_for_an_address"), "socket.getaddrinfo"),
-    ("check_nothing_outside_the_work_folder_is_touched", scorer("forks"), "os.fork"),
+    (OUTSIDE, scorer("writes_beside_its_folder"), "left.txt"),
+    (OUTSIDE, scorer("makes_a_temporary_folder"), "it writes to"),
+    (OUTSIDE, scorer("opens_a_socket"), "socket.__new__"),
+    (OUTSIDE, scorer("asks_for_an_address"), "socket.getaddrinfo"),
+    (OUTSIDE, scorer("forks"), "os.fork"),
     ("check_memory_does_not_leak", scorer("leaks"), "more behind than the one before"),
     ("check_deadline_is_honoured", scorer("ignores_the_deadline"), "call ctx.check_deadline()"),
 ]
-PLANE, MODEL, FORM = {"stochastic": False}, {"check_model": "small"}, "check_result_has_the_promised_form"
+NEED_A_PROCESS = {"exits_hard", "segfaults", "forks", "writes_beside_its_folder", "seeds_numpy", "draws_from_python"}
+PLANE, MODEL, NEEDS = {"stochastic": False}, {"check_model": "small"}, {"needs": FEATURES}
 BROKEN_OTHERS = [
-    ("check_evidence_is_left_unchanged", ProjectorSpec, "view_of_the_features", PLANE),
-    ("check_result_has_the_promised_form", ProjectorSpec, "float64_plane", PLANE),
-    ("check_result_has_the_promised_form", ProjectorSpec, "plane_with_infinity", PLANE),
+    (EVIDENCE, ProjectorSpec, "view_of_the_features", PLANE),
+    (FORM, ProjectorSpec, "float64_plane", PLANE),
+    (FORM, ProjectorSpec, "plane_with_infinity", PLANE),
     ("check_stochastic_is_declared_truthfully", ProjectorSpec, "plane", {"stochastic": True}),
     ("check_neighbours_stay_neighbours", ProjectorSpec, "scrambled_plane", PLANE),
-    ("check_rows_follow_the_samples", ProjectorSpec, "plane_by_row", PLANE),
-    ("check_duplicates_are_accepted", ProjectorSpec, "refuses_duplicates", PLANE),
-    ("check_equal_samples_are_accepted", ProjectorSpec, "divides_by_the_spread", PLANE),
-    ("check_half_precision_is_accepted", ProjectorSpec, "refuses_float16", PLANE),
-    ("check_few_samples_are_accepted", ProjectorSpec, "needs_three_samples", PLANE),
+    (ODD, ProjectorSpec, "refuses_duplicates", PLANE),
+    (ODD, ProjectorSpec, "divides_by_the_spread", PLANE),
+    (ODD, ProjectorSpec, "refuses_float16", PLANE),
+    (ODD, ProjectorSpec, "needs_three_samples", PLANE),
     ("check_nan_is_refused", ProjectorSpec, "projects_nan", PLANE),
     ("check_budget_is_met_exactly", SelectorSpec, "one_too_many", {}),
     ("check_budget_is_met_exactly", SelectorSpec, "the_same_one", {}),
     ("check_budget_is_met_exactly", SelectorSpec, "best_first", {}),
-    ("check_equal_samples_are_accepted", SelectorSpec, "only_distinct_scores", {}),
-    ("check_one_class_is_accepted", SelectorSpec, "only_several_classes", {}),
-    ("check_few_samples_are_accepted", SelectorSpec, "only_many_samples", {}),
-    ("check_small_classes_are_accepted", SelectorSpec, "equal_shares", {}),
+    (ODD, SelectorSpec, "only_distinct_scores", {}),
+    (ODD, SelectorSpec, "only_several_classes", {}),
+    (ODD, SelectorSpec, "only_many_samples", {}),
+    (ODD, SelectorSpec, "equal_shares", {}),
     ("check_excluded_samples_come_last", SelectorSpec, "ignores_exclusion", {}),
     ("check_data_set_is_valid", DatasetSpec, "no_sample_of_a_class", {}),
-    ("check_arrays_have_the_promised_types", DatasetSpec, "float_images", {}),
-    ("check_loading_twice_gives_the_same_content", DatasetSpec, "another_order_every_time", {}),
-    ("check_number_of_classes_is_as_declared", DatasetSpec, "images", {"n_classes": 10}),
-    ("check_train_and_test_share_no_sample", DatasetSpec, "the_same_ids_twice", {}),
-    ("check_channel_statistics_fit_the_images", DatasetSpec, "statistics_of_another_set", {}),
-    ("check_missing_files_are_explained", DatasetSpec, "no_explanation", {}),
-    ("check_result_has_the_promised_form", LearnerSpec, "percent", {"needs": FEATURES}),
-    ("check_an_easy_problem_is_learnt", LearnerSpec, "learns_nothing", {"needs": FEATURES}),
-    ("check_one_class_is_accepted", LearnerSpec, "needs_two_classes", {"needs": FEATURES}),
-    ("check_few_samples_are_accepted", LearnerSpec, "needs_a_batch", {"needs": FEATURES}),
-    ("check_weights_are_returned_when_asked_for", LearnerSpec, "keeps_no_weights", {"needs": FEATURES}),
-    ("check_dynamics_have_the_promised_shape", LearnerSpec, "odds_for_dynamics", {"needs": FEATURES}),
-    ("check_implementation_can_be_imported", BackboneSpec, "NOT_A_BACKBONE", MODEL),
+    ("check_data_set_is_valid", DatasetSpec, "float_images", {}),
+    ("check_data_set_is_valid", DatasetSpec, "images", {"n_classes": 10}),
+    ("check_data_set_is_valid", DatasetSpec, "the_same_ids_twice", {}),
+    (SEED, DatasetSpec, "another_order_every_time", {}),
+    (FORM, LearnerSpec, "percent", NEEDS),
+    (FORM, LearnerSpec, "keeps_no_weights", NEEDS),
+    ("check_an_easy_problem_is_learnt", LearnerSpec, "learns_nothing", NEEDS),
+    (ODD, LearnerSpec, "needs_two_classes", NEEDS),
+    (ODD, LearnerSpec, "needs_a_batch", NEEDS),
+    ("check_dynamics_have_the_promised_shape", LearnerSpec, "odds_for_dynamics", NEEDS),
+    (RUN, BackboneSpec, "NOT_A_BACKBONE", MODEL),
     (FORM, BackboneSpec, "FLOAT64", MODEL),
     (FORM, BackboneSpec, "TEN_CLASSES", MODEL),
     (FORM, BackboneSpec, "NAN", MODEL),
-    ("check_same_seed_gives_the_same_result", BackboneSpec, "WEIGHTS_BY_CHANCE", MODEL),
-    ("check_features_of_an_image_depend_on_no_other", BackboneSpec, "IN_TRAIN_MODE", MODEL),
-    ("check_images_and_seed_decide_the_features", BackboneSpec, "ONE_SEED", MODEL),
+    (SEED, BackboneSpec, "WEIGHTS_BY_CHANCE", MODEL),
+    ("check_features_belong_to_the_image", BackboneSpec, "IN_TRAIN_MODE", MODEL),
+    ("check_features_belong_to_the_image", BackboneSpec, "ONE_SEED", MODEL),
     ("check_a_built_network_can_be_trained", BackboneSpec, "BUILDS_FOR_TEN_CLASSES", MODEL),
     ("check_a_built_network_can_be_trained", BackboneSpec, "BUILDS_ONE_NETWORK", MODEL),
     ("check_every_task_is_answered_once", ExecutorSpec, "AnswersTwice", {}),
     ("check_every_task_is_answered_once", ExecutorSpec, "CallsEverythingFine", {}),
-    ("check_the_death_of_a_worker_loses_one_task", ExecutorSpec, "StopsAtADeath", {}),
-    ("check_close_with_kill_stops_what_runs", ExecutorSpec, "LeavesWorkersRunning", {}),
-    ("check_close_may_be_called_again", ExecutorSpec, "ClosesOnce", {}),
+    ("check_every_task_is_answered_once", ExecutorSpec, "StopsAtADeath", {}),
+    ("check_every_task_is_answered_once", ExecutorSpec, "ClosesOnce", {}),
     ("check_a_number_or_none_is_returned", MetricSpec, "text", {}),
     ("check_a_number_or_none_is_returned", MetricSpec, "nan", {}),
-    ("check_records_are_left_unchanged", MetricSpec, "sorts_the_records", {}),
+    ("check_a_number_or_none_is_returned", MetricSpec, "needs_a_cell", {}),
+    ("check_a_number_or_none_is_returned", MetricSpec, "needs_class_accuracies", {}),
+    ("check_the_same_cells_give_the_same_number", MetricSpec, "sorts_the_records", {}),
     ("check_the_same_cells_give_the_same_number", MetricSpec, "first_of_the_cells", {}),
     ("check_the_same_cells_give_the_same_number", MetricSpec, "draws", {}),
-    ("check_few_cells_are_accepted", MetricSpec, "needs_a_cell", {}),
-    ("check_missing_class_accuracies_are_accepted", MetricSpec, "needs_class_accuracies", {}),
 ]
 
 
@@ -242,20 +207,19 @@ def title_of(case) -> str:
 
 
 @pytest.mark.parametrize("case", BROKEN_SCORERS, ids=title_of)
-def test_a_broken_scorer_fails_exactly_the_check_of_its_promise(case, examiner):
+def test_a_broken_scorer_fails_exactly_the_check_of_its_promise(case, here, elsewhere):
     check, entry, reason = case
-    found = failed(entry, examiner, check)
+    found = failed(entry, elsewhere if entry.spec.load.partition(":")[2] in NEED_A_PROCESS else here, check)
     assert list(found) == [check]
     assert reason in found[check]
 
 
 @pytest.mark.parametrize("case", BROKEN_OTHERS, ids=lambda case: f"{case[1].kind}-{case[2]}")
-def test_another_broken_plugin_fails_exactly_the_check_of_its_promise(case, examiner):
+def test_another_broken_plugin_fails_exactly_the_check_of_its_promise(case, here, elsewhere):
     check, kind, function, fields = case
+    examiner = elsewhere if kind is ExecutorSpec else here  # what dies there leaves pipes open
     assert list(failed(other(kind, function, **fields), examiner, check)) == [check]
 
 
 def test_every_check_has_a_plugin_that_breaks_it():
-    broken = {check for check, *_ in (*BROKEN_SCORERS, *BROKEN_OTHERS)}
-    tested_with_entry_points = {"check_declaration_is_read_without_numerical_libraries"}
-    assert broken | tested_with_entry_points == set(all_checks())
+    assert {check for check, *_ in (*BROKEN_SCORERS, *BROKEN_OTHERS)} == set(all_checks())

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
@@ -97,7 +96,7 @@ def test_new_plugins_keep_their_promises(kinds, started):
     assert {result["kind"] for result in results} == set(kinds)
     assert {result["status"] for result in results} <= {"passed", "not_applicable"}
     for kind in kinds:
-        assert sum(r["kind"] == kind and r["status"] == "passed" for r in results) >= 4
+        assert sum(r["kind"] == kind and r["status"] == "passed" for r in results) >= (2 if kind == "executor" else 3)
 
 
 def test_new_plugins_are_clean(tmp_path):
@@ -142,7 +141,7 @@ def test_the_tests_of_new_plugins_pass(started):
     assert done.returncode == 0, done.stdout
     passed, deselected = re.search(r"(\d+) passed, (\d+) deselected", done.stdout).groups()
     assert int(passed) >= 2 * len(KINDS)
-    assert int(deselected) >= 4 * len(KINDS)
+    assert int(deselected) >= 3 * len(KINDS)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "executor"])
@@ -207,13 +206,11 @@ def test_a_broken_promise_ends_with_3_and_names_the_distribution_and_its_version
     third_party("ctx.features")
     promise = "check_only_declared_evidence_is_read"
     chosen = ("check", "fine", "--checks", "check_only*", "--checks", "check_run*")
-    done = sandbox.call(*chosen, "--junit", "report.xml", "--json", "report.json")
+    done = sandbox.call(*chosen, "--json", "report.json")
     assert done.returncode == 3
     assert f"plugin third_party (third-party 0.7): scorer 'fine': {promise}: failed: " in done.stdout
     assert "broken by third-party 0.7" in done.stderr
     assert f"hint: prunebench check fine --checks {promise}" in done.stderr
-    suite = ElementTree.parse(sandbox.folder / "report.xml").getroot()[0]
-    assert suite.attrib["failures"] == "1"
     report = json.loads((sandbox.folder / "report.json").read_text(encoding="utf-8"))
     assert {result["version"] for result in report["results"]} == {"0.7"}
     expected = sandbox.call(*chosen, "--expect", f"{promise}=it is curious")

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import click
 
 from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, loaded, registry_option
-from prunebench.cli.text import columns, wrapped
+from prunebench.cli.text import columns, table, wrapped
 from prunebench.environments import interpreter_of
 from prunebench.errors import PluginContractError, UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry, Failure
 from prunebench.registry import expected_failures, load_registry
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from prunebench.testing.results import CheckResult
-
-_COLOURS = {"passed": "green", "failed": "red", "unexpected_pass": "red", "expected_fail": "yellow"}
+from prunebench.testing import CheckResult, Examiner, checks_for, count, examine
+from prunebench.testing.checks import all_checks
+from prunebench.testing.results import known_checks
+from prunebench.wire import CHECKED, with_defaults
 
 
 @click.command()
@@ -31,39 +32,24 @@ _COLOURS = {"passed": "green", "failed": "red", "unexpected_pass": "red", "expec
 @click.option("--checks", "globs", multiple=True, metavar="GLOB", help="Only these checks. Repeatable.")
 @click.option("--list", "only_list", is_flag=True, help="List the checks with their promises, and stop.")
 @click.option("--set", "settings", multiple=True, metavar="PARAM=VALUE", help="Check with another default. Repeatable.")
-@click.option(
-    "--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that may not pass. Repeatable."
-)
+@click.option("--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that has to fail. Repeatable.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds per check.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the results as JSON; - is stdout.")
-@click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write the results as JUnit XML.")
+@click.option("--json", "json_file", type=click.File("w", "utf-8"), help="Write the results as JSON; - is stdout.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check, with what it measured.")
 @registry_option
 @cache_option
 @data_option
 def command(
-    names: tuple[str, ...],
-    globs: tuple[str, ...],
-    only_list: bool,
-    settings: tuple[str, ...],
-    expected: tuple[str, ...],
-    timeout: float,
-    json_file: Path | None,
-    junit_file: Path | None,
-    verbose: bool,
-    registry_file: Path | None,
-    cache: Path | None,
-    data_roots: tuple[Path, ...],
-) -> None:
+    names: tuple[str, ...], globs: tuple[str, ...], only_list: bool, settings: tuple[str, ...],
+    expected: tuple[str, ...], timeout: float, json_file: Any, verbose: bool, registry_file: Path | None,
+    cache: Path | None, data_roots: tuple[Path, ...],
+) -> None:  # fmt: skip
     """Check that plugins keep the promises of their declarations.
 
     NAME is a plugin ("random", or "scorer:random"), a kind ("scorer"), an entry point or a distribution; without
     a name everything that is installed is checked. A check that registry.toml expects to fail must fail. Ends with 0
     when all is well, with 3 when a promise is broken.
     """
-    from prunebench.testing.examiner import Examiner, examine
-    from prunebench.testing.results import as_json, as_junit
-
     if only_list:
         _list_checks(names)
         return
@@ -71,42 +57,38 @@ def command(
     if (python := interpreter_of(names, found, listings, cache_folder(cache))) is not None:
         raise SystemExit(subprocess.run([python, "-m", "prunebench", *sys.argv[1:]], check=False).returncode)
     entries, failures = _chosen(found, names)
-    entries = [_changed(entry, settings) for entry in entries] if settings else entries
-    _reject_unknown(globs, expected, entries)
-    results = [_as_result(failure) for failure in failures]
+    if settings:
+        entries = [with_defaults(entry, {k: _value(v) for k, v in _pairs(settings).items()}) for entry in entries]
+    more, known = _pairs(expected), {c.name for e in entries for c in checks_for(e.spec.kind)} or set(all_checks())
+    known_checks([*more, *(glob for glob in globs if not any(fnmatchcase(name, glob) for name in known))], known)
+    unloaded: dict[str, Any] = {"kind": "", "plugin": "", "check": "check_plugin_loads", "status": "failed"}
+    results = [CheckResult(origin=f.origin, reason=f"{f.error} {f.hint}".strip(), **unloaded) for f in failures]
     with Examiner(timeout, data_folders(data_roots), cache_folder(cache)) as examiner:
-        for number, entry in enumerate(entries, 1):
-            checks = _matching(entry, globs)
-            if checks:
-                _say(f"{number}/{len(entries)} {entry.spec.kind} {entry.spec.name}: {len(checks)} checks")
-                known = {**expected_failures(listings, entry), **_pairs(expected)}
-                wanted = {name: why for name, why in known.items() if name in checks}
-                results += examine(entry, checks, wanted, examiner)
-    if junit_file:
-        junit_file.write_text(as_junit(results), encoding="utf-8")
-    if json_file and str(json_file) != "-":
-        json_file.write_text(as_json(results), encoding="utf-8")
-    if str(json_file) == "-":
-        click.echo(as_json(results), nl=False)
-    else:
-        _print(results, verbose or len(entries) == 1)
+        for entry in entries:
+            checks = [c.name for c in checks_for(entry.spec.kind) if any(fnmatchcase(c.name, g) for g in globs or "*")]
+            failing = {**expected_failures(listings, entry), **more}
+            wanted = {name: why for name, why in failing.items() if name in checks}
+            results += examine(entry, checks, wanted, examiner) if checks else []
+    if json_file:
+        json_file.write(_as_json(results))
+    if not json_file or json_file.name not in ("-", "<stdout>"):
+        click.echo("\n".join(_as_text(results, verbose or len(entries) == 1)))
     _conclude(results)
 
 
 def _chosen(catalogue: Catalogue, names: Sequence[str]) -> tuple[list[Entry[Any]], list[Failure]]:
     """Return the entries and the load failures that `names` mean, all when there are none."""
-    entries = [entry for by_name in catalogue.entries.values() for _, entry in sorted(by_name.items())]
-    failures = list(catalogue.failures)
-    if names:
-        known = {name for entry in entries for name in _names_of(entry)}
-        known |= {name for failure in failures for name in (failure.origin.entry_point, failure.origin.distribution)}
-        for name in names:
-            if name not in known:
-                raise UsageError(f"no plugin, kind or distribution is named {name!r}", did_you_mean(name, known))
-        entries = [entry for entry in entries if _names_of(entry).intersection(names)]
-        failures = [f for f in failures if {f.origin.entry_point, f.origin.distribution}.intersection(names)]
     # Plugins of one entry point share a process: keep them together.
-    return sorted(entries, key=lambda entry: (entry.origin.distribution, entry.origin.entry_point)), failures
+    entries = [entry for by_name in catalogue.entries.values() for _, entry in sorted(by_name.items())]
+    entries.sort(key=lambda entry: (entry.origin.distribution, entry.origin.entry_point))
+    known = [(entry, _names_of(entry)) for entry in entries]
+    failed = [(f, {f.origin.entry_point, f.origin.distribution}) for f in catalogue.failures]
+    every = set().union(*(own for _, own in (*known, *failed)))
+    if unknown := [name for name in names if name not in every]:
+        what = f"no plugin, kind or distribution is named {unknown[0]!r}"
+        raise UsageError(what, did_you_mean(unknown[0], every))
+    chosen = set(names) or every
+    return [entry for entry, own in known if own & chosen], [f for f, own in failed if own & chosen]
 
 
 def _names_of(entry: Entry[Any]) -> set[str]:
@@ -114,142 +96,55 @@ def _names_of(entry: Entry[Any]) -> set[str]:
     return {name, kind, f"{kind}s", f"{kind}:{name}", entry.origin.entry_point, entry.origin.distribution}
 
 
-def _as_result(failure: Failure) -> CheckResult:
-    """Return a plugin that was left out of the catalogue as a failed check."""
-    from prunebench.testing.results import CheckResult
-
-    reason = failure.error + (f" ({failure.hint})" if failure.hint else "")
-    more: dict[str, Any] = {"kind": "", "plugin": "", "check": "check_plugin_loads", "status": "failed"}
-    return CheckResult(origin=failure.origin, reason=reason, **more)
-
-
 def _list_checks(names: Sequence[str]) -> None:
-    from prunebench.testing.checks import all_checks, checks_for
-    from prunebench.wire import CHECKED
-
-    kinds = [name.removesuffix("s") for name in names]
-    if unknown := [kind for kind in kinds if kind not in CHECKED]:
+    kinds = {name.removesuffix("s") for name in names}
+    if unknown := sorted(kinds - set(CHECKED)):
         raise UsageError(f"no kind {unknown[0]!r} is checked", "known: " + ", ".join(CHECKED))
-    found = {c.name: c for kind in kinds for c in checks_for(kind)} if kinds else all_checks()
-    for check in found.values():
-        click.echo(f"{check.name}\n{wrapped(check.promise, columns(), '    ')}")
+    for check in all_checks().values():
+        if not kinds or kinds & check.kinds:
+            click.echo(f"{check.name}\n{wrapped(check.promise, columns(), '    ')}")
 
 
 def _pairs(texts: Iterable[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    for name, sign, _ in pairs:
-        if not sign:
-            raise UsageError(f"{name!r} is not NAME=VALUE", "write the name, an equals sign and the value")
-    return {name: value for name, _, value in pairs}
+    if wrong := [text for text in texts if "=" not in text]:
+        raise UsageError(f"{wrong[0]!r} is not NAME=VALUE", "write the name, an equals sign and the value")
+    return dict(text.split("=", 1) for text in texts)
 
 
-def _changed(entry: Entry[Any], settings: Sequence[str]) -> Entry[Any]:
-    import json
-
-    from prunebench.wire import with_defaults
-
-    values: dict[str, Any] = {}
-    for name, text in _pairs(settings).items():
-        try:
-            values[name] = json.loads(text)
-        except ValueError:
-            values[name] = text
-    return with_defaults(entry, values)
+def _value(text: str) -> Any:
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    return text
 
 
-def _matching(entry: Entry[Any], globs: Sequence[str]) -> list[str]:
-    from prunebench.testing.checks import checks_for
-
-    names = [check.name for check in checks_for(entry.spec.kind)]
-    return [name for name in names if not globs or any(fnmatchcase(name, glob) for glob in globs)]
-
-
-def _reject_unknown(globs: Sequence[str], expected: Sequence[str], entries: Sequence[Entry[Any]]) -> None:
-    from prunebench.testing.checks import all_checks, checks_for
-    from prunebench.testing.results import known_checks
-
-    known = {c.name for entry in entries for c in checks_for(entry.spec.kind)} or set(all_checks())
-    known_checks(_pairs(expected), known)
-    known_checks([glob for glob in globs if not any(fnmatchcase(name, glob) for name in known)], known)
+def _as_json(results: Sequence[CheckResult]) -> str:
+    """Return all results with their counts, as indented JSON."""
+    listed = [{**row.pop("origin"), **row} for row in map(asdict, results)]
+    content = {"counts": count(results), "conformant": not any(r.is_bad for r in results), "results": listed}
+    return json.dumps({"schema": 1, **content}, indent=1) + "\n"
 
 
-def _say(text: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(text, err=True)
-
-
-def _print(results: Sequence[CheckResult], every: bool) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    from prunebench.testing.results import by_plugin
-
-    # A pipe has no width: take one in which nothing is cut off.
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    if every:
-        for group in by_plugin(results):
-            console.print(_every(group))
-    else:
-        console.print(_summary(list(by_plugin(results))))
-    for result in results:
-        if result.is_bad or result.status == "expected_fail":
-            console.print(Text(str(result), style=_COLOURS[result.status]), soft_wrap=True)
-
-
-def _every(group: Sequence[CheckResult]) -> Table:
-    from rich.markup import escape
-
-    title = f"{group[0].kind} {group[0].plugin} of {group[0].origin}".strip()
-    table = _table(title, ("check", "status", "seconds", "measured"))
-    for result in group:
-        style = _COLOURS.get(result.status, "dim")
-        is_plain = result.status == "passed" or result.is_bad
-        name = result.check.removeprefix("check_").replace("_", " ")
-        seconds = f"{result.seconds:.2f}"
-        measured = _facts(result.facts) if is_plain else result.reason
-        table.add_row(name, f"[{style}]{result.status.replace('_', ' ')}[/]", seconds, escape(measured))
-    return table
-
-
-def _summary(groups: Sequence[Sequence[CheckResult]]) -> Table:
-    from prunebench.testing.results import STATUSES, count
-
-    short = {"expected_fail": "expected", "unexpected_pass": "unexpected", "not_applicable": "n/a"}
-    headers = (short.get(status, status.replace("_", " ")) for status in STATUSES)
-    table = _table("", ("plugin", "distribution", *headers, "seconds"))
-    for group in groups:
-        first, counted = group[0], count(group)
-        numbers = [f"[{_COLOURS.get(s, 'dim')}]{counted[s]}[/]" if counted[s] else "-" for s in STATUSES]
-        title = f"{first.kind} {first.plugin}".strip() or first.origin.entry_point
-        origin = f"{first.origin.distribution} {first.origin.version}"
-        table.add_row(title, origin, *numbers, f"{sum(result.seconds for result in group):.1f}")
-    return table
-
-
-def _table(title: str, columns: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, title=title or None, title_justify="left", title_style="bold")
-    words = ("plugin", "distribution", "check", "status", "measured")
-    for column in columns:
-        justify: Literal["left", "right"] = "left" if column in words else "right"
-        table.add_column(column, justify=justify, no_wrap=column in ("check", "plugin"), overflow="fold")
-    return table
-
-
-def _facts(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
+def _as_text(results: Sequence[CheckResult], every: bool) -> Iterator[str]:
+    """Yield a line for every check, or one for every plugin, and then what is wrong or expected to be."""
+    rows = []
+    for (origin, kind, plugin), group in groupby(results, key=lambda r: (r.origin, r.kind, r.plugin)):
+        listed, title = list(group), f"{kind} {plugin} of {origin}".strip()
+        rows.append([title, *(n or "-" for n in count(listed).values()), f"{sum(r.seconds for r in listed):.1f}"])
+        if every:
+            yield title
+            for r in listed:
+                yield f"  {r.status.replace('_', ' '):15}{r.seconds:7.2f} s  {r.check}  {'' if r.is_bad else r.reason}"
+    if not every:
+        yield from table(["plugin", *(status.replace("_", " ") for status in count([])), "seconds"], rows)
+    for r in results:
+        if r.is_bad or r.status == "expected_fail":
+            yield click.style(str(r), fg="red" if r.is_bad else "yellow")
 
 
 def _conclude(results: Sequence[CheckResult]) -> None:
-    from prunebench.testing.results import count
-
-    counted = count(results)
-    text = ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in counted.items() if number)
-    click.echo(f"{len(results)} checks: {text or 'none'}", err=True)
+    counted = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in count(results).items() if n)
+    click.echo(f"{len(results)} checks: {counted or 'none'}", err=True)
     if broken := [result for result in results if result.is_bad]:
-        dists = sorted({f"{result.origin.distribution} {result.origin.version}" for result in broken})
-        raise PluginContractError(
-            f"{len(broken)} promise(s) broken by {', '.join(dists)}",
-            f"prunebench check {broken[0].plugin or broken[0].origin.entry_point} --checks {broken[0].check}",
-        )
+        dists = ", ".join(sorted({f"{result.origin.distribution} {result.origin.version}" for result in broken}))
+        hint = f"prunebench check {broken[0].plugin or broken[0].origin.entry_point} --checks {broken[0].check}"
+        raise PluginContractError(f"{len(broken)} promise(s) broken by {dists}", hint)

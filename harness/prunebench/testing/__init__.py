@@ -9,10 +9,9 @@ In a plugin's own tests:
         check(entry)
 """
 
-from prunebench.testing.checks import Check, checks_for
-from prunebench.testing.examiner import Examiner, examine
-from prunebench.testing.pytest_support import parametrize_with_checks
-from prunebench.testing.results import CheckFailed, CheckResult, assert_conformant, count
+from prunebench.testing.checks import checks_for
+from prunebench.testing.examiner import Examiner, examine, parametrize_with_checks
+from prunebench.testing.results import Check, CheckFailed, CheckResult, assert_conformant, count
 from prunebench.wire import entry_of, with_defaults
 
 __all__ = [

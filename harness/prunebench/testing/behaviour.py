@@ -1,182 +1,207 @@
-"""Promises of every kind of plugin about how it behaves: each check ends in silence or in CheckFailed."""
+"""Promises of every kind of plugin about what it declares, and how it behaves when it is run, and run again."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import os
-import tempfile
+import random
+import sys
 import time
-import tracemalloc
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
-from prunebench.errors import CellTimeout
+from prunebench.errors import CellTimeout, NotApplicable
+from prunebench.executors.process import ChildProcess
 from prunebench.plugins import Entry
 from prunebench.testing.cases import Case, arrays_of, call, context, fingerprint, ordinary_run, run
-from prunebench.testing.problems import duplicated, ordinary
-from prunebench.testing.promises import COMPUTING, promise
-from prunebench.testing.results import CheckFailed, DoesNotApply
-from prunebench.testing.side_effects import process_state, reset_process_state, watched
+from prunebench.testing.problems import Problem, duplicated, ordinary
+from prunebench.testing.results import ALL, COMPUTING, CheckFailed, promise
+from prunebench.wire import to_json
 
-Facts = Mapping[str, Any] | None
+_WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
+           "shutil.copyfile", "shutil.move", "shutil.rmtree", "sqlite3.connect"}  # fmt: skip
+_NETWORK_OR_FORK = {"socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname",
+                    "os.fork", "os.forkpty"}  # fmt: skip
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_INTERNET = (2, 10, 23, 30)  # AF_INET, and AF_INET6 on Linux, Windows and macOS
+
+
+@promise(ALL, stage=0)
+def check_declaration_is_complete(entry: Entry[Any]) -> None:
+    """The version is known, choices such as `cost` are known ones, and parameters have a doc and a valid default."""
+    spec = entry.spec
+    if entry.version == "unknown":
+        raise CheckFailed(f"no version: no source is found for {spec.load!r}")
+    for name, hint in get_type_hints(type(spec)).items():
+        allowed = get_args(hint)
+        if name in ("output", "cost", "favours", "scope") and getattr(spec, name) not in allowed:
+            raise CheckFailed(f"{name} = {getattr(spec, name)!r}, expected one of {', '.join(map(repr, allowed))}")
+    for name, param in spec.params.items():
+        if problem := param.problem(param.default) or ("" if param.doc else "it has no doc"):
+            raise CheckFailed(f"parameter {name!r} with default {param.default!r}: {problem}")
 
 
 @promise(COMPUTING, stage=3)
 def check_run_ends_normally(entry: Entry[Any]) -> None:
-    """An ordinary run returns something: it does not raise, hang, exit or kill its process."""
-    run(entry, Case(writable=True, everything=True))
+    """It can be imported, and an ordinary run returns something: it does not raise, hang, exit or kill its process."""
+    run(entry, Case(everything=True))
 
 
-@promise("scorer projector selector backbone learner", stage=4, is_optional=True)
+@promise("scorer projector selector backbone learner", stage=4)
 def check_evidence_is_left_unchanged(entry: Entry[Any]) -> None:
     """No array of the context is written to, and none is returned: what others read stays as it was."""
     with context(entry, Case(everything=True)) as ctx:
-        before = {name: array.tobytes() for name, array in arrays_of(ctx).items()}
-        if not before:
-            raise DoesNotApply("there are no arrays to change")
-        try:
-            returned = call(entry, ctx)
-        except ValueError as error:
-            if "read-only" in str(error):
-                raise CheckFailed(f"it writes into its evidence, which is read-only: {error}") from error
-            raise
-        changed = [name for name, array in arrays_of(ctx).items() if array.tobytes() != before[name]]
-        if changed:
-            raise CheckFailed(f"it changed {', '.join(changed)}")
+        before = [array.tobytes() for _, array in arrays_of(ctx)]
+        returned = call(entry, ctx)
         values = getattr(returned, "values", returned)
-        for name, array in arrays_of(ctx).items() if isinstance(values, np.ndarray) else ():
-            if np.shares_memory(values, array):
+        for (name, array), content in zip(arrays_of(ctx), before, strict=True):
+            if array.tobytes() != content:
+                raise CheckFailed(f"it changed {name}")
+            if isinstance(values, np.ndarray) and np.shares_memory(values, array):
                 raise CheckFailed(f"its result is a view of {name}: return a copy, or whoever changes one changes both")
 
 
-@promise("scorer projector selector backbone learner", stage=7)
+@promise(COMPUTING, stage=7)
 def check_same_seed_gives_the_same_result(entry: Entry[Any]) -> None:
-    """The same seed gives the same bytes."""
-    if fingerprint(ordinary_run(entry)) != fingerprint(run(entry)):
-        raise CheckFailed("two runs with seed 0 differ: draw from ctx.rng or ctx.torch_generator() alone")
+    """The same seed gives the same bytes, without the global random generators, which stay as they were."""
+    first = fingerprint(ordinary_run(entry))
+    before = _global_generators(98_765)  # a number that nobody chooses, so that whoever seeds them is seen
+    second = fingerprint(run(entry))
+    if first != second:
+        raise CheckFailed("two runs with seed 0 differ: draw from ctx.rng or ctx.torch_generator(), and sort files")
+    if changed := [name for name, state in _global_generators().items() if state != before.get(name, state)]:
+        raise CheckFailed(f"it changes the generator of {', '.join(changed)}: draw from ctx.rng")
 
 
-@promise("scorer projector selector")
-def check_stochastic_is_declared_truthfully(entry: Entry[Any]) -> Facts:
-    """The seed matters where `stochastic` says so, and nowhere else; it may break ties of equal samples anywhere."""
-    for problem, has_ties in ((ordinary(), False), (duplicated(ordinary()), True)):
-        results: set[str] = set()
-        with contextlib.suppress(Exception):  # what cannot be run at all is the question of other checks
-            results = {fingerprint(run(entry, Case(problem=problem, seed=seed))) for seed in range(3)}
-        if len(results) > 1 and not entry.spec.stochastic and not has_ties:
-            raise CheckFailed("three seeds give different results: declare stochastic=True")
-        if len(results) > 1:
-            return {"seed_matters_for": "ties alone" if has_ties else "all samples"}
-    if entry.spec.stochastic:
-        raise CheckFailed("three seeds give one result: it ignores its seed, or stochastic=True is wrong")
-    return None
+def _global_generators(seed: int | None = None) -> dict[str, str]:
+    """Return the states of the global random generators, seeded before with `seed`."""
+    torch = sys.modules.get("torch")
+    if seed is not None:
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+    if torch is not None and seed is not None:
+        torch.manual_seed(seed)
+    found = {"random": str(random.getstate()), "numpy.random": repr(np.random.get_state())}  # noqa: NPY002
+    return {**found, "torch": str(torch.get_rng_state().tolist())} if torch is not None else found
 
 
 @promise(COMPUTING)
-def check_state_of_the_process_is_left_unchanged(entry: Entry[Any]) -> None:
-    """Global random generators, working directory, environment and modes of torch are as they were."""
-    ordinary_run(entry)  # what imports and first calls do to them is done
-    folder = Path.cwd()
-    with tempfile.TemporaryDirectory() as other:
-        os.chdir(other)
-        reset_process_state()
-        before = process_state()
-        try:
-            run(entry, Case(seed=1))
-            after = process_state()
-        finally:
-            os.chdir(folder)
-    changed = [name for name in after if name in before and after[name] != before[name]]
-    if changed:
-        raise CheckFailed(f"it changes {', '.join(changed)} for the work that comes after it; draw from ctx.rng")
+def check_another_process_gives_the_same_result(entry: Entry[Any]) -> None:
+    """A fresh interpreter with another hash seed gives the same bytes: no set order, no state of the process."""
+    command = [sys.executable, "-P", "-m", "prunebench.testing.child"]
+    child = ChildProcess(command, environment={**os.environ, "PYTHONHASHSEED": "1"})
+    with contextlib.closing(child):
+        child.receive()  # it is ready
+        child.send({"entry": to_json(entry), "check": "", "seconds": 600})
+        answer = child.receive() or {"status": "failed", "reason": f"it {child.death}"}
+    if answer["status"] != "passed":
+        raise CheckFailed(f"a fresh interpreter fails: {answer['reason']}")
+    if answer["reason"] != fingerprint(ordinary_run(entry)):
+        raise CheckFailed("a fresh interpreter gives another result: does the order of a set or dict decide?")
+
+
+@promise("scorer projector selector")
+def check_stochastic_is_declared_truthfully(entry: Entry[Any]) -> None:
+    """The seed matters where `stochastic` says so, if only for equal samples, whose ties it may break anywhere."""
+
+    def varies(problem: Problem) -> bool:
+        return len({fingerprint(run(entry, Case(problem=problem, seed=seed))) for seed in range(3)}) > 1
+
+    if varies(ordinary()):
+        if not entry.spec.stochastic:
+            raise CheckFailed("three seeds give different results: declare stochastic=True")
+    elif entry.spec.stochastic and not varies(duplicated()):
+        raise CheckFailed("three seeds give one result: it ignores its seed, or stochastic=True is wrong")
+
+
+@promise(COMPUTING)
+def check_memory_does_not_leak(entry: Entry[Any]) -> str:
+    """The memory of the process does not grow with every run: a worker does hundreds of them."""
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        raise NotApplicable("this system does not say how much memory a process takes")
+    levels = []
+    for _ in range(6):
+        run(entry)
+        gc.collect()
+        levels.append(int(status.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20)
+    # It has to grow in every run but the first; the bound is above what allocators do.
+    if (grown := min(b - a for a, b in pairwise(levels[1:]))) > 0.5:
+        raise CheckFailed(f"each of 5 runs leaves {grown:.2f} MiB more behind than the one before")
+    return f"{grown:.2f} MiB per run"
+
+
+@promise("scorer projector learner")
+def check_deadline_is_honoured(entry: Entry[Any]) -> str:
+    """Where a run takes a second or more, ctx.check_deadline() is called often enough to end it early."""
+    for case in (Case(), Case(problem=ordinary(1000))):
+        if (usual := _seconds(entry, case)) >= 1.0:
+            break
+    else:
+        raise NotApplicable(f"a run with 1,000 samples takes {usual:.2f} seconds, too short to be cut off")
+    seconds = _seconds(entry, replace(case, seconds=0.1 * usual))
+    if seconds > 0.75 * usual:
+        limit = f"with a deadline after {0.1 * usual:.1f} s it ran for {seconds:.1f} s of the usual {usual:.1f} s"
+        raise CheckFailed(f"{limit}: call ctx.check_deadline() between steps")
+    return f"{seconds:.1f} s of {usual:.1f} s"
+
+
+def _seconds(entry: Entry[Any], case: Case) -> float:
+    started = time.perf_counter()
+    with contextlib.suppress(CellTimeout):
+        run(entry, case)
+    return time.perf_counter() - started
 
 
 @promise(COMPUTING)
 def check_nothing_outside_the_work_folder_is_touched(entry: Entry[Any]) -> None:
     """No network, no fork (unsafe beside the threads of numerical libraries), no file outside ctx.workdir."""
     ordinary_run(entry)  # compiled code may be cached once
+    journal = _journal()
     with context(entry, Case()) as ctx:
-        home = Path(os.path.abspath(ctx.workdir))  # noqa: PTH100
-        present = _listing()
-        with watched() as journal:
+        folders = [os.path.abspath(ctx.workdir), "/dev", os.environ.get("NUMBA_CACHE_DIR") or "/dev"]  # noqa: PTH100
+        journal.entries, journal.is_open = [], True
+        try:
             call(entry, ctx)
-        written = [path for path in journal.written if not _may_be_written(path, home)]
-        written += sorted(_listing() - present)
-    if written:
-        raise CheckFailed(f"it writes to {written[0]}: ctx.workdir is the only writable folder")
-    if journal.other:
-        raise CheckFailed(f"it uses the network or forks: {journal.other[0]}")
+        finally:
+            journal.is_open = False
+    for event, path in journal.entries:
+        if path is None:
+            raise CheckFailed(f"it uses the network or forks: {event}")
+        if "__pycache__" not in path.parts and not any(path.is_relative_to(folder) for folder in folders):
+            raise CheckFailed(f"it writes to {path}: ctx.workdir is the only writable folder")
 
 
-def _listing() -> set[Path]:
-    # The kit runs plugins in an empty working directory: native code that writes there is seen.
-    return set(Path.cwd().iterdir()) if tempfile.gettempdir() in str(Path.cwd()) else set()
+@dataclass
+class _Journal:
+    """What was done while it was open: events with the path that is written to, or None for network and forks."""
+
+    is_open: bool = False
+    entries: list[tuple[str, Path | None]] = field(default_factory=list)
+
+    def note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Take down an audit event of the interpreter; what native code does is not seen."""
+        if not self.is_open:
+            return
+        is_writing = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
+        paths = arguments[:1] if is_writing else arguments[:2] if event in _WRITES else ()
+        named = [os.fsdecode(path) for path in paths if isinstance(path, str | bytes | os.PathLike)]
+        self.entries += [(event, Path(os.path.abspath(path))) for path in named]  # noqa: PTH100 (the link's own place)
+        is_local = bool(arguments) and isinstance(arguments[-1], str | bytes)  # the path of a local socket
+        is_internet = event == "socket.__new__" and arguments[1] in _INTERNET
+        if is_internet or (event in _NETWORK_OR_FORK and not is_local):
+            self.entries.append((f"{event}{arguments[1:]}", None))
 
 
-def _may_be_written(path: Path, home: Path) -> bool:
-    cache = os.environ.get("NUMBA_CACHE_DIR")
-    allowed = [home, Path("/dev"), *([Path(cache)] if cache else [])]
-    return "__pycache__" in path.parts or any(path.is_relative_to(folder) for folder in allowed)
-
-
-@promise(COMPUTING)
-def check_memory_does_not_leak(entry: Entry[Any]) -> Facts:
-    """Memory does not grow with every run: a worker does hundreds of them."""
-    ordinary_run(entry)
-    started = time.perf_counter()
-    run(entry)
-    repeats = 4 if time.perf_counter() - started < 1 else 2
-    tracemalloc.start()
-    try:
-        levels = [_memory(entry) for _ in range(repeats + 1)]
-    finally:
-        tracemalloc.stop()
-    traced = [b[0] - a[0] for a, b in pairwise(levels)]
-    resident = [b[1] - a[1] for a, b in pairwise(levels)]
-    # It has to grow in every run; the bounds are above what caches of interpreters and allocators do.
-    if min(traced) > 16 * 2**10 or min(resident) > 2**20:
-        grown = max(min(traced), min(resident))
-        raise CheckFailed(f"each of {repeats} runs leaves {grown / 2**20:.2f} MiB more behind than the one before")
-    return {"traced_bytes_per_run": sorted(traced)[len(traced) // 2]}
-
-
-def _memory(entry: Entry[Any]) -> tuple[int, int]:
-    """Return the bytes that Python objects, and the whole process, take after one more run."""
-    run(entry)
-    gc.collect()
-    resident = 0
-    with contextlib.suppress(OSError):
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        resident = pages * os.sysconf("SC_PAGE_SIZE")
-    return tracemalloc.get_traced_memory()[0], resident
-
-
-@promise("scorer projector learner")
-def check_deadline_is_honoured(entry: Entry[Any]) -> Facts:
-    """Where a run takes a second or more, ctx.check_deadline() is called often enough to end it early."""
-    case, base = Case(), 0.0
-    for size in (120, 1000):
-        case = Case(problem=ordinary(size))
-        started = time.perf_counter()
-        run(entry, case)
-        base = time.perf_counter() - started
-        if base >= 1.0:
-            break
-    else:
-        raise DoesNotApply(f"a run with 1,000 samples takes {base:.2f} seconds, too short to be cut off")
-    started = time.perf_counter()
-    with contextlib.suppress(CellTimeout):
-        run(entry, replace(case, seconds=0.1 * base))
-    seconds = time.perf_counter() - started
-    if seconds > 0.75 * base:
-        raise CheckFailed(
-            f"with a deadline after {0.1 * base:.1f} s it ran for {seconds:.1f} s of the usual {base:.1f} s: "
-            "call ctx.check_deadline() between steps"
-        )
-    return {"usual_seconds": round(base, 2), "seconds": round(seconds, 2)}
+@lru_cache(maxsize=1)
+def _journal() -> _Journal:
+    # An audit hook stays for the life of the process, so one is enough.
+    journal = _Journal()
+    sys.addaudithook(journal.note)
+    return journal

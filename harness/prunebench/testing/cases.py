@@ -13,41 +13,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunebench import contexts
-from prunebench.contexts import ScoreContext, Scores, SelectContext, Selection, TrainContext
-from prunebench.errors import PluginContractError
+from prunebench.contexts import ScoreContext, Scores, SelectContext
+from prunebench.errors import NotApplicable, PluginContractError
 from prunebench.labelling import label_problem
 from prunebench.plugins import Entry
-from prunebench.testing.problems import Problem, mapped, ordinary, relearnt
-from prunebench.testing.results import DoesNotApply
+from prunebench.testing.problems import SIDE, Problem, ordinary, relearnt
 from prunebench.toolbox import n_keep, preference_order
 from prunebench.wire import from_json, to_json
 
-if TYPE_CHECKING:
-    import torch
-
-FORKED = 70  # exit code of a copy of the process that came back from a plugin
-KEEP = "0.3"
+Shared = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """How an implementation is run: on what, with which seed, and what else is allowed.
 
-    writable: give it private copies that it may scribble on.  everything: all evidence and the budget are
-    readable, whatever was declared.  keep: the budget as a fraction.  seconds: time until the deadline.
+    everything: all evidence and the budget are readable, whatever was declared.  keep: the budget as a fraction.
+    seconds: time until the deadline.
     """
 
     problem: Problem = field(default_factory=ordinary, repr=False)
     seed: int = 0
-    writable: bool = False
     everything: bool = False
-    keep: str = KEEP
+    keep: str = "0.3"
     seconds: float = math.inf
 
 
@@ -82,119 +76,102 @@ def _first_run(described: str) -> Any:
 
 def call(entry: Entry[Any], ctx: Any) -> Any:
     """Return what the implementation makes of a context; a copy of this process that comes back ends here."""
-    labeller = entry.load_labeller() if getattr(entry.spec, "labeller", "") else None
     implementation, home = entry.load(), os.getpid()
     implementation = implementation.embed if entry.spec.kind == "backbone" else implementation
     try:
-        return implementation(ctx if labeller is None else _labelled(entry, ctx, labeller(label_context(entry, ctx))))
+        return implementation(_labelled(entry, ctx) if getattr(entry.spec, "labeller", "") else ctx)
     finally:
         if os.getpid() != home:
-            os._exit(FORKED)
+            os._exit(70)
 
 
-def label_context(entry: Entry[Any], ctx: ScoreContext) -> ScoreContext:
-    """Return the context of the labeller of a scorer whose context is `ctx`."""
-    evidence = {name: value for name, value in ctx.evidence.items() if name in entry.spec.label_needs}
-    return replace(ctx, evidence=evidence, budget=None)
-
-
-def _labelled(entry: Entry[Any], ctx: ScoreContext, labels: Any) -> ScoreContext:
+def _labelled(entry: Entry[Any], ctx: ScoreContext) -> ScoreContext:
     """Return `ctx` with pseudo-labels, and with the dynamics of a run that learnt these."""
+    evidence = {name: value for name, value in ctx.evidence.items() if name in entry.spec.label_needs}
+    labels = entry.load_labeller()(replace(ctx, evidence=evidence, budget=None))
     if came := label_problem(labels, ctx.n):
-        raise PluginContractError(
-            f"the labeller of scorer {entry.spec.name!r} returned {came}",
-            f"return pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}",
-        )
+        expected = f"expected pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}"
+        raise PluginContractError(f"the labeller of scorer {entry.spec.name!r}: {expected}, got {came}", expected)
     evidence = {**ctx.evidence, "pseudo_labels": labels}
     if "dynamics" in evidence:
         evidence["dynamics"] = relearnt(evidence["dynamics"], labels)
     return replace(ctx, evidence=evidence)
 
 
-def arrays_of(ctx: Any) -> dict[str, NDArray[Any]]:
-    """Return every array that a context shows to the implementation, by name."""
-    shown = dict(ctx.evidence) if isinstance(ctx, ScoreContext) else {f.name: getattr(ctx, f.name) for f in fields(ctx)}
-    found = {}
-    for name, value in shown.items():
-        parts = value if isinstance(value, tuple) else (value,)
-        found.update({f"{name}[{i}]" if i else name: p for i, p in enumerate(parts) if isinstance(p, np.ndarray)})
-    return found
+def arrays_of(ctx: Any) -> list[tuple[str, NDArray[Any]]]:
+    """Return every array that a context shows to the implementation, each with its name."""
+    shown = ctx.evidence if isinstance(ctx, ScoreContext) else {f.name: getattr(ctx, f.name) for f in fields(ctx)}
+    parts = [(name, part) for name, value in shown.items() for part in (value if isinstance(value, tuple) else [value])]
+    return [(name, part) for name, part in parts if isinstance(part, np.ndarray)]
 
 
-def _score_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> ScoreContext:
-    problem = prepared(case)
+def _score_context(entry: Entry[Any], case: Case, shared: Shared) -> ScoreContext:
+    problem = case.problem
     budget = n_keep(case.keep, problem.n) if case.everything or entry.spec.budget_dependent else None
     evidence = {name: v for name, v in problem.evidence.items() if case.everything or name in entry.spec.needs}
     more = {"scorer": entry.spec.name, "evidence": evidence, "budget": budget}
     return ScoreContext(**shared, **more, n=problem.n, n_classes=problem.n_classes)
 
 
-def _select_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> SelectContext:
+def _select_context(entry: Entry[Any], case: Case, shared: Shared) -> SelectContext:
     problem = case.problem
     # Whole numbers, so that there are ties; every sixth sample is excluded, and every class has enough others.
     scores = np.floor(3 * problem.evidence["features"][:, 0]).astype(np.float64)
     eligible = np.arange(problem.n) % 6 != 5
     order = preference_order(scores, np.random.default_rng(1), eligible)
-    arrays = {"scores": scores, "labels": problem.labels.copy(), "order": order, "eligible": eligible}
+    arrays = {"scores": scores, "labels": problem.labels, "order": order, "eligible": eligible}
     for array in arrays.values():
-        array.flags.writeable = case.writable
+        array.flags.writeable = False
     return SelectContext(**shared, **arrays, n_classes=problem.n_classes, n_keep=n_keep(case.keep, problem.n))
 
 
-def _data_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> contexts.DataContext:
+def _data_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.DataContext:
     roots = tuple(Path(part) for part in os.environ.get("PRUNEBENCH_DATA", "").split(os.pathsep) if part)
     # As in a run: a data set is loaded without a seed and without a folder of its own.
     return contexts.DataContext(params=shared["params"], roots=roots, obtain=entry.spec.obtain)
 
 
-def _embed_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> contexts.EmbedContext:
+def _embed_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.EmbedContext:
     if not entry.spec.check_model:
-        raise DoesNotApply("its spec names no check_model, a small network to try it with")
+        raise NotApplicable("its spec names no check_model, a small network to try it with")
     arch = contexts.Arch(name="small", provider=entry.spec.name, model=entry.spec.check_model)
-    images = prepared(case).evidence["pixels"]
-    images = np.kron(images, np.ones((1, 4, 4, 1), dtype=np.uint8))  # networks halve the sides several times
-    images.flags.writeable = case.writable
+    enlarged = np.ones((1, 4, 4, 1), dtype=np.uint8)  # networks halve the sides several times
+    images = np.kron(case.problem.evidence["pixels"], enlarged)
+    images.flags.writeable = False
     more: dict[str, Any] = {"arch": arch, "source": "random", "mean": (0.5,), "std": (0.25,)}
     return contexts.EmbedContext(**shared, **more, images=images, n_classes=case.problem.n_classes, batch_size=50)
 
 
-def _train_context(entry: Entry[Any], case: Case, shared: Mapping[str, Any]) -> TrainContext:
-    """Return the context for training on a problem and testing on another one of the same kind."""
-    problem = prepared(case)
-    test = ordinary(90, seed=1, n_classes=problem.n_classes)
+def _train_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.TrainContext:
+    train, test = case.problem, ordinary(90, seed=1, n_classes=case.problem.n_classes)
     has_features = "features" in entry.spec.needs
-    return TrainContext(
+    return contexts.TrainContext(
         **shared,
-        train_images=problem.evidence["pixels"],
-        train_labels=problem.evidence["labels"],
+        train_images=train.evidence["pixels"],
+        train_labels=train.labels,
         test_images=test.evidence["pixels"],
         test_labels=test.labels,
-        n_classes=problem.n_classes,
+        n_classes=train.n_classes,
         mean=(0.5,),
         std=(0.25,),
         arch=contexts.Arch(name="small", provider="testing", model="small"),
-        build=lambda: _network(test.evidence["pixels"].shape[1:], problem.n_classes),
-        train_features=problem.evidence["features"] if has_features else None,
+        build=lambda: _network(train.n_classes),
+        train_features=train.evidence["features"] if has_features else None,
         test_features=test.evidence["features"] if has_features else None,
         keep_weights=True,
     )
 
 
-def _network(image_shape: tuple[int, ...], n_classes: int) -> torch.nn.Module:
+def _network(n_classes: int) -> Any:
     from torch import nn
 
-    height, width, channels = image_shape
-    convolution = nn.Conv2d(channels, 4, 3, padding=1)
-    return nn.Sequential(
-        convolution, nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * height * width, n_classes)
-    )
+    layers = (nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
+    return nn.Sequential(*layers, nn.Linear(4 * SIDE * SIDE, n_classes))
 
 
 _MAKERS = {
     "scorer": _score_context,
-    "projector": lambda entry, case, shared: contexts.ProjectContext(
-        **shared, features=prepared(case).evidence["features"]
-    ),
+    "projector": lambda _, case, shared: contexts.ProjectContext(**shared, features=case.problem.evidence["features"]),
     "selector": _select_context,
     "dataset": _data_context,
     "backbone": _embed_context,
@@ -202,45 +179,22 @@ _MAKERS = {
 }
 
 
-def prepared(case: Case) -> Problem:
-    """Return the problem with arrays of its own, read-only unless the case says otherwise."""
-
-    def own(name: str, array: NDArray[Any]) -> NDArray[Any]:
-        copy = array.copy()
-        copy.flags.writeable = case.writable
-        return copy
-
-    return mapped(case.problem, own)
-
-
 def as_scores(entry: Entry[Any], returned: Any) -> NDArray[np.float64]:
     """Return scores float64 [n], whether the scorer gave an array, an order or `Scores`."""
     values = np.asarray(returned.values if isinstance(returned, Scores) else returned)
-    if entry.spec.output == "order" and not isinstance(returned, Scores):
-        ranks = np.empty(len(values), dtype=np.float64)
-        ranks[values] = -np.arange(len(values), dtype=np.float64)
-        return ranks
-    return values.astype(np.float64)
+    is_order = entry.spec.output == "order" and not isinstance(returned, Scores)
+    return (-np.argsort(values) if is_order else values).astype(np.float64)
 
 
 def fingerprint(returned: Any) -> str:
     """Return a digest of everything in a result that has to be equal when two results are: types, shapes, bytes."""
-    state = hashlib.blake2b(digest_size=16)
-    for part in _parts(returned):
-        array = np.ascontiguousarray(part)
-        text = array.tobytes() if array.dtype != object else repr(part).encode()
-        state.update(f"{array.dtype}{np.shape(part)}".encode() + text)
-    return state.hexdigest()
-
-
-def _parts(returned: Any) -> Iterator[Any]:
-    if isinstance(returned, Selection):
-        yield from (np.sort(returned.indices), returned.filled)
-    elif isinstance(returned, Mapping):
-        yield from (part for name in sorted(returned) for part in (name, *_parts(returned[name])))
-    elif is_dataclass(returned):
-        # Not what is told beside the numbers, such as the memory that was used.
-        names = [f.name for f in fields(returned) if f.name not in ("diagnostics", "peak_gpu_bytes", "oom_retries")]
-        yield from (part for name in names for part in _parts(getattr(returned, name)))
+    if is_dataclass(returned):  # without what is told beside the numbers, such as the memory that was used
+        told = ("diagnostics", "peak_gpu_bytes", "oom_retries")
+        returned = {f.name: getattr(returned, f.name) for f in fields(returned) if f.name not in told}
+    if isinstance(returned, Mapping):
+        content = "".join(f"{name} {fingerprint(returned[name])} " for name in sorted(returned)).encode()
     else:
-        yield returned
+        array = np.asarray(returned)
+        values = array.tobytes() if array.dtype != object else repr(returned).encode()
+        content = f"{array.dtype}{array.shape}".encode() + values
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -1,32 +1,55 @@
-"""Which checks a kind of plugin has to pass, in the order in which they are made."""
+"""Which checks a kind of plugin has to pass, in the order in which they are made, and how one is made."""
 
 from __future__ import annotations
 
-from importlib import import_module
+import time
+import traceback
+from pathlib import Path
+from typing import Any
 
-from prunebench.testing.declaration import fingerprint_of_a_run
-from prunebench.testing.promises import ALL, Check
+import prunebench
+from prunebench.errors import DatasetMissing, NotApplicable, PrunebenchError, WeightsMissing
+from prunebench.plugins import Entry
+from prunebench.testing import behaviour, kinds, methods
+from prunebench.testing.cases import fingerprint, ordinary_run
+from prunebench.testing.results import ALL, Check, CheckFailed
 
-__all__ = ["Check", "all_checks", "checks_for", "find_check"]
-
-_MODULES = ("declaration", "behaviour", "inputs", "scorers", "projectors", "selectors", "datasets", "networks",
-            "metrics", "executors")  # fmt: skip
-_NAMED = [vars(import_module(f"prunebench.testing.{name}")) for name in _MODULES]
-_FOUND = [getattr(value, "check", None) for named in _NAMED for value in named.values()]
-_MADE = sorted((check for check in _FOUND if isinstance(check, Check)), key=lambda check: check.stage)
+_MODULES = (behaviour, methods, kinds)
+_FOUND = {value.check.name: value.check for module in _MODULES for value in vars(module).values()
+          if hasattr(value, "check")}  # fmt: skip
+_HARNESS = str(Path(prunebench.__file__).parent)
 
 
 def checks_for(kind: str) -> tuple[Check, ...]:
     """Return the checks of a kind ("scorer", ...), in their order."""
-    return tuple(check for check in _MADE if kind in check.kinds)
-
-
-def find_check(kind: str, name: str) -> Check:
-    """Return the check of that name, or what one process asks another for a check."""
-    extra = Check(fingerprint_of_a_run, frozenset())
-    return next(check for check in (*checks_for(kind), extra) if check.name == name)
+    return tuple(sorted((check for check in _FOUND.values() if kind in check.kinds), key=lambda check: check.stage))
 
 
 def all_checks() -> dict[str, Check]:
     """Return every check by name, in the order of kinds."""
     return {check.name: check for kind in ALL.split() for check in checks_for(kind)}
+
+
+def answer(entry: Entry[Any], name: str) -> dict[str, Any]:
+    """Make one check, or a digest of a run where no name is given, and return status, reason and seconds."""
+    started, status = time.perf_counter(), "passed"
+    try:
+        reason = (_FOUND[name].function(entry) or "") if name else fingerprint(ordinary_run(entry))
+    except (NotApplicable, DatasetMissing, WeightsMissing) as error:
+        status, reason = "not_applicable", str(error)
+    except CheckFailed as error:
+        status, reason = "failed", str(error)
+    except PrunebenchError as error:
+        status, reason = "failed", f"{error.message}: {error.hint}"
+    except SystemExit as error:
+        status, reason = "failed", f"it called sys.exit({error.code!r}){_place(error)}"
+    except Exception as error:
+        status, reason = "failed", f"{type(error).__name__}: {error}{_place(error)}"
+    return {"status": status, "reason": reason, "seconds": time.perf_counter() - started}
+
+
+def _place(error: BaseException) -> str:
+    """Return the last line of the traceback that is not the harness's, as " (file:line)"."""
+    frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((_HARNESS, "<frozen"))]
+    return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""

@@ -1,28 +1,54 @@
-"""What a check says: the result of one promise of one plugin, and of all of them, also as JSON and JUnit XML."""
+"""What a check is, and what it says: the result of one promise of one plugin, and of all of them."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby
-from typing import Any, Literal, get_args
-from xml.etree import ElementTree
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar, get_args
 
 from prunebench.errors import UsageError, did_you_mean
-from prunebench.plugins import Origin
+from prunebench.plugins import KINDS, Entry, Origin
 
 Status = Literal["passed", "failed", "expected_fail", "unexpected_pass", "not_applicable", "not_run"]
-STATUSES: tuple[Status, ...] = get_args(Status)
+F = TypeVar("F", bound=Callable[..., Any])
+ALL = " ".join(spec.kind for spec in KINDS.values())
+COMPUTING = ALL.replace(" executor", "").replace(" metric", "")
 
 
 class CheckFailed(AssertionError):
     """A plugin broke a promise; the message says what was expected and what came."""
 
 
-class DoesNotApply(Exception):
-    """A check has nothing to look at in this plugin."""
+@dataclass(frozen=True)
+class Check:
+    """One promise of some kinds of plugin: a function that raises CheckFailed or NotApplicable, or says what it found.
+
+    stage: 0 for what is declared, 1 to 7 for gates, after whose failure the later checks make no sense, 8 for the rest.
+    """
+
+    function: Callable[[Entry[Any]], str | None]
+    kinds: frozenset[str]
+    stage: int
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def promise(self) -> str:
+        """The promise in one sentence."""
+        return " ".join((self.function.__doc__ or "").split())
+
+
+def promise(kinds: str, *, stage: int = 8) -> Callable[[F], F]:
+    """Mark a function as a check of kinds of plugin, named with spaces between; see `Check`."""
+
+    def mark(function: F) -> F:
+        function.__dict__["check"] = Check(function, frozenset(kinds.split()), stage)
+        return function
+
+    return mark
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +56,7 @@ class CheckResult:
     """The outcome of one check of one plugin.
 
     kind, plugin: which object, such as "scorer" and "random"; empty where a distribution did not load.
-    check: name of the promise.  reason: why, unless it passed.  facts: JSON-able measurements.
+    check: name of the promise.  reason: why; where it passed, what was measured.
     """
 
     origin: Origin
@@ -40,7 +66,6 @@ class CheckResult:
     status: Status
     reason: str = ""
     seconds: float = 0.0
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_bad(self) -> bool:
@@ -62,9 +87,8 @@ def expect(result: CheckResult, expected: Mapping[str, str]) -> CheckResult:
     return result
 
 
-def known_checks(names: Iterable[str], known: Iterable[str]) -> None:
+def known_checks(names: Iterable[str], known: Collection[str]) -> None:
     """Raise UsageError for a check that does not exist, with the nearest one that does."""
-    known = list(known)
     for name in names:
         if name not in known:
             raise UsageError(f"no check is named {name!r}", did_you_mean(name, known))
@@ -73,7 +97,7 @@ def known_checks(names: Iterable[str], known: Iterable[str]) -> None:
 def count(results: Iterable[CheckResult]) -> dict[Status, int]:
     """Return how many results have each status."""
     counted = Counter(result.status for result in results)
-    return {status: counted[status] for status in STATUSES}
+    return {status: counted[status] for status in get_args(Status)}
 
 
 def assert_conformant(results: Sequence[CheckResult], min_run: int = 1) -> None:
@@ -83,40 +107,3 @@ def assert_conformant(results: Sequence[CheckResult], min_run: int = 1) -> None:
     ran = sum(result.status in ("passed", "expected_fail") for result in results)
     if ran < min_run:
         raise CheckFailed(f"{ran} of {len(results)} checks ran, expected at least {min_run}")
-
-
-def by_plugin(results: Sequence[CheckResult]) -> Iterator[list[CheckResult]]:
-    """Yield the results of each plugin; results of one plugin stand together."""
-    for _, group in groupby(results, key=lambda result: (result.origin, result.kind, result.plugin)):
-        yield list(group)
-
-
-def as_json(results: Sequence[CheckResult]) -> str:
-    """Return all results with their counts, as indented JSON."""
-    rows = [{**asdict(r.origin), **asdict(replace(r, seconds=round(r.seconds, 3)))} for r in results]
-    listed = [{name: value for name, value in row.items() if name != "origin"} for row in rows]
-    conformant = not any(result.is_bad for result in results)
-    content = {"schema": 1, "counts": count(results), "conformant": conformant, "results": listed}
-    return json.dumps(content, indent=1) + "\n"
-
-
-def as_junit(results: Sequence[CheckResult]) -> str:
-    """Return JUnit XML: one suite per plugin, one case per check."""
-    root = ElementTree.Element("testsuites", name="prunebench check")
-    for group in by_plugin(results):
-        origin, kind, plugin = group[0].origin, group[0].kind, group[0].plugin
-        bad = sum(result.is_bad for result in group)
-        facts = {"tests": len(group), "failures": bad, "skipped": len(group) - bad - count(group)["passed"]}
-        name = f"{origin.distribution} {origin.version}: {kind} {plugin}".rstrip(": ")
-        suite = ElementTree.SubElement(root, "testsuite", {"name": name} | {k: str(v) for k, v in facts.items()})
-        suite.set("time", f"{sum(result.seconds for result in group):.3f}")
-        for result in group:
-            where = ".".join(part for part in (origin.entry_point, kind, plugin) if part)
-            times = f"{result.seconds:.3f}"
-            case = ElementTree.SubElement(suite, "testcase", classname=where, name=result.check, time=times)
-            if result.status != "passed":
-                # Control characters that a plugin may print are not allowed in XML.
-                reason = "".join(c if c.isprintable() or c in "\n\t" else "?" for c in str(result))
-                ElementTree.SubElement(case, "failure" if result.is_bad else "skipped", message=reason)
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"

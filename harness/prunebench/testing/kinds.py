@@ -1,0 +1,193 @@
+"""Promises of data sets, networks (learners and backbones), executors and metrics alone."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prunebench.errors import NotApplicable
+from prunebench.executors import Executor, Settings, Task
+from prunebench.plugins import Entry
+from prunebench.records import CellRecord, encode
+from prunebench.stages.data import load_dataset
+from prunebench.testing.cases import Case, call, context, ordinary_run, run
+from prunebench.testing.methods import array_problem
+from prunebench.testing.problems import ordinary
+from prunebench.testing.results import CheckFailed, promise
+
+
+@promise("learner")
+def check_an_easy_problem_is_learnt(entry: Entry[Any]) -> str:
+    """On well separated classes the test accuracy is above chance by a fifth."""
+    problem = ordinary(240)
+    accuracy, floor = run(entry, Case(problem=problem)).accuracy, 1 / problem.n_classes + 0.2
+    if accuracy < floor:
+        raise CheckFailed(f"accuracy {accuracy:.2f} on an easy problem, expected at least {floor:.2f}")
+    return f"accuracy {accuracy:.3f}"
+
+
+@promise("learner")
+def check_dynamics_have_the_promised_shape(entry: Entry[Any]) -> None:
+    """record_dynamics gives float16 [epochs, n, classes] of probabilities, or NotApplicable."""
+    with context(entry, Case()) as ctx:
+        dynamics = call(entry, replace(ctx, record_dynamics=True)).dynamics
+        n, classes = len(ctx.train_labels), ctx.n_classes
+    if dynamics is None:
+        raise NotApplicable("it records no dynamics")
+    if wrong := array_problem("dynamics", dynamics, np.float16, (None, n, classes)):
+        raise CheckFailed(wrong)
+    sums = dynamics.astype(np.float64).sum(axis=2)
+    if not np.allclose(sums, 1, atol=0.02):
+        raise CheckFailed(f"dynamics: probabilities of a sample sum to {sums.min():.2f} to {sums.max():.2f}")
+
+
+@promise("backbone")
+def check_features_belong_to_the_image(entry: Entry[Any]) -> None:
+    """An image has the same features beside other images; other images, or other random weights, have others."""
+    with context(entry, Case()) as ctx:
+        whole = ordinary_run(entry)
+        order = np.random.default_rng(3).permutation(len(ctx.images))[:33]
+        some = call(entry, replace(ctx, images=ctx.images[order], batch_size=7))
+    for name in ("features", "logits"):
+        a, b = getattr(whole, name)[order], getattr(some, name)
+        # Sums of float32 in another order; batch statistics in train mode move them by as much as they are.
+        if not np.allclose(a, b, rtol=1e-3, atol=1e-3 * float(np.abs(a).max())):
+            raise CheckFailed(f"{name} of an image change with the images beside it: is the network in eval mode?")
+    if np.array_equal(whole.features, run(entry, Case(problem=ordinary(seed=1))).features):
+        raise CheckFailed("other images have the same features")
+    if np.array_equal(whole.features, run(entry, Case(seed=1)).features):
+        raise CheckFailed('source "random" with another seed gives the same features: draw the weights by ctx.seed')
+
+
+@promise("backbone")
+def check_a_built_network_can_be_trained(entry: Entry[Any]) -> None:
+    """`build` gives a torch module for the classes, channels and size that were asked for, by the global torch seed."""
+    import torch
+
+    with context(entry, Case()) as ctx:
+        size, arch, build = ctx.images.shape[1], ctx.arch, entry.load().build
+    for n_classes, channels in ((3, 1), (7, 3)):
+        torch.manual_seed(0)
+        networks = [build(arch, n_classes, channels, size), build(arch, n_classes, channels, size)]
+        first, other = (torch.nn.utils.parameters_to_vector(network.parameters()) for network in networks)
+        torch.manual_seed(0)
+        again = torch.nn.utils.parameters_to_vector(build(arch, n_classes, channels, size).parameters())
+        if torch.equal(first, other) or not torch.equal(first, again):
+            raise CheckFailed("the global torch seed does not decide the weights: draw them from its generator")
+        out = networks[0](torch.zeros(4, channels, size, size))
+        if tuple(out.shape) != (4, n_classes):
+            raise CheckFailed(f"four images of {n_classes} classes give {list(out.shape)}")
+        out.sum().backward()
+
+
+@promise("dataset", stage=5)
+def check_data_set_is_valid(entry: Entry[Any]) -> None:
+    """It has the declared classes, a training sample of each, ids that are unique over both splits, and promised types.
+
+    Images are uint8 [n, height, width, channels], features float32 [n, d], labels int64 [n].
+    """
+    with context(entry, Case()) as ctx:
+        data = load_dataset(entry, ctx.params, ctx.roots)
+    if entry.spec.n_classes not in (None, 0, data.n_classes):
+        raise CheckFailed(f"{data.n_classes} classes, declared are {entry.spec.n_classes}")
+    if shared := set(data.train.ids) & set(data.test.ids):
+        raise CheckFailed(f"{len(shared)} ids are in train and test, such as {min(shared)!r}")
+    for title, split in (("train", data.train), ("test", data.test)):
+        wanted = (("images", split.images, np.uint8, 4), ("features", split.features, np.float32, 2),
+                  ("labels", split.labels, np.int64, 1))  # fmt: skip
+        for name, array, dtype, dimensions in wanted:
+            if array is not None and (wrong := array_problem(f"{title} {name}", array, dtype, (None,) * dimensions)):
+                raise CheckFailed(wrong)
+
+
+@promise("executor", stage=6)
+def check_every_task_is_answered_once(entry: Entry[Any]) -> None:
+    """More tasks than slots have one outcome each, that of their worker, or "failed" where it dies; close() may follow.
+
+    One worker dies when it is started, the other one refuses its task: its projector is not installed.
+    """
+    plugins = [{"kind": "projector", "name": name, "version": "1"} for name in ("without-worker", "not-installed")]
+    tasks = [Task("projection", {"plugin": plugin}) for plugin in plugins]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        settings = Settings(cache=folder, interpreters={"projector:without-worker": str(shutil.which("false"))})
+        executor = entry.load()(settings, ["cpu"], Path(folder, "logs"))
+        try:
+            outcomes = _outcomes(executor, tasks)
+            executor.close()
+        finally:
+            executor.close(kill=True)
+    dead, refused = (outcomes[task.key] for task in tasks)
+    if dead["status"] in ("ok", "not_applicable"):
+        raise CheckFailed(f"the worker died, and the outcome of its task is {dict(dead)}")
+    if refused["status"] != "failed" or "not-installed" not in refused["reason"]:
+        raise CheckFailed(f"the worker refused a task, and its outcome is {dict(refused)}")
+
+
+def _outcomes(executor: Executor, tasks: Sequence[Task]) -> dict[str, Mapping[str, Any]]:
+    """Return the outcomes of tasks by key, submitted as the executor has room; two for one task are a fault."""
+    found: dict[str, Mapping[str, Any]] = {}
+    waiting, until = list(tasks), time.monotonic() + 60
+    while len(found) < len(tasks) and time.monotonic() < until:
+        while waiting and executor.idle() > 0:
+            executor.submit(waiting.pop(0))
+        for key, outcome in ((event.key, event.outcome) for event in executor.wait(0.2) if event.outcome is not None):
+            if key in found:
+                raise CheckFailed(f"task {key} has two outcomes")
+            found[key] = outcome
+    if set(found) != {task.key for task in tasks}:
+        raise CheckFailed(f"{len(found)} of {len(tasks)} tasks have an outcome after a minute")
+    return found
+
+
+def _cells(entry: Entry[Any], *, by_class: bool = True) -> list[CellRecord]:
+    """Return six made-up records, as a metric of this scope gets them, with or without the accuracy of each class."""
+    keeps, found = ["0.3"] * 6 if entry.spec.scope == "cell" else ["1", "0.7", "0.5", "0.3", "0.2", "0.1"], []
+    for number, keep in enumerate(keeps):
+        accuracy, is_unpruned = 0.95 - 0.07 * number, keep == "1"
+        found.append(
+            CellRecord(
+                key=f"{number:032x}", suite="made-up", protocol="1", dataset="made-up", dataset_fingerprint="0" * 32,
+                method="full" if is_unpruned else "odd", role="unpruned" if is_unpruned else "method", status="ok",
+                scorer="odd", scorer_version="1", scorer_dist="odd 1", selector="class_top", keep=keep, seed=0,
+                train_arch="small", recipe="short", score_backbone=f"b{number % 2}",
+                accuracy=accuracy, accuracy_best=accuracy, epochs=2, n_train=1000, n_classes=3,
+                n_keep=int(1000 * float(keep)), loss=0.1 * number,
+                class_accuracy=[accuracy, 0.9 * accuracy, None] if by_class else [],
+            )
+        )  # fmt: skip
+    return found
+
+
+@promise("metric", stage=6)
+def check_a_number_or_none_is_returned(entry: Entry[Any]) -> str:
+    """A finite float, or None without a value: for several cells, for one and none, and without class accuracies."""
+    for cells in (_cells(entry)[:1], [], _cells(entry, by_class=False)):
+        _measured(entry, cells)
+    return f"value {_measured(entry, _cells(entry))}"
+
+
+@promise("metric")
+def check_the_same_cells_give_the_same_number(entry: Entry[Any]) -> None:
+    """Asked again, and in another order of the cells, it gives the same number up to rounding; no record is changed."""
+    cells = _cells(entry)
+    first, again = _measured(entry, cells), _measured(entry, cells)
+    if [encode(cell) for cell in cells] != [encode(cell) for cell in _cells(entry)]:
+        raise CheckFailed("it changes the records that it is given, which other columns read too")
+    turned = _measured(entry, cells[::-1])
+    if first != again or (first is None) != (turned is None) or not math.isclose(first or 0.0, turned or 0.0):
+        raise CheckFailed(f"the same cells give {first}, then {again}, and in another order {turned}")
+
+
+def _measured(entry: Entry[Any], cells: Sequence[CellRecord]) -> float | None:
+    found = entry.load()(cells)
+    if found is None or (isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)):
+        return None if found is None else float(found)
+    raise CheckFailed(f"expected a finite float or None, got {found!r}")

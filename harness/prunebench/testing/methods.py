@@ -1,0 +1,234 @@
+"""Promises about results: their form, also for odd problems, what they depend on, and what they prefer."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunebench.contexts import Embedding, Scores, Selection, TrainResult
+from prunebench.errors import NotApplicable, PrunebenchError
+from prunebench.plugins import Entry
+from prunebench.stats import score_agreement
+from prunebench.testing.cases import Case, as_scores, call, context, ordinary_run, run
+from prunebench.testing.problems import Problem, odd_problems, ordinary, planted, renamed, take, with_nan
+from prunebench.testing.results import CheckFailed, promise
+
+Array = NDArray[Any]
+
+
+@promise("scorer projector backbone learner", stage=6)
+def check_result_has_the_promised_form(entry: Entry[Any]) -> None:
+    """What comes back has the type, the shape and the data type that its kind promises, and no NaN or infinity."""
+    accepts(entry, ordinary())
+
+
+@promise("selector", stage=6)
+def check_budget_is_met_exactly(entry: Entry[Any]) -> None:
+    """Every budget, from one sample to all, gives that many distinct indices, in rising order."""
+    for keep in ("0.001", "0.1", "0.3", "0.9", "1"):
+        accepts(entry, ordinary(), keep)
+
+
+@promise("scorer projector selector learner")
+def check_odd_inputs_are_accepted(entry: Entry[Any]) -> str:
+    """Equal samples, float16, one or small or empty classes, and few samples are accepted or end in NotApplicable."""
+    declined = []
+    for title, problem in odd_problems(getattr(entry.spec, "min_samples", 1)).items():
+        try:
+            for keep in ("0.05", "0.5", "0.95") if entry.spec.kind == "selector" else ("0.5",):
+                accepts(entry, problem, keep)
+        except NotApplicable:
+            declined.append(title)
+        except Exception as error:
+            said = str(error) if isinstance(error, CheckFailed) else f"{type(error).__name__}: {error}"
+            raise CheckFailed(f"{said} (where {title})") from error
+    return f"declined where {', '.join(declined)}" if declined else ""
+
+
+@promise("scorer projector")
+def check_nan_is_refused(entry: Entry[Any]) -> None:
+    """NaN in the evidence ends in a DataError that says so, or in finite numbers; not in a crash or in NaN."""
+    with contextlib.suppress(PrunebenchError):
+        accepts(entry, with_nan(ordinary()))
+
+
+def accepts(entry: Entry[Any], problem: Problem, keep: str = "0.3") -> None:
+    """Run the implementation on a problem; raises CheckFailed where the form of the result is not as promised."""
+    with context(entry, Case(problem=problem, keep=keep)) as ctx:
+        if wrong := _form_problem(entry, ctx, call(entry, ctx)):
+            raise CheckFailed(wrong)
+
+
+def _form_problem(entry: Entry[Any], ctx: Any, returned: Any) -> str:
+    """Return what is wrong with the form of a result, or an empty string."""
+    match entry.spec.kind:
+        case "scorer":
+            return _scores(entry, ctx.n, returned)
+        case "projector":
+            shape = (len(ctx.features), ctx.params.get("n_components"))
+            return array_problem("projection", returned, np.float32, shape)
+        case "selector":
+            return _selection(ctx, returned.indices if isinstance(returned, Selection) else returned)
+        case "learner":
+            return _training(returned)
+    if not isinstance(returned, Embedding):
+        return f"expected an Embedding, got {type(returned).__name__}"
+    wrong = array_problem("features", returned.features, np.float32, (len(ctx.images), None))
+    return wrong or array_problem("logits", returned.logits, np.float32, (len(ctx.images), ctx.n_classes))
+
+
+def array_problem(title: str, found: Any, dtype: Any, shape: tuple[int | None, ...]) -> str:
+    """Return what is wrong with an array, or an empty string; None in a shape is any length."""
+    expected = f"{title}: expected {np.dtype(dtype)} [{', '.join('any' if s is None else str(s) for s in shape)}]"
+    if not isinstance(found, np.ndarray):
+        return f"{expected}, got {type(found).__name__}"
+    fits = found.ndim == len(shape) and all(s in (None, m) for s, m in zip(shape, found.shape, strict=False))
+    if found.dtype != dtype or not fits:
+        return f"{expected}, got {found.dtype} {list(found.shape)}"
+    bad = int((~np.isfinite(found)).sum()) if found.dtype.kind == "f" else 0
+    return f"{title}: {bad} of {found.size} values are not finite" if bad else ""
+
+
+def _scores(entry: Entry[Any], n: int, returned: Any) -> str:
+    if entry.spec.output == "order" and not isinstance(returned, Scores):
+        wrong = array_problem("order", returned, np.int64, (n,))
+        is_permutation = bool(wrong) or np.array_equal(np.sort(returned), np.arange(n))
+        return wrong if is_permutation else f"order: expected each of 0..{n - 1} once"
+    given = returned if isinstance(returned, Scores) else Scores(values=returned)
+    parts = (("scores", given.values, np.float64), ("excluded", given.excluded, np.bool_),
+             ("refill", given.refill, np.float64), ("extra", given.extra, np.bool_))  # fmt: skip
+    found = [array_problem(title, part, dtype, (n,)) for title, part, dtype in parts if part is not None]
+    return next(filter(None, found), "")
+
+
+def _selection(ctx: Any, chosen: Any) -> str:
+    if wrong := array_problem("indices", chosen, np.int64, (ctx.n_keep,)):
+        return wrong
+    is_rising = (np.diff(chosen) > 0).all() and chosen.min() >= 0 and chosen.max() < len(ctx.scores)
+    return "" if is_rising else f"expected {ctx.n_keep} distinct indices of samples, sorted: return np.sort(indices)"
+
+
+def _training(returned: Any) -> str:
+    if not isinstance(returned, TrainResult):
+        return f"expected a TrainResult, got {type(returned).__name__}"
+    accuracies = (returned.accuracy, returned.accuracy_best, *returned.accuracy_per_epoch)
+    if not all(0 <= accuracy <= 1 for accuracy in accuracies):
+        return f"accuracy {max(accuracies)} is not a fraction in [0, 1]"
+    weights = returned.weights or {}
+    if not weights or not all(isinstance(array, np.ndarray) for array in weights.values()):
+        return "keep_weights=True gave no arrays, so a backbone cannot be trained with this learner"
+    return "" if math.isfinite(returned.loss) else f"loss {returned.loss} is not finite"
+
+
+@promise("scorer", stage=5)
+def check_only_declared_evidence_is_read(entry: Entry[Any]) -> None:
+    """What `needs` does not name is not read, nor the budget without budget_dependent=True."""
+    ordinary_run(entry)
+
+
+@promise("scorer")
+def check_budget_matters_where_it_is_declared(entry: Entry[Any]) -> None:
+    """A budget-dependent scorer gives other scores for other budgets; else every budget scores anew for nothing."""
+    if not entry.spec.budget_dependent:
+        raise NotApplicable("budget_dependent=False")
+    scored = [as_scores(entry, run(entry, Case(keep=keep))) for keep in ("0.1", "0.4", "0.8")]
+    if all(np.array_equal(scored[0], other) for other in scored[1:]):
+        raise CheckFailed("budgets of 0.1, 0.4 and 0.8 give the same scores: budget_dependent=True is wrong")
+
+
+@promise("scorer")
+def check_row_order_does_not_matter(entry: Entry[Any]) -> None:
+    """Scores belong to samples, not to their positions: in another order and sorted by class they are the same."""
+    problem = ordinary()
+    shuffled, by_class = np.random.default_rng(3).permutation(problem.n), np.argsort(problem.labels, kind="stable")
+    for order, change in ((shuffled, "the samples come in another order"), (by_class, "the file is sorted by class")):
+        _compare(entry, take(problem, order), order, change)
+
+
+@promise("scorer")
+def check_names_of_labels_do_not_matter(entry: Entry[Any]) -> None:
+    """Numbering the classes differently changes no score."""
+    if not entry.spec.needs & {"labels", "logits", "dynamics", "gradients"}:
+        raise NotApplicable("it sees no classes")
+    problem = ordinary()
+    _compare(entry, renamed(problem), np.arange(problem.n), "the classes are numbered differently")
+
+
+@promise("scorer")
+def check_direction_is_as_declared(entry: Entry[Any]) -> str:
+    """Higher = keep first: on a planted set it prefers what `favours` says."""
+    if not (favours := entry.spec.favours):
+        raise NotApplicable("favours is not declared")
+    problem, roles = planted()
+    ranks = _mean_rank(entry, problem, range(3))
+    groups = {role: float(ranks[roles == role].mean()) for role in ("easy", "hard", "noisy", "copy")}
+    clean, is_copy = float(ranks[roles != "noisy"].mean()), roles == "copy"
+    margin = {
+        "easy": groups["easy"] - groups["hard"],
+        "hard": groups["hard"] - groups["easy"],
+        "clean": clean - groups["noisy"],
+        "diverse": float(is_copy.mean() - is_copy[ranks >= 0.7].mean()),
+    }[favours]
+    if margin <= 0.02:
+        listed = ", ".join(f"{role} {value:.2f}" for role, value in groups.items())
+        raise CheckFailed(f"favours = {favours!r}, but the mean ranks (1 = kept first) are: {listed}")
+    return f"margin {margin:.3f}"
+
+
+def _compare(entry: Entry[Any], after: Problem, order: Array, change: str) -> None:
+    """Hold the ranks of an ordinary problem, in the order int [n], against those of the same samples in `after`.
+
+    Where the seed matters, draws may fall on other samples, but not more so than from seed to seed.
+    """
+
+    def agreement(a: Array, b: Array) -> float:
+        return score_agreement(a, b, np.zeros(len(a), dtype=np.int64)).pooled_spearman or 0.0
+
+    seeds, slack = (3, 0.3) if entry.spec.stochastic else (1, 0.01)
+    plain, again = (_mean_rank(entry, ordinary(), range(first, first + seeds)) for first in (0, 3))
+    found, ceiling = agreement(plain[order], _mean_rank(entry, after, range(seeds))), agreement(plain, again)
+    if found < 0.5 and ceiling < 0.5:
+        raise NotApplicable(f"the seed decides: scores of different seeds agree to {ceiling:.2f}")
+    if found < ceiling - slack:
+        raise CheckFailed(f"scores agree to {ceiling:.2f} from seed to seed, and to {found:.2f} when {change}")
+
+
+def _mean_rank(entry: Entry[Any], problem: Problem, seeds: range) -> Array:
+    """Return ranks float64 [n] in 0..1, 1 = kept first, averaged over seeds; ties share the middle of their places."""
+    from scipy.stats import rankdata
+
+    ranks = np.zeros(problem.n)
+    for seed in seeds:
+        returned = run(entry, Case(problem=problem, seed=seed))
+        values = as_scores(entry, returned)
+        if isinstance(returned, Scores) and returned.excluded is not None:
+            values = np.where(returned.excluded, values.min() - 1, values)
+        ranks += (rankdata(values) - 1) / max(1, len(values) - 1) / len(seeds)
+    return ranks
+
+
+@promise("projector")
+def check_neighbours_stay_neighbours(entry: Entry[Any]) -> str:
+    """Rows are those of the samples: the trustworthiness (Venna and Kaski 2001) of ten neighbours is above a floor."""
+    from sklearn.manifold import trustworthiness
+
+    problem, _ = planted()
+    found = float(trustworthiness(problem.evidence["features"], run(entry, Case(problem=problem)), n_neighbors=10))
+    if found < 0.8:  # a random layout has about 0.5
+        raise CheckFailed(f"trustworthiness {found:.2f}, expected at least 0.8: do rows keep their order?")
+    return f"trustworthiness {found:.3f}"
+
+
+@promise("selector")
+def check_excluded_samples_come_last(entry: Entry[Any]) -> None:
+    """Samples that the scorer excluded are not taken while every class has others."""
+    with context(entry, Case()) as ctx:
+        returned = call(entry, ctx)
+        chosen = np.asarray(returned.indices if isinstance(returned, Selection) else returned)
+        taken = int((~ctx.eligible[chosen]).sum())
+    if taken:
+        raise CheckFailed(f"{taken} excluded samples were taken although there were enough others")
