@@ -221,8 +221,8 @@ def _deepfool() -> ScorerSpec:
         summary="Distance from the features to the nearest decision boundary of the last layer; smallest first."
         " Not DeepFool on pixels, which iterates through the whole network.",
         load="prunebench_uncertainty.boundary:deepfool_last_layer",
-        differences="DeepFool moves the pixels step by step, up to 50 times, with a backward pass per class; this is the"
-        " exact distance to the boundaries of the last layer, which is DeepFool for a network of one linear"
+        differences="DeepFool moves the pixels step by step, up to 50 times, with a backward pass per class; this is"
+        " the exact distance to the boundaries of the last layer, which is DeepFool for a network of one linear"
         " layer on the features.",
         needs=frozenset({"features", "logits"}),
         params={
