@@ -31,7 +31,9 @@ def prunebench_projectors() -> Iterable[ProjectorSpec]:
             paper="Wang, Huang, Rudin and Shaposhnik 2021",
             params={
                 "n_components": _COMPONENTS,
-                "n_neighbors": Param(default=10, doc="Near pairs of each sample.", minimum=1, source="the package's default"),
+                "n_neighbors": Param(
+                    default=10, doc="Near pairs of each sample.", minimum=1, source="the package's default"
+                ),
             },
         ),
         ProjectorSpec(
