@@ -114,7 +114,7 @@ def test_a_bundled_method_cannot_be_replaced_by_a_plugin_of_the_same_name():
 
 def test_strict_plugins_stop_a_run_before_it_starts(sandbox):
     sandbox.install("broken-one", "raise RuntimeError('x')")
-    done = sandbox.call("run", "quickstart", "--strict-plugins", "--registry", "missing.toml")
+    done = sandbox.run("run", "quickstart", "--strict-plugins", "--registry", "missing.toml")
     assert done.returncode in (2, 3)
 
 
