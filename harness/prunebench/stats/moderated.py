@@ -144,13 +144,13 @@ def _spreads(rows: Sequence[Sequence[float]]) -> tuple[Floats, Floats]:
 def p_values(means: Floats, variances: Floats, n: Floats, *, moderated: bool = True) -> Floats:
     """Return two-sided p values of means of `n` values against 0, all float64 [rows]; NaN without a spread.
 
-    variances: sample variances.  A variance is shrunk upwards alone: spreads have a longer tail than the prior, and
-    far out, where a correction for many tests looks, a large one that is shrunk would pass for a large effect.
+    variances: sample variances.  None is shrunk below half of what was measured: spreads have a longer tail than the
+    prior, and far out, where a correction for many tests looks, a large one would pass for a large effect.
     """
     from scipy.special import stdtr
 
     shrunk, df = moderate(variances, n - 1) if moderated else (variances, n - 1)
-    shrunk = np.maximum(shrunk, variances)
+    shrunk = np.maximum(shrunk, variances / 2)
     found = np.full(len(means), np.nan)
     known = (shrunk > 0) & (df > 0)
     found[known] = 2 * stdtr(df[known], -np.abs(means[known]) / np.sqrt(shrunk[known] / n[known]))

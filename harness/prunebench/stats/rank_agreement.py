@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from prunebench.stats.moderated import EQUAL_DECIMALS, Floats, variance_prior
+from prunebench.stats.ranks import residual_variances
 
 MIN_METHODS = 5
 MIN_SEEDS = 2
@@ -145,19 +146,6 @@ def ceilings_and_ratio(a: Floats, b: Floats, statistic: Statistic) -> tuple[floa
         known = [value for value in without if value is not None]
         ratio = m * ratio - (m - 1) * math.fsum(known) / len(known) if known else None
     return ceilings[0], ceilings[1], ratio
-
-
-def residual_variances(values: Floats) -> Floats:
-    """Return the variance of each method [m] once the effect of the seed is taken off, from values [m, seeds].
-
-    The effect of a seed is the median over methods of what they differ from their own means there: it moves all
-    methods alike and decides no rank, and a median is not moved by one method with a huge spread.
-    """
-    residuals = values - values.mean(axis=1, keepdims=True)
-    residuals = residuals - np.median(residuals, axis=0)
-    residuals = residuals - residuals.mean(axis=1, keepdims=True)
-    variances: Floats = (residuals**2).sum(axis=1) / (values.shape[1] - 1)
-    return np.where(variances > 10.0 ** (-2 * EQUAL_DECIMALS), variances, 0.0)
 
 
 def _between_variance(means: Floats, squared_errors: Floats) -> tuple[float, float]:

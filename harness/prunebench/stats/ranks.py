@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.errors import DataError
-from prunebench.stats.moderated import EQUAL_DECIMALS, MIN_ROWS, Floats, holm, p_values
+from prunebench.stats.moderated import EQUAL_DECIMALS, MIN_ROWS, Floats, holm, moderate, p_values
 
-PAIR_LEVEL = 0.55  # of the nominal familywise level, by simulation: pairs of ten methods know their prior poorly
+PAIR_LEVEL = 0.4  # of the nominal familywise level, by simulation: a prior from ten methods is itself uncertain
 
 
 class Rank(NamedTuple):
@@ -43,26 +44,58 @@ def _matrix(table: Mapping[str, Mapping[int, float]]) -> tuple[list[str], Floats
     return names, np.array([means[name] for name in names]), np.array(rows, dtype=np.float64)
 
 
-def _significantly_worse(values: Floats, familywise: float) -> NDArray[np.bool_]:
-    """Return whether the column is significantly worse than the row, bool [m, m].
+def residual_variances(values: Floats) -> Floats:
+    """Return the variance of each method [m] once the effect of the seed is taken off, from values [m, seeds].
 
-    Paired t tests of all pairs over shared seeds, their variances moderated over the pairs of a table with at least
-    5 methods that vary, with Holm's correction.
+    The effect of a seed is the median over methods of what they differ from their own means there: it moves all
+    methods alike and decides no rank, and a median is not moved by one method with a huge spread.  NaN for holes.
+    """
+    residuals = values - np.nanmean(values, axis=1, keepdims=True)
+    residuals = residuals - np.nanmedian(residuals, axis=0)
+    residuals = residuals - np.nanmean(residuals, axis=1, keepdims=True)
+    variances: Floats = np.nansum(residuals**2, axis=1) / np.maximum((~np.isnan(values)).sum(axis=1) - 1, 1)
+    return np.where(variances > 10.0 ** (-2 * EQUAL_DECIMALS), variances, 0.0)
+
+
+@lru_cache(maxsize=256)
+def critical_t(n_methods: int, df: float, familywise: float) -> float:
+    """Return the critical value of the largest t of all pairs: that of the studentized range (Tukey 1953)."""
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.ppf(1 - PAIR_LEVEL * familywise, n_methods, df)) / math.sqrt(2)
+
+
+def _worse_among_many(values: Floats, familywise: float) -> NDArray[np.bool_]:
+    """Return whether the column is significantly worse than the row [m, m]: all pairs, by moderated variances."""
+    known = (~np.isnan(values)).astype(np.float64)
+    filled = np.where(np.isnan(values), 0.0, values)
+    shared = known @ known.T
+    gaps = (filled @ known.T - known @ filled.T) / np.maximum(shared, 1)  # row less column, over shared seeds
+    own = known.sum(axis=1) - 1
+    variances, df = moderate(residual_variances(values), own)
+    errors = np.sqrt((variances[:, None] + variances) / np.maximum(shared, 1))
+    tested = (shared > 1) & (errors > 0)
+    least = float(df[own > 0].min()) if (own > 0).any() else 1.0
+    worse: NDArray[np.bool_] = tested & (gaps > critical_t(len(values), round(least, 1), familywise) * errors)
+    return worse
+
+
+def _worse_among_few(values: Floats, familywise: float) -> NDArray[np.bool_]:
+    """Return whether the column is significantly worse than the row [m, m]: plain paired t tests, Holm's correction.
+
+    A difference that never varies is given the mean variance of those that do.
     """
     first, second = np.triu_indices(len(values), 1)
     gaps = np.round(values[first] - values[second], EQUAL_DECIMALS)
     known = ~np.isnan(gaps)
-    n = known.sum(axis=1).astype(np.float64)
-    means = np.where(known, gaps, 0).sum(axis=1) / np.maximum(n, 1)
-    squares = np.where(known, gaps - means[:, None], 0) ** 2
-    variances = squares.sum(axis=1) / np.maximum(n - 1, 1)
-    variances[variances < 10.0 ** (-2 * EQUAL_DECIMALS)] = 0
-    varied = (np.nanmax(values, axis=1) > np.nanmin(values, axis=1)).sum()
-    found = p_values(means, variances, np.maximum(n, 1), moderated=varied >= MIN_ROWS)
-    rejected = holm(found, PAIR_LEVEL * familywise)
+    n = np.maximum(known.sum(axis=1).astype(np.float64), 1)
+    means = np.where(known, gaps, 0).sum(axis=1) / n
+    variances = (np.where(known, gaps - means[:, None], 0) ** 2).sum(axis=1) / np.maximum(n - 1, 1)
+    varies = variances > 10.0 ** (-2 * EQUAL_DECIMALS)
+    variances[~varies] = variances[varies].mean() if varies.any() else 0.0
+    rejected = holm(p_values(means, variances, n, moderated=False), familywise)
     worse = np.zeros((len(values), len(values)), dtype=np.bool_)
-    worse[first, second] = rejected & (means > 0)
-    worse[second, first] = rejected & (means < 0)
+    worse[first, second], worse[second, first] = rejected & (means > 0), rejected & (means < 0)
     return worse
 
 
@@ -73,13 +106,15 @@ def ranks(table: Mapping[str, Mapping[int, float]], familywise: float = 0.05) ->
     each seed: give it at each seed, so that it is paired.  From the best mean down, a new group opens at the first
     method that is significantly worse than a method of the group, so that no two methods of a group differ
     significantly, and a noisy head hides nothing below it.  All pairs are tested together: the chance of any wrong
-    difference in a table is at most `familywise`.  Methods that share fewer than 2 seeds cannot be told apart.
-    Equal means share a rank.  Raises DataError for a method without values, or with values that are not finite.
+    difference in a table is at most `familywise`.  From 5 methods that vary on, spreads are moderated over the table
+    and the critical value is that of the studentized range; below, paired t tests have Holm's correction.  Methods that
+    share fewer than 2 seeds cannot be told apart.  Equal means share a rank.  Raises DataError for a method without values, or with values that are not finite.
     """
     if not table:
         return {}
     names, means, values = _matrix(table)
-    worse = _significantly_worse(values, familywise) & (means[:, None] > means)
+    test = _worse_among_many if (residual_variances(values) > 0).sum() >= MIN_ROWS else _worse_among_few
+    worse = test(values, familywise) & (means[:, None] > means)
     starts = np.flatnonzero(np.concatenate([[True], means[1:] < means[:-1]])).tolist()
     rank, first = np.ones(len(names), dtype=np.int64), 0
     for start, stop in zip(starts, [*starts[1:], len(names)], strict=True):
