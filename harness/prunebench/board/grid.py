@@ -1,261 +1,132 @@
-"""Records sorted into tables: one record per place, and for each row the cells that its mean is over."""
+"""The rows of the tables of accuracies: every method at every budget, and the cells that its mean is over, run or not."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import msgspec
+import pandas as pd
 
-from prunebench.errors import ResultConflict
-from prunebench.records import FINAL, CellRecord, Record, complement, encode
-from prunebench.registry import Listing, standing
+from prunebench.board.cells import MEAN, METHOD, NONE, SECTION, TRAINING, UNPRUNED, mean, versions_in
+from prunebench.records import FINAL, Record, complement
 
-BASELINE, UNPRUNED, NONE, MEAN = "baseline", "unpruned", "-", "mean"
-MADE_OF = ("scorer_version", "projector_version", "scorer", "scorer_params", "selector", "selector_params")
-CORRELATIONS = ("within_class_spearman", "pooled_spearman", "pearson")
-
-R = TypeVar("R", bound=Record)
+TABLE = [*SECTION, *TRAINING]
+ROW = [*TABLE, *METHOD, "role", "keep", "score_backbone"]
 
 
-class Section(NamedTuple):
-    """What may share tables: one suite on one content of one data set, under one protocol."""
+class Grid(NamedTuple):
+    """Three views of the same cells, in the order of printing.
 
-    suite: str
-    dataset: str
-    protocol: str
-    dataset_fingerprint: str
-
-
-class Training(NamedTuple):
-    """What the subsets train: a network by a recipe of one content."""
-
-    train_arch: str
-    recipe: str
-    recipe_digest: str
-
-
-class Method(NamedTuple):
-    """One line of a table: a method with its projector."""
-
-    method: str
-    projector: str
-
-    @property
-    def label(self) -> str:
-        return self.method if self.projector == NONE else f"{self.method} + {self.projector}"
-
-
-def section_of(record: Record) -> Section:
-    """Return the section that a record belongs to."""
-    return Section(record.suite, record.dataset, record.protocol, record.dataset_fingerprint)
-
-
-def method_of(record: Record) -> Method:
-    """Return the line that a record belongs to."""
-    return Method(record.method, record.projector)
-
-
-def plain(keep: str) -> str:
-    """Return a decimal string without trailing zeros: "0.10" to "0.1"."""
-    return complement(complement(keep))
-
-
-def mean(values: Iterable[float | None]) -> float | None:
-    """Return the mean whatever the order of the values, or None where one is None or there is none."""
-    given = list(values)
-    known = sorted(value for value in given if value is not None)
-    return math.fsum(known) / len(known) if known and len(known) == len(given) else None
-
-
-def one_per_place(records: Iterable[R]) -> list[R]:
-    """Return one record per place, sorted by place, whatever the order in which they come.
-
-    A finished record wins over a failure.  Attempts of one key that differ are averaged: never the last, never twice.
-    Raises ResultConflict where two keys finished for one place.
+    cells: one row per row of the board and cell that its mean is over, whose `record` is missing where it was not
+    run; indexed by the number of the row.  seeds: the mean over the backbones, one row per row of the board and seed;
+    equal `observation`s are one.  rows: what is known of each row of the board before its statistics.
     """
-    places: dict[tuple[Any, ...], dict[str, R]] = defaultdict(dict)
-    for one in records:
-        places[(*section_of(one), *one.place, getattr(one, "recipe_digest", ""))][encode(one)] = one
-    return [_merged([places[place][text] for text in sorted(places[place])]) for place in sorted(places)]
+
+    cells: pd.DataFrame
+    seeds: pd.DataFrame
+    rows: pd.DataFrame
 
 
-def _merged(attempts: Sequence[R]) -> R:
-    finished = [one for one in attempts if one.status == "ok"]
-    first = (finished or [one for one in attempts if one.status in FINAL] or attempts)[0]
-    if len(keys := sorted({one.key for one in finished})) > 1:
-        raise ResultConflict(
-            f"two finished records claim one place on the board: {first.method} in {first.file}, "
-            f"{', '.join(map(str, first.place[2:]))} (keys {' and '.join(keys)})",
-            "give variants of a method names of their own, or remove the record of the older version",
-        )
-    if len(finished) < 2:
-        return first
-    names = ("accuracy", "accuracy_best") if isinstance(first, CellRecord) else CORRELATIONS
-    return msgspec.structs.replace(first, **{name: mean(getattr(one, name) for one in finished) for name in names})
+def make_grid(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Grid:
+    """Return every table with every method of its section at every budget.
 
-
-def with_remarks(records: Iterable[Record], listings: Mapping[str, Listing]) -> Iterator[tuple[Record, bool]]:
-    """Yield each record, what the registry says of its scorer added to the caveat, and whether that is in quarantine.
-
-    The registry decides when the board is written, not when the record was: a method can enter and leave quarantine
-    without being run again.
+    named: suite to the backbones that it names.  A mean is over those, any others seen in the section, and the seeds
+    seen in the table.
     """
+    places = pd.DataFrame(_places(cells, named), columns=["row", *ROW, "backbone", "seed"]).astype({"seed": "int64"})
+    have = cells.drop(columns="role").rename(columns={"score_backbone": "backbone"})
+    found = places.merge(have, how="left", on=[*TABLE, *METHOD, "keep", "backbone", "seed"]).set_index("row")
+    seeds = found.groupby(["row", "seed"]).agg(
+        accuracy=("accuracy", mean), accuracy_best=("accuracy_best", mean), observation=("train_key", _joined)
+    )  # fmt: skip
+    seeds["observation"] = [name or f"seed {seed}" for (_, seed), name in seeds.observation.items()]
+    lines = cells.groupby([*TABLE, *METHOD]).agg(quarantined=("quarantined", "any"), versions=("record", versions_in))
+    facts = [_row(mine, seeds.loc[[row]]) for row, mine in found.groupby("row")]
+    rows = found[ROW].loc[~found.index.duplicated()].join(pd.DataFrame(facts, index=found.index.unique()))
+    rows = rows.merge(lines, how="left", on=[*TABLE, *METHOD]).fillna({"quarantined": False, "versions": ""})
+    ranked = rows.complete & ~rows.quarantined.astype(bool) & (rows.versions == "") & (rows.role != UNPRUNED)
+    return Grid(found, seeds, rows.assign(ranked=ranked))
+
+
+def _places(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[Any, ...]]:
+    """Yield the number and the fields of every row, with each backbone and seed that its mean is over."""
+    number = 0
+    for section, mine in cells.groupby(SECTION):
+        roles = mine.groupby(METHOD).role.min()
+        keeps = sorted(set(mine.keep[mine.role != UNPRUNED]), key=Decimal, reverse=True)
+        seen = set(mine.score_backbone) | {*named.get(section[0], ())} - {NONE}
+        for training, members in mine.groupby(TRAINING):
+            seeds, read = sorted(set(members.seed)), members.groupby(METHOD).score_backbone.agg(set)
+            for method, role in roles.items():
+                own = read.get(method, set())
+                backbones = [NONE] if own <= {NONE} else sorted(seen - {NONE} | own)
+                for keep in ["1"] if role == UNPRUNED else keeps:
+                    for label in backbones if backbones == [NONE] else [MEAN, *backbones]:
+                        row = (number, *section, *training, *method, role, keep, label)
+                        chosen = backbones if label == MEAN else [label]
+                        yield from ((*row, backbone, seed) for backbone in chosen for seed in seeds)
+                        number += 1
+
+
+def _joined(keys: pd.Series[Any]) -> str:
+    """Return the name of an observation: what was trained on the same keys throughout has one; "" for unknown keys."""
+    return " ".join(keys) if all(isinstance(key, str) and key for key in keys) else ""
+
+
+def records_of(cells: pd.DataFrame) -> list[Any]:
+    """Return the records that there are of some cells."""
+    return list(cells.record.dropna())
+
+
+def _row(cells: pd.DataFrame, seeds: pd.DataFrame) -> dict[str, Any]:
+    """Return the facts of one row of the board from its cells and seeds."""
+    records, n_seeds = records_of(cells), int(seeds.accuracy.count())
+    complete = n_seeds == len(seeds)
+    finished = (cells.status == "ok").groupby(cells.backbone).all()
+    return {
+        "pruning_rate": complement(cells.keep.iloc[0]), "complete": complete,
+        "deterministic": complete and n_seeds > 1 and seeds.observation.nunique() == 1,
+        "accuracy_best_mean": mean(seeds.accuracy_best), "n_seeds": n_seeds, "n_seeds_expected": len(seeds),
+        "n_backbones": int(finished.sum()), "n_backbones_expected": len(finished),
+        "n_failed": sum(record.status not in FINAL for record in records), "diagnostics": _diagnostics(records),
+        "caveat": caveats_of(records), "status": "ok" if complete else "hole",
+        "hole": "" if complete else _hole(cells, finished, n_seeds), "status_reason": _reason(cells),
+    }  # fmt: skip
+
+
+def _hole(cells: pd.DataFrame, finished: pd.Series[bool], n_seeds: int) -> str:
+    """Return what is lacking, as "1 of 2 backbones" or "3 of 5 seeds"."""
+    known = cells.status.dropna()
+    if not (known == "ok").any():
+        return " or ".join(sorted(set(known.str.replace("_", " ")))) or "not run"
+    if not n_seeds or cells.backbone[cells.status.notna()].nunique() < len(finished):
+        return f"{finished.sum()} of {len(finished)} backbones"
+    return f"{n_seeds} of {cells.seed.nunique()} seeds"
+
+
+def _reason(cells: pd.DataFrame) -> str:
+    """Return why cells of a row hold no accuracy, the most frequent reason first."""
+    absent = "not run with {}" if cells.backbone.nunique() > 1 else "not run"
+    lost = cells[cells.status != "ok"]
+    counts = Counter(
+        ": ".join(filter(None, [status, why])) if isinstance(status, str) else absent.format(backbone)
+        for backbone, status, why in zip(lost.backbone, lost.status, lost.status_reason, strict=True)
+    )
+    return "; ".join(f"{text} ({n})" for text, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _diagnostics(records: Sequence[Any]) -> str:
+    values: dict[str, list[float]] = defaultdict(list)
     for record in records:
-        dist, _, version = record.scorer_dist.rpartition(" ")
-        found = standing(listings, "scorer", record.scorer, dist, version)
-        caveat = "; ".join(filter(None, [record.caveat, found.remark]))
-        yield msgspec.structs.replace(record, caveat=caveat), found.tier == "quarantine"
+        for name, value in record.diagnostics.items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                values[name].append(value)
+    return "; ".join(f"{name}={mean(found):.6g}" for name, found in sorted(values.items()))
 
 
-def caveats_of(records: Iterable[Record]) -> str:
+def caveats_of(records: Sequence[Record]) -> str:
     """Return what is said against some records, each sentence once."""
     return "; ".join(sorted({part for record in records for part in record.caveat.split("; ") if part}))
-
-
-def versions_in(records: Iterable[Record]) -> str:
-    """Return what differs between the finished records of one line that should be one method; empty for one version."""
-    finished = [record for record in records if record.status == "ok"]
-    for name in MADE_OF:
-        if len(found := sorted({str(getattr(record, name, "")) for record in finished})) > 1:
-            return f"{len(found)} versions in one row, {name.replace('_', ' ')} {' and '.join(found)}"
-    return ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One method at one budget in one table, before its statistics.
-
-    score_backbone: the backbone that scored the samples, "mean" for all of them, "-" for a method that reads none.
-    backbones, seeds: those that the mean is over.  cells: what there is of them, by (backbone, seed).
-    """
-
-    method: Method
-    role: str
-    keep: str
-    score_backbone: str
-    backbones: tuple[str, ...]
-    seeds: tuple[int, ...]
-    cells: Mapping[tuple[str, int], CellRecord]
-    quarantined: bool
-    versions: str
-
-    def by_seed(self, name: str) -> dict[int, float]:
-        """Return the mean over the backbones of a number of the cells, for the seeds at which each of them has it."""
-        means = {s: mean(getattr(self.cells.get((b, s)), name, None) for b in self.backbones) for s in self.seeds}
-        return {seed: value for seed, value in means.items() if value is not None}
-
-    @cached_property
-    def accuracy(self) -> dict[int, float]:
-        return self.by_seed("accuracy")
-
-    @cached_property
-    def observations(self) -> dict[int, str]:
-        """Seed to the name of its observation: seeds that trained on the same keys throughout have one name."""
-        keys = {seed: [self.cells[backbone, seed].train_key for backbone in self.backbones] for seed in self.accuracy}
-        return {seed: " ".join(found) if all(found) else f"seed {seed}" for seed, found in keys.items()}
-
-    @property
-    def complete(self) -> bool:
-        return len(self.accuracy) == len(self.seeds)
-
-    @property
-    def deterministic(self) -> bool:
-        return self.complete and len(self.seeds) > 1 and len(set(self.observations.values())) == 1
-
-    @property
-    def ranked(self) -> bool:
-        """Whether the row takes part in ranks and correlations."""
-        return self.complete and not self.quarantined and not self.versions and self.role != UNPRUNED
-
-    @property
-    def finished_backbones(self) -> int:
-        finished = Counter(backbone for (backbone, _), cell in self.cells.items() if cell.status == "ok")
-        return sum(finished[backbone] == len(self.seeds) for backbone in self.backbones)
-
-    @property
-    def hole(self) -> str:
-        """What is lacking, as "1 of 2 backbones" or "3 of 5 seeds"; empty for a complete row."""
-        if self.complete:
-            return ""
-        if not any(cell.status == "ok" for cell in self.cells.values()):
-            return " or ".join(sorted({c.status.replace("_", " ") for c in self.cells.values()})) or "not run"
-        if not self.accuracy or len({backbone for backbone, _ in self.cells}) < len(self.backbones):
-            return f"{self.finished_backbones} of {len(self.backbones)} backbones"
-        return f"{len(self.accuracy)} of {len(self.seeds)} seeds"
-
-    @property
-    def reason(self) -> str:
-        """Why cells of the row hold no accuracy, the most frequent reason first."""
-        counts: Counter[str] = Counter()
-        for backbone in self.backbones:
-            for cell in (self.cells.get((backbone, seed)) for seed in self.seeds):
-                if cell is None:
-                    counts["not run" if len(self.backbones) == 1 else f"not run with {backbone}"] += 1
-                elif cell.status != "ok":
-                    counts[": ".join(filter(None, [cell.status, cell.status_reason]))] += 1
-        return "; ".join(f"{text} ({n})" for text, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-class Table(NamedTuple):
-    """All rows of one training of one section; `cells` are its records, those that failed among them."""
-
-    section: Section
-    training: Training
-    cells: Sequence[CellRecord]
-    rows: Sequence[Row]
-
-
-def tables(
-    cells: Sequence[CellRecord], quarantined: frozenset[str], named: Mapping[str, Sequence[str]]
-) -> Iterator[Table]:
-    """Yield every table with every method of its section at every budget, run or not, in a fixed order.
-
-    cells: one per place.  quarantined: keys of records.  named: suite to the backbones that it names.  A mean is over
-    those, any others seen in the section, and the seeds seen in the table.
-    """
-    digests: dict[tuple[object, ...], set[str]] = defaultdict(set)
-    for cell in cells:
-        digests[section_of(cell), cell.train_arch, cell.recipe] |= {cell.recipe_digest} - {""}
-    grouped: dict[Section, dict[Training, list[CellRecord]]] = defaultdict(lambda: defaultdict(list))
-    for cell in cells:
-        known = digests[section_of(cell), cell.train_arch, cell.recipe]
-        # A failure may not have come as far as to know the content of its recipe.
-        digest = min(known) if not cell.recipe_digest and len(known) == 1 else cell.recipe_digest
-        grouped[section_of(cell)][Training(cell.train_arch, cell.recipe, digest)].append(cell)
-    for section, trainings in sorted(grouped.items()):
-        mine = [cell for members in trainings.values() for cell in members]
-        roles = {method_of(cell): cell.role for cell in sorted(mine, key=lambda cell: cell.role, reverse=True)}
-        keeps = sorted({plain(cell.keep) for cell in mine if cell.role != UNPRUNED}, key=Decimal, reverse=True)
-        seen = {cell.score_backbone for cell in mine} | set(named.get(section.suite, ()))
-        for training, members in sorted(trainings.items()):
-            lines: dict[Method, list[CellRecord]] = defaultdict(list)
-            for cell in members:
-                lines[method_of(cell)].append(cell)
-            seeds = tuple(sorted({cell.seed for cell in members}))
-            rows: list[Row] = []
-            for method, role in sorted(roles.items()):
-                budgets = ["1"] if role == UNPRUNED else keeps
-                rows += _rows(method, role, budgets, seeds, seen - {NONE}, lines[method], quarantined)
-            yield Table(section, training, members, rows)
-
-
-def _rows(
-    method: Method, role: str, keeps: Sequence[str], seeds: tuple[int, ...], backbones: set[str],
-    own: Sequence[CellRecord], quarantined: frozenset[str],
-) -> Iterator[Row]:  # fmt: skip
-    read = {cell.score_backbone for cell in own}
-    expected = (NONE,) if read <= {NONE} else tuple(sorted(backbones | read))
-    held, versions = any(cell.key in quarantined for cell in own), versions_in(own)
-    for keep in keeps:
-        cells = {(cell.score_backbone, cell.seed): cell for cell in own if plain(cell.keep) == keep}
-        for label in expected if expected == (NONE,) else (MEAN, *expected):
-            chosen = expected if label == MEAN else (label,)
-            found = {place: cell for place, cell in cells.items() if place[0] in chosen}
-            yield Row(method=method, role=role, keep=keep, score_backbone=label, backbones=chosen, seeds=seeds,
-                      cells=found, quarantined=held, versions=versions)  # fmt: skip

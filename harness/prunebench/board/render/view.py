@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from prunebench.board.accuracy import WHOLE
-from prunebench.board.grid import BASELINE, UNPRUNED, Method, Section, Training, plain
+from prunebench.board.cells import BASELINE, SECTION, TRAINING, UNPRUNED, WHOLE, plain
+from prunebench.board.cells import label as label_of
 from prunebench.board.table import Board
 
 MINUS, DAGGER = "\N{MINUS SIGN}", "\N{DAGGER}"
@@ -104,7 +104,7 @@ def records(frame: pd.DataFrame) -> list[Row]:
 
 
 def label(row: Row) -> str:
-    return Method(row["method"], row["projector"]).label
+    return label_of(row["method"], row["projector"])
 
 
 def noted(rows: Iterable[Row]) -> str:
@@ -130,11 +130,11 @@ def sections(board: Board) -> list[SectionView]:
     everything = [records(frame) for frame in frames]
     found: list[SectionView] = []
     for facts in records(board.sections):
-        rows, correlations, tables, failed = (_of(rows, facts, Section._fields) for rows in everything)
+        rows, correlations, tables, failed = (_of(rows, facts, SECTION) for rows in everything)
         names = sorted({label(row) for row in rows if row["role"] == "method"})
         styles = {name: index for index, name in enumerate(names)}
         slug = _slug(facts["title"], [view.slug for view in found])
-        trainings = [_training(board, table, _of(rows, table, Training._fields), styles, f"{slug}-{n}")
+        trainings = [_training(board, table, _of(rows, table, TRAINING), styles, f"{slug}-{n}")
                      for n, table in enumerate(tables, start=1)]  # fmt: skip
         tau, rho = ([row for row in correlations if row["quantity"] == name] for name in ("method_tau", "method_rho"))
         scores = _score_lines([row for row in correlations if row["comparison"] != "archs"])
