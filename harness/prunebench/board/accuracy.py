@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,7 @@ COLUMNS = (
     "rank_low", "rank_high", "versions", "diagnostics", "caveat", "status", "hole", "status_reason",
 )  # fmt: skip
 INTEGERS = ("gain_n_seeds", "rank", "rank_low", "rank_high")
-Values = dict[int, float]  # accuracy by seed
+Values = Mapping[int, dict[int, float]]  # accuracy by row and seed
 
 
 def accuracy_table(grid: Grid) -> pd.DataFrame:
@@ -36,46 +37,54 @@ def accuracy_table(grid: Grid) -> pd.DataFrame:
                 f"{found.suite.iloc[0]} on {found.dataset.iloc[0]} has two baselines, {names[0]} and {names[1]}",
                 "a gain needs one reference: give the role 'baseline' to one method of the suite",
             )
-    reference = rows[[*TABLE, "keep"]].merge(baselines[[*TABLE, "keep"]].reset_index(), how="left")["index"]
+    accuracy, observed = _by_row(grid.seeds.accuracy.dropna()), _by_row(grid.seeds.observation)
+    reference = {place: found.index[0] for place, found in baselines.groupby([*TABLE, "keep"])}
     numbers: dict[int, dict[str, Any]] = {}
-    for _, column in rows.groupby([*TABLE, "keep", rows.score_backbone.mask(whole, "")], sort=False):
-        one = reference[column.index[0]]
-        numbers |= _column(grid, column, None if math.isnan(one) else int(one))
-    table = rows.join(pd.DataFrame.from_dict(numbers, orient="index"))
+    for place, column in rows.groupby([*TABLE, "keep", rows.score_backbone.mask(whole, "")], sort=False):
+        numbers |= _column(column, accuracy, observed, reference.get(place[:-1]))
     best = [rounded(None if math.isnan(value) else value) for value in rows.accuracy_best_mean.astype(float)]
-    return table.assign(accuracy_best_mean=best)[list(COLUMNS)].astype(dict.fromkeys(INTEGERS, "Int64"))
+    table = rows.assign(accuracy_best_mean=best).join(pd.DataFrame.from_dict(numbers, orient="index"))
+    return table.reindex(columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64"))
 
 
-def _column(grid: Grid, column: pd.DataFrame, baseline: int | None) -> dict[int, dict[str, Any]]:
+def _by_row(seeds: pd.Series[Any]) -> dict[int, dict[int, Any]]:
+    """Return the values by row and seed."""
+    found: dict[int, dict[int, Any]] = defaultdict(dict)
+    for (row, seed), value in seeds.items():
+        found[row][seed] = value
+    return found
+
+
+def _column(
+    column: pd.DataFrame, accuracy: Values, observed: Mapping[int, Mapping[int, str]], baseline: int | None
+) -> dict[int, dict[str, Any]]:  # fmt: skip
     """Return the numbers of the rows that stand in one column of a table; only whole methods are ranked."""
     complete = column[column.complete]
-    values = {str(row): _values(grid, row) for row in complete.index}
-    distinct = {name: grid.seeds.loc[int(name)].drop_duplicates("observation").accuracy.tolist() for name in values}
-    means = mean_intervals(distinct) if distinct else {}
-    pruned = complete.index[~complete.role.isin([BASELINE, UNPRUNED])]
-    gain = _gains(grid, {str(row): values[str(row)] for row in pruned}, baseline) if baseline is not None else {}
+    # Written backwards, so that the first seed of an observation stays.
+    distinct = {str(row): {observed[row][seed]: value for seed, value in reversed(accuracy[row].items())}
+                for row in complete.index}  # fmt: skip
+    means = mean_intervals({name: list(values.values()) for name, values in distinct.items()}) if distinct else {}
+    pruned = list(complete.index[~complete.role.isin([BASELINE, UNPRUNED])])
+    gain = _gains(pruned, accuracy, observed, baseline) if baseline is not None else {}
     ranked = complete.index[complete.ranked & complete.score_backbone.isin(WHOLE)]
-    places = _ranks({str(row): values[str(row)] for row in ranked}, means)
+    places = _ranks({str(row): accuracy[row] for row in ranked}, means)
     return {row: _numbers(*(found.get(str(row)) for found in (means, gain, places))) for row in column.index}
 
 
-def _values(grid: Grid, row: int) -> Values:
-    return grid.seeds.accuracy.loc[row].dropna().to_dict()
-
-
-def _gains(grid: Grid, rows: Mapping[str, Values], baseline: int) -> dict[str, Gain]:
+def _gains(
+    rows: Sequence[int], accuracy: Values, observed: Mapping[int, Mapping[int, str]], baseline: int
+) -> dict[str, Gain]:  # fmt: skip
     """Return the gains over the `n` seeds that a row and the baseline share, equal pairs of observations taken once."""
-    reference, theirs = _values(grid, baseline), grid.seeds.observation.loc[baseline]
-    paired, shared = {}, {}
-    for name, values in rows.items():
-        both = pd.DataFrame({"mine": grid.seeds.observation.loc[int(name)], "theirs": theirs})
-        both = both.loc[[seed for seed in values if seed in reference]]
-        paired[name] = {seed: values[seed] for seed in both.drop_duplicates().index}
-        shared[name] = len(both)
+    paired, shared, reference = {}, {}, accuracy[baseline]
+    for row in rows:
+        both = [seed for seed in accuracy[row] if seed in reference]
+        seeds = {(observed[row][seed], observed[baseline][seed]): seed for seed in reversed(both)}
+        paired[str(row)] = {seed: accuracy[row][seed] for seed in sorted(seeds.values())}
+        shared[str(row)] = len(both)
     return {name: replace(gain, n=shared[name]) for name, gain in gains(paired, reference).items()}
 
 
-def _ranks(rows: Mapping[str, Values], means: Mapping[str, Interval]) -> dict[str, Rank]:
+def _ranks(rows: Mapping[str, Mapping[int, float]], means: Mapping[str, Interval]) -> dict[str, Rank]:
     """Return ranks; means that are equal as printed are equal here."""
     values = {}
     for name, accuracy in rows.items():

@@ -62,10 +62,10 @@ def _architectures(
     grid: Grid, rows: pd.DataFrame, a: tuple[str, ...], b: tuple[str, ...]
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     ranked = rows[rows.ranked & rows.score_backbone.isin(WHOLE)].reset_index().set_index(METHOD)
-    pairs = pd.DataFrame({one: ranked["index"][(ranked[TRAINING] == one).all(axis=1)] for one in (a, b)}).dropna()
-    same = [not versions_in(records_of(grid.cells.loc[pair])) for pair in pairs.to_numpy(int)]
-    pairs = pairs[same].sort_index().astype(int)
-    sides = [grid.seeds.accuracy.loc[pairs[one]].unstack("seed").reindex(pairs[one]) for one in (a, b)]
+    first, second = (ranked["index"][(ranked[TRAINING] == list(one)).all(axis=1)] for one in (a, b))
+    both = pd.concat([first, second], axis=1, join="inner", keys=["a", "b"]).sort_index()
+    both = both[[not versions_in(records_of(grid.cells.loc[pair])) for pair in both.to_numpy()]]
+    sides = [grid.seeds.accuracy.loc[list(both[side])].unstack("seed").reindex(both[side]) for side in "ab"]
     values = [side[sides[0].columns.intersection(sides[1].columns)].to_numpy() for side in sides]
     for quantity, statistic in QUANTITIES.items():
         found = asdict(rank_agreement(values[0], values[1], statistic))

@@ -6,15 +6,19 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from prunebench.board.cells import MEAN, METHOD, NONE, SECTION, TRAINING, UNPRUNED, mean, versions_in
-from prunebench.records import FINAL, Record, complement
+from prunebench.records import FINAL, CellRecord, Record, complement
 
 TABLE = [*SECTION, *TRAINING]
 ROW = [*TABLE, *METHOD, "role", "keep", "score_backbone"]
+FACTS = ("n_backbones", "n_backbones_expected", "n_failed", "diagnostics", "caveat", "status", "hole", "status_reason")
+Cell = tuple[int, str, Any]  # the number of the row, the backbone, and the record or NaN
 
 
 class Grid(NamedTuple):
@@ -39,16 +43,35 @@ def make_grid(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Grid:
     places = pd.DataFrame(_places(cells, named), columns=["row", *ROW, "backbone", "seed"]).astype({"seed": "int64"})
     have = cells.drop(columns="role").rename(columns={"score_backbone": "backbone"})
     found = places.merge(have, how="left", on=[*TABLE, *METHOD, "keep", "backbone", "seed"]).set_index("row")
-    seeds = found.groupby(["row", "seed"]).agg(
-        accuracy=("accuracy", mean), accuracy_best=("accuracy_best", mean), observation=("train_key", _joined)
+    lines = cells.groupby([*TABLE, *METHOD]).agg(quarantined=("quarantined", any), versions=("record", versions_in))
+    seeds = _means_by_seed(found)
+    by_row = {row: list(members) for row, members in groupby(found[["backbone", "record"]].itertuples(), itemgetter(0))}
+    counts = seeds.groupby("row").agg(
+        n_seeds=("accuracy", "count"), n_seeds_expected=("accuracy", "size"), n_observed=("observation", "nunique"),
+        accuracy_best_mean=("accuracy_best", mean),
     )  # fmt: skip
-    seeds["observation"] = [name or f"seed {seed}" for (_, seed), name in seeds.observation.items()]
-    lines = cells.groupby([*TABLE, *METHOD]).agg(quarantined=("quarantined", "any"), versions=("record", versions_in))
-    facts = [_row(mine, seeds.loc[[row]]) for row, mine in found.groupby("row")]
-    rows = found[ROW].loc[~found.index.duplicated()].join(pd.DataFrame(facts, index=found.index.unique()))
-    rows = rows.merge(lines, how="left", on=[*TABLE, *METHOD]).fillna({"quarantined": False, "versions": ""})
-    ranked = rows.complete & ~rows.quarantined.astype(bool) & (rows.versions == "") & (rows.role != UNPRUNED)
-    return Grid(found, seeds, rows.assign(ranked=ranked))
+    rows = found[ROW].loc[~found.index.duplicated()].join(counts).merge(lines, how="left", on=[*TABLE, *METHOD])
+    rows = rows.fillna({"quarantined": False, "versions": ""})
+    rows["complete"] = rows.n_seeds == rows.n_seeds_expected
+    rows["deterministic"] = rows.complete & (rows.n_seeds > 1) & (rows.n_observed == 1)
+    rows["ranked"] = rows.complete & ~rows.quarantined.astype(bool) & (rows.versions == "") & (rows.role != UNPRUNED)
+    rows["pruning_rate"] = rows.keep.map(complement)
+    facts = [_facts(by_row[row], n, of) for row, n, of in rows[["n_seeds", "n_seeds_expected"]].itertuples()]
+    return Grid(found, seeds, rows.join(pd.DataFrame(facts, columns=list(FACTS))))
+
+
+def _means_by_seed(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean over the backbones and the name of the observation, by row and seed.
+
+    What was trained on the same keys throughout has one name, and is one observation.
+    """
+    known = found.assign(train_key=found.train_key.fillna(""))
+    groups = known.groupby(["row", "seed"])
+    seeds: pd.DataFrame = groups[["accuracy", "accuracy_best"]].mean()
+    seeds = seeds.where(groups[["accuracy", "accuracy_best"]].count().eq(groups.size(), axis=0))
+    names = groups.train_key.agg(" ".join)
+    alone = pd.Series([f"seed {seed}" for _, seed in names.index], index=names.index, dtype=object)
+    return seeds.assign(observation=names.where(groups.train_key.agg(all), alone))
 
 
 def _places(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[Any, ...]]:
@@ -71,50 +94,38 @@ def _places(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Iterator
                         number += 1
 
 
-def _joined(keys: pd.Series[Any]) -> str:
-    """Return the name of an observation: what was trained on the same keys throughout has one; "" for unknown keys."""
-    return " ".join(keys) if all(isinstance(key, str) and key for key in keys) else ""
-
-
 def records_of(cells: pd.DataFrame) -> list[Any]:
     """Return the records that there are of some cells."""
     return list(cells.record.dropna())
 
 
-def _row(cells: pd.DataFrame, seeds: pd.DataFrame) -> dict[str, Any]:
-    """Return the facts of one row of the board from its cells and seeds."""
-    records, n_seeds = records_of(cells), int(seeds.accuracy.count())
-    complete = n_seeds == len(seeds)
-    finished = (cells.status == "ok").groupby(cells.backbone).all()
-    return {
-        "pruning_rate": complement(cells.keep.iloc[0]), "complete": complete,
-        "deterministic": complete and n_seeds > 1 and seeds.observation.nunique() == 1,
-        "accuracy_best_mean": mean(seeds.accuracy_best), "n_seeds": n_seeds, "n_seeds_expected": len(seeds),
-        "n_backbones": int(finished.sum()), "n_backbones_expected": len(finished),
-        "n_failed": sum(record.status not in FINAL for record in records), "diagnostics": _diagnostics(records),
-        "caveat": caveats_of(records), "status": "ok" if complete else "hole",
-        "hole": "" if complete else _hole(cells, finished, n_seeds), "status_reason": _reason(cells),
-    }  # fmt: skip
+def _facts(cells: Sequence[Cell], n_seeds: int, n_seeds_expected: int) -> tuple[Any, ...]:
+    """Return FACTS of one row of the board from its cells."""
+    records = [record for _, _, record in cells if isinstance(record, CellRecord)]
+    unfinished = {backbone for _, backbone, record in cells if getattr(record, "status", "") != "ok"}
+    touched = {backbone for _, backbone, record in cells if isinstance(record, CellRecord)}
+    backbones = {backbone for _, backbone, _ in cells}
+    whole = len(backbones - unfinished)
+    hole = f"{n_seeds} of {n_seeds_expected} seeds"
+    if not any(record.status == "ok" for record in records):
+        hole = " or ".join(sorted({record.status.replace("_", " ") for record in records})) or "not run"
+    elif not n_seeds or touched != backbones:
+        hole = f"{whole} of {len(backbones)} backbones"
+    complete = n_seeds == n_seeds_expected
+    return (
+        whole, len(backbones), sum(record.status not in FINAL for record in records), _diagnostics(records),
+        caveats_of(records), "ok" if complete else "hole", "" if complete else hole, _reason(cells, len(backbones)),
+    )  # fmt: skip
 
 
-def _hole(cells: pd.DataFrame, finished: pd.Series[bool], n_seeds: int) -> str:
-    """Return what is lacking, as "1 of 2 backbones" or "3 of 5 seeds"."""
-    known = cells.status.dropna()
-    if not (known == "ok").any():
-        return " or ".join(sorted(set(known.str.replace("_", " ")))) or "not run"
-    if not n_seeds or cells.backbone[cells.status.notna()].nunique() < len(finished):
-        return f"{finished.sum()} of {len(finished)} backbones"
-    return f"{n_seeds} of {cells.seed.nunique()} seeds"
-
-
-def _reason(cells: pd.DataFrame) -> str:
+def _reason(cells: Sequence[Cell], n_backbones: int) -> str:
     """Return why cells of a row hold no accuracy, the most frequent reason first."""
-    absent = "not run with {}" if cells.backbone.nunique() > 1 else "not run"
-    lost = cells[cells.status != "ok"]
-    counts = Counter(
-        ": ".join(filter(None, [status, why])) if isinstance(status, str) else absent.format(backbone)
-        for backbone, status, why in zip(lost.backbone, lost.status, lost.status_reason, strict=True)
-    )
+    counts: Counter[str] = Counter()
+    for _, backbone, record in cells:
+        if not isinstance(record, CellRecord):
+            counts["not run" if n_backbones == 1 else f"not run with {backbone}"] += 1
+        elif record.status != "ok":
+            counts[": ".join(filter(None, [record.status, record.status_reason]))] += 1
     return "; ".join(f"{text} ({n})" for text, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

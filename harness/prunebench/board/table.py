@@ -85,7 +85,7 @@ def _correlations(every: pd.DataFrame, grid: Grid, registry: Registry | None) ->
     for section, members in every.groupby(SECTION):
         suite = registry.suites.get(section[0]) if registry else None
         named = named_pairs(suite.agreement_backbones, controls) if suite else {}
-        yield from method_correlations(grid._replace(rows=grid.rows[(grid.rows[SECTION] == section).all(axis=1)]))
+        yield from method_correlations(grid._replace(rows=grid.rows[(grid.rows[SECTION] == list(section)).all(axis=1)]))
         yield from score_correlations(members[members.backbone_a.notna()], named)
 
 
