@@ -64,7 +64,8 @@ def _architectures(
     ranked = rows[rows.ranked & rows.score_backbone.isin(WHOLE)].reset_index().set_index(METHOD)
     first, second = (ranked["index"][(ranked[TRAINING] == list(one)).all(axis=1)] for one in (a, b))
     both = pd.concat([first, second], axis=1, join="inner", keys=["a", "b"]).sort_index()
-    both = both[[not versions_in(records_of(grid.cells.loc[pair])) for pair in both.to_numpy()]]
+    one_version = [not versions_in(records_of(grid.cells.loc[pair])) for pair in both.to_numpy()]
+    both = both.loc[both.index[one_version]] if len(both) else both
     sides = [grid.seeds.accuracy.loc[list(both[side])].unstack("seed").reindex(both[side]) for side in "ab"]
     values = [side[sides[0].columns.intersection(sides[1].columns)].to_numpy() for side in sides]
     for quantity, statistic in QUANTITIES.items():
@@ -72,8 +73,9 @@ def _architectures(
         yield {
             **dict.fromkeys(COLUMNS, ""), **rows[[*SECTION, "keep", "pruning_rate"]].iloc[0].to_dict(),
             "quantity": quantity, "comparison": "archs", "recipe": " | ".join(dict.fromkeys([a[1], b[1]])),
-            "a": a[0], "b": b[0], **dict.fromkeys(INTEGERS), **found, **{name: rounded(found[name]) for name in NUMBERS},
-            "deterministic": False, "status": "insufficient" if found["value"] is None else "ok",
+            "a": a[0], "b": b[0], **dict.fromkeys(INTEGERS), **found,
+            **{name: rounded(found[name]) for name in NUMBERS}, "deterministic": False,
+            "status": "insufficient" if found["value"] is None else "ok",
         }  # fmt: skip
 
 

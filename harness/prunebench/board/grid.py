@@ -1,4 +1,4 @@
-"""The rows of the tables of accuracies: every method at every budget, and the cells that its mean is over, run or not."""
+"""The rows of the tables of accuracies: every method at every budget, with the cells that its mean is over."""
 
 from __future__ import annotations
 

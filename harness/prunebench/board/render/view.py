@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from prunebench.board.cells import label as label_of
 from prunebench.board.table import Board
 
 MINUS, DAGGER = "\N{MINUS SIGN}", "\N{DAGGER}"
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w.]*\w)")  # not a part of a name or a version
 
 Row = dict[str, Any]
 
@@ -47,7 +49,10 @@ class Line(NamedTuple):
 
 
 class TrainingView(NamedTuple):
-    """One table of accuracies; `unpruned` is None where the full set was not trained on, `metrics` are its columns."""
+    """One table of accuracies; `unpruned` is None where the full set was not trained on, `metrics` are its columns.
+
+    firsts: by rate, how many methods share the first rank, of how many that are ranked.
+    """
 
     facts: Row
     slug: str
@@ -58,6 +63,7 @@ class TrainingView(NamedTuple):
     unpruned: Row | None
     baseline: str
     metrics: list[tuple[str, str, str]]
+    firsts: dict[str, tuple[int, int]]
 
 
 class ScoreLine(NamedTuple):
@@ -108,10 +114,25 @@ def label(row: Row) -> str:
 
 
 def noted(rows: Iterable[Row]) -> str:
-    """Return what is to be said against the numbers of these rows, each sentence once."""
-    return "; ".join(
-        sorted({part for row in rows for part in (*row["caveat"].split("; "), row.get("versions")) if part})
-    )
+    """Return what is to be said against the numbers of these rows, each sentence once.
+
+    Sentences that differ in their numbers alone are one, with the range of each number.
+    """
+    said = {part for row in rows for part in (*row["caveat"].split("; "), row.get("versions")) if part}
+    alike: dict[str, list[str]] = defaultdict(list)
+    for sentence in sorted(said):
+        alike[NUMBER.sub("#", sentence)].append(sentence)
+    return "; ".join(sorted(_folded(sentences) for sentences in alike.values()))
+
+
+def _folded(sentences: Sequence[str]) -> str:
+    columns = [sorted(set(column), key=_value) for column in zip(*map(NUMBER.findall, sentences), strict=True)]
+    ranges = iter([" to ".join(dict.fromkeys([column[0], column[-1]])) for column in columns])
+    return NUMBER.sub(lambda _: next(ranges), sentences[0])
+
+
+def _value(number: str) -> float:
+    return float(number.replace(",", ""))
 
 
 def notes(lines: Iterable[Line | ScoreLine]) -> list[str]:
@@ -163,11 +184,13 @@ def _training(board: Board, table: Row, rows: list[Row], styles: dict[str, int],
             if any(row[metric.column] is not None for row in pruned if row["pruning_rate"] == rate):
                 title = f"{metric.spec.label or metric.spec.name}{'' if metric.spec.higher_is_better else ' ↓'}"
                 columns.append((title, metric.column, rate if metric.spec.scope == "cell" else ""))
+    ranks = {rate: [line.rows[rate]["rank"] for line in lines if rate in line.rows] for rate in rates}
+    firsts = {rate: (found.count(1), sum(rank is not None for rank in found)) for rate, found in ranks.items()}
     return TrainingView(
         table, slug, rates, [line for line in lines if not line.not_run],
         [line for line in details if not line.not_run], [line.label for line in lines if line.not_run],
         next((row for row in rows if row["role"] == UNPRUNED and row["score_backbone"] in WHOLE), None),
-        next((label(row) for row in rows if row["role"] == BASELINE), ""), columns,
+        next((label(row) for row in rows if row["role"] == BASELINE), ""), columns, firsts,
     )  # fmt: skip
 
 
