@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from html import unescape
@@ -16,15 +17,15 @@ from prunebench.board import board_files, make_board
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
-FLAGS = (
+FLAGS = shlex.split(
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-extensions --allow-file-access-from-files "
     "--hide-scrollbars --enable-logging=stderr --virtual-time-budget=20000 --dump-dom"
-).split()
+)
 TELEPHONE = """<!doctype html><iframe src="index.html" width="400" height="800" style="border: 0"></iframe><script>
 document.querySelector("iframe").addEventListener("load", (event) => {
   const page = event.target.contentDocument, view = event.target.contentWindow;
-  const body = page.querySelector("table tbody"), buttons = page.querySelectorAll("table")[0].querySelectorAll("button");
+  const body = page.querySelector("tbody"), buttons = page.querySelector("thead").querySelectorAll("button");
   const column = (n) => [...body.rows].map((row) => row.cells[n].dataset.value);
   const said = { tables: page.querySelectorAll("table").length, width: page.documentElement.clientWidth };
   for (const details of page.querySelectorAll("details")) details.open = true;

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from prunebench.board.cells import BASELINE, DECIMALS, METHOD, UNPRUNED, WHOLE, label, rounded
+from prunebench.board.cells import BASELINE, DECIMALS, METHOD, UNPRUNED, WHOLE, groups, label, rounded
 from prunebench.board.grid import TABLE, Grid
 from prunebench.errors import UsageError
 from prunebench.stats import Gain, Interval, Rank, gains, mean_intervals, ranks
@@ -30,7 +30,7 @@ def accuracy_table(grid: Grid) -> pd.DataFrame:
     """Return the rows of the grid with their numbers; raises UsageError for a second baseline."""
     rows, whole = grid.rows, grid.rows.score_backbone.isin(WHOLE)
     baselines = rows[(rows.role == BASELINE) & whole]
-    for _, found in baselines.groupby([*TABLE, "keep"]):
+    for _, found in groups(baselines, [*TABLE, "keep"]):
         if len(found) > 1:
             names = [label(*names) for names in found[METHOD].itertuples(index=False)]
             raise UsageError(
@@ -38,11 +38,11 @@ def accuracy_table(grid: Grid) -> pd.DataFrame:
                 "a gain needs one reference: give the role 'baseline' to one method of the suite",
             )
     accuracy, observed = _by_row(grid.seeds.accuracy.dropna()), _by_row(grid.seeds.observation)
-    reference = {place: found.index[0] for place, found in baselines.groupby([*TABLE, "keep"])}
+    reference = {place: found.index[0] for place, found in groups(baselines, [*TABLE, "keep"])}
     numbers: dict[int, dict[str, Any]] = {}
-    for place, column in rows.groupby([*TABLE, "keep", rows.score_backbone.mask(whole, "")], sort=False):
+    for place, column in groups(rows.assign(column=rows.score_backbone.mask(whole, "")), [*TABLE, "keep", "column"]):
         numbers |= _column(column, accuracy, observed, reference.get(place[:-1]))
-    best = [rounded(None if math.isnan(value) else value) for value in rows.accuracy_best_mean.astype(float)]
+    best = rows.accuracy_best_mean.astype(float).round(DECIMALS) + 0.0
     table = rows.assign(accuracy_best_mean=best).join(pd.DataFrame.from_dict(numbers, orient="index"))
     return table.reindex(columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64"))
 
@@ -50,7 +50,7 @@ def accuracy_table(grid: Grid) -> pd.DataFrame:
 def _by_row(seeds: pd.Series[Any]) -> dict[int, dict[int, Any]]:
     """Return the values by row and seed."""
     found: dict[int, dict[int, Any]] = defaultdict(dict)
-    for (row, seed), value in seeds.items():
+    for (row, seed), value in zip(seeds.index, seeds, strict=True):
         found[row][seed] = value
     return found
 
@@ -68,7 +68,7 @@ def _column(
     gain = _gains(pruned, accuracy, observed, baseline) if baseline is not None else {}
     ranked = complete.index[complete.ranked & complete.score_backbone.isin(WHOLE)]
     places = _ranks({str(row): accuracy[row] for row in ranked}, means)
-    return {row: _numbers(*(found.get(str(row)) for found in (means, gain, places))) for row in column.index}
+    return {int(row): _numbers(means.get(str(row)), gain.get(str(row)), places.get(str(row))) for row in column.index}
 
 
 def _gains(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
 import pandas as pd
@@ -42,18 +42,19 @@ def mean(values: Iterable[float | None]) -> float | None:
     return math.fsum(known) / len(known) if known and len(known) == len(given) else None
 
 
+def groups(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Yield the values in some columns with the rows that hold them, sorted by those values."""
+    yield from cast("Iterator[tuple[tuple[Any, ...], pd.DataFrame]]", iter(frame.groupby(by)))
+
+
 def rounded(value: float | None) -> float | None:
     """Return the number as the board stores it; never a negative zero."""
     return None if value is None else round(value, DECIMALS) + 0.0
 
 
 def tidy(records: Iterable[Record], listings: Mapping[str, Listing] | None) -> pd.DataFrame:
-    """Return one row per place, sorted by place, with the fields of its record and the record itself.
-
-    The registry decides when the board is written, not when the record was, who is in quarantine and what is added
-    to the caveat; listings: its plugins, None to know none.  Raises ResultConflict for two results of one place.
-    """
-    rows = []
+    """Return one row per place with the fields of its record; raises ResultConflict for two results of one place."""
+    rows = []  # who is in quarantine is decided when the board is written, not when the record was
     for one in _one_per_place(records):
         record, held = one, False
         if listings is not None:
@@ -66,10 +67,7 @@ def tidy(records: Iterable[Record], listings: Mapping[str, Listing] | None) -> p
 
 
 def cells_in(every: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of cells, budgets as plain decimals.
-
-    A failure may not have come as far as to know the content of its recipe: it stands with the one that is known.
-    """
+    """Return the rows of cells; a failure that does not know the content of its recipe stands with the known one."""
     cells = every[[isinstance(record, CellRecord) for record in every.record]]
     cells = cells.astype({"seed": "int64", "accuracy": "float64", "accuracy_best": "float64"})
     cells = cells.assign(keep=cells.keep.map(plain))
@@ -81,10 +79,7 @@ def cells_in(every: pd.DataFrame) -> pd.DataFrame:
 
 
 def _one_per_place(records: Iterable[Record]) -> list[Record]:
-    """Return one record per place, sorted by place, whatever the order in which they come.
-
-    A finished record wins over a failure.  Attempts of one key that differ are averaged: never the last, never twice.
-    """
+    """Return one record per place, sorted by place: a finished one over a failure, attempts of one key averaged."""
     places: dict[tuple[Any, ...], dict[str, Record]] = defaultdict(dict)
     for one in records:
         section = [getattr(one, name) for name in SECTION]

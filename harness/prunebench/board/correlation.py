@@ -19,6 +19,7 @@ from prunebench.board.cells import (
     TRAINING,
     UNPRUNED,
     WHOLE,
+    groups,
     mean,
     rounded,
     versions_in,
@@ -43,11 +44,7 @@ Run = int | tuple[int, int]  # one seed, or two seeds of one backbone
 
 
 def method_correlations(grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield method_tau and method_rho of each budget and pair of architectures of the section that a grid holds.
-
-    Over the methods that are ranked on both, in one version.  Architectures are compared under one recipe where they
-    share one, else under any.
-    """
+    """Yield method_tau and method_rho of each budget and two architectures, under one recipe where they share one."""
     trainings = list(grid.rows[TRAINING].drop_duplicates().itertuples(index=False, name=None))
     recipes: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for arch, *recipe in trainings:
@@ -71,7 +68,7 @@ def _architectures(
     for quantity, statistic in QUANTITIES.items():
         found = asdict(rank_agreement(values[0], values[1], statistic))
         yield {
-            **dict.fromkeys(COLUMNS, ""), **rows[[*SECTION, "keep", "pruning_rate"]].iloc[0].to_dict(),
+            **dict.fromkeys(COLUMNS, ""), **{name: rows[name].iloc[0] for name in (*SECTION, "keep", "pruning_rate")},
             "quantity": quantity, "comparison": "archs", "recipe": " | ".join(dict.fromkeys([a[1], b[1]])),
             "a": a[0], "b": b[0], **dict.fromkeys(INTEGERS), **found,
             **{name: rounded(found[name]) for name in NUMBERS}, "deterministic": False,
@@ -102,18 +99,14 @@ def named_pairs(backbones: Sequence[str], controls: Collection[str]) -> dict[str
 
 
 def score_correlations(compared: pd.DataFrame, named: Mapping[str, Collection[Pair]]) -> Iterator[dict[str, Any]]:
-    """Yield score_rho (within class), score_rho_pooled and score_pearson of each method and kind of comparison.
-
-    compared: the comparisons of one section.  named: the pairs of backbones that the suite names.  A mean is over
-    those and any others seen in the section; pairs with an untrained control have means of their own.
-    """
+    """Yield score_rho and its kin of each method of a section; a mean is over the `named` pairs and any others seen."""
     pairs: dict[str, set[Pair]] = defaultdict(set, {kind: set(members) for kind, members in named.items()})
     runs: dict[str, set[Run]] = defaultdict(set)
     for record in compared.record:
         kind = _kind(_pair(record), record.backbone_control)
         pairs[kind].add(_pair(record))
         runs[kind.removeprefix(CONTROL)].add(_run(record))
-    for method, members in compared.groupby([*SECTION, *METHOD]):
+    for method, members in groups(compared, [*SECTION, *METHOD]):
         kinds = sorted({_kind(_pair(record), record.backbone_control) for record in members.record})
         for quantity, measure in MEASURES.items():
             line = _Line(list(members.record), measure, runs)
@@ -216,11 +209,9 @@ class _Line:
         return {**row, **beside, "reason": "; ".join(filter(None, [*reasons, why]))}
 
     def _ceilings(self, value: float, pairs: Sequence[Pair]) -> tuple[dict[str, float | None], str]:
-        """Return ceiling and ratio of a value across backbones, and why there is none.
-
-        The ceiling of a pair is the geometric mean of those of its two backbones, that of a mean the mean over pairs.
-        """
+        """Return ceiling and ratio of a value across backbones, and why there is none."""
         known = {name: self.ceiling(name) for name in sorted({name for pair in pairs for name in pair})}
+        # Of a pair the geometric mean of its two backbones, of several pairs the mean.
         joint = mean(_joint(known[a], known[b]) for a, b in pairs)
         ratio = ratio_to_ceiling(value, joint, joint)
         unknown = [name for name, ceiling in known.items() if ceiling is None]

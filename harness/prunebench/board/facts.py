@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from prunebench.board.cells import METHOD, NONE, SECTION, UNPRUNED, label, plain
+from prunebench.board.cells import METHOD, NONE, SECTION, UNPRUNED, groups, label, plain
 from prunebench.board.grid import TABLE
 from prunebench.records import CellRecord
 from prunebench.registry import Suite
@@ -27,7 +27,7 @@ def section_facts(
 ) -> pd.DataFrame:
     """Return one row per section: its title, the command that computes it, and where its records come from."""
     rows = []
-    for section, members in every.groupby(SECTION):
+    for section, members in groups(every, SECTION):
         is_cell = members.record.map(lambda record: isinstance(record, CellRecord)).astype(bool)
         cells, compared = members[is_cell], members[~is_cell]
         command = run_command(members, suites.get(section[0]), registry_file, section[1] in needs_data)
@@ -58,11 +58,7 @@ def _listed(records: pd.DataFrame, *names: str) -> str:
 
 
 def run_command(records: pd.DataFrame, suite: Suite | None, registry_file: str | None, data: bool) -> str:
-    """Return the command that computes the records: no budget and no seed that they do not have.
-
-    It names the methods that are not of the suite, the registry where that is not the default one, and a folder of
-    data where the data set does not come with prunebench.
-    """
+    """Return the command that computes the records: no budget and no seed that they do not have."""
     keeps = sorted({plain(keep) for keep in _values(records[records.role != UNPRUNED], "keep")}, key=Decimal)
     parts = ["prunebench", "run", records.suite.iloc[0], "--seeds", str(max(_values(records, *PLACES["seeds "])) + 1)]
     parts += [part for keep in reversed(keeps) for part in ("--keep", keep)]
@@ -77,9 +73,9 @@ def table_facts(cells: pd.DataFrame) -> pd.DataFrame:
     """Return one row per table of accuracies: what is trained, over how many seeds, and what those moved."""
     several = cells.groupby(TABLE[:-1]).recipe_digest.nunique()
     rows = []
-    for table, members in cells.groupby(TABLE):
+    for table, members in groups(cells, TABLE):
         *_, arch, recipe, digest = table
-        content = f" ({digest[:8] or 'unknown'})" if several[table[:-1]] > 1 else ""
+        content = f" ({digest[:8] or 'unknown'})" if several.loc[table[:-1]] > 1 else ""
         rows.append({
             **dict(zip(TABLE, table, strict=True)), "title": f"{arch}, recipe {recipe}{content}",
             "n_seeds": members.seed.nunique(), "varied": varied_in_cells(members),
@@ -97,7 +93,7 @@ def failures(every: pd.DataFrame) -> pd.DataFrame:
             "n_records": len(members),
             "where": "; ".join(f"{text}{at}" for text, names in PLACES.items() if (at := _listed(members, *names))),
         }
-        for place, members in lost.groupby([*SECTION, "status", "status_reason"])
+        for place, members in groups(lost, [*SECTION, "status", "status_reason"])
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=[*SECTION, "status", "reason", "methods", "n_records", "where"])
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from prunebench.board.cells import MEAN, METHOD, NONE, SECTION, TRAINING, UNPRUNED, mean, versions_in
+from prunebench.board.cells import MEAN, METHOD, NONE, SECTION, TRAINING, UNPRUNED, groups, mean, versions_in
 from prunebench.records import FINAL, CellRecord, Record, complement
 
 TABLE = [*SECTION, *TRAINING]
@@ -22,24 +22,15 @@ Cell = tuple[int, str, Any]  # the number of the row, the backbone, and the reco
 
 
 class Grid(NamedTuple):
-    """Three views of the same cells, in the order of printing.
+    """Three views of the same cells, indexed by the number of the row of the board."""
 
-    cells: one row per row of the board and cell that its mean is over, whose `record` is missing where it was not
-    run; indexed by the number of the row.  seeds: the mean over the backbones, one row per row of the board and seed;
-    equal `observation`s are one.  rows: what is known of each row of the board before its statistics.
-    """
-
-    cells: pd.DataFrame
-    seeds: pd.DataFrame
-    rows: pd.DataFrame
+    cells: pd.DataFrame  # one row per cell that a mean is over, without a `record` where it was not run
+    seeds: pd.DataFrame  # one row per seed: the mean over the backbones; equal `observation`s are one
+    rows: pd.DataFrame  # what is known of a row before its statistics
 
 
 def make_grid(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Grid:
-    """Return every table with every method of its section at every budget.
-
-    named: suite to the backbones that it names.  A mean is over those, any others seen in the section, and the seeds
-    seen in the table.
-    """
+    """Return every method at every budget; a mean is over the backbones `named` by the suite and any others seen."""
     places = pd.DataFrame(_places(cells, named), columns=["row", *ROW, "backbone", "seed"]).astype({"seed": "int64"})
     have = cells.drop(columns="role").rename(columns={"score_backbone": "backbone"})
     found = places.merge(have, how="left", on=[*TABLE, *METHOD, "keep", "backbone", "seed"]).set_index("row")
@@ -61,10 +52,7 @@ def make_grid(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Grid:
 
 
 def _means_by_seed(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean over the backbones and the name of the observation, by row and seed.
-
-    What was trained on the same keys throughout has one name, and is one observation.
-    """
+    """Return the mean over the backbones and the name of the observation: equal keys throughout are one."""
     known = found.assign(train_key=found.train_key.fillna(""))
     groups = known.groupby(["row", "seed"])
     seeds: pd.DataFrame = groups[["accuracy", "accuracy_best"]].mean()
@@ -77,13 +65,13 @@ def _means_by_seed(found: pd.DataFrame) -> pd.DataFrame:
 def _places(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[Any, ...]]:
     """Yield the number and the fields of every row, with each backbone and seed that its mean is over."""
     number = 0
-    for section, mine in cells.groupby(SECTION):
+    for section, mine in groups(cells, SECTION):
         roles = mine.groupby(METHOD).role.min()
         keeps = sorted(set(mine.keep[mine.role != UNPRUNED]), key=Decimal, reverse=True)
         seen = set(mine.score_backbone) | {*named.get(section[0], ())} - {NONE}
-        for training, members in mine.groupby(TRAINING):
+        for training, members in groups(mine, TRAINING):
             seeds, read = sorted(set(members.seed)), members.groupby(METHOD).score_backbone.agg(set)
-            for method, role in roles.items():
+            for method, role in zip(roles.index.to_list(), roles, strict=True):
                 own = read.get(method, set())
                 backbones = [NONE] if own <= {NONE} else sorted(seen - {NONE} | own)
                 for keep in ["1"] if role == UNPRUNED else keeps:

@@ -43,11 +43,7 @@ def load_metrics(catalogue: Catalogue) -> tuple[list[Metric], list[str]]:
 def with_metrics(
     table: pd.DataFrame, grid: Grid, metrics: Sequence[Metric]
 ) -> tuple[pd.DataFrame, tuple[Metric, ...], list[str]]:
-    """Return the table of accuracies with a column per metric, the metrics that worked, and why the others did not.
-
-    A row with a hole has no number.  A metric of scope "method" is measured where a method is complete at every
-    budget of its table, so that all its numbers are over one grid of budgets.
-    """
+    """Return the table of accuracies with a column per metric, the metrics that worked, and why the others did not."""
     kept, problems = [], []
     for metric in metrics:
         why = "has the name of a column of accuracy.csv; give it another" if metric.column in table else ""
@@ -64,7 +60,7 @@ def with_metrics(
 
 
 def _column(grid: Grid, metric: Metric) -> pd.Series[float]:
-    """Return the numbers of one metric, one per row of the board."""
+    """Return the numbers of one metric; one of scope "method" needs a method that is complete at every budget."""
     found = pd.Series(math.nan, index=grid.rows.index)
     for _, table in grid.rows.groupby(TABLE):
         full = table.index[(table.role == UNPRUNED) & table.complete][:1]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from prunebench.board import correlation
 from prunebench.board.accuracy import accuracy_table
-from prunebench.board.cells import SECTION, cells_in, tidy
+from prunebench.board.cells import SECTION, cells_in, groups, tidy
 from prunebench.board.correlation import method_correlations, named_pairs, score_correlations
 from prunebench.board.facts import failures, section_facts, table_facts
 from prunebench.board.grid import Grid, make_grid
@@ -24,20 +24,13 @@ Missing = Literal["show", "drop", "error"]
 
 @dataclass(frozen=True)
 class Board:
-    """Everything that is printed, in the order of printing.
+    """Everything that is printed, in the order of printing."""
 
-    accuracy: one row per method, budget, training and scoring backbone (and one for the mean over the backbones).
-    rank_correlation: one row per quantity and pair of architectures or backbones.  failures: records without a value,
-    one row per section and reason.  tables: one row per training of a section, with what its seeds moved.  sections:
-    one row per section, with its title, the command that computes it and where its records come from.  metrics: the
-    plugins that gave a column each.  problems: what is wrong with the others.
-    """
-
-    accuracy: pd.DataFrame
-    rank_correlation: pd.DataFrame
-    failures: pd.DataFrame
-    tables: pd.DataFrame
-    sections: pd.DataFrame
+    accuracy: pd.DataFrame  # one row per method, budget, training and scoring backbone, and one for their mean
+    rank_correlation: pd.DataFrame  # one row per quantity and pair of architectures or backbones
+    failures: pd.DataFrame  # records without a value, one row per section and reason
+    tables: pd.DataFrame  # one row per training of a section, with what its seeds moved
+    sections: pd.DataFrame  # one row per section, with the command that computes it
     metrics: tuple[Metric, ...] = ()
     problems: tuple[str, ...] = ()
     missing: Missing = "show"
@@ -56,10 +49,9 @@ def make_board(
     """Return the board of some records.
 
     registry: its suites say which backbones a mean is over, its plugins who is in quarantine; None to know neither.
-    problems: metrics that could not be loaded, to be reported.  missing: "show" keeps rows with a hole, "drop" leaves
-    them out, "error" refuses them.  registry_file, needs_data: the file and the data sets that the commands which
-    reproduce a section have to name.
-    Raises UsageError without records and for two baselines, ResultConflict for two results of one place.
+    missing: "show" keeps rows with a hole, "drop" leaves them out, "error" refuses them.  registry_file, needs_data:
+    the file and the data sets that the commands which reproduce a section have to name.  Raises UsageError without
+    records and for two baselines, ResultConflict for two results of one place.
     """
     every = tidy(records, registry.plugins if registry else None)
     if every.empty:
@@ -82,7 +74,7 @@ def make_board(
 
 def _correlations(every: pd.DataFrame, grid: Grid, registry: Registry | None) -> Iterator[dict[str, Any]]:
     controls = [name for name, network in registry.networks.items() if network.control] if registry else []
-    for section, members in every.groupby(SECTION):
+    for section, members in groups(every, SECTION):
         suite = registry.suites.get(section[0]) if registry else None
         named = named_pairs(suite.agreement_backbones, controls) if suite else {}
         yield from method_correlations(grid._replace(rows=grid.rows[(grid.rows[SECTION] == list(section)).all(axis=1)]))

@@ -21,15 +21,12 @@ Row = dict[str, Any]
 
 
 class Line(NamedTuple):
-    """One method, or one of its scoring backbones, over the pruning rates of a table.
-
-    style: index of its look in charts, the same for a method in every chart of a section.
-    """
+    """One method, or one of its scoring backbones, over the pruning rates of a table."""
 
     label: str
     score_backbone: str
     role: str
-    style: int
+    style: int  # index of its look, the same in every chart of a section
     rows: dict[str, Row]
 
     @property
@@ -49,10 +46,7 @@ class Line(NamedTuple):
 
 
 class TrainingView(NamedTuple):
-    """One table of accuracies; `unpruned` is None where the full set was not trained on, `metrics` are its columns.
-
-    firsts: by rate, how many methods share the first rank, of how many that are ranked.
-    """
+    """One table of accuracies; `unpruned` is None where the full set was not trained on."""
 
     facts: Row
     slug: str
@@ -63,7 +57,7 @@ class TrainingView(NamedTuple):
     unpruned: Row | None
     baseline: str
     metrics: list[tuple[str, str, str]]
-    firsts: dict[str, tuple[int, int]]
+    firsts: dict[str, tuple[int, int]]  # by rate: how many methods share the first rank, of how many ranked
 
 
 class ScoreLine(NamedTuple):
@@ -114,10 +108,7 @@ def label(row: Row) -> str:
 
 
 def noted(rows: Iterable[Row]) -> str:
-    """Return what is to be said against the numbers of these rows, each sentence once.
-
-    Sentences that differ in their numbers alone are one, with the range of each number.
-    """
+    """Return what is to be said against these rows; sentences that differ in their numbers alone are one."""
     said = {part for row in rows for part in (*row["caveat"].split("; "), row.get("versions")) if part}
     alike: dict[str, list[str]] = defaultdict(list)
     for sentence in sorted(said):
@@ -126,13 +117,12 @@ def noted(rows: Iterable[Row]) -> str:
 
 
 def _folded(sentences: Sequence[str]) -> str:
-    columns = [sorted(set(column), key=_value) for column in zip(*map(NUMBER.findall, sentences), strict=True)]
-    ranges = iter([" to ".join(dict.fromkeys([column[0], column[-1]])) for column in columns])
+    columns = [
+        sorted(set(column), key=lambda text: float(text.replace(",", "")))
+        for column in zip(*map(NUMBER.findall, sentences), strict=True)
+    ]
+    ranges = iter([f"{c[0]} to {c[-1]}" if len(c) > 2 else " and ".join(c) for c in columns])
     return NUMBER.sub(lambda _: next(ranges), sentences[0])
-
-
-def _value(number: str) -> float:
-    return float(number.replace(",", ""))
 
 
 def notes(lines: Iterable[Line | ScoreLine]) -> list[str]:
