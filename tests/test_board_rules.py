@@ -15,7 +15,7 @@ from prunebench.board.render.charts import ticks
 from prunebench.keys import digest
 from prunebench.records import Record
 
-SLOW = settings(max_examples=20, deadline=None)
+SLOW = settings(max_examples=15, deadline=None)
 
 
 @st.composite
