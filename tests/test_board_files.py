@@ -73,7 +73,7 @@ def test_a_second_writing_gives_the_same_bytes_and_the_check_passes(
 def test_the_check_names_files_that_are_stale_or_absent(
     tmp_path: Path, registry: Registry, catalogue: Catalogue
 ) -> None:
-    write_results(tmp_path, full_grid())
+    write_results(tmp_path, [*seeds_of("random", (0.5, 0.6), role="baseline"), *seeds_of("alpha", (0.5, 0.7))])
     assert len(check_board(tmp_path, registry, catalogue)) == 4
     update_board(tmp_path, registry, catalogue, shown=None)
     (tmp_path / "board" / "accuracy.csv").unlink()

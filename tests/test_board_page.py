@@ -232,3 +232,26 @@ def test_one_budget_one_seed_and_all_holes_still_make_a_board() -> None:
         written = board_files(make_board(records))
         assert Page(written["index.html"]).problems == []
         assert render_terminal(make_board(records))
+
+
+def test_warnings_that_differ_in_their_numbers_alone_are_one_line() -> None:
+    said = ("trains on 1,434 images, on a budget of 144", "trains on 850 images, on a budget of 719",
+            "trains on 849 images, on a budget of 719", "mis_ratio 0.0 at every rate")  # fmt: skip
+    records = [cell("beta", seed, 0.7, caveat=caveat) for seed, caveat in enumerate(said)]
+    note = "\N{DAGGER} beta: mis_ratio 0.0 at every rate; trains on 849 to 1,434 images, on a budget of 144 and 719"
+    files = board_files(make_board(records))
+    assert all(note in files[name] for name in ("leaderboard.md", "index.html"))
+    assert all(caveat in files["accuracy.csv"] for caveat in said), "the table of numbers keeps each sentence"
+
+
+def test_methods_that_cannot_be_told_apart_show_the_range_of_ranks_and_no_first_place() -> None:
+    records = [r for k in range(6) for r in seeds_of(f"m{k}", (0.7 + k / 1000, 0.8, 0.75))]
+    files = board_files(make_board(records))
+    assert files["leaderboard.md"].count("<sup>1\N{EN DASH}6</sup>") == 6
+    assert all("cannot tell from the best: 6 of 6 at 90 %" in files[name] for name in ("leaderboard.md", "index.html"))
+    assert 'class="lead"' not in files["index.html"]
+    apart = [r for k in range(6) for r in seeds_of(f"m{k}", (0.5 + k / 1000, 0.51, 0.505))]
+    apart += seeds_of("best", (0.9, 0.912, 0.905))
+    page = board_files(make_board(apart))["index.html"]
+    assert page.count('class="lead"') == 1
+    assert "cannot tell from the best: 1 of 7 at 90 %" in page

@@ -15,7 +15,7 @@ from prunebench.board.render.charts import ticks
 from prunebench.keys import digest
 from prunebench.records import Record
 
-SLOW = settings(max_examples=25, deadline=None)
+SLOW = settings(max_examples=15, deadline=None)
 
 
 @st.composite
@@ -120,7 +120,7 @@ def test_an_agreement_lies_in_its_interval_counts_pairs_once_and_has_a_ceiling_o
 
 
 @given(grids(), comparisons(), st.randoms(use_true_random=False))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_the_order_of_the_records_changes_no_byte(cells: list[Record], compared: list[Record], random: Any) -> None:
     records = [*full_grid(), *(r for r in [*cells, *compared] if r.method not in ("alpha", "beta"))]
     records = [r for r in records if r.method != "m0"]
@@ -131,7 +131,7 @@ def test_the_order_of_the_records_changes_no_byte(cells: list[Record], compared:
 
 
 @given(grids(), comparisons(), st.integers(30, 60))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_the_terminal_never_breaks_a_word_nor_its_width(
     cells: list[Record], compared: list[Record], width: int
 ) -> None:

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal
 
-import numpy as np
+import pandas as pd
 
-from prunebench.board.accuracy import WHOLE, rounded
-from prunebench.board.facts import listed, scored
-from prunebench.board.grid import (
+from prunebench.board.cells import (
     CORRELATIONS,
     MEAN,
+    METHOD,
+    SECTION,
+    TRAINING,
     UNPRUNED,
-    Method,
-    Section,
-    Table,
-    caveats_of,
+    WHOLE,
+    groups,
     mean,
-    method_of,
+    rounded,
     versions_in,
 )  # fmt: skip
-from prunebench.records import AgreementRecord, complement
+from prunebench.board.facts import listed
+from prunebench.board.grid import Grid, caveats_of, records_of
+from prunebench.records import AgreementRecord
 from prunebench.stats import mean_agreement, rank_agreement, ratio_to_ceiling
 
 NUMBERS = ("value", "low", "high", "ceiling_a", "ceiling_b", "ceiling", "ratio")
@@ -43,43 +43,36 @@ Pair = tuple[str, str]
 Run = int | tuple[int, int]  # one seed, or two seeds of one backbone
 
 
-def method_correlations(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
-    """Yield method_tau and method_rho of each budget and pair of architectures of one section.
-
-    Over the methods that are ranked on both, in one version.  Architectures are compared under one recipe where they
-    share one, else under any.
-    """
+def method_correlations(grid: Grid) -> Iterator[dict[str, Any]]:
+    """Yield method_tau and method_rho of each budget and two architectures, under one recipe where they share one."""
+    trainings = list(grid.rows[TRAINING].drop_duplicates().itertuples(index=False, name=None))
     recipes: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for table in tables:
-        recipes[table.training.train_arch].add(table.training[1:])
-    keeps = {row.keep for table in tables for row in table.rows if row.role != UNPRUNED}
-    for keep in sorted(keeps, key=Decimal, reverse=True):
-        for a, b in combinations(tables, 2):
-            (first, *mine), (second, *other) = a.training, b.training
-            if first != second and (mine == other or not recipes[first] & recipes[second]):
-                yield from _architectures(a, b, keep)
+    for arch, *recipe in trainings:
+        recipes[arch].add(tuple(recipe))
+    for _, rows in grid.rows[grid.rows.role != UNPRUNED].groupby("keep", sort=False):
+        for a, b in combinations(trainings, 2):
+            if a[0] != b[0] and (a[1:] == b[1:] or not recipes[a[0]] & recipes[b[0]]):
+                yield from _architectures(grid, rows, a, b)
 
 
-def _architectures(a: Table, b: Table, keep: str) -> Iterator[dict[str, Any]]:
-    sides = [
-        {row.method: row for row in table.rows if row.keep == keep and row.ranked and row.score_backbone in WHOLE}
-        for table in (a, b)
-    ]
-    methods = [name for name in sorted(sides[0].keys() & sides[1].keys())
-               if not versions_in(cell for side in sides for cell in side[name].cells.values())]  # fmt: skip
-    seeds = sorted(set.intersection(*[set(side[name].accuracy) for side in sides for name in methods] or [set()]))
-    values = [
-        np.array([[side[name].accuracy[seed] for seed in seeds] for name in methods]).reshape(len(methods), len(seeds))
-        for side in sides
-    ]
+def _architectures(
+    grid: Grid, rows: pd.DataFrame, a: tuple[str, ...], b: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    ranked = rows[rows.ranked & rows.score_backbone.isin(WHOLE)].reset_index().set_index(METHOD)
+    first, second = (ranked["index"][(ranked[TRAINING] == list(one)).all(axis=1)] for one in (a, b))
+    both = pd.concat([first, second], axis=1, join="inner", keys=["a", "b"]).sort_index()
+    one_version = [not versions_in(records_of(grid.cells.loc[pair])) for pair in both.to_numpy()]
+    both = both.loc[both.index[one_version]] if len(both) else both
+    sides = [grid.seeds.accuracy.loc[list(both[side])].unstack("seed").reindex(both[side]) for side in "ab"]
+    values = [side[sides[0].columns.intersection(sides[1].columns)].to_numpy() for side in sides]
     for quantity, statistic in QUANTITIES.items():
         found = asdict(rank_agreement(values[0], values[1], statistic))
         yield {
-            **dict.fromkeys(COLUMNS, ""), **a.section._asdict(), "quantity": quantity, "comparison": "archs",
-            "recipe": " | ".join(dict.fromkeys([a.training.recipe, b.training.recipe])),
-            "keep": keep, "pruning_rate": complement(keep), "a": a.training.train_arch, "b": b.training.train_arch,
-            **dict.fromkeys(INTEGERS), **found, **{name: rounded(found[name]) for name in NUMBERS},
-            "deterministic": False, "status": "insufficient" if found["value"] is None else "ok",
+            **dict.fromkeys(COLUMNS, ""), **{name: rows[name].iloc[0] for name in (*SECTION, "keep", "pruning_rate")},
+            "quantity": quantity, "comparison": "archs", "recipe": " | ".join(dict.fromkeys([a[1], b[1]])),
+            "a": a[0], "b": b[0], **dict.fromkeys(INTEGERS), **found,
+            **{name: rounded(found[name]) for name in NUMBERS}, "deterministic": False,
+            "status": "insufficient" if found["value"] is None else "ok",
         }  # fmt: skip
 
 
@@ -105,32 +98,26 @@ def named_pairs(backbones: Sequence[str], controls: Collection[str]) -> dict[str
     return found
 
 
-def score_correlations(
-    section: Section, records: Sequence[AgreementRecord], named: Mapping[str, Collection[Pair]]
-) -> Iterator[dict[str, Any]]:
-    """Yield score_rho (within class), score_rho_pooled and score_pearson of each method and kind of comparison.
-
-    records: one per place.  named: the pairs of backbones that the suite names.  A mean is over those and any others
-    seen in the section; pairs with an untrained control have means of their own.
-    """
+def score_correlations(compared: pd.DataFrame, named: Mapping[str, Collection[Pair]]) -> Iterator[dict[str, Any]]:
+    """Yield score_rho and its kin of each method of a section; a mean is over the `named` pairs and any others seen."""
     pairs: dict[str, set[Pair]] = defaultdict(set, {kind: set(members) for kind, members in named.items()})
     runs: dict[str, set[Run]] = defaultdict(set)
-    lines: dict[Method, list[AgreementRecord]] = defaultdict(list)
-    for record in records:
+    for record in compared.record:
         kind = _kind(_pair(record), record.backbone_control)
         pairs[kind].add(_pair(record))
         runs[kind.removeprefix(CONTROL)].add(_run(record))
-        lines[method_of(record)].append(record)
-    for method, members in sorted(lines.items()):
+    for method, members in groups(compared, [*SECTION, *METHOD]):
+        kinds = sorted({_kind(_pair(record), record.backbone_control) for record in members.record})
         for quantity, measure in MEASURES.items():
-            line = _Line(members, measure, runs)
-            for kind in sorted({_kind(_pair(record), record.backbone_control) for record in members}):
+            line = _Line(list(members.record), measure, runs)
+            for kind in kinds:
                 every = sorted(pairs[kind])
                 alone = [(pair, [pair]) for pair in every if line.about([pair])]
                 for (a, b), chosen in [((MEAN, MEAN), every), *alone]:
                     yield {
-                        **dict.fromkeys(COLUMNS, ""), **section._asdict(), **method._asdict(), "quantity": quantity,
-                        "comparison": kind, "a": a, "b": b, "n_methods": None, **line.row(kind, chosen),
+                        **dict.fromkeys(COLUMNS, ""), **dict(zip([*SECTION, *METHOD], method, strict=True)),
+                        "quantity": quantity, "comparison": kind, "a": a, "b": b, "n_methods": None,
+                        **line.row(kind, chosen),
                     }  # fmt: skip
 
 
@@ -152,7 +139,8 @@ class _Line:
 
     @cached_property
     def keys(self) -> dict[tuple[str, int], str]:
-        return {(name, seed): key for record in self.records for name, seed, key in scored(record)}
+        first = {(one.backbone_a, one.seed_a): one.scores_key_a for one in self.records}
+        return first | {(one.backbone_b, one.seed_b): one.scores_key_b for one in self.records}
 
     def about(self, pairs: Sequence[Pair]) -> list[AgreementRecord]:
         return [record for record in self.records if _pair(record) in pairs]
@@ -221,11 +209,9 @@ class _Line:
         return {**row, **beside, "reason": "; ".join(filter(None, [*reasons, why]))}
 
     def _ceilings(self, value: float, pairs: Sequence[Pair]) -> tuple[dict[str, float | None], str]:
-        """Return ceiling and ratio of a value across backbones, and why there is none.
-
-        The ceiling of a pair is the geometric mean of those of its two backbones, that of a mean the mean over pairs.
-        """
+        """Return ceiling and ratio of a value across backbones, and why there is none."""
         known = {name: self.ceiling(name) for name in sorted({name for pair in pairs for name in pair})}
+        # Of a pair the geometric mean of its two backbones, of several pairs the mean.
         joint = mean(_joint(known[a], known[b]) for a, b in pairs)
         ratio = ratio_to_ceiling(value, joint, joint)
         unknown = [name for name, ceiling in known.items() if ceiling is None]

@@ -21,11 +21,7 @@ FOLDER = "board"
 def load_board(
     results: Path, registry: Registry, catalogue: Catalogue, missing: Missing = "show", suite: str = ""
 ) -> Board:
-    """Return the board of all records below a results folder, or of those of one suite.
-
-    Raises UsageError for a folder without records, DataError for a line that is not a record, ResultConflict for two
-    results of one place.
-    """
+    """Return the board of a results folder or of one suite; raises UsageError where there are no records."""
     records = read_results(results, suite or "*")
     if not records:
         raise UsageError(f"{results} holds no records", "run `prunebench run SUITE` first, or name another --results")
@@ -59,9 +55,8 @@ def update_board(
 ) -> str:
     """Write results/board/ from all records below `results`; return the text of the suites `shown` (None: all).
 
-    suite: write results/<suite>/board/ from the records of that suite alone.
-    Raises what `load_board` raises, UsageError for a suite without records, StoreError for a folder that cannot be
-    written.
+    suite: write results/<suite>/board/ from the records of that suite alone.  Raises UsageError without records,
+    StoreError for a folder that cannot be written.
     """
     board = load_board(results, registry, catalogue, missing, suite)
     known = set(board.sections.suite)

@@ -1,261 +1,131 @@
-"""Records sorted into tables: one record per place, and for each row the cells that its mean is over."""
+"""The rows of the tables of accuracies: every method at every budget, with the cells that its mean is over."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
 
-import msgspec
+import pandas as pd
 
-from prunebench.errors import ResultConflict
-from prunebench.records import FINAL, CellRecord, Record, complement, encode
-from prunebench.registry import Listing, standing
+from prunebench.board.cells import MEAN, METHOD, NONE, SECTION, TRAINING, UNPRUNED, groups, mean, versions_in
+from prunebench.records import FINAL, CellRecord, Record, complement
 
-BASELINE, UNPRUNED, NONE, MEAN = "baseline", "unpruned", "-", "mean"
-MADE_OF = ("scorer_version", "projector_version", "scorer", "scorer_params", "selector", "selector_params")
-CORRELATIONS = ("within_class_spearman", "pooled_spearman", "pearson")
-
-R = TypeVar("R", bound=Record)
-
-
-class Section(NamedTuple):
-    """What may share tables: one suite on one content of one data set, under one protocol."""
-
-    suite: str
-    dataset: str
-    protocol: str
-    dataset_fingerprint: str
+TABLE = [*SECTION, *TRAINING]
+ROW = [*TABLE, *METHOD, "role", "keep", "score_backbone"]
+FACTS = ("n_backbones", "n_backbones_expected", "n_failed", "diagnostics", "caveat", "status", "hole", "status_reason")
+Cell = tuple[int, str, Any]  # the number of the row, the backbone, and the record or NaN
 
 
-class Training(NamedTuple):
-    """What the subsets train: a network by a recipe of one content."""
+class Grid(NamedTuple):
+    """Three views of the same cells, indexed by the number of the row of the board."""
 
-    train_arch: str
-    recipe: str
-    recipe_digest: str
-
-
-class Method(NamedTuple):
-    """One line of a table: a method with its projector."""
-
-    method: str
-    projector: str
-
-    @property
-    def label(self) -> str:
-        return self.method if self.projector == NONE else f"{self.method} + {self.projector}"
+    cells: pd.DataFrame  # one row per cell that a mean is over, without a `record` where it was not run
+    seeds: pd.DataFrame  # one row per seed: the mean over the backbones; equal `observation`s are one
+    rows: pd.DataFrame  # what is known of a row before its statistics
 
 
-def section_of(record: Record) -> Section:
-    """Return the section that a record belongs to."""
-    return Section(record.suite, record.dataset, record.protocol, record.dataset_fingerprint)
+def make_grid(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Grid:
+    """Return every method at every budget; a mean is over the backbones `named` by the suite and any others seen."""
+    places = pd.DataFrame(_places(cells, named), columns=["row", *ROW, "backbone", "seed"]).astype({"seed": "int64"})
+    have = cells.drop(columns="role").rename(columns={"score_backbone": "backbone"})
+    found = places.merge(have, how="left", on=[*TABLE, *METHOD, "keep", "backbone", "seed"]).set_index("row")
+    lines = cells.groupby([*TABLE, *METHOD]).agg(quarantined=("quarantined", any), versions=("record", versions_in))
+    seeds = _means_by_seed(found)
+    by_row = {row: list(members) for row, members in groupby(found[["backbone", "record"]].itertuples(), itemgetter(0))}
+    counts = seeds.groupby("row").agg(
+        n_seeds=("accuracy", "count"), n_seeds_expected=("accuracy", "size"), n_observed=("observation", "nunique"),
+        accuracy_best_mean=("accuracy_best", mean),
+    )  # fmt: skip
+    rows = found[ROW].loc[~found.index.duplicated()].join(counts).merge(lines, how="left", on=[*TABLE, *METHOD])
+    rows = rows.fillna({"quarantined": False, "versions": ""})
+    rows["complete"] = rows.n_seeds == rows.n_seeds_expected
+    rows["deterministic"] = rows.complete & (rows.n_seeds > 1) & (rows.n_observed == 1)
+    rows["ranked"] = rows.complete & ~rows.quarantined.astype(bool) & (rows.versions == "") & (rows.role != UNPRUNED)
+    rows["pruning_rate"] = rows.keep.map(complement)
+    facts = [_facts(by_row[row], n, of) for row, n, of in rows[["n_seeds", "n_seeds_expected"]].itertuples()]
+    return Grid(found, seeds, rows.join(pd.DataFrame(facts, columns=list(FACTS))))
 
 
-def method_of(record: Record) -> Method:
-    """Return the line that a record belongs to."""
-    return Method(record.method, record.projector)
+def _means_by_seed(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean over the backbones and the name of the observation: equal keys throughout are one."""
+    known = found.assign(train_key=found.train_key.fillna(""))
+    groups = known.groupby(["row", "seed"])
+    seeds: pd.DataFrame = groups[["accuracy", "accuracy_best"]].mean()
+    seeds = seeds.where(groups[["accuracy", "accuracy_best"]].count().eq(groups.size(), axis=0))
+    names = groups.train_key.agg(" ".join)
+    alone = pd.Series([f"seed {seed}" for _, seed in names.index], index=names.index, dtype=object)
+    return seeds.assign(observation=names.where(groups.train_key.agg(all), alone))
 
 
-def plain(keep: str) -> str:
-    """Return a decimal string without trailing zeros: "0.10" to "0.1"."""
-    return complement(complement(keep))
+def _places(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[Any, ...]]:
+    """Yield the number and the fields of every row, with each backbone and seed that its mean is over."""
+    number = 0
+    for section, mine in groups(cells, SECTION):
+        roles = mine.groupby(METHOD).role.min()
+        keeps = sorted(set(mine.keep[mine.role != UNPRUNED]), key=Decimal, reverse=True)
+        seen = set(mine.score_backbone) | {*named.get(section[0], ())} - {NONE}
+        for training, members in groups(mine, TRAINING):
+            seeds, read = sorted(set(members.seed)), members.groupby(METHOD).score_backbone.agg(set)
+            for method, role in zip(roles.index.to_list(), roles, strict=True):
+                own = read.get(method, set())
+                backbones = [NONE] if own <= {NONE} else sorted(seen - {NONE} | own)
+                for keep in ["1"] if role == UNPRUNED else keeps:
+                    for label in backbones if backbones == [NONE] else [MEAN, *backbones]:
+                        row = (number, *section, *training, *method, role, keep, label)
+                        chosen = backbones if label == MEAN else [label]
+                        yield from ((*row, backbone, seed) for backbone in chosen for seed in seeds)
+                        number += 1
 
 
-def mean(values: Iterable[float | None]) -> float | None:
-    """Return the mean whatever the order of the values, or None where one is None or there is none."""
-    given = list(values)
-    known = sorted(value for value in given if value is not None)
-    return math.fsum(known) / len(known) if known and len(known) == len(given) else None
+def records_of(cells: pd.DataFrame) -> list[Any]:
+    """Return the records that there are of some cells."""
+    return list(cells.record.dropna())
 
 
-def one_per_place(records: Iterable[R]) -> list[R]:
-    """Return one record per place, sorted by place, whatever the order in which they come.
-
-    A finished record wins over a failure.  Attempts of one key that differ are averaged: never the last, never twice.
-    Raises ResultConflict where two keys finished for one place.
-    """
-    places: dict[tuple[Any, ...], dict[str, R]] = defaultdict(dict)
-    for one in records:
-        places[(*section_of(one), *one.place, getattr(one, "recipe_digest", ""))][encode(one)] = one
-    return [_merged([places[place][text] for text in sorted(places[place])]) for place in sorted(places)]
-
-
-def _merged(attempts: Sequence[R]) -> R:
-    finished = [one for one in attempts if one.status == "ok"]
-    first = (finished or [one for one in attempts if one.status in FINAL] or attempts)[0]
-    if len(keys := sorted({one.key for one in finished})) > 1:
-        raise ResultConflict(
-            f"two finished records claim one place on the board: {first.method} in {first.file}, "
-            f"{', '.join(map(str, first.place[2:]))} (keys {' and '.join(keys)})",
-            "give variants of a method names of their own, or remove the record of the older version",
-        )
-    if len(finished) < 2:
-        return first
-    names = ("accuracy", "accuracy_best") if isinstance(first, CellRecord) else CORRELATIONS
-    return msgspec.structs.replace(first, **{name: mean(getattr(one, name) for one in finished) for name in names})
+def _facts(cells: Sequence[Cell], n_seeds: int, n_seeds_expected: int) -> tuple[Any, ...]:
+    """Return FACTS of one row of the board from its cells."""
+    records = [record for _, _, record in cells if isinstance(record, CellRecord)]
+    unfinished = {backbone for _, backbone, record in cells if getattr(record, "status", "") != "ok"}
+    touched = {backbone for _, backbone, record in cells if isinstance(record, CellRecord)}
+    backbones = {backbone for _, backbone, _ in cells}
+    whole = len(backbones - unfinished)
+    hole = f"{n_seeds} of {n_seeds_expected} seeds"
+    if not any(record.status == "ok" for record in records):
+        hole = " or ".join(sorted({record.status.replace("_", " ") for record in records})) or "not run"
+    elif not n_seeds or touched != backbones:
+        hole = f"{whole} of {len(backbones)} backbones"
+    complete = n_seeds == n_seeds_expected
+    return (
+        whole, len(backbones), sum(record.status not in FINAL for record in records), _diagnostics(records),
+        caveats_of(records), "ok" if complete else "hole", "" if complete else hole, _reason(cells, len(backbones)),
+    )  # fmt: skip
 
 
-def with_remarks(records: Iterable[Record], listings: Mapping[str, Listing]) -> Iterator[tuple[Record, bool]]:
-    """Yield each record, what the registry says of its scorer added to the caveat, and whether that is in quarantine.
+def _reason(cells: Sequence[Cell], n_backbones: int) -> str:
+    """Return why cells of a row hold no accuracy, the most frequent reason first."""
+    counts: Counter[str] = Counter()
+    for _, backbone, record in cells:
+        if not isinstance(record, CellRecord):
+            counts["not run" if n_backbones == 1 else f"not run with {backbone}"] += 1
+        elif record.status != "ok":
+            counts[": ".join(filter(None, [record.status, record.status_reason]))] += 1
+    return "; ".join(f"{text} ({n})" for text, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
-    The registry decides when the board is written, not when the record was: a method can enter and leave quarantine
-    without being run again.
-    """
+
+def _diagnostics(records: Sequence[Any]) -> str:
+    values: dict[str, list[float]] = defaultdict(list)
     for record in records:
-        dist, _, version = record.scorer_dist.rpartition(" ")
-        found = standing(listings, "scorer", record.scorer, dist, version)
-        caveat = "; ".join(filter(None, [record.caveat, found.remark]))
-        yield msgspec.structs.replace(record, caveat=caveat), found.tier == "quarantine"
+        for name, value in record.diagnostics.items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                values[name].append(value)
+    return "; ".join(f"{name}={mean(found):.6g}" for name, found in sorted(values.items()))
 
 
-def caveats_of(records: Iterable[Record]) -> str:
+def caveats_of(records: Sequence[Record]) -> str:
     """Return what is said against some records, each sentence once."""
     return "; ".join(sorted({part for record in records for part in record.caveat.split("; ") if part}))
-
-
-def versions_in(records: Iterable[Record]) -> str:
-    """Return what differs between the finished records of one line that should be one method; empty for one version."""
-    finished = [record for record in records if record.status == "ok"]
-    for name in MADE_OF:
-        if len(found := sorted({str(getattr(record, name, "")) for record in finished})) > 1:
-            return f"{len(found)} versions in one row, {name.replace('_', ' ')} {' and '.join(found)}"
-    return ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One method at one budget in one table, before its statistics.
-
-    score_backbone: the backbone that scored the samples, "mean" for all of them, "-" for a method that reads none.
-    backbones, seeds: those that the mean is over.  cells: what there is of them, by (backbone, seed).
-    """
-
-    method: Method
-    role: str
-    keep: str
-    score_backbone: str
-    backbones: tuple[str, ...]
-    seeds: tuple[int, ...]
-    cells: Mapping[tuple[str, int], CellRecord]
-    quarantined: bool
-    versions: str
-
-    def by_seed(self, name: str) -> dict[int, float]:
-        """Return the mean over the backbones of a number of the cells, for the seeds at which each of them has it."""
-        means = {s: mean(getattr(self.cells.get((b, s)), name, None) for b in self.backbones) for s in self.seeds}
-        return {seed: value for seed, value in means.items() if value is not None}
-
-    @cached_property
-    def accuracy(self) -> dict[int, float]:
-        return self.by_seed("accuracy")
-
-    @cached_property
-    def observations(self) -> dict[int, str]:
-        """Seed to the name of its observation: seeds that trained on the same keys throughout have one name."""
-        keys = {seed: [self.cells[backbone, seed].train_key for backbone in self.backbones] for seed in self.accuracy}
-        return {seed: " ".join(found) if all(found) else f"seed {seed}" for seed, found in keys.items()}
-
-    @property
-    def complete(self) -> bool:
-        return len(self.accuracy) == len(self.seeds)
-
-    @property
-    def deterministic(self) -> bool:
-        return self.complete and len(self.seeds) > 1 and len(set(self.observations.values())) == 1
-
-    @property
-    def ranked(self) -> bool:
-        """Whether the row takes part in ranks and correlations."""
-        return self.complete and not self.quarantined and not self.versions and self.role != UNPRUNED
-
-    @property
-    def finished_backbones(self) -> int:
-        finished = Counter(backbone for (backbone, _), cell in self.cells.items() if cell.status == "ok")
-        return sum(finished[backbone] == len(self.seeds) for backbone in self.backbones)
-
-    @property
-    def hole(self) -> str:
-        """What is lacking, as "1 of 2 backbones" or "3 of 5 seeds"; empty for a complete row."""
-        if self.complete:
-            return ""
-        if not any(cell.status == "ok" for cell in self.cells.values()):
-            return " or ".join(sorted({c.status.replace("_", " ") for c in self.cells.values()})) or "not run"
-        if not self.accuracy or len({backbone for backbone, _ in self.cells}) < len(self.backbones):
-            return f"{self.finished_backbones} of {len(self.backbones)} backbones"
-        return f"{len(self.accuracy)} of {len(self.seeds)} seeds"
-
-    @property
-    def reason(self) -> str:
-        """Why cells of the row hold no accuracy, the most frequent reason first."""
-        counts: Counter[str] = Counter()
-        for backbone in self.backbones:
-            for cell in (self.cells.get((backbone, seed)) for seed in self.seeds):
-                if cell is None:
-                    counts["not run" if len(self.backbones) == 1 else f"not run with {backbone}"] += 1
-                elif cell.status != "ok":
-                    counts[": ".join(filter(None, [cell.status, cell.status_reason]))] += 1
-        return "; ".join(f"{text} ({n})" for text, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-class Table(NamedTuple):
-    """All rows of one training of one section; `cells` are its records, those that failed among them."""
-
-    section: Section
-    training: Training
-    cells: Sequence[CellRecord]
-    rows: Sequence[Row]
-
-
-def tables(
-    cells: Sequence[CellRecord], quarantined: frozenset[str], named: Mapping[str, Sequence[str]]
-) -> Iterator[Table]:
-    """Yield every table with every method of its section at every budget, run or not, in a fixed order.
-
-    cells: one per place.  quarantined: keys of records.  named: suite to the backbones that it names.  A mean is over
-    those, any others seen in the section, and the seeds seen in the table.
-    """
-    digests: dict[tuple[object, ...], set[str]] = defaultdict(set)
-    for cell in cells:
-        digests[section_of(cell), cell.train_arch, cell.recipe] |= {cell.recipe_digest} - {""}
-    grouped: dict[Section, dict[Training, list[CellRecord]]] = defaultdict(lambda: defaultdict(list))
-    for cell in cells:
-        known = digests[section_of(cell), cell.train_arch, cell.recipe]
-        # A failure may not have come as far as to know the content of its recipe.
-        digest = min(known) if not cell.recipe_digest and len(known) == 1 else cell.recipe_digest
-        grouped[section_of(cell)][Training(cell.train_arch, cell.recipe, digest)].append(cell)
-    for section, trainings in sorted(grouped.items()):
-        mine = [cell for members in trainings.values() for cell in members]
-        roles = {method_of(cell): cell.role for cell in sorted(mine, key=lambda cell: cell.role, reverse=True)}
-        keeps = sorted({plain(cell.keep) for cell in mine if cell.role != UNPRUNED}, key=Decimal, reverse=True)
-        seen = {cell.score_backbone for cell in mine} | set(named.get(section.suite, ()))
-        for training, members in sorted(trainings.items()):
-            lines: dict[Method, list[CellRecord]] = defaultdict(list)
-            for cell in members:
-                lines[method_of(cell)].append(cell)
-            seeds = tuple(sorted({cell.seed for cell in members}))
-            rows: list[Row] = []
-            for method, role in sorted(roles.items()):
-                budgets = ["1"] if role == UNPRUNED else keeps
-                rows += _rows(method, role, budgets, seeds, seen - {NONE}, lines[method], quarantined)
-            yield Table(section, training, members, rows)
-
-
-def _rows(
-    method: Method, role: str, keeps: Sequence[str], seeds: tuple[int, ...], backbones: set[str],
-    own: Sequence[CellRecord], quarantined: frozenset[str],
-) -> Iterator[Row]:  # fmt: skip
-    read = {cell.score_backbone for cell in own}
-    expected = (NONE,) if read <= {NONE} else tuple(sorted(backbones | read))
-    held, versions = any(cell.key in quarantined for cell in own), versions_in(own)
-    for keep in keeps:
-        cells = {(cell.score_backbone, cell.seed): cell for cell in own if plain(cell.keep) == keep}
-        for label in expected if expected == (NONE,) else (MEAN, *expected):
-            chosen = expected if label == MEAN else (label,)
-            found = {place: cell for place, cell in cells.items() if place[0] in chosen}
-            yield Row(method=method, role=role, keep=keep, score_backbone=label, backbones=chosen, seeds=seeds,
-                      cells=found, quarantined=held, versions=versions)  # fmt: skip

@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from prunebench.board.grid import UNPRUNED, Row, mean
+import pandas as pd
+
+from prunebench.board.cells import METHOD, UNPRUNED, mean
+from prunebench.board.grid import TABLE, Grid
 from prunebench.errors import PrunebenchError
 from prunebench.plugins import Catalogue
 from prunebench.records import CellRecord
@@ -25,9 +28,6 @@ class Metric:
     def column(self) -> str:
         return self.spec.name.replace("-", "_")
 
-    def left_out(self, why: str) -> str:
-        return f"plugin {self.source}: metric {self.spec.name!r} {why}; the board is written without its column"
-
 
 def load_metrics(catalogue: Catalogue) -> tuple[list[Metric], list[str]]:
     """Return the metrics of the installed plugins in the order of their names, and what is wrong with the others."""
@@ -40,54 +40,47 @@ def load_metrics(catalogue: Catalogue) -> tuple[list[Metric], list[str]]:
     return metrics, problems
 
 
-def clashes(metrics: Sequence[Metric], columns: Sequence[str]) -> dict[Metric, str]:
-    """Return the metrics whose column has the name of another column of the table, with what to do about it."""
-    names = [*columns, *(metric.column for metric in metrics)]
-    why = "has the name of a column of accuracy.csv; give it another"
-    return {
-        metric: metric.left_out(why)
-        for index, metric in enumerate(metrics)
-        if metric.column in names[: len(columns) + index]
-    }
-
-
-def measured(rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[list[dict[str, float | None]], dict[Metric, str]]:
-    """Return the columns of each row of one table, and for each metric that raised, why it is left out.
-
-    A row with a hole has no number.  A metric of scope "method" is measured where a method is complete at every
-    budget of the table, so that all its numbers are over one grid of budgets.
-    """
-    found: list[dict[str, float | None]] = [{} for _ in rows]
-    problems = {}
+def with_metrics(
+    table: pd.DataFrame, grid: Grid, metrics: Sequence[Metric]
+) -> tuple[pd.DataFrame, tuple[Metric, ...], list[str]]:
+    """Return the table of accuracies with a column per metric, the metrics that worked, and why the others did not."""
+    kept, problems = [], []
     for metric in metrics:
-        known: dict[tuple[object, ...], float | None] = {}
+        why = "has the name of a column of accuracy.csv; give it another" if metric.column in table else ""
         try:
-            for row, columns in zip(rows, found, strict=True):
-                line = (row.method, row.score_backbone, row.keep if metric.spec.scope == "cell" else "")
-                if line not in known:
-                    known[line] = _mean_over_seeds(_grid(row, rows, metric), metric)
-                columns[metric.column] = known[line]
+            table = table if why else table.assign(**{metric.column: _column(grid, metric)})
         except Exception as error:  # whatever a plugin raises
-            problems[metric] = metric.left_out(f"failed: {type(error).__name__}: {error}")
-    return found, problems
+            why = f"failed: {type(error).__name__}: {error}"
+        if why:
+            about = f"plugin {metric.source}: metric {metric.spec.name!r}"
+            problems.append(f"{about} {why}; the board is written without its column")
+        else:
+            kept.append(metric)
+    return table, tuple(kept), sorted(problems)
 
 
-def _grid(row: Row, rows: Sequence[Row], metric: Metric) -> list[Row]:
-    """Return the rows that a metric sees at once: one, or those of all budgets of a method and of the full set."""
-    if metric.spec.scope == "cell":
-        return [row]
-    budgets = [r for r in rows if (r.method, r.score_backbone) == (row.method, row.score_backbone)]
-    return budgets + [r for r in rows if r.role == UNPRUNED and r.complete][:1] if row.role != UNPRUNED else []
+def _column(grid: Grid, metric: Metric) -> pd.Series[float]:
+    """Return the numbers of one metric; one of scope "method" needs a method that is complete at every budget."""
+    found = pd.Series(math.nan, index=grid.rows.index)
+    for _, table in grid.rows.groupby(TABLE):
+        full = table.index[(table.role == UNPRUNED) & table.complete][:1]
+        by = ["keep"] if metric.spec.scope == "cell" else []
+        for _, rows in table.groupby([*METHOD, "score_backbone", *by]):
+            if not by and (rows.role == UNPRUNED).all():
+                continue
+            if rows.complete.all():
+                found[rows.index] = _mean_over_seeds(grid, rows.index if by else rows.index.append(full), metric)
+    return found
 
 
-def _mean_over_seeds(rows: Sequence[Row], metric: Metric) -> float | None:
-    """Return the mean of a metric over the distinct observations of complete rows; None where a row has a hole."""
-    found: dict[str, float | None] = {}
-    for seed in rows[0].seeds if rows and all(row.complete for row in rows) else ():
-        name = " ".join(row.observations[seed] for row in rows)
-        if name not in found:
-            value = metric.measure([row.cells[backbone, seed] for row in rows for backbone in row.backbones])
-            if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
-                raise TypeError(f"returned {value!r}; expected a finite float, or None for a hole")
-            found[name] = value
-    return mean(found.values())
+def _mean_over_seeds(grid: Grid, rows: pd.Index[int], metric: Metric) -> float | None:
+    """Return the mean of a metric over the distinct observations of some rows."""
+    cells = grid.cells.loc[rows]
+    names = grid.seeds.observation.loc[rows].groupby("seed", sort=True).agg(" ".join)
+    values = []
+    for seed in names.drop_duplicates().index:
+        value = metric.measure(list(cells.record[cells.seed == seed]))
+        if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+            raise TypeError(f"returned {value!r}; expected a finite float, or None for a hole")
+        values.append(value)
+    return mean(values)

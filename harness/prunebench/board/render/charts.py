@@ -34,10 +34,7 @@ def series(table: TrainingView, name: str) -> Series:
 
 
 def scale(rows: Sequence[Row | None], name: str, full: float | None, start: float, end: float, most: int = 6) -> Scale:
-    """Return the scale of some rows and the accuracy of the full set, or of gains (None) and 0.
-
-    Intervals widen the range by half of it at most: two seeds have huge ones.
-    """
+    """Return the scale of some rows and the accuracy of the full set, or of gains (None) and 0."""
     found = [row for row in rows if row]
     means = [0.0 if full is None else full, *[row[f"{name}_mean"] for row in found]]
     low, high = min(means), max(means)

@@ -9,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from prunebench.board.accuracy import DECIMALS
+from prunebench.board.cells import DECIMALS
 from prunebench.board.render import charts, view
 from prunebench.board.table import Board
 

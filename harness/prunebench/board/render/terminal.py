@@ -22,11 +22,7 @@ COLUMN = 12
 
 
 def render_terminal(board: Board, width: int = 80, shown: Collection[str] | None = None) -> str:
-    """Return the tables of the suites `shown` (None: all) in plain text, no line wider than `width` (at least 24).
-
-    A cell is the mean accuracy in percent with the half-width of its interval; "+" or "-" behind it marks a gain over
-    the baseline that differs from 0.
-    """
+    """Return the tables of the suites `shown` (None: all) in plain text, no line wider than `width` (at least 24)."""
     width = max(width, 24)
     chosen = [view for view in sections(board) if shown is None or view.facts["suite"] in shown]
     trained = [table for view in chosen for table in view.trainings]

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from prunebench.board.accuracy import WHOLE
-from prunebench.board.grid import BASELINE, UNPRUNED, Method, Section, Training, plain
+from prunebench.board.cells import BASELINE, SECTION, TRAINING, UNPRUNED, WHOLE, plain
+from prunebench.board.cells import label as label_of
 from prunebench.board.table import Board
 
 MINUS, DAGGER = "\N{MINUS SIGN}", "\N{DAGGER}"
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w.]*\w)")  # not a part of a name or a version
 
 Row = dict[str, Any]
 
 
 class Line(NamedTuple):
-    """One method, or one of its scoring backbones, over the pruning rates of a table.
-
-    style: index of its look in charts, the same for a method in every chart of a section.
-    """
+    """One method, or one of its scoring backbones, over the pruning rates of a table."""
 
     label: str
     score_backbone: str
     role: str
-    style: int
+    style: int  # index of its look, the same in every chart of a section
     rows: dict[str, Row]
 
     @property
@@ -47,7 +46,7 @@ class Line(NamedTuple):
 
 
 class TrainingView(NamedTuple):
-    """One table of accuracies; `unpruned` is None where the full set was not trained on, `metrics` are its columns."""
+    """One table of accuracies; `unpruned` is None where the full set was not trained on."""
 
     facts: Row
     slug: str
@@ -58,6 +57,7 @@ class TrainingView(NamedTuple):
     unpruned: Row | None
     baseline: str
     metrics: list[tuple[str, str, str]]
+    firsts: dict[str, tuple[int, int]]  # by rate: how many methods share the first rank, of how many ranked
 
 
 class ScoreLine(NamedTuple):
@@ -104,14 +104,25 @@ def records(frame: pd.DataFrame) -> list[Row]:
 
 
 def label(row: Row) -> str:
-    return Method(row["method"], row["projector"]).label
+    return label_of(row["method"], row["projector"])
 
 
 def noted(rows: Iterable[Row]) -> str:
-    """Return what is to be said against the numbers of these rows, each sentence once."""
-    return "; ".join(
-        sorted({part for row in rows for part in (*row["caveat"].split("; "), row.get("versions")) if part})
-    )
+    """Return what is to be said against these rows; sentences that differ in their numbers alone are one."""
+    said = {part for row in rows for part in (*row["caveat"].split("; "), row.get("versions")) if part}
+    alike: dict[str, list[str]] = defaultdict(list)
+    for sentence in sorted(said):
+        alike[NUMBER.sub("#", sentence)].append(sentence)
+    return "; ".join(sorted(_folded(sentences) for sentences in alike.values()))
+
+
+def _folded(sentences: Sequence[str]) -> str:
+    columns = [
+        sorted(set(column), key=lambda text: float(text.replace(",", "")))
+        for column in zip(*map(NUMBER.findall, sentences), strict=True)
+    ]
+    ranges = iter([f"{c[0]} to {c[-1]}" if len(c) > 2 else " and ".join(c) for c in columns])
+    return NUMBER.sub(lambda _: next(ranges), sentences[0])
 
 
 def notes(lines: Iterable[Line | ScoreLine]) -> list[str]:
@@ -130,11 +141,11 @@ def sections(board: Board) -> list[SectionView]:
     everything = [records(frame) for frame in frames]
     found: list[SectionView] = []
     for facts in records(board.sections):
-        rows, correlations, tables, failed = (_of(rows, facts, Section._fields) for rows in everything)
+        rows, correlations, tables, failed = (_of(rows, facts, SECTION) for rows in everything)
         names = sorted({label(row) for row in rows if row["role"] == "method"})
         styles = {name: index for index, name in enumerate(names)}
         slug = _slug(facts["title"], [view.slug for view in found])
-        trainings = [_training(board, table, _of(rows, table, Training._fields), styles, f"{slug}-{n}")
+        trainings = [_training(board, table, _of(rows, table, TRAINING), styles, f"{slug}-{n}")
                      for n, table in enumerate(tables, start=1)]  # fmt: skip
         tau, rho = ([row for row in correlations if row["quantity"] == name] for name in ("method_tau", "method_rho"))
         scores = _score_lines([row for row in correlations if row["comparison"] != "archs"])
@@ -163,11 +174,13 @@ def _training(board: Board, table: Row, rows: list[Row], styles: dict[str, int],
             if any(row[metric.column] is not None for row in pruned if row["pruning_rate"] == rate):
                 title = f"{metric.spec.label or metric.spec.name}{'' if metric.spec.higher_is_better else ' ↓'}"
                 columns.append((title, metric.column, rate if metric.spec.scope == "cell" else ""))
+    ranks = {rate: [line.rows[rate]["rank"] for line in lines if rate in line.rows] for rate in rates}
+    firsts = {rate: (found.count(1), sum(rank is not None for rank in found)) for rate, found in ranks.items()}
     return TrainingView(
         table, slug, rates, [line for line in lines if not line.not_run],
         [line for line in details if not line.not_run], [line.label for line in lines if line.not_run],
         next((row for row in rows if row["role"] == UNPRUNED and row["score_backbone"] in WHOLE), None),
-        next((label(row) for row in rows if row["role"] == BASELINE), ""), columns,
+        next((label(row) for row in rows if row["role"] == BASELINE), ""), columns, firsts,
     )  # fmt: skip
 
 
