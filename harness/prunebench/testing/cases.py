@@ -32,10 +32,9 @@ Shared = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """How an implementation is run: on what, with which seed, and what else is allowed.
+    """How an implementation is run: `everything` makes all evidence and the budget readable, whatever was declared.
 
-    everything: all evidence and the budget are readable, whatever was declared.  keep: the budget as a fraction.
-    seconds: time until the deadline.
+    keep: the budget as a fraction.  seconds: time until the deadline.
     """
 
     problem: Problem = field(default_factory=ordinary, repr=False)
@@ -127,7 +126,6 @@ def _select_context(entry: Entry[Any], case: Case, shared: Shared) -> SelectCont
 
 def _data_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.DataContext:
     roots = tuple(Path(part) for part in os.environ.get("PRUNEBENCH_DATA", "").split(os.pathsep) if part)
-    # As in a run: a data set is loaded without a seed and without a folder of its own.
     return contexts.DataContext(params=shared["params"], roots=roots, obtain=entry.spec.obtain)
 
 

@@ -21,8 +21,7 @@ def main() -> None:
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in requests:
         request = json.loads(line)
-        # Who asked stops this process in time; where they are gone, it stops itself.
-        faulthandler.dump_traceback_later(request["seconds"] + 60, exit=True)
+        faulthandler.dump_traceback_later(request["seconds"] + 60, exit=True)  # where whoever asked is gone
         said = answer(from_json(request["entry"]), request["check"])
         faulthandler.cancel_dump_traceback_later()
         print(json.dumps(said), file=answers, flush=True)

@@ -124,7 +124,7 @@ def _training(returned: Any) -> str:
     return "" if math.isfinite(returned.loss) else f"loss {returned.loss} is not finite"
 
 
-@promise("scorer", stage=5)
+@promise("scorer", stage=4)
 def check_only_declared_evidence_is_read(entry: Entry[Any]) -> None:
     """What `needs` does not name is not read, nor the budget without budget_dependent=True."""
     ordinary_run(entry)

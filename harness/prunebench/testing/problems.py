@@ -100,8 +100,7 @@ def relearnt(dynamics: Array, labels: Array) -> Array:
     shares = believed.T @ np.eye(int(labels.max()) + 1)[labels] + 1e-6
     with np.errstate(invalid="ignore"):  # infinite evidence is part of what is tested
         moved = dynamics.astype(np.float64) @ (shares / shares.sum(axis=1, keepdims=True))
-    result: Array = moved.astype(dynamics.dtype)
-    return result
+    return np.asarray(moved, dtype=dynamics.dtype)
 
 
 def mapped(problem: Problem, change: Callable[[str, Array], Array]) -> Problem:
