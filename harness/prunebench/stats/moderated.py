@@ -201,8 +201,9 @@ def gains(
     names = sorted(name for name, row in differences.items() if row)
     rows = [differences[name] for name in names]
     means, n = np.array([math.fsum(row) / len(row) for row in rows]), np.array([len(row) * 1.0 for row in rows])
-    tested = p_values(means, _spreads(rows)[0], n)
-    significant = holm(tested, GAIN_LEVEL * (1 - level))
+    variances = _spreads(rows)[0]
+    tested, moderated = p_values(means, variances, n), variance_prior(variances, n - 1) is not None
+    significant = holm(tested, (GAIN_LEVEL if moderated else 1.0) * (1 - level))
     return {
         name: Gain(found.mean, found.low, found.high, found.n, None if math.isnan(p) else p, bool(better))
         for name, found, p, better in zip(

@@ -108,7 +108,8 @@ def ranks(table: Mapping[str, Mapping[int, float]], familywise: float = 0.05) ->
     significantly, and a noisy head hides nothing below it.  All pairs are tested together: the chance of any wrong
     difference in a table is at most `familywise`.  From 5 methods that vary on, spreads are moderated over the table
     and the critical value is that of the studentized range; below, paired t tests have Holm's correction.  Methods that
-    share fewer than 2 seeds cannot be told apart.  Equal means share a rank.  Raises DataError for a method without values, or with values that are not finite.
+    share fewer than 2 seeds cannot be told apart.  Equal means share a rank.  Raises DataError for a method without
+    values, or with values that are not finite.
     """
     if not table:
         return {}
