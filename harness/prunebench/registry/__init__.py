@@ -4,7 +4,5 @@ from prunebench.registry.governance import Standing, expected_failures, standing
 from prunebench.registry.model import DatasetEntry, Listing, Method, Network, Recipe, Registry, Suite, Weights
 from prunebench.registry.reader import find_registry, load_registry
 
-__all__ = [
-    "DatasetEntry", "Listing", "Method", "Network", "Recipe", "Registry", "Standing", "Suite", "Weights",
-    "expected_failures", "find_registry", "load_registry", "standing",
-]  # fmt: skip
+__all__ = ["DatasetEntry", "Listing", "Method", "Network", "Recipe", "Registry", "Standing", "Suite", "Weights",
+           "expected_failures", "find_registry", "load_registry", "standing"]  # fmt: skip

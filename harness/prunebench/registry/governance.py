@@ -101,9 +101,8 @@ def unknown_plugins(registry: Registry, catalogue: Catalogue) -> Iterator[Fault]
         try:
             catalogue.get(f"{kind}s", name).spec.resolve_params(params)
         except PrunebenchError as error:
-            listing = registry.plugins.get(name)
-            absent = listing is not None and (listing.environment or not _metadata(listing.dist))
-            if listing is None or listing.kind != kind or not absent:
+            known = registry.plugins.get(name)
+            if not known or known.kind != kind or (not known.environment and _metadata(known.dist)):
                 yield source.fault(key, error.message, error.hint)
 
 
@@ -145,8 +144,8 @@ def new_table(entry: Entry[Any], *, tier: str, maintainer: str, reason: str, ver
               "maintainer": maintainer, "reason": reason}  # fmt: skip
     # A JSON string is a TOML basic string, but for the one control character that JSON lets through.
     quoted = {key: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") for key, value in values.items()}
-    lines = [f"{key} = {text}" for key, text in quoted.items() if values[key]]
-    return "\n".join([f"[plugin.{entry.spec.name}]", *lines, f"added = {added.isoformat()}", ""])
+    lines = "".join(f"{key} = {text}\n" for key, text in quoted.items() if values[key])
+    return f"[plugin.{entry.spec.name}]\n{lines}added = {added.isoformat()}\n"
 
 
 def compatible_range(version: str) -> str:
@@ -161,17 +160,16 @@ def compatible_range(version: str) -> str:
 def add_listing(file: Path, catalogue: Catalogue, name: str, *, tier: str, added: date, **given: str) -> str:
     """Write the table of the plugin "NAME" or "KIND:NAME" at the end of a registry, whole or not at all; return it."""
     entry, registry = _find_entry(catalogue, name), load_registry(file)
-    kind, name = entry.spec.kind, entry.spec.name
     table = new_table(entry, tier=tier, added=added, **given)
-    if name in registry.plugins:
-        line = Source(file, registry.text).lines["plugin", name]
-        raise UsageError(f"{name!r} is in {file.name} already, line {line}", "edit its table there")
+    if entry.spec.name in registry.plugins:
+        line = Source(file, registry.text).lines["plugin", entry.spec.name]
+        raise UsageError(f"{entry.spec.name!r} is in {file.name} already, line {line}", "edit its table there")
     if entry.origin.distribution == HOST and tier != "quarantine":
         hint = "write a table by hand where there is more to say, such as an expected failure"
-        raise UsageError(f"{kind} {name!r} ships with prunebench and is registered by that", hint)
-    text = registry.text.rstrip("\n") + "\n\n" + table
-    make_registry(Source(file, text))
-    write_text(file, text, hint="name a file that can be written with --registry FILE")
+        raise UsageError(f"{entry.spec.kind} {entry.spec.name!r} ships with prunebench and is registered by that", hint)
+    source = Source(file, registry.text.rstrip("\n") + "\n\n" + table)
+    make_registry(source)
+    write_text(file, source.text, hint="name a file that can be written with --registry FILE")
     return table
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
 from prunebench.contexts import Arch
@@ -31,6 +31,7 @@ _RateText = Annotated[str, Meta(pattern=r"^(0|0?\.[0-9]{1,20})$", description='I
 _KeepText = Annotated[str, Meta(pattern=r"^(1|0?\.(?=0*[1-9])[0-9]{1,20})$", description='In (0, 1], such as "0.1".')]
 Rate = _RateText | Annotated[float, Meta(ge=0, lt=1)]
 Keep = _KeepText | Annotated[float, Meta(gt=0, le=1)]
+_WEIGHTS = Meta(description='Write "hub", "random", { file = "NAME" } or { train = "RECIPE" }.')
 # The file itself must have a table of that name.
 DatasetName = Annotated[str, Meta(description="Data set.", extra={"names": ("dataset",)})]
 NetworkName = Annotated[str, Meta(description="Network.", extra={"names": ("backbone", "arch")})]
@@ -41,7 +42,6 @@ MethodName = Annotated[str, Meta(pattern=rf"^(?!agreement$){_NAME}", description
 SuiteName = Annotated[str, Meta(pattern=rf"^(?!board$){_NAME}", description=f"{_LETTERS} Not `board`.")]
 Key = tuple[str | int, ...]  # names of tables and keys, and positions in arrays
 Broken = tuple[Key, str, str]  # a key below the table, the reason, a hint
-Given = Mapping[str, Any]  # the keys that are written; the value is None where it is not of its type
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,8 +50,8 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
     ONE_OF: ClassVar[tuple[Names, ...]] = ()  # groups of keys, of which exactly one must be written
 
     @staticmethod
-    def broken(given: Given) -> Iterator[Broken]:
-        """Yield what the keys ask of each other, beyond the type of each."""
+    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
+        """Yield what the keys ask of each other; in `given`, the value is None where it is not of its type."""
         yield from ()
 
 
@@ -88,14 +88,11 @@ class NetworkTable(Table, frozen=True):
     std: Annotated[tuple[float, ...], Meta(description="Standard deviations of the channels.")] = ()
     interpolation: Annotated[str, Meta(description="How images are resized.")] = ""
     kwargs: Annotated[Mapping[str, Any], Meta(description="Arguments of the network's constructor.")] = {}
-    weights: Annotated[
-        Literal["hub", "random"] | Weights,
-        Meta(description='Write "hub", "random", { file = "NAME" } or { train = "RECIPE" }.'),
-    ] = "random"
+    weights: Annotated[Literal["hub", "random"] | Weights, _WEIGHTS] = "random"
     control: Annotated[bool, Meta(description="Is it on the board only as a control?")] = False
 
     @staticmethod
-    def broken(given: Given) -> Iterator[Broken]:
+    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
         mean, std = given.get("mean", ()), given.get("std", ())
         if mean is not None and std is not None and len(mean) != len(std):
             yield ("std",), f"expected one deviation per mean, got {len(std)} and {len(mean)}", "write both, or neither"
@@ -180,7 +177,7 @@ class SuiteTable(_Grid, frozen=True, kw_only=True):
     agreement: Agreement = Agreement()
 
     @staticmethod
-    def broken(given: Given) -> Iterator[Broken]:
+    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
         budgets = [axis for axis in ("keep", "pruning_rates") if axis in given]
         if len(budgets) == 2:
             yield ("keep",), "says the same as pruning_rates", "write one of the two: keep = 1 - pruning rate"
@@ -192,21 +189,16 @@ class SuiteTable(_Grid, frozen=True, kw_only=True):
         baseline, methods = given.get("baseline"), given.get("methods")
         if baseline and methods and baseline not in methods:
             yield ("baseline",), f"{baseline!r} is not among the methods", "add it to methods"
-        if given.get("training", []) == []:
-            if not _compares_scores(given):
+        if given.get("training", []) != []:
+            if [] in (given.get(axis) for axis in budgets):
+                yield (budgets[0],), "names no budget", 'write keep = ["0.1"], or leave it out'
+            return
+        agreement, seeds, own = given.get("agreement", {}), given.get("seeds", 3), given.get("backbones", ())
+        if None not in (agreement, seeds, own):  # what is wrong there is told already
+            enough = 1 if agreement and seeds > 1 else 2  # seeds alone, where that is asked for
+            if agreement.get("methods") == [] or len(agreement.get("backbones", own)) < enough:
                 hint = "add training = [{ arch = ..., recipe = ... }], with names of this file"
                 yield (), "has nothing to compute: neither training nor scores of two backbones to compare", hint
-        elif [] in (given.get(axis) for axis in budgets):
-            yield (budgets[0],), "names no budget", 'write keep = ["0.1"], or leave it out'
-
-
-def _compares_scores(given: Given) -> bool:
-    agreement, seeds = given.get("agreement", {}), given.get("seeds", 3)
-    if None in (agreement, seeds, given.get("backbones", ())):
-        return True  # what is wrong there is told already
-    backbones = agreement.get("backbones", given.get("backbones", ()))
-    enough = 1 if agreement and seeds > 1 else 2  # seeds alone, where that is asked for
-    return agreement.get("methods") != [] and len(backbones) >= enough
 
 
 class Listing(Table, frozen=True, kw_only=True):
@@ -225,24 +217,22 @@ class Listing(Table, frozen=True, kw_only=True):
     expected_failures: Mapping[str, Annotated[str, Meta(min_length=1, description="Why the check may fail.")]] = {}
 
     @staticmethod
-    def broken(given: Given) -> Iterator[Broken]:
-        try:
-            SpecifierSet(given.get("version") or "")
-        except InvalidSpecifier:
-            yield ("version",), f"{given['version']!r} is no version range", 'write a PEP 440 range, such as ">=1,<2"'
+    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
         if given.get("tier") == "quarantine" and given.get("reason", "") == "":
             yield ("reason" if "reason" in given else "tier",), "a quarantine needs a reason", 'add reason = "ONE LINE"'
-        if given.get("environment") and given.get("kind") not in ("scorer", "projector", None):
-            yield (
-                ("environment",),
-                f"a {given['kind']} runs beside others",
-                "only a scorer or projector can have its own",
-            )
-        for place, text in enumerate(given.get("environment") or ()):
+        environment = given.get("environment") or ()
+        if environment and given.get("kind") not in ("scorer", "projector", None):
+            hint = "only a scorer or projector can have an environment of its own"
+            yield ("environment",), f"a {given['kind']} runs beside others", hint
+        for place, text in enumerate(environment):
             try:
                 Requirement(text)
-            except InvalidRequirement as error:
+            except ValueError as error:
                 yield ("environment", place), f"{text!r} is no requirement: {error}", "write PEP 508 requirements"
+        try:
+            SpecifierSet(given.get("version") or "")
+        except ValueError:
+            yield ("version",), f"{given['version']!r} is no version range", 'write a PEP 440 range, such as ">=1,<2"'
 
     def covers(self, version: str) -> bool:
         """Return whether a version of the distribution is in the range; one that is no version is not."""

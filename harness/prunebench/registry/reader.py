@@ -12,7 +12,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict, astuple, replace
 
 from prunebench.contexts import Arch
 from prunebench.errors import SchemaTooNew, did_you_mean
@@ -24,6 +24,8 @@ _WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "
           "object": "a table", "date": "a date such as 2026-01-31", "null": "nothing",
           "Expected": "expected"}  # fmt: skip
 _NOT_IN_FILE = ("name", "source")  # of the structs: what the reader adds to a table
+Names = Mapping[str, list[str]]
+Faults = Iterator[model.Broken]
 
 
 def find_registry(given: Path | None = None) -> Path:
@@ -44,69 +46,72 @@ def make_registry(source: Source) -> model.Registry:
     if isinstance(schema := raw.get("schema"), int) and schema > model.SCHEMA:
         raise SchemaTooNew(f"{name} has schema {schema}, this prunebench reads {model.SCHEMA}", "update prunebench")
     names = {kind: list(tables) for kind, tables in raw.items() if isinstance(tables, dict)}
-    same = {*names.get("arch", ())} & {*names.get("backbone", ())}
-    hint = "give the two different names"
-    twice = ((("arch", name), "is also the name of a backbone", hint) for name in sorted(same))
-    broken = itertools.chain(twice, _Walk(names).table(raw, model.File, ()))
+    same = sorted({*names.get("arch", ())} & {*names.get("backbone", ())})
+    twice = [(("arch", name), "is also the name of a backbone", "give the two different names") for name in same]
+    broken = itertools.chain(twice, _of_table(raw, model.File, (), names))
     if faults := [source.fault(*found) for found in itertools.islice(broken, MAX_FAULTS)]:
         raise registry_error(faults)
-    return _registry(source, raw)
+    kinds = ("dataset", "recipe", "method", "plugin")
+    named = {kind: {name: {"name": name, **table} for name, table in raw.get(kind, {}).items()} for kind in kinds}
+    file = msgspec.convert({**raw, **named}, model.File)
+    return model.Registry(
+        source.file, file.protocol,
+        {name: _dataset(entry) for name, entry in file.dataset.items()},
+        {name: _network(name, table) for name, table in {**file.backbone, **file.arch}.items()},
+        file.recipe, file.method, {name: _suite(name, table) for name, table in file.suite.items()},
+        file.plugin, source.text,
+    )  # fmt: skip
 
 
-class _Walk:
-    """Holds the values of a file against the types of the structs; `names` are those of its tables, by kind."""
+def _of_table(values: Mapping[str, Any], struct: type[model.Table], key: model.Key, names: Names) -> Faults:
+    """Yield the faults of a table that a struct describes; `names` are those of the file's tables, by kind."""
+    fields, given = _fields(struct), dict[str, Any]()
+    for name in (name for name in values if name not in fields):
+        yield (*key, name), "unknown key", _nearest(name, fields)
+    for name, field in fields.items():
+        if name in values:
+            given[name] = values[name]
+            for fault in _of_value(values[name], field.type, (*key, name), names):
+                given[name] = None
+                yield fault
+        elif field.required:
+            yield key, f"{name!r} is missing", f"add {name} = ... ({_description(field.type)})"
+    written = [keys for keys in struct.ONE_OF if given.keys() & {*keys}]
+    choices = ", or ".join(" and ".join(keys) for keys in struct.ONE_OF)
+    if len(written) > 1:
+        twice = min(given.keys() & {*written[1]})
+        yield (*key, twice), f"expected {choices}, got keys from both", "remove one of the two"
+    elif struct.ONE_OF and not (written and given.keys() >= {*written[0]}):
+        yield key, f"expected {choices}", f"add {struct.ONE_OF[0][0]} = ..."
+    yield from (((*key, *below), reason, hint) for below, reason, hint in struct.broken(given))
 
-    def __init__(self, names: Mapping[str, list[str]]) -> None:
-        self.names = names
 
-    def table(self, values: Mapping[str, Any], struct: type[model.Table], key: model.Key) -> Iterator[model.Broken]:
-        """Yield the faults of a table that a struct describes."""
-        fields, given = _fields(struct), dict[str, Any]()
-        for name in (name for name in values if name not in fields):
-            yield (*key, name), "unknown key", _nearest(name, fields)
-        for name, field in fields.items():
-            if name in values:
-                given[name] = values[name]
-                for fault in self.value(values[name], field.type, (*key, name)):
-                    given[name] = None
-                    yield fault
-            elif field.required:
-                yield key, f"{name!r} is missing", f"add {name} = ... ({_description(field.type)})"
-        written = [keys for keys in struct.ONE_OF if given.keys() & {*keys}]
-        choices = ", or ".join(" and ".join(keys) for keys in struct.ONE_OF)
-        if len(written) > 1:
-            twice = min(given.keys() & {*written[1]})
-            yield (*key, twice), f"expected {choices}, got keys from both", "remove one of the two"
-        elif struct.ONE_OF and not (written and given.keys() >= {*written[0]}):
-            yield key, f"expected {choices}", f"add {struct.ONE_OF[0][0]} = ..."
-        yield from (((*key, *below), reason, hint) for below, reason, hint in struct.broken(given))
-
-    def value(self, value: Any, kind: Any, key: model.Key) -> Iterator[model.Broken]:
-        """Yield the faults of a value, each element of a table or an array for itself."""
-        faults: list[model.Broken] = []
-        for plain, metas in _variants(kind):
-            origin, of = get_origin(plain), get_args(plain)
-            if isinstance(value, dict) and isinstance(plain, type) and issubclass(plain, model.Table):
-                yield from self.table(value, plain, key)
-                return
-            if isinstance(value, dict) and origin is Mapping:
-                for name, item in value.items() if of[1] is not Any else ():
-                    yield from self.value(name, of[0], (*key, name))
-                    yield from self.value(item, of[1], (*key, name))
-                return
-            if isinstance(value, list) and origin is tuple:
-                faults += [f for place, item in enumerate(value) for f in self.value(item, of[0], (*key, place))]
-            tables = [table for meta in metas for table in (meta.extra or {}).get("names", ())]
-            known = [name for table in tables for name in self.names.get(table, ())]
-            if tables and isinstance(value, str) and value not in known:
-                hint = _nearest(value, known) if known else f"add a table [{tables[0]}.{value}]"
-                faults.append((key, f"no {' or '.join(tables)} is named {value!r}", hint))
-        if not faults:
-            try:
-                msgspec.convert(value, kind)
-            except msgspec.ValidationError as error:
-                faults = [(key, *_refusal(str(error), value, kind))]
-        yield from faults
+def _of_value(value: Any, kind: Any, key: model.Key, names: Names) -> Faults:
+    """Yield the faults of a value, each element of a table or an array for itself."""
+    faults: list[model.Broken] = []
+    for plain, metas in _variants(kind):
+        origin, of = get_origin(plain), get_args(plain)
+        if isinstance(value, dict) and isinstance(plain, type) and issubclass(plain, model.Table):
+            yield from _of_table(value, plain, key, names)
+            return
+        if isinstance(value, dict) and origin is Mapping:
+            for name, item in value.items():
+                yield from _of_value(name, of[0], (*key, name), names)
+                yield from _of_value(item, of[1], (*key, name), names)
+            return
+        if isinstance(value, list) and origin is tuple:
+            faults += [f for place, item in enumerate(value) for f in _of_value(item, of[0], (*key, place), names)]
+        tables = [table for meta in metas for table in (meta.extra or {}).get("names", ())]
+        known = [name for table in tables for name in names.get(table, ())]
+        if tables and isinstance(value, str) and value not in known:
+            hint = _nearest(value, known) if known else f"add a table [{tables[0]}.{value}]"
+            faults.append((key, f"no {' or '.join(tables)} is named {value!r}", hint))
+    if not faults:
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            faults = [(key, *_refusal(str(error), value, kind))]
+    yield from faults
 
 
 @cache
@@ -122,18 +127,15 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 def _variants(kind: Any) -> Iterator[tuple[Any, tuple[msgspec.Meta, ...]]]:
     """Yield the plain types of a union, each with what is annotated."""
     if get_origin(kind) is Annotated:
-        for plain, metas in _variants(kind.__origin__):
-            yield plain, (*metas, *kind.__metadata__)
+        yield from ((plain, (*metas, *kind.__metadata__)) for plain, metas in _variants(kind.__origin__))
     elif get_origin(kind) in (Union, UnionType):
-        for member in get_args(kind):
-            yield from _variants(member)
+        yield from itertools.chain.from_iterable(map(_variants, get_args(kind)))
     else:
         yield kind, ()
 
 
 def _description(kind: Any) -> str:
-    found = [meta.description for _, metas in _variants(kind) for meta in reversed(metas) if meta.description]
-    return found[0] if found else ""
+    return next((meta.description for _, metas in _variants(kind) for meta in reversed(metas) if meta.description), "")
 
 
 def _refusal(error: str, value: Any, kind: Any) -> tuple[str, str]:
@@ -151,32 +153,17 @@ def _refusal(error: str, value: Any, kind: Any) -> tuple[str, str]:
 def schema_text() -> str:
     """Return the JSON Schema of registry.toml, as docs/registry.schema.json holds it."""
     schema = msgspec.json.schema(model.File)
-    defs = schema["$defs"]
-    for name, table in defs.items():
+    for name, table in schema["$defs"].items():
         table["properties"] = {key: value for key, value in table["properties"].items() if key not in _NOT_IN_FILE}
         table["required"] = [key for key in table["required"] if key not in _NOT_IN_FILE]
         if groups := getattr(model, name).ONE_OF:
             table["oneOf"] = [{"required": keys} for keys in groups]
-    defs["SuiteTable"]["not"] = {"required": ["keep", "pruning_rates"]}
-    defs["Listing"] |= {
-        "if": {"properties": {"tier": {"const": "quarantine"}}, "required": ["tier"]},
-        "then": {"properties": {"reason": {"minLength": 1}}, "required": ["reason"]},
-    }
+    schema["$defs"]["SuiteTable"]["not"] = {"required": ["keep", "pruning_rates"]}
+    quarantine = {"properties": {"tier": {"const": "quarantine"}}, "required": ["tier"]}
+    reason = {"properties": {"reason": {"minLength": 1}}, "required": ["reason"]}
+    schema["$defs"]["Listing"] |= {"if": quarantine, "then": reason}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "registry.toml of prunebench"}
     return json.dumps({**head, **schema}, indent=2, ensure_ascii=False) + "\n"
-
-
-def _registry(source: Source, raw: Mapping[str, Any]) -> model.Registry:
-    """Return the registry of a file without faults."""
-    kinds = ("dataset", "recipe", "method", "plugin")
-    named = {kind: {name: {"name": name, **table} for name, table in raw.get(kind, {}).items()} for kind in kinds}
-    file = msgspec.convert({**raw, **named}, model.File)
-    datasets = {name: _dataset(entry) for name, entry in file.dataset.items()}
-    networks = {name: _network(name, table) for name, table in {**file.backbone, **file.arch}.items()}
-    suites = {name: _suite(name, table) for name, table in file.suite.items()}
-    return model.Registry(
-        source.file, file.protocol, datasets, networks, file.recipe, file.method, suites, file.plugin, source.text
-    )
 
 
 def _dataset(entry: model.DatasetEntry) -> model.DatasetEntry:
@@ -192,24 +179,22 @@ def _network(name: str, table: model.NetworkTable) -> model.Network:
 
 
 def _suite(name: str, table: model.SuiteTable) -> model.Suite:
-    values = {key: value for key, value in asdict(table).items() if key in model.Suite.__struct_fields__}
     unpruned = table.unpruned or ("full" if "full" in table.methods else "")
     methods = tuple(method for method in table.methods if method != unpruned)
-    rates = table.pruning_rates if table.keep is None else [complement(_decimal(keep)) for keep in table.keep]
+    rates = table.pruning_rates
     if rates is None:
         rates = model.PRUNING_RATES if table.training else ()
-    values |= {
-        "name": name,
-        "methods": methods,
+    keeps = [_complement(rate) for rate in rates] if table.keep is None else table.keep
+    values = {key: value for key, value in asdict(table).items() if key in model.Suite.__struct_fields__} | {
+        "name": name, "methods": methods, "unpruned": unpruned,
         "baseline": table.baseline or ("random" if "random" in methods else ""),
-        "unpruned": unpruned,
-        "training": tuple((pair.arch, pair.recipe) for pair in table.training),
-        "pruning_rates": tuple(complement(complement(_decimal(rate))) for rate in rates),
-        "proxy": table.proxy and (table.proxy.arch, table.proxy.recipe),
-    }
+        "training": tuple(map(astuple, table.training)),
+        "pruning_rates": tuple(map(_complement, keeps)),
+        "proxy": table.proxy and astuple(table.proxy),
+    }  # fmt: skip
     chosen = asdict(table.agreement)
     return model.Suite(**values, **{f"agreement_{a}": values[a] if chosen[a] is None else chosen[a] for a in chosen})
 
 
-def _decimal(fraction: str | float) -> str:
-    return format(Decimal(str(fraction)), "f")
+def _complement(fraction: str | float) -> str:
+    return complement(format(Decimal(str(fraction)), "f"))

@@ -12,8 +12,7 @@ from typing import Any
 from prunebench.errors import Fault, RegistryError, UsageError
 from prunebench.registry.model import Key
 
-MAX_BYTES = 1_000_000
-MAX_FAULTS = 100  # that are told
+MAX_BYTES, MAX_FAULTS = 1_000_000, 100  # of a file that is read, and that are told
 _LINE = f"line-{uuid.uuid4().hex}"  # a key that is in no file
 _TEXT = r""" "(?:\\.|[^"\\\n])*" | '[^'\n]*' """
 _NAME = rf"(?:{_TEXT}|[\w-]+)"
@@ -74,13 +73,12 @@ def read_source(file: Path) -> Source:
 def registry_error(faults: Iterable[Fault]) -> RegistryError:
     """Return one error with all faults, by line; its key and line are those of the first."""
     found = sorted(faults, key=lambda fault: fault.line)
-    first = found[0]
-    message, hint = str(first), first.hint
+    message, hint = str(found[0]), found[0].hint
     if len(found) > 1:
         rows = [f"{fault} ({fault.hint})" if fault.hint else str(fault) for fault in found]
-        message = "\n  ".join([f"{len(found)} faults in {first.file}", *rows])
+        message = "\n  ".join([f"{len(found)} faults in {found[0].file}", *rows])
         hint = "correct each of these lines; `prunebench registry schema` describes every key"
-    return RegistryError(message, hint, key=first.key, line=first.line, faults=tuple(found))
+    return RegistryError(message, hint, key=found[0].key, line=found[0].line, faults=tuple(found))
 
 
 def dotted(key: Key) -> str:
@@ -111,13 +109,12 @@ def _with_lines(text: str) -> str:
 
 def _collect(marked: Any, key: Key, found: dict[Key, int]) -> int:
     """Add the lines of all that is inside, and return its own line: where it opens, else that of what is inside."""
-    line = marked if isinstance(marked, int) else 0
-    items: Iterable[tuple[str | int, Any]] = ()
+    line, items = marked if isinstance(marked, int) else 0, list[tuple[str | int, Any]]()
     if isinstance(marked, dict):
-        line, items = marked.pop(_LINE, 0), marked.items()
+        line, items = marked.pop(_LINE, 0), list(marked.items())
     elif isinstance(marked, list):
         line = marked.pop(0) if isinstance(marked[0], int) else 0  # an array of tables has none
-        items = enumerate(marked)
+        items = list(enumerate(marked))
     inside = [_collect(item, (*key, name), found) for name, item in items]
     found[key] = line or min(inside, default=1)
     return found[key]

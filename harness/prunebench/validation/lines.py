@@ -13,9 +13,7 @@ from typing import NamedTuple
 from prunebench.errors import DataError, Fault, PrunebenchError, UsageError
 from prunebench.records import Record, encode, parse
 
-MAX_BYTES = 5_000_000
-MAX_LINE = 100_000  # characters
-MAX_FAULTS = 20  # of one file
+MAX_BYTES, MAX_LINE, MAX_FAULTS = 5_000_000, 100_000, 20  # of a file; of a line, in characters; of a file
 _BOARD_FILES = ("accuracy.csv", "index.html", "leaderboard.md", "rank_correlation.csv")
 
 
@@ -34,10 +32,8 @@ class Row(NamedTuple):
 def read_folder(results: Path, max_bytes: int = MAX_BYTES) -> tuple[list[Row], list[Fault]]:
     """Return the sound records of results/<suite>/<dataset>/<method>.jsonl, and what is wrong with the others."""
     rows, faults = list[Row](), list[Fault]()
-    for path in sorted(results.rglob("*")):
+    for path in sorted(path for path in results.rglob("*") if path.is_symlink() or not path.is_dir()):
         name = path.relative_to(results)
-        if path.is_dir() and not path.is_symlink():
-            continue
         if reason := _refusal(path, name, max_bytes):
             faults.append(Fault(0, reason, file=name.as_posix(), kind=DataError))
         elif path.suffix == ".jsonl":
@@ -63,10 +59,10 @@ def _refusal(path: Path, name: Path, max_bytes: int) -> str:
 
 def read_lines(file: str, content: bytes) -> tuple[list[Row], list[Fault]]:
     """Return the sound records of one file, and a fault for every line that is none, out of order or repeated."""
-    rows: list[Row] = []
-    faults = _faults(file, content, rows)
-    found = [replace(fault, file=file) for fault in itertools.islice(faults, MAX_FAULTS)]
-    if next(faults, None) is not None:
+    rows = list[Row]()
+    faults = (replace(fault, file=file) for fault in _faults(file, content, rows))
+    found = list(itertools.islice(faults, MAX_FAULTS))
+    if next(faults, None):
         found.append(Fault(found[-1].line + 1, "is not read any further: too much is wrong", file=file, kind=DataError))
     return rows, found
 
@@ -79,7 +75,7 @@ def _faults(file: str, content: bytes, rows: list[Row]) -> Iterator[Fault]:
         yield Fault(0, f"is not UTF-8: {error.reason} at byte {error.start}", kind=DataError)
         return
     lines = text.split("\n")
-    if text and not text.endswith("\n"):
+    if lines[-1]:
         yield Fault(len(lines), "does not end with a newline", kind=DataError)
     if too_long := next((number for number, line in enumerate(lines, start=1) if len(line) > MAX_LINE), 0):
         yield Fault(too_long, f"has more than {MAX_LINE:,} characters", kind=DataError)
@@ -106,21 +102,14 @@ def base_rows(results: Path, base: str) -> tuple[str, list[Row]]:
     if base and Path(base).is_dir():
         return base, read_folder(Path(base))[0]
     folder = results.resolve()
-    try:
-        top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
-        commit = _commit(folder, base)
-        return commit[:12], _rows_at(top, folder.relative_to(top).as_posix(), commit)
-    except (OSError, subprocess.CalledProcessError) as error:
-        message = f"no base to compare {results} with: {base or 'main'} is no revision of a git repository here"
-        raise UsageError(message, "name a revision or a folder of results with --base") from error
-
-
-def _commit(folder: Path, base: str) -> str:
     named = [("rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")]
     for arguments in named if base else [("merge-base", "HEAD", branch) for branch in ("origin/main", "main")]:
-        with contextlib.suppress(subprocess.CalledProcessError):
-            return _git(folder, *arguments).decode().strip()
-    raise OSError("no such revision")
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            commit = _git(folder, *arguments).decode().strip()
+            top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
+            return commit[:12], _rows_at(top, folder.relative_to(top).as_posix(), commit)
+    message = f"no base to compare {results} with: {base or 'main'} is no revision of a git repository here"
+    raise UsageError(message, "name a revision or a folder of results with --base")
 
 
 def _rows_at(top: Path, folder: str, commit: str) -> list[Row]:
@@ -129,7 +118,7 @@ def _rows_at(top: Path, folder: str, commit: str) -> list[Row]:
     rows: list[Row] = []
     with tarfile.open(fileobj=io.BytesIO(_git(top, "archive", "--format=tar", commit, "--", folder))) as archive:
         for member in archive:
-            content = archive.extractfile(member) if member.isfile() and member.name.endswith(".jsonl") else None
+            content = archive.extractfile(member) if member.name.endswith(".jsonl") and member.isfile() else None
             if content is not None:
                 rows += read_lines(member.name.removeprefix(f"{folder}/"), content.read())[0]
     return rows

@@ -35,9 +35,8 @@ class Validation(NamedTuple):
 
 
 def validate(
-    results: Path, base: tuple[str, Sequence[Row]], registry: Registry, catalogue: Catalogue,
-    max_bytes: int = MAX_BYTES,
-) -> Validation:  # fmt: skip
+    results: Path, base: tuple[str, Sequence[Row]], registry: Registry, catalogue: Catalogue, max_bytes: int = MAX_BYTES
+) -> Validation:
     """Compare a results folder with the base's name and rows, and what is new with the registry and the plugins."""
     rows, faults = read_folder(results, max_bytes)
     before, after = ({(row.file, *row.record.place): row for row in side} for side in (base[1], rows))
@@ -48,14 +47,12 @@ def validate(
     faults += [Fault(0, gone.format(row.record.key), file=row.file, kind=DataError) for row in removed]
     faults += [fault for old, new in changed for fault in _unexplained(old, new)]
     for row in (*added, *(new for _, new in changed)):
-        faults += [row.fault(reason) for reason in disagreements(row.record, registry, catalogue)]
-    files = sorted({row.file for row in added})
+        faults += map(row.fault, disagreements(row.record, registry, catalogue))
+    files, known = sorted({row.file for row in added}), {row.file for row in base[1]}
     missing = {file: cells for file in files if (cells := missing_cells(file, rows, registry, catalogue))}
-    known = {row.file for row in base[1]}
-    for file, cells in missing.items():
-        if file not in known:
-            reason = f"lacks {len(cells)} cells that its suite has at these budgets and seeds, the first: {cells[0]}"
-            faults.append(Fault(0, reason, file=file, kind=DataError))
+    lacks = "lacks {} cells that its suite has at these budgets and seeds, the first: {}"
+    holes = [(file, lacks.format(len(cells), cells[0])) for file, cells in missing.items() if file not in known]
+    faults += [Fault(0, reason, file=file, kind=DataError) for file, reason in holes]
     return Validation(base[0], len(rows), tuple(faults), added, changed, removed, missing)
 
 

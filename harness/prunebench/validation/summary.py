@@ -1,14 +1,12 @@
 """A validation as markdown, for a comment on a pull request; nothing of the data can act as markup."""
 
-from collections import Counter
 from collections.abc import Sequence
 
-from prunebench.records import CellRecord, Record
+from prunebench.records import CellRecord
 from prunebench.validation.lines import Row
 from prunebench.validation.rules import Validation
 
-_MOST = 50
-_WIDTH = 160
+_MOST, _WIDTH = 50, 160  # rows of a table, characters of a code span
 
 
 def summary(found: Validation) -> str:
@@ -19,11 +17,11 @@ def summary(found: Validation) -> str:
     lines += _table("Faults", "fault", [[code(str(fault))] for fault in found.faults])
     missing = [[code(file), str(len(cells)), code(cells[0])] for file, cells in found.missing.items()]
     lines += _table("Incomplete", "file | missing cells | the first", missing)
-    changed = [[*_told(old, new), _reason(old.record, new.record)] for old, new in found.changed]
+    changed = [[*_told(old, new), _reason(old, new)] for old, new in found.changed]
     lines += _table("Changed", "file | cell | old | new | why", changed)
     lines += _table("Removed", "file | cell | old", [_told(row) for row in found.removed])
-    counted = sorted(Counter(row.file for row in found.added).items())
-    new = [[code(file), str(n), _range([row.record for row in found.added if row.file == file])] for file, n in counted]
+    files = {file: [row for row in found.added if row.file == file] for file in sorted({r.file for r in found.added})}
+    new = [[code(file), str(len(rows)), _range(rows)] for file, rows in files.items()]
     lines += _table("New", "file | rows | accuracy", new)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -39,26 +37,24 @@ def code(text: str) -> str:
     return f"`{shown[:_WIDTH] + ('…' if len(shown) > _WIDTH else '') or ' '}`"
 
 
-def accuracy(record: Record) -> str:
-    """Return the accuracy as a fraction, the correlation of an agreement, or the status of what has neither."""
+def _reason(old: Row, new: Row) -> str:
+    if old.record.status != "ok" or old.record.key != new.record.key:
+        return "failed before" if old.record.status != "ok" else "another version"
+    return code(new.record.superseded) if new.record.superseded else "not told"
+
+
+def _told(*rows: Row) -> list[str]:
+    return [code(rows[0].file), code(" ".join(map(str, rows[0].record.place[1:]))), *map(_value, rows)]
+
+
+def _value(row: Row) -> str:
+    record = row.record
     value = record.accuracy if isinstance(record, CellRecord) else record.within_class_spearman
     return f"{value:.4f}" if record.status == "ok" and value is not None else code(record.status)
 
 
-def _reason(old: Record, new: Record) -> str:
-    if old.status != "ok":
-        return "failed before"
-    if old.key != new.key:
-        return "another version"
-    return code(new.superseded) if new.superseded else "not told"
-
-
-def _told(*rows: Row) -> list[str]:
-    file, cell = rows[0].file, " ".join(map(str, rows[0].record.place[1:]))
-    return [code(file), code(cell), *(accuracy(row.record) for row in rows)]
-
-
-def _range(records: Sequence[Record]) -> str:
+def _range(rows: Sequence[Row]) -> str:
+    records = [row.record for row in rows]
     values = [r.accuracy for r in records if isinstance(r, CellRecord) and r.accuracy is not None]
     return f"{min(values):.4f} to {max(values):.4f}" if values else ""
 
