@@ -27,10 +27,8 @@ _SCORING = ("score_backbone", "backbone_a", "backbone_b")  # the axes of a goal 
 def without_faults(
     registry: Registry, catalogue: Catalogue, suite_name: str, filters: Filters
 ) -> tuple[Registry, list[str]]:
-    """Return the registry with a suite of the methods that can be planned, and why each of the others cannot.
-
-    Raises UsageError where no method can be planned.
-    """
+    """Return the registry with a suite of the methods that can be planned, and why each of the others cannot.  Raises
+    UsageError where no method can be planned."""
     suite, contents = registry.suite(suite_name), Contents({registry.suite(suite_name).dataset: "0" * 32})
     names = dict.fromkeys((*suite.methods, *suite.agreement_methods))
     faults: dict[str, str] = {}
@@ -57,10 +55,8 @@ def without_faults(
 def obstacles(
     plan: Plan, registry: Registry, catalogue: Catalogue, roots: Iterable[str], missing: Iterable[Task]
 ) -> list[str]:
-    """Return what will keep networks from being built and methods from being applied, a sentence for each.
-
-    missing: tasks to compute; what only the others need is not looked at.  Providers of networks are imported.
-    """
+    """Return what will keep networks from being built and methods from being applied, a sentence for each.  missing:
+    tasks to compute; what only the others need is not looked at.  Providers of networks are imported."""
     wanted = {task.key for task in missing}
     goals = [goal for goal in plan.goals if goal.key in wanted]
     names = {str(goal.axes[axis]) for goal in goals for axis in (*_SCORING, "train_arch") if axis in goal.axes}
@@ -130,10 +126,8 @@ def expected_seconds(
     plan: Plan, missing: Mapping[str, Task], store: Store, results: Path
 ) -> tuple[float, Counter[str]]:
     """Return the time that the missing tasks take one worker, and by stage how many tasks no time is known of.
-
     Measured are the artefacts of the cache, by kind of task, and the committed records of the same data: scorings by
-    scorer, trainings by network, recipe and fraction kept.
-    """
+    scorer, trainings by network, recipe and fraction kept."""
     measured: dict[Any, list[float]] = defaultdict(list)
     for task in plan.tasks():
         if (meta := store.meta(task.stage, task.key)) is not None:

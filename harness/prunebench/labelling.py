@@ -20,10 +20,8 @@ def label_problem(returned: Any, n: int) -> str:
 
 
 def matched_accuracy(pseudo_labels: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """Return the share of samples whose pseudo-label stands for their label, under the best one-to-one matching.
-
-    Both int64 [n], from 0.  Source: the clustering accuracy of the field, by linear assignment (Kuhn 1955).
-    """
+    """Return the share of samples whose pseudo-label stands for their label, under the best one-to-one matching.  Both
+    int64 [n], from 0.  Source: the clustering accuracy of the field, by linear assignment (Kuhn 1955)."""
     from scipy.optimize import linear_sum_assignment
 
     counts = np.zeros((int(pseudo_labels.max()) + 1, int(labels.max()) + 1), dtype=np.int64)

@@ -27,12 +27,9 @@ FROM_BACKBONE = frozenset({"features", "logits", "projection", "gradients"})
 
 @dataclass(frozen=True)
 class Filters:
-    """Globs on each axis; an empty tuple lets everything through. `seeds` is how many replicates to run.
-
-    Methods that read no backbone or projection pass the globs on these, so the baseline stays beside what is chosen;
-    "-" lets them through alone.
-    added: methods or installed scorers that the suite does not name, run beside those that pass.
-    """
+    """Globs on each axis; an empty tuple lets everything through. `seeds` is how many replicates to run.  Methods that
+    read no backbone or projection pass the globs on these, so the baseline stays beside what is chosen; "-" lets them
+    through alone. added: methods or installed scorers that the suite does not name, run beside those that pass."""
 
     scorer: tuple[str, ...] = ()
     projector: tuple[str, ...] = ()
@@ -95,8 +92,7 @@ class Plan:
 def axes_of(spec: ScorerSpec, backbones: tuple[str, ...], projectors: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Yield the (backbone, projector) pairs that a scorer distinguishes; "-" where it reads none."""
     yield from itertools.product(
-        backbones if spec.needs & FROM_BACKBONE else (NONE,),
-        projectors if "projection" in spec.needs else (NONE,),
+        backbones if spec.needs & FROM_BACKBONE else (NONE,), projectors if "projection" in spec.needs else (NONE,)
     )
 
 
@@ -107,10 +103,8 @@ def make_plan(
     filters: Filters | None = None,
     contents: Contents | None = None,
 ) -> Plan:
-    """Return the cells and comparisons of a suite that pass the filters; UsageError when there is none.
-
-    contents: of data and weights, where they were looked at; by default what the registry expects.
-    """
+    """Return the cells and comparisons of a suite that pass the filters; UsageError when there is none.  contents: of
+    data and weights, where they were looked at; by default what the registry expects."""
     filters = filters or Filters()
     suite = _with_added(registry.suite(suite_name), filters.added)
     _check_filters(suite, filters)

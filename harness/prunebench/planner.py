@@ -71,10 +71,8 @@ class Planner:
         return self.plugin(self.catalogue.learner(recipe.learner), recipe.params)
 
     def pretrain(self, arch: Arch, recipe: str, replicate: int, labels: Task | None = None) -> Task:
-        """Train `arch` on the whole training set, keeping its weights and its training dynamics.
-
-        replicate: of how many networks trained here, which one.  labels: pseudo-labels in place of the labels.
-        """
+        """Train `arch` on the whole training set, keeping its weights and its training dynamics.  replicate: of how
+        many networks trained here, which one.  labels: pseudo-labels in place of the labels."""
         drawn = _drawn(True, "pretrain", arch=arch.name, recipe=recipe, **_replicated(replicate))
         config = {"arch": self.arch(arch), "recipe": self.recipe(recipe), **drawn}
         return self._on_data("pretrain", config, {"pseudo_labels": labels} if labels else {})

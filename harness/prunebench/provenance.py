@@ -76,10 +76,8 @@ def gpus() -> list[dict[str, str]]:
 
 
 def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict[str, Any]:
-    """Return all of this and the plugins for a manifest; `folder` is the one whose git state counts.
-
-    machine_class: a digest of what makes times and numbers comparable: processor or GPU, driver, torch minor.
-    """
+    """Return all of this and the plugins for a manifest; `folder` is the one whose git state counts.  machine_class: a
+    digest of what makes times and numbers comparable: processor or GPU, driver, torch minor."""
     packages, facts = versions(), machine()
     found: list[tuple[Origin, dict[str, str]]] = []
     for entries in catalogue.entries.values():

@@ -235,23 +235,19 @@ def read_records(path: Path) -> list[Record]:
 
 
 def read_results(results: Path, suite: str = "*") -> list[Record]:
-    """Return the records of results/<suite>/<dataset>/*.jsonl in a fixed order; empty where there is none.
-
-    Raises DataError for a line that is not a record.
-    """
+    """Return the records of results/<suite>/<dataset>/*.jsonl in a fixed order; empty where there is none.  Raises
+    DataError for a line that is not a record."""
     return [record for path in sorted(results.glob(f"{suite}/*/*.jsonl")) for record in read_records(path)]
 
 
 def merge(
     old: Iterable[Record], new: Iterable[Record], *, tolerance: Mapping[str, float] = {}, supersede: str = ""
 ) -> tuple[list[Record], int]:
-    """Return the records of one file after a run, sorted by key, and how many older versions gave way.
-
-    A result takes the place of one with another key (the method, recipe or data changed) and of a failure.  A failure
-    never takes the place of a result, whatever its key.  For the same key the first result stays: it was published.
-    tolerance: by recipe, the difference of accuracies (fractions) that a repeat may show.  Raises ResultConflict when
-    a repeat differs by more, unless `supersede` gives the reason to replace it.
-    """
+    """Return the records of one file after a run, sorted by key, and how many older versions gave way.  A result takes
+    the place of one with another key (the method, recipe or data changed) and of a failure.  A failure never takes the
+    place of a result, whatever its key.  For the same key the first result stays: it was published. tolerance: by
+    recipe, the difference of accuracies (fractions) that a repeat may show.  Raises ResultConflict when a repeat
+    differs by more, unless `supersede` gives the reason to replace it."""
     merged: dict[tuple[Any, ...], Record] = {}
     for record in old:
         kept = merged.get(record.place)
@@ -286,11 +282,9 @@ def _difference(kept: Record, record: Record) -> float:
 
 
 def update_file(path: Path, new: Sequence[Record], *, tolerance: Mapping[str, float] = {}, supersede: str = "") -> int:
-    """Merge records into one file under its lock and return how many older versions gave way.
-
-    Several runs may write one file at a time: each reads, merges and writes while it alone holds the lock.
-    Raises StoreError when the folder cannot be written, DataError for a damaged file, ResultConflict as `merge` does.
-    """
+    """Merge records into one file under its lock and return how many older versions gave way.  Several runs may write
+    one file at a time: each reads, merges and writes while it alone holds the lock. Raises StoreError when the folder
+    cannot be written, DataError for a damaged file, ResultConflict as `merge` does."""
     from filelock import FileLock
 
     with _written(path, RESULTS_HINT):
@@ -333,10 +327,8 @@ def _written(path: Path, hint: str) -> Iterator[None]:
 
 
 def jsonable(value: Any, where: str) -> Any:
-    """Return a diagnostic as plain JSON values: numpy scalars become numbers, NaN and infinity None.
-
-    Raises TypeError that names `where` for what JSON does not hold, such as an array.
-    """
+    """Return a diagnostic as plain JSON values: numpy scalars become numbers, NaN and infinity None.  Raises TypeError
+    that names `where` for what JSON does not hold, such as an array."""
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -34,10 +34,8 @@ from prunebench.tasks import Task
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried out; nothing here changes a result.
-
-    grace_seconds: how long a run that is interrupted waits for what is running.
-    """
+    """How a run is carried out; nothing here changes a result.  grace_seconds: how long a run that is interrupted waits
+    for what is running."""
 
     settings: Settings
     slots: tuple[str, ...]
@@ -131,9 +129,7 @@ class Results:
 
     def add(self, keys: Iterable[str], store: Store, outcomes: Mapping[str, Mapping[str, Any]]) -> list[Record]:
         """Merge the records of goals that have an artefact or an outcome into their files at once, and return them.
-
-        Goals that were never tried have none.  A repeat that contradicts a result is told when the run ends.
-        """
+        Goals that were never tried have none.  A repeat that contradicts a result is told when the run ends."""
         files: dict[Path, list[Record]] = {}
         for goal in (goal for key in keys for goal in self.goals.get(key, ())):
             if (meta := store.meta(goal.task.stage, goal.key)) is not None:
@@ -161,10 +157,8 @@ def blame(task: Task, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, An
 
 
 def identified_plan(registry: Registry, catalogue: Catalogue, suite: str, filters: Filters, settings: Settings) -> Plan:
-    """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.
-
-    Raises DataError where they are missing, or are not the registered ones.
-    """
+    """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.  Raises
+    DataError where they are missing, or are not the registered ones."""
     from prunebench.stages.data import identify_dataset
     from prunebench.stages.embed import identify_weights
 
@@ -189,10 +183,8 @@ def execute(
     observe: Callable[[RunState, Event | None], None] = lambda state, event: None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> RunReport:
-    """Compute the missing cells of a plan; the record of each is in the results folder when it ends.
-
-    Raises StoreError when the cache or the results cannot be written and ResultConflict when a repeat differs.
-    """
+    """Compute the missing cells of a plan; the record of each is in the results folder when it ends.  Raises StoreError
+    when the cache or the results cannot be written and ResultConflict when a repeat differs."""
     store = Store(Path(options.settings.cache))
     store.check_writable()
     results = Results(plan, options, {name: recipe.tolerance for name, recipe in registry.recipes.items()})

@@ -15,11 +15,8 @@ ISOLATED = ("scores", "pseudo_labels", "projection")
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders, device, threads, and the time limit of a task.
-
-    provenance: facts about the run that go into every record that it computes.
-    interpreters: of plugins that run in environments of their own, by "kind:name".
-    """
+    """Folders, device, threads, and the time limit of a task.  provenance: facts about the run that go into every
+    record that it computes. interpreters: of plugins that run in environments of their own, by "kind:name"."""
 
     cache: str
     data_roots: tuple[str, ...] = ()

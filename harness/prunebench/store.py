@@ -34,10 +34,8 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Artefact:
-    """Arrays (read-only, memory-mapped) and JSON-able facts of one finished stage.
-
-    An array named "group/name" is kept in group.safetensors, all others in data.safetensors.
-    """
+    """Arrays (read-only, memory-mapped) and JSON-able facts of one finished stage.  An array named "group/name" is kept
+    in group.safetensors, all others in data.safetensors."""
 
     arrays: Mapping[str, NDArray[Any]]
     meta: Mapping[str, Any]
@@ -46,10 +44,8 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Store:
-    """A folder `root/<stage>/<first two digits>/<key>/` with arrays in safetensors files and facts in meta.json.
-
-    What reads or writes raises StoreError where the folder does not allow it (read-only, full, no permission).
-    """
+    """A folder `root/<stage>/<first two digits>/<key>/` with arrays in safetensors files and facts in meta.json.  What
+    reads or writes raises StoreError where the folder does not allow it (read-only, full, no permission)."""
 
     root: Path
     _verified: set[Path] = field(default_factory=set, repr=False, compare=False)
@@ -169,10 +165,8 @@ def file_digest(path: Path) -> str:
 
 
 def map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Map the arrays of a safetensors file read-only; the library's own reader would copy them into memory.
-
-    Raises CorruptArtefact when the header cannot be read.
-    """
+    """Map the arrays of a safetensors file read-only; the library's own reader would copy them into memory.  Raises
+    CorruptArtefact when the header cannot be read."""
     import numpy as np
 
     try:

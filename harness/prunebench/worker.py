@@ -29,10 +29,8 @@ from prunebench.tasks import Task
 
 
 def perform(bench: Bench, task: Task) -> dict[str, Any]:
-    """Compute one task and return its outcome: status, reason, hint, and how long it took in seconds.
-
-    An exception of any kind becomes an outcome; its traceback goes to standard error, the log of the run.
-    """
+    """Compute one task and return its outcome: status, reason, hint, and how long it took in seconds.  An exception of
+    any kind becomes an outcome; its traceback goes to standard error, the log of the run."""
     started = time.perf_counter()
     status, reason, hint, exit_code = "ok", "", "", 0
     try:
@@ -54,10 +52,8 @@ def perform(bench: Bench, task: Task) -> dict[str, Any]:
 
 
 def ensure(bench: Bench, task: Task, inputs: Mapping[str, Artefact] | None = None) -> Artefact:
-    """Return the artefact of a task, computing it and its inputs where they are not in the store.
-
-    inputs: those that are at hand already, in place of the task's own.
-    """
+    """Return the artefact of a task, computing it and its inputs where they are not in the store.  inputs: those that
+    are at hand already, in place of the task's own."""
     if (artefact := bench.store.read(task.stage, task.key)) is not None:
         return artefact
     stage = STAGES[task.stage]

@@ -54,10 +54,8 @@ class Bench:
         }
 
     def plugin(self, described: Mapping[str, Any]) -> Entry[Any]:
-        """Return the entry of a plugin that a task's configuration describes by kind, name and version.
-
-        Raises CellFailed when the code on this machine is not the code that the key stands for.
-        """
+        """Return the entry of a plugin that a task's configuration describes by kind, name and version.  Raises
+        CellFailed when the code on this machine is not the code that the key stands for."""
         entry = self.catalogue.get(f"{described['kind']}s", described["name"])
         if (found := entry.code_version()) != described["version"]:
             raise CellFailed(
@@ -69,10 +67,8 @@ class Bench:
 
 @contextmanager
 def guarded(entry: Entry[Any], context: Any, load: Callable[[], Any] | None = None) -> Iterator[Any]:
-    """Yield a plugin's implementation; whatever it raises becomes an error that names the plugin.
-
-    Its work folder exists inside the block and is removed after it.  load: imports it, by default `entry.load`.
-    """
+    """Yield a plugin's implementation; whatever it raises becomes an error that names the plugin.  Its work folder
+    exists inside the block and is removed after it.  load: imports it, by default `entry.load`."""
     context.workdir.mkdir(parents=True, exist_ok=True)
     try:
         yield (load or entry.load)()
@@ -93,16 +89,13 @@ def guarded(entry: Entry[Any], context: Any, load: Callable[[], Any] | None = No
 def broken_promise(entry: Entry[Any], expected: str, came: str) -> PluginContractError:
     """Return the error for a result that is not what the kind of plugin promises."""
     return PluginContractError(
-        f"{title(entry)}: expected {expected}, got {came}",
-        f"report it to the author of {entry.origin.distribution}",
+        f"{title(entry)}: expected {expected}, got {came}", f"report it to the author of {entry.origin.distribution}"
     )
 
 
 def check_array(entry: Entry[Any], title: str, array: NDArray[Any], kind: type, *shape: int | str) -> None:
-    """Raise PluginContractError unless an array is finite, of that kind of number and of that shape.
-
-    title: what it is and its dtype, such as "features float32".  shape: a letter stands for any length.
-    """
+    """Raise PluginContractError unless an array is finite, of that kind of number and of that shape.  title: what it is
+    and its dtype, such as "features float32".  shape: a letter stands for any length."""
     fits = isinstance(array, np.ndarray) and len(shape) == array.ndim and np.issubdtype(array.dtype, kind)
     if not fits or any(n not in (m, str(n)) for n, m in zip(shape, array.shape, strict=True)):
         expected = f"{title} [{', '.join(map(str, shape))}]"
@@ -112,10 +105,8 @@ def check_array(entry: Entry[Any], title: str, array: NDArray[Any], kind: type, 
 
 
 def resolve_device(wanted: str) -> str:
-    """Return "cuda", "mps" or "cpu" for "auto", else what was asked for.
-
-    Raises CellFailed when the device asked for is not there.
-    """
+    """Return "cuda", "mps" or "cpu" for "auto", else what was asked for.  Raises CellFailed when the device asked for
+    is not there."""
     import torch
 
     if wanted.startswith("cuda") and not torch.cuda.is_available():

@@ -19,10 +19,8 @@ from prunebench.tasks import Task
 
 
 def dataset(bench: Bench, task: Task) -> Dataset:
-    """Return the data set that a task reads; loaded and checked once per process.
-
-    Raises DataError for unusable data and FingerprintMismatch when the content is not that of the task's key.
-    """
+    """Return the data set that a task reads; loaded and checked once per process.  Raises DataError for unusable data
+    and FingerprintMismatch when the content is not that of the task's key."""
     expected, where = task.config["dataset"]["fingerprint"], task.locators["dataset"]
     if expected not in bench.datasets:
         loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], bench.data_roots)
@@ -95,10 +93,8 @@ def _check_classes(loaded: Dataset) -> None:
 
 
 def fingerprint(loaded: Dataset) -> str:
-    """Return the digest of all that a result can depend on, 32 hexadecimal digits.
-
-    Class names, channel statistics, and ids, labels, pixels and features of both splits, in their order.
-    """
+    """Return the digest of all that a result can depend on, 32 hexadecimal digits.  Class names, channel statistics,
+    and ids, labels, pixels and features of both splits, in their order."""
     state = hashlib.blake2b(digest_size=16)
     state.update(canonical_json([list(loaded.class_names), list(loaded.mean), list(loaded.std)]).encode())
     for split in (loaded.train, loaded.test):
@@ -117,10 +113,8 @@ def load_registered(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[s
 
 
 def identify_dataset(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> str:
-    """Load a registered data set, check its content against the registry, and return its fingerprint.
-
-    Raises DataError (DatasetMissing, FingerprintMismatch) with what to do about it.
-    """
+    """Load a registered data set, check its content against the registry, and return its fingerprint.  Raises DataError
+    (DatasetMissing, FingerprintMismatch) with what to do about it."""
     found = fingerprint(load_registered(entry, catalogue, roots))
     check_fingerprint(entry.name, entry.fingerprint, found)
     return found

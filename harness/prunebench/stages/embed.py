@@ -28,10 +28,8 @@ def arch_of(config: Mapping[str, Any]) -> Arch:
 
 
 def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
-    """Embed both splits.
-
-    Arrays: train_features, test_features float32 [n, d] and train_logits, test_logits float32 [n, c].
-    """
+    """Embed both splits.  Arrays: train_features, test_features float32 [n, d] and train_logits, test_logits float32
+    [n, c]."""
     data, source = dataset(bench, task), task.config["weights"]
     entry = bench.plugin(task.config["arch"]["plugin"])
     weights = inputs["weights"].path / DATA if "weights" in inputs else None
@@ -97,10 +95,8 @@ def _projected_rows(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) ->
 
 
 def find_weights(name: str, expected: str, roots: tuple[Path, ...]) -> tuple[Path, str]:
-    """Return the file `name` from the data roots or their sub-folder `weights`, and its SHA-256.
-
-    expected: the registered SHA-256, or "" where none is.  Raises WeightsMissing when it is nowhere or another file.
-    """
+    """Return the file `name` from the data roots or their sub-folder `weights`, and its SHA-256.  expected: the
+    registered SHA-256, or "" where none is.  Raises WeightsMissing when it is nowhere or another file."""
     candidates = [Path(name), *(root / name for root in roots), *(root / "weights" / name for root in roots)]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
@@ -119,10 +115,8 @@ def find_weights(name: str, expected: str, roots: tuple[Path, ...]) -> tuple[Pat
 
 
 def identify_weights(weights: Iterable[Weights], roots: Iterable[str]) -> dict[str, str]:
-    """Find the files of weights, check them against the registry, and return the SHA-256 of each by name.
-
-    Raises WeightsMissing where a file is not found, or is not the registered one.
-    """
+    """Find the files of weights, check them against the registry, and return the SHA-256 of each by name.  Raises
+    WeightsMissing where a file is not found, or is not the registered one."""
     folders, wanted = tuple(map(Path, roots)), {(one.file, one.sha256) for one in weights if one.source == "file"}
     return {file: find_weights(file, expected, folders)[1] for file, expected in sorted(wanted)}
 

@@ -27,10 +27,8 @@ def score_context(
     inputs: Mapping[str, Artefact],
     needs: frozenset[str],
 ) -> ScoreContext:
-    """Return the context of a scorer or a labeller, with the evidence `needs`.
-
-    Raises NotApplicable for fewer samples than the scorer asks for.
-    """
+    """Return the context of a scorer or a labeller, with the evidence `needs`.  Raises NotApplicable for fewer samples
+    than the scorer asks for."""
     n = len(data.train)
     if n < entry.spec.min_samples:
         raise NotApplicable(f"{entry.spec.name} needs {entry.spec.min_samples} samples, the data set has {n}")
@@ -47,10 +45,8 @@ def score_context(
 def _collected(
     entry: Entry[ScorerSpec], data: Dataset, inputs: Mapping[str, Artefact], needs: frozenset[str]
 ) -> dict[str, Any]:
-    """Return the evidence `needs` of the training split by name, read-only, and nothing else.
-
-    Raises DataError for evidence of another length: it belongs to other data.
-    """
+    """Return the evidence `needs` of the training split by name, read-only, and nothing else.  Raises DataError for
+    evidence of another length: it belongs to other data."""
 
     def logits() -> Any:
         return class_logits(entry.spec.name, data, inputs)
@@ -103,10 +99,8 @@ def _dynamics(proxy: Artefact) -> Any:
 def last_layer_gradients(
     logits: NDArray[Any], labels: NDArray[np.int64], features: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the factors p - y float32 [n, c] and z float32 [n, d] of the gradients of the cross-entropy.
-
-    Each sample has its own gradient: nothing is averaged over a batch, so that no batch size enters.
-    """
+    """Return the factors p - y float32 [n, c] and z float32 [n, d] of the gradients of the cross-entropy.  Each sample
+    has its own gradient: nothing is averaged over a batch, so that no batch size enters."""
     from scipy.special import softmax
 
     residual = softmax(np.asarray(logits, dtype=np.float64), axis=1)

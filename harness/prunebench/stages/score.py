@@ -23,10 +23,8 @@ from prunebench.tasks import Task
 
 
 def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
-    """Label the training split.  Arrays: pseudo_labels int64 [n], from 0.
-
-    How well they match the labels is stored with the scores; no plugin sees it.
-    """
+    """Label the training split.  Arrays: pseudo_labels int64 [n], from 0.  How well they match the labels is stored
+    with the scores; no plugin sees it."""
     data, entry = dataset(bench, task), bench.plugin(task.config["plugin"])
     context = score_context(bench, task, entry, data, inputs, entry.spec.label_needs)
     with guarded(entry, context, entry.load_labeller) as label:
@@ -41,10 +39,8 @@ def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> S
 
 
 def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
-    """Score the training split.
-
-    Arrays: scores float64 [n], higher = keep first; excluded and extra bool [n], refill float64 [n] where given.
-    """
+    """Score the training split.  Arrays: scores float64 [n], higher = keep first; excluded and extra bool [n], refill
+    float64 [n] where given."""
     data, entry = dataset(bench, task), bench.plugin(task.config["plugin"])
     context = score_context(bench, task, entry, data, inputs, entry.spec.needs)
     with guarded(entry, context) as score:

@@ -17,11 +17,8 @@ from prunebench.toolbox import n_keep, preference_order
 
 
 def subset(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
-    """Pick exactly the budget, and add the scorer's extra samples; array: indices int64 [m], sorted.
-
-    The facts hold the record's fields of the subset.  Raises PluginContractError when the selector returns anything but
-    the budget.
-    """
+    """Pick exactly the budget, and add the scorer's extra samples; array: indices int64 [m], sorted.  The facts hold
+    the record's fields of the subset.  Raises PluginContractError when the selector returns anything but the budget."""
     entry, scored, data = bench.plugin(task.config["plugin"]), inputs["scores"], dataset(bench, task)
     values = scored.arrays["scores"]
     check_rows(data, "scores", len(values))
@@ -67,10 +64,8 @@ def subset(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
 def ties_at_cut(
     scores: NDArray[np.float64], indices: NDArray[np.int64], eligible: NDArray[np.bool_]
 ) -> tuple[int, int]:
-    """Return how many samples share the lowest kept score and how many of these are kept; zeros where all are.
-
-    Samples that the scorer excluded have no score of their own and never count.
-    """
+    """Return how many samples share the lowest kept score and how many of these are kept; zeros where all are.  Samples
+    that the scorer excluded have no score of their own and never count."""
     kept = np.zeros(len(scores), dtype=np.bool_)
     kept[indices] = True
     kept &= eligible

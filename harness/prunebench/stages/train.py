@@ -22,11 +22,9 @@ from prunebench.tasks import Task
 
 def pretrain(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Train a network on the whole training split, by its labels or by pseudo-labels where these are an input.
-
-    Pseudo-labels of test images do not exist: the accuracy of such a run is that on as many training images.
-    Arrays: its weights by parameter name, and dynamics/dynamics float16 [epochs, n, classes], which the store keeps in
-    a file of its own, so that the weights stay a file that any loader reads.
-    """
+    Pseudo-labels of test images do not exist: the accuracy of such a run is that on as many training images. Arrays:
+    its weights by parameter name, and dynamics/dynamics float16 [epochs, n, classes], which the store keeps in a file
+    of its own, so that the weights stay a file that any loader reads."""
     data = dataset(bench, task)
     if "pseudo_labels" in inputs:
         data = _relabelled(data, inputs["pseudo_labels"].arrays["pseudo_labels"])
