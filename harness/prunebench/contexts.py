@@ -82,11 +82,12 @@ class Arch:
 class Scores:
     """Scores with what a plain array cannot say.
 
-    values: float64 [n], higher = keep first.  excluded: bool [n], samples to take only where a class would fall short
-    of its budget.  refill: float64 [n], the order in which excluded samples return, higher first. extra: bool [n],
-    samples that are trained on beside those that the selector picks, on top of the budget; the caveat must then say how
-    many images that makes.  diagnostics: JSON-able facts to store beside the scores. caveat: why these scores should
-    not be trusted, a few words that the board prints beside them; empty where there is nothing to say.
+    values: float64 [n], higher = keep first.  excluded: bool [n], samples to take only where a class would
+    fall short of its budget.  refill: float64 [n], the order in which excluded samples return, higher first.
+    extra: bool [n], samples that are trained on beside those that the selector picks, on top of the budget; the
+    caveat must then say how many images that makes.  diagnostics: JSON-able facts to store beside the scores.
+    caveat: why these scores should not be trusted, a few words that the board prints beside them; empty where
+    there is nothing to say.
     """
 
     values: NDArray[np.float64]

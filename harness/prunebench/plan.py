@@ -229,19 +229,13 @@ def _cells(planner: Planner) -> Iterator[Goal]:
 def _shared_axes(planner: Planner, method: Method, projector: str) -> dict[str, Any]:
     scorer = planner.catalogue.scorer(method.scorer)
     return {
-        "suite": planner.suite.name,
-        "protocol": planner.registry.protocol,
-        "dataset": planner.suite.dataset,
-        "dataset_fingerprint": planner.fingerprint,
-        "method": method.name,
-        "scorer": method.scorer,
-        "scorer_params": scorer.spec.resolve_params(method.params),
-        "scorer_version": scorer.version,
-        "scorer_dist": f"{scorer.origin.distribution} {scorer.origin.version}",
-        "projector": projector,
+        "suite": planner.suite.name, "protocol": planner.registry.protocol, "dataset": planner.suite.dataset,
+        "dataset_fingerprint": planner.fingerprint, "method": method.name, "scorer": method.scorer,
+        "scorer_params": scorer.spec.resolve_params(method.params), "scorer_version": scorer.version,
+        "scorer_dist": f"{scorer.origin.distribution} {scorer.origin.version}", "projector": projector,
         "projector_version": NONE if projector == NONE else planner.catalogue.projector(projector).version,
         "caveat": method.caveat,
-    }
+    }  # fmt: skip
 
 
 def _made_of(cell: Task) -> dict[str, str]:

@@ -40,10 +40,8 @@ class Planner:
         entry = self.registry.datasets[self.suite.dataset]
         found = self.contents.datasets.get(entry.name) or entry.fingerprint
         if not found:
-            raise UsageError(
-                f"data set {entry.name!r} has no fingerprint in the registry, and its content was not looked at",
-                "give the folder that holds it with --data DIR",
-            )
+            text = f"data set {entry.name!r} has no fingerprint in the registry, and its content was not looked at"
+            raise UsageError(text, "give the folder that holds it with --data DIR")
         return found
 
     def _on_data(self, stage: str, config: Mapping[str, Any], upstream: Mapping[str, Task], **where: str) -> Task:
@@ -124,10 +122,8 @@ class Planner:
 
     def _proxy(self, method: Method, labels: Task | None, seed: int) -> Task:
         if self.suite.proxy is None:
-            raise UsageError(
-                f"method {method.name!r} reads training dynamics, and suite {self.suite.name!r} has no proxy run",
-                f"add proxy = {{ arch = ..., recipe = ... }} to [suite.{self.suite.name}]",
-            )
+            text = f"method {method.name!r} reads training dynamics, and suite {self.suite.name!r} has no proxy run"
+            raise UsageError(text, f"add proxy = {{ arch = ..., recipe = ... }} to [suite.{self.suite.name}]")
         arch, recipe = self.suite.proxy
         return self.pretrain(self.registry.networks[arch].arch, recipe, seed % self.suite.proxy_seeds, labels)
 

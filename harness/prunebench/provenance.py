@@ -79,9 +79,8 @@ def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict
     """Return all of this and the plugins for a manifest; `folder` is the one whose git state counts.  machine_class: a
     digest of what makes times and numbers comparable: processor or GPU, driver, torch minor."""
     packages, facts = versions(), machine()
-    found: list[tuple[Origin, dict[str, str]]] = []
-    for entries in catalogue.entries.values():
-        found += [(entry.origin, {}) for entry in entries.values()]
+    found: list[tuple[Origin, dict[str, str]]]
+    found = [(entry.origin, {}) for entries in catalogue.entries.values() for entry in entries.values()]
     found += [(failure.origin, {"error": failure.error}) for failure in catalogue.failures]
     kind = facts["gpus"] if {*devices} != {"cpu"} and facts["gpus"] else facts["processor"]
     return {

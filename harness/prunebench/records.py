@@ -65,11 +65,6 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     git_dirty: bool = False
 
     @property
-    def place(self) -> tuple[Any, ...]:
-        """Where the record stands on the board; one place holds one record."""
-        raise NotImplementedError
-
-    @property
     def file(self) -> Path:
         """The file that the record belongs to, below the results folder."""
         return Path(self.suite) / self.dataset / f"{self.method}.jsonl"
@@ -161,10 +156,8 @@ class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
 
     def __post_init__(self) -> None:
         if (self.backbone_a == self.backbone_b) == (self.seed_a == self.seed_b):
-            raise ValueError(
-                f"compares {self.backbone_a}, seed {self.seed_a} with {self.backbone_b}, seed {self.seed_b}: expected "
-                "two backbones at one seed, or two seeds of one backbone"
-            )
+            pair = f"{self.backbone_a}, seed {self.seed_a} with {self.backbone_b}, seed {self.seed_b}"
+            raise ValueError(f"compares {pair}: expected two backbones at one seed, or two seeds of one backbone")
 
     @property
     def place(self) -> tuple[Any, ...]:
@@ -180,10 +173,7 @@ class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
 
 Record = CellRecord | AgreementRecord
 _DECODER = msgspec.json.Decoder(Record)
-
-
-class _Schema(Struct):
-    schema: int = 0
+_Schema = msgspec.defstruct("_Schema", [("schema", int, 0)])
 
 
 def complement(fraction: str) -> str:
@@ -193,8 +183,7 @@ def complement(fraction: str) -> str:
 
 def decode(line: str | bytes) -> Record:
     """Return the record of one line; raises ValueError with the field and what was expected."""
-    record: Record = _DECODER.decode(line)
-    return record
+    return _DECODER.decode(line)
 
 
 def encode(record: Record) -> str:
@@ -209,13 +198,11 @@ def parse(text: str) -> Iterator[Record | Fault]:
         try:
             yield decode(line)
         except (ValueError, RecursionError) as error:
-            schema = 0
+            fault = Fault(number, f"is not a record: {error}", kind=DataError)
             with contextlib.suppress(ValueError, RecursionError):
-                schema = msgspec.json.decode(line, type=_Schema).schema
-            if schema > SCHEMA:
-                yield Fault(number, f"has schema {schema}, this prunebench reads {SCHEMA}", kind=SchemaTooNew)
-            else:
-                yield Fault(number, f"is not a record: {error}", kind=DataError)
+                if (schema := msgspec.json.decode(line, type=_Schema).schema) > SCHEMA:
+                    fault = Fault(number, f"has schema {schema}, this prunebench reads {SCHEMA}", kind=SchemaTooNew)
+            yield fault
 
 
 def read_records(path: Path) -> list[Record]:
@@ -259,18 +246,14 @@ def merge(
         allowed = tolerance.get(record.recipe, 0.0) if isinstance(record, CellRecord) else AGREEMENT_TOLERANCE
         if kept is None or kept.status != "ok":
             merged[record.place] = record
-        elif record.status != "ok":
-            continue
-        elif record.key != kept.key:
+        elif record.status == "ok" and record.key != kept.key:
             replaced += 1
             merged[record.place] = record
-        elif (change := _difference(kept, record)) > allowed:
+        elif record.status == "ok" and (change := _difference(kept, record)) > allowed:
             if not supersede:
-                raise ResultConflict(
-                    f"{record.suite}: {record.method} at {record.place[2:]}: a repeat of key {record.key} differs by "
-                    f"{change:.6g} from the result in {record.file}",
-                    "find out why; then replace it with --supersede REASON",
-                )
+                text = f"{record.suite}: {record.method} at {record.place[2:]}: a repeat of key {record.key} differs by"
+                hint = "find out why; then replace it with --supersede REASON"
+                raise ResultConflict(f"{text} {change:.6g} from the result in {record.file}", hint)
             merged[record.place] = msgspec.structs.replace(record, attempt=kept.attempt + 1, superseded=supersede)
     return sorted(merged.values(), key=lambda record: (record.key, record.place)), replaced
 
@@ -289,15 +272,12 @@ def update_file(path: Path, new: Sequence[Record], *, tolerance: Mapping[str, fl
 
     with _written(path, RESULTS_HINT):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(str(path.with_name(f".{path.name}.lock")))
-        lock.acquire()
-    try:
+        held = FileLock(str(path.with_name(f".{path.name}.lock"))).acquire()
+    with held:
         old = read_records(path) if path.exists() else []
         merged, replaced = merge(old, new, tolerance=tolerance, supersede=supersede)
         if merged != old:
             write_records(path, merged)
-    finally:
-        lock.release()
     return replaced
 
 

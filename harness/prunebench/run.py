@@ -276,24 +276,17 @@ def describe_run(
     """Return the manifest of a run before it starts."""
     now = datetime.now(UTC)
     return {
-        "schema": 1,
-        "run_id": f"{now:%Y%m%dT%H%M%S}-{plan.suite.name}-{uuid.uuid4().hex[:4]}",
-        "started": now.isoformat(timespec="seconds"),
-        "command": sys.argv[1:],
-        "suite": plan.suite.name,
-        "results": str(options.results.absolute()),
-        "protocol": plan.protocol,
-        "suite_digest": digest([goal.key for goal in plan.goals]),
-        "registry_digest": digest(registry.text),
+        "schema": 1, "run_id": f"{now:%Y%m%dT%H%M%S}-{plan.suite.name}-{uuid.uuid4().hex[:4]}",
+        "started": now.isoformat(timespec="seconds"), "command": sys.argv[1:], "suite": plan.suite.name,
+        "results": str(options.results.absolute()), "protocol": plan.protocol,
+        "suite_digest": digest([goal.key for goal in plan.goals]), "registry_digest": digest(registry.text),
         "cells": {cell.key: "planned" if cell.key in tasks else "done" for cell in plan.cells},
         "comparisons": {pair.key: "planned" if pair.key in tasks else "done" for pair in plan.agreements},
-        "devices": list(options.slots),
-        "interpreters": dict(options.settings.interpreters),
-        "threads_per_slot": options.settings.threads,
+        "devices": list(options.slots), "interpreters": dict(options.settings.interpreters),
+        "threads_per_slot": options.settings.threads, "prunebench_version": __version__,
         "datasets": {goal.axes["dataset"]: goal.axes["dataset_fingerprint"] for goal in plan.goals},
-        "prunebench_version": __version__,
         **provenance.describe(catalogue, registry.file.resolve().parent, options.slots),
-    }
+    }  # fmt: skip
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

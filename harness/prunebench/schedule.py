@@ -81,13 +81,9 @@ def run_tasks(
     it turns true, nothing new is started and what runs is waited for, until `abandoned` turns true. Raises StoreError
     when the cache cannot be written: every further task would fail in the same way."""
     state, first = RunState(tasks), pilots(tasks)
-    rank = {
-        key: (key not in first, STAGE_ORDER.index(task.stage), number, key)
-        for number, (key, task) in enumerate(tasks.items())
-    }
-    graph = TopologicalSorter(
-        {key: [one.key for one in task.upstream.values() if one.key in tasks] for key, task in tasks.items()}
-    )
+    rank = {key: (key not in first, STAGE_ORDER.index(tasks[key].stage), at, key) for at, key in enumerate(tasks)}
+    inputs = {key: [one.key for one in task.upstream.values() if one.key in tasks] for key, task in tasks.items()}
+    graph = TopologicalSorter(inputs)
     graph.prepare()
     ready: list[tuple[bool, int, int, str]] = []
     while not abandoned():

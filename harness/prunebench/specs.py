@@ -54,10 +54,11 @@ class Param:
 class PluginSpec:
     """What every kind of plugin declares.
 
-    name: unique slug within its kind.  summary: one sentence.  load: "module:object", imported only where work is done.
-    params: name to `Param`.  version: default is a digest of the package's source files. paper: citation.  differences:
-    where the paper and its released code part, and which is followed here. licence: SPDX of the implementation.  api:
-    the number of the plugin API it is written for; a plugin that does not say is taken for one of the first.
+    name: unique slug within its kind.  summary: one sentence.  load: "module:object", imported only where
+    work is done.  params: name to `Param`.  version: default is a digest of the package's source files.
+    paper: citation.  differences: where the paper and its released code part, and which is followed here.
+    licence: SPDX of the implementation.  api: the number of the plugin API it is written for; a plugin that
+    does not say is taken for one of the first.
     """
 
     kind: ClassVar[str] = "plugin"
@@ -110,17 +111,18 @@ class PluginSpec:
 class ScorerSpec(PluginSpec):
     """A data-pruning method: evidence to one number per sample, higher = keep first, or an order.
 
-    `load` is a function `score(ctx: ScoreContext) -> ndarray[n] | Scores`. needs: the evidence that it reads.
-    stochastic: the result depends on the seed (beyond the projection). budget_dependent: the score depends on the
-    budget, so subsets of two budgets need not be nested. output: "scores" float64[n], higher = keep first, or "order"
-    int64[n], best first. cost: growth with n.  selector, selector_params: how the method picks from its scores by
-    default. favours: what it prefers on a planted set. projection_rows: name of the parameter that says which samples
-    are projected, "all" or "classified" (those that the backbone predicts as labelled; the rows of the others are NaN
-    in `ctx.projection`); empty: all of them. labeller: "module:object" of a function `label(ctx: ScoreContext) ->
-    ndarray[n]` that makes pseudo-labels, int64 from 0, out of the other evidence; for scorers that need
-    "pseudo_labels". Their training dynamics are those of a proxy run that learns the pseudo-labels in place of the
-    labels. check_params: parameters under which `prunebench check` runs it, where the defaults are sized for large
-    sets.
+    `load` is a function `score(ctx: ScoreContext) -> ndarray[n] | Scores`.
+    needs: the evidence that it reads.  stochastic: the result depends on the seed (beyond the projection).
+    budget_dependent: the score depends on the budget, so subsets of two budgets need not be nested.
+    output: "scores" float64[n], higher = keep first, or "order" int64[n], best first.
+    cost: growth with n.  selector, selector_params: how the method picks from its scores by default.
+    favours: what it prefers on a planted set.
+    projection_rows: name of the parameter that says which samples are projected, "all" or "classified" (those that the
+    backbone predicts as labelled; the rows of the others are NaN in `ctx.projection`); empty: all of them.
+    labeller: "module:object" of a function `label(ctx: ScoreContext) -> ndarray[n]` that makes pseudo-labels, int64
+    from 0, out of the other evidence; for scorers that need "pseudo_labels". Their training dynamics are those of a
+    proxy run that learns the pseudo-labels in place of the labels.
+    check_params: parameters under which `prunebench check` runs it, where the defaults are sized for large sets.
     """
 
     needs: frozenset[str] = frozenset()

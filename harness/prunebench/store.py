@@ -26,8 +26,7 @@ _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space"),
     errno.EDQUOT: ("the disk quota is used up", "free some space"),
     errno.EROFS: ("the file system is read-only", "name a folder that can be written"),
-    errno.EACCES: ("permission denied", "name a folder that you may write"),
-    errno.EPERM: ("permission denied", "name a folder that you may write"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), ("permission denied", "name a folder that you may write")),
     errno.ENOTDIR: ("a part of the path is a file", "name a folder"),
 }
 
@@ -125,12 +124,9 @@ class Store:
         folder = self.root / "locks"
         with self._accessed():
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(str(folder / f"{key}.lock"))
-            lock.acquire()
-        try:
+            held = FileLock(str(folder / f"{key}.lock")).acquire()
+        with held:
             yield
-        finally:
-            lock.release()
 
     def check_writable(self) -> None:
         """Raise StoreError now rather than after an hour of work when nothing can be written here."""
@@ -153,9 +149,8 @@ class Store:
             yield
         except OSError as error:
             reason, hint = _REASONS.get(error.errno or 0, (str(error), "check the folder"))
-            raise StoreError(
-                f"cache folder {self.root}: {reason}", f"{hint}, or set another with --cache DIR or PRUNEBENCH_CACHE"
-            ) from error
+            hint += ", or set another with --cache DIR or PRUNEBENCH_CACHE"
+            raise StoreError(f"cache folder {self.root}: {reason}", hint) from error
 
 
 def file_digest(path: Path) -> str:
@@ -172,7 +167,7 @@ def map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
     try:
         content = np.memmap(path, mode="r")
         start = 8 + int.from_bytes(content[:8], "little")
-        arrays: dict[str, NDArray[Any]] = {}
+        arrays = {}
         for name, entry in json.loads(bytes(content[8:start])).items():
             if name != "__metadata__":
                 begin, end = entry["data_offsets"]

@@ -25,10 +25,8 @@ def dataset(bench: Bench, task: Task) -> Dataset:
     if expected not in bench.datasets:
         loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], bench.data_roots)
         if (found := fingerprint(loaded)) != expected:
-            raise FingerprintMismatch(
-                f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started",
-                "its files changed meanwhile: run the suite again",
-            )
+            text = f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started"
+            raise FingerprintMismatch(text, "its files changed meanwhile: run the suite again")
         bench.datasets.clear()  # one at a time: images are the largest thing in memory
         bench.datasets[expected] = loaded
     return bench.datasets[expected]
@@ -37,10 +35,8 @@ def dataset(bench: Bench, task: Task) -> Dataset:
 def check_rows(data: Dataset, what: str, rows: int) -> None:
     """Raise DataError unless there is one row for each training sample: others were computed from other data."""
     if rows != len(data.train):
-        raise DataError(
-            f"data set {data.name!r} has {len(data.train)} training samples, and its {what} {rows} rows",
-            "they were computed from other data: remove the cache folder and run the suite again",
-        )
+        text = f"data set {data.name!r} has {len(data.train)} training samples, and its {what} {rows} rows"
+        raise DataError(text, "they were computed from other data: remove the cache folder and run the suite again")
 
 
 def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: tuple[Path, ...]) -> Dataset:
@@ -66,10 +62,8 @@ def _check_split(title: str, split: Split, class_names: tuple[str, ...]) -> None
         samples = [len(array) for array in arrays]
         raise DataError(f"data set {title}: {n} labels, {samples} samples", "give each sample one label")
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise DataError(
-            f"data set {title}: labels are {labels.dtype} {list(labels.shape)}, expected int64 [{n}]",
-            "number the classes 0..n_classes-1 and give their names as class_names",
-        )
+        text = f"data set {title}: labels are {labels.dtype} {list(labels.shape)}, expected int64 [{n}]"
+        raise DataError(text, "number the classes 0..n_classes-1 and give their names as class_names")
     if labels.min() < 0 or labels.max() >= len(class_names):
         found = f"from {labels.min()} to {labels.max()}, and there are {len(class_names)} classes"
         raise DataError(f"data set {title}: labels run {found}", "labels must be 0..n_classes-1")
@@ -80,16 +74,12 @@ def _check_split(title: str, split: Split, class_names: tuple[str, ...]) -> None
 def _check_classes(loaded: Dataset) -> None:
     n, n_classes = len(loaded.train), loaded.n_classes
     if n < n_classes:
-        raise DataError(
-            f"data set {loaded.name} has {n} training samples for {n_classes} classes",
-            "give each class at least one sample",
-        )
+        text = f"data set {loaded.name} has {n} training samples for {n_classes} classes"
+        raise DataError(text, "give each class at least one sample")
     if len(empty := np.flatnonzero(np.bincount(loaded.train.labels, minlength=n_classes) == 0)):
         names = ", ".join(loaded.class_names[i] for i in empty[:5])
-        raise DataError(
-            f"data set {loaded.name}: no training sample of class {names}",
-            "remove the empty class, or add images to it",
-        )
+        text = f"data set {loaded.name}: no training sample of class {names}"
+        raise DataError(text, "remove the empty class, or add images to it")
 
 
 def fingerprint(loaded: Dataset) -> str:

@@ -35,21 +35,14 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
     weights = inputs["weights"].path / DATA if "weights" in inputs else None
     if source["source"] == "file":
         weights, _ = find_weights(task.locators["weights_file"], source["sha256"], bench.data_roots)
-    arrays: dict[str, Any] = {}
-    facts: dict[str, Any] = {}
+    arrays, facts = dict[str, Any](), dict[str, Any]()
     for name, split in (("train", data.train), ("test", data.test)):
         if split.images is None:
             raise DataError(f"data set {data.name!r} has no images to embed", "score its own features instead")
         context = EmbedContext(
-            **bench.context(task, seed=source.get("seed", 0)),
-            images=split.images,
-            n_classes=data.n_classes,
-            arch=arch_of(task.config["arch"]),
-            source=source["source"],
-            weights=weights,
-            mean=data.mean,
-            std=data.std,
-        )
+            **bench.context(task, seed=source.get("seed", 0)), images=split.images, n_classes=data.n_classes,
+            arch=arch_of(task.config["arch"]), source=source["source"], weights=weights, mean=data.mean, std=data.std,
+        )  # fmt: skip
         with guarded(entry, context) as backbone:
             embedding = backbone.embed(context)
             if not isinstance(embedding, Embedding):
@@ -100,17 +93,14 @@ def find_weights(name: str, expected: str, roots: tuple[Path, ...]) -> tuple[Pat
     candidates = [Path(name), *(root / name for root in roots), *(root / "weights" / name for root in roots)]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
-        raise WeightsMissing(
-            f"weights file {name!r} was not found (looked in: {', '.join(map(str, roots)) or 'no data root is set'})",
-            "put it in a data root (--data DIR or PRUNEBENCH_DATA), there or in its sub-folder weights",
-        )
+        text = f"weights file {name!r} was not found (looked in: {', '.join(map(str, roots)) or 'no data root is set'})"
+        hint = "put it in a data root (--data DIR or PRUNEBENCH_DATA), there or in its sub-folder weights"
+        raise WeightsMissing(text, hint)
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected not in ("", found):
-        raise WeightsMissing(
-            f"weights file {path.name} has SHA-256 {found}, and {expected} is expected",
-            "it is another version or a damaged copy: fetch it again, or register its digest",
-        )
+        text = f"weights file {path.name} has SHA-256 {found}, and {expected} is expected"
+        raise WeightsMissing(text, "it is another version or a damaged copy: fetch it again, or register its digest")
     return path, found
 
 
@@ -123,6 +113,4 @@ def identify_weights(weights: Iterable[Weights], roots: Iterable[str]) -> dict[s
 
 def _accuracy(logits: Any, labels: Any, n_classes: int) -> float | None:
     """Return the accuracy of the backbone's own head, None where it classifies something else."""
-    if logits.shape[1] != n_classes:
-        return None
-    return round(float((logits.argmax(axis=1) == labels).mean()), 6)
+    return None if logits.shape[1] != n_classes else round(float((logits.argmax(axis=1) == labels).mean()), 6)

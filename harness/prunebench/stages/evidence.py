@@ -32,14 +32,10 @@ def score_context(
     n = len(data.train)
     if n < entry.spec.min_samples:
         raise NotApplicable(f"{entry.spec.name} needs {entry.spec.min_samples} samples, the data set has {n}")
-    return ScoreContext(
-        **bench.context(task),
-        n=n,
-        n_classes=data.n_classes,
-        scorer=entry.spec.name,
-        evidence=_collected(entry, data, inputs, needs),
-        budget=n_keep(task.config["keep"], n) if "keep" in task.config else None,
-    )
+    evidence = _collected(entry, data, inputs, needs)
+    facts = {"n": n, "n_classes": data.n_classes, "scorer": entry.spec.name, "evidence": evidence}
+    budget = n_keep(task.config["keep"], n) if "keep" in task.config else None
+    return ScoreContext(**bench.context(task, **facts), budget=budget)
 
 
 def _collected(
@@ -79,20 +75,16 @@ def class_logits(reader: str, data: Dataset, inputs: Mapping[str, Artefact]) -> 
     """Return the training logits [n, classes]; raises NotApplicable where the head classifies something else."""
     logits = inputs["features"].arrays["train_logits"]
     if logits.shape[1] != data.n_classes:
-        raise NotApplicable(
-            f"{reader} needs class predictions, and the backbone's head has {logits.shape[1]} outputs for "
-            f"{data.n_classes} classes",
-            "train the backbone on this data set (weights = { train = RECIPE }), or choose a method without logits",
-        )
+        heads = f"the backbone's head has {logits.shape[1]} outputs for {data.n_classes} classes"
+        hint = "train the backbone on this data set (weights = { train = RECIPE }), or choose a method without logits"
+        raise NotApplicable(f"{reader} needs class predictions, and {heads}", hint)
     return logits
 
 
 def _dynamics(proxy: Artefact) -> Any:
     if "dynamics/dynamics" not in proxy.arrays:
-        raise CellFailed(
-            "the proxy run recorded no training dynamics",
-            "its learner must return them where record_dynamics is set: choose another recipe for the proxy",
-        )
+        hint = "its learner must return them where record_dynamics is set: choose another recipe for the proxy"
+        raise CellFailed("the proxy run recorded no training dynamics", hint)
     return proxy.arrays["dynamics/dynamics"]
 
 

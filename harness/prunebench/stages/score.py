@@ -31,10 +31,8 @@ def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> S
         found, n = label(context), context.n
         if came := label_problem(found, n):
             raise broken_promise(entry, f"pseudo-labels int64 [{n}] in 0..{n - 1}", came)
-    facts = {
-        "pseudo_classes": int(found.max()) + 1,
-        "pseudo_label_accuracy": round(matched_accuracy(found, data.train.labels), 6),
-    }
+    accuracy = round(matched_accuracy(found, data.train.labels), 6)
+    facts = {"pseudo_classes": int(found.max()) + 1, "pseudo_label_accuracy": accuracy}
     return {"pseudo_labels": found}, {"diagnostics": facts}
 
 
@@ -50,12 +48,9 @@ def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
         result = returned if isinstance(returned, Scores) else _as_scores(entry, np.asarray(returned), context.n)
         arrays, diagnostics = _checked_arrays(entry, result, context.n), _checked_diagnostics(entry, result)
     labels = inputs.get("pseudo_labels")
-    return arrays, {
-        "diagnostics": {**(labels.meta["diagnostics"] if labels else {}), **diagnostics},
-        "caveat": result.caveat,
-        "seconds": round(seconds, 3),
-        "seconds_labels": labels.meta["seconds"] if labels else 0.0,
-    }
+    earlier = labels.meta if labels else {"diagnostics": {}, "seconds": 0.0}
+    facts = {"caveat": result.caveat, "seconds": round(seconds, 3), "seconds_labels": earlier["seconds"]}
+    return arrays, {"diagnostics": {**earlier["diagnostics"], **diagnostics}, **facts}
 
 
 def _as_scores(entry: Entry[Any], returned: NDArray[Any], n: int) -> Scores:
@@ -98,11 +93,6 @@ def agreement(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> Stage
     for one in (a, b):
         check_rows(data, "scores", len(one))
     measured = asdict(score_agreement(a, b, data.train.labels))
-    record = {
-        "status": "ok",
-        "status_reason": measured.pop("reason"),
-        "caveat": inputs["a"].meta["caveat"] or inputs["b"].meta["caveat"],
-        **measured,
-        **bench.settings.provenance,
-    }
-    return {}, {"record": record}
+    caveat = inputs["a"].meta["caveat"] or inputs["b"].meta["caveat"]
+    found = {"status": "ok", "status_reason": measured.pop("reason"), "caveat": caveat, **measured}
+    return {}, {"record": {**found, **bench.settings.provenance}}
