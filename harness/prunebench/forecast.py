@@ -1,7 +1,5 @@
 """What a run would meet, told before it starts: what cannot run, what will not apply, and how long it takes."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial

@@ -1,7 +1,5 @@
 """Pseudo-labels: what a labeller promises, and how near they come to the labels."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

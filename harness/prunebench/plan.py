@@ -1,7 +1,5 @@
 """Suite and filters to cells: pure, without data and without torch."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The tasks of one suite: every stage described by all that determines its result. Pure, without data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any

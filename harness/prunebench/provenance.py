@@ -1,7 +1,5 @@
 """Where a number comes from: code, packages, machine, plugins."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import os

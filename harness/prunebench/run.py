@@ -1,7 +1,5 @@
 """A run: plan, compute what is missing, write each record when its cell ends. Resuming is the default."""
 
-from __future__ import annotations
-
 import json
 import signal
 import sys

@@ -1,7 +1,5 @@
 """Tasks in the order that their inputs allow; what fails takes its dependents with it, and nothing else."""
 
-from __future__ import annotations
-
 import heapq
 import time
 from collections import Counter

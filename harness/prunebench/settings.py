@@ -1,7 +1,5 @@
 """What the machine decides of a run, none of it in a key."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -38,6 +36,6 @@ class Settings:
         return asdict(self)
 
     @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Settings:
+    def from_json(value: Mapping[str, Any]) -> "Settings":
         """Return the settings that `to_json` described."""
         return Settings(**{**value, "data_roots": tuple(value["data_roots"])})

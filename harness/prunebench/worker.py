@@ -4,8 +4,6 @@ A served worker reads one JSON request a line from standard input and answers wi
 that was its standard output; whatever plugins print goes to standard error. It ends when its input does.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import queue

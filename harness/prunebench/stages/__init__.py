@@ -1,7 +1,5 @@
 """The stages of the pipeline, in the order in which data flow; one table for all."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

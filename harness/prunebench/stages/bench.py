@@ -1,7 +1,5 @@
 """Where stages run: the store, the plugins and the machine of one process."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Load a data set through its plugin, and check that it is the one that was promised."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Images to features and logits through a backbone, both splits together; and features to a few dimensions."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path

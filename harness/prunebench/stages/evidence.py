@@ -1,7 +1,5 @@
 """What scorers and labellers may read of a data set: collected from the inputs of a task."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

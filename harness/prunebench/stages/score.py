@@ -1,7 +1,5 @@
 """Evidence to one number for each sample, the pseudo-labels before that, and how far two such scores agree."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Scores and a budget to exactly that many samples, and those that a method takes on top of them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Train on a subset. Training is keyed by the subset's content: equal subsets train once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
