@@ -1,11 +1,11 @@
 """Suite and filters to cells: pure, without data and without torch."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -59,12 +59,10 @@ class Goal:
         caveat = "; ".join(filter(None, (self.axes["caveat"], found.get("caveat", ""))))
         try:
             values = {**self.axes, **found, "key": self.key, "caveat": caveat[:MAX_TEXT]}
-            record: Record = msgspec.convert(values, type=Record)
+            return cast(Record, msgspec.convert(values, type=Record))
         except msgspec.ValidationError as error:
-            raise DataError(
-                f"{self.axes['suite']}: {self.axes['method']}: {error}", "a record cannot hold this: rename it"
-            ) from error
-        return record
+            text = f"{self.axes['suite']}: {self.axes['method']}: {error}"
+            raise DataError(text, "a record cannot hold this: rename it") from error
 
 
 @dataclass(frozen=True)
@@ -89,9 +87,8 @@ class Plan:
 
 def axes_of(spec: ScorerSpec, backbones: tuple[str, ...], projectors: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Yield the (backbone, projector) pairs that a scorer distinguishes; "-" where it reads none."""
-    yield from itertools.product(
-        backbones if spec.needs & FROM_BACKBONE else (NONE,), projectors if "projection" in spec.needs else (NONE,)
-    )
+    read = backbones if spec.needs & FROM_BACKBONE else (NONE,)
+    yield from itertools.product(read, projectors if "projection" in spec.needs else (NONE,))
 
 
 def make_plan(
@@ -100,36 +97,54 @@ def make_plan(
     suite_name: str,
     filters: Filters | None = None,
     contents: Contents | None = None,
+    faults: dict[str, str] | None = None,
 ) -> Plan:
     """Return the cells and comparisons of a suite that pass the filters; UsageError when there is none.  contents: of
-    data and weights, where they were looked at; by default what the registry expects."""
+    data and weights, where they were looked at; by default what the registry expects.  faults: where given, takes why
+    a method of the suite cannot run, by its name, and the others are planned; UsageError otherwise."""
     filters = filters or Filters()
     suite = _with_added(registry.suite(suite_name), filters.added)
     _check_filters(suite, filters)
-    chosen = _narrowed(suite, registry, filters)
-    planner = Planner(registry, catalogue, chosen, contents or Contents())
-    for name in filter(None, (*chosen.methods, chosen.unpruned)):
-        needs = catalogue.scorer(registry.method(name).scorer).spec.needs
+
+    def planner_of(kept: Container[str]) -> Planner:
+        only = {axis: tuple(n for n in getattr(suite, axis) if n in kept) for axis in ("methods", "agreement_methods")}
+        return Planner(
+            registry, catalogue, _narrowed(replace(suite, **only), registry, filters), contents or Contents()
+        )
+
+    names = dict.fromkeys((*suite.methods, *suite.agreement_methods))  # in their order
+    if faults is not None:
+        for name in (name for name in names if name not in filters.added):
+            try:
+                _goals(planner_of((name, *filters.added)))
+            except UsageError as error:
+                faults[name] = f"{error.message}: {error.hint}"
+    planner = planner_of(names.keys() - (faults or {}))
+    cells, agreements = _goals(planner)
+    if cells or agreements:
+        return Plan(suite, registry.protocol, cells, agreements)
+    compared = planner.suite.agreement_methods
+    if compared and not suite.training and not any(_is_compared(planner, name) for name in compared):
+        text = f"no cell and no comparison: suite {suite.name!r} trains no network, and scores are compared only of"
+        hint = (
+            f"add training = [{{ arch = ..., recipe = ... }}] to [suite.{suite.name}], or methods that read a backbone"
+        )
+        raise UsageError(f"{text} methods that read a backbone and no budget, unlike {', '.join(compared)}", hint)
+    hint = f"see them all with `prunebench plan {suite.name}`"
+    raise UsageError(f"no cell of suite {suite.name!r} passes the filters", hint)
+
+
+def _goals(planner: Planner) -> tuple[tuple[Goal, ...], tuple[Goal, ...]]:
+    """Return the cells and comparisons of a suite; raises UsageError for a method that cannot run."""
+    suite = planner.registry.suite(planner.suite.name)
+    for name in filter(None, (*planner.suite.methods, planner.suite.unpruned)):
+        needs = planner.catalogue.scorer(planner.registry.method(name).scorer).spec.needs
         lacking = ["backbones"] if needs & FROM_BACKBONE and not suite.backbones else []
         lacking += ["projectors"] if "projection" in needs and not suite.projectors else []
         if lacking:
-            raise UsageError(
-                f"method {name!r} needs {' and '.join(lacking)}, and suite {suite.name!r} names none",
-                f"add {lacking[0]} = [...] to [suite.{suite.name}]",
-            )
-    cells, agreements = tuple(_cells(planner)), tuple(_agreements(planner))
-    if cells or agreements:
-        return Plan(suite, registry.protocol, cells, agreements)
-    compared = chosen.agreement_methods
-    if compared and not suite.training and not any(_is_compared(planner, name) for name in compared):
-        raise UsageError(
-            f"no cell and no comparison: suite {suite.name!r} trains no network, and scores are compared only of "
-            f"methods that read a backbone and no budget, unlike {', '.join(compared)}",
-            f"add training = [{{ arch = ..., recipe = ... }}] to [suite.{suite.name}], or methods that read a backbone",
-        )
-    raise UsageError(
-        f"no cell of suite {suite.name!r} passes the filters", f"see them all with `prunebench plan {suite.name}`"
-    )
+            text = f"method {name!r} needs {' and '.join(lacking)}, and suite {suite.name!r} names none"
+            raise UsageError(text, f"add {lacking[0]} = [...] to [suite.{suite.name}]")
+    return tuple(_cells(planner)), tuple(_agreements(planner))
 
 
 def _with_added(suite: Suite, added: tuple[str, ...]) -> Suite:

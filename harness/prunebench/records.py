@@ -73,8 +73,7 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
 
     accuracy: fraction of the test samples, at the last epoch; accuracy_best: of the best epoch, never on the board's
     tables.  class_accuracy: by class.  keep: decimal string in (0, 1].  features_key, proxy_key, scores_key, train_key:
-    what the cell was made of; cells with equal keys are one observation.  seconds_score: of the scoring alone.
-    """
+    what the cell was made of; cells with equal keys are one observation.  seconds_score: of the scoring alone."""
 
     role: Role = "method"
     api: Positive = 1
@@ -137,8 +136,7 @@ class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
     """How far two scores of the same samples agree: of two backbones at one seed, or of two seeds of one backbone.
 
     scores_key_a, scores_key_b: what was compared; comparisons with equal keys are one observation.
-    backbone_control: one of the two is an untrained network.
-    """
+    backbone_control: one of the two is an untrained network."""
 
     backbone_a: Name
     seed_a: Count
@@ -181,7 +179,8 @@ def complement(fraction: str) -> str:
 
 def decode(line: str | bytes) -> Record:
     """Return the record of one line; raises ValueError with the field and what was expected."""
-    return _DECODER.decode(line)
+    record: Record = _DECODER.decode(line)
+    return record
 
 
 def encode(record: Record) -> str:
@@ -198,8 +197,11 @@ def parse(text: str) -> Iterator[Record | Fault]:
         except (ValueError, RecursionError) as error:
             fault = Fault(number, f"is not a record: {error}", kind=DataError)
             with contextlib.suppress(ValueError, RecursionError):
-                if (schema := msgspec.json.decode(line, type=_Schema).schema) > SCHEMA:
-                    fault = Fault(number, f"has schema {schema}, this prunebench reads {SCHEMA}", kind=SchemaTooNew)
+                header: Any = msgspec.json.decode(line, type=_Schema)
+                if header.schema > SCHEMA:
+                    fault = Fault(
+                        number, f"has schema {header.schema}, this prunebench reads {SCHEMA}", kind=SchemaTooNew
+                    )
             yield fault
 
 

@@ -154,22 +154,27 @@ def blame(task: Task, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     return {"status": outcome["status"], "status_reason": str(outcome["reason"])[:MAX_TEXT]}
 
 
-def identified_plan(registry: Registry, catalogue: Catalogue, suite: str, filters: Filters, settings: Settings) -> Plan:
+def identified_plan(
+    registry: Registry,
+    catalogue: Catalogue,
+    suite: str,
+    filters: Filters,
+    settings: Settings,
+    faults: dict[str, str] | None = None,
+) -> Plan:
     """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.  Raises
-    DataError where they are missing, or are not the registered ones."""
+    DataError where they are missing, or are not the registered ones.  faults: see `make_plan`."""
     from prunebench.stages.data import identify_dataset
     from prunebench.stages.embed import identify_weights
 
     entry = registry.datasets[registry.suite(suite).dataset]
-    planned = partial(make_plan, registry, catalogue, suite, filters)
+    planned = partial(make_plan, registry, catalogue, suite, filters, faults=faults)
     planned(Contents({entry.name: "0" * 32}))  # faults of names come first
     contents = Contents({entry.name: identify_dataset(entry, catalogue, settings.data_roots)})
     plan = planned(contents)
     used = {task.locators["weights_file"] for task in plan.tasks() if "weights_file" in task.locators}
     weights = [network.weights for network in registry.networks.values() if network.weights.file in used]
-    if not weights:
-        return plan
-    return planned(replace(contents, weights=identify_weights(weights, settings.data_roots)))
+    return planned(replace(contents, weights=identify_weights(weights, settings.data_roots))) if weights else plan
 
 
 def execute(

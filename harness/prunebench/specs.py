@@ -21,8 +21,7 @@ class Param:
     """One parameter of a method: its default, what it means, and which values it takes.
 
     The type of `default` is the type of the parameter (an int is accepted for a float); `minimum` and
-    `maximum` are inclusive; `source` cites the paper or code that the default comes from.
-    """
+    `maximum` are inclusive; `source` cites the paper or code that the default comes from."""
 
     default: ParamValue
     doc: str
@@ -56,8 +55,7 @@ class PluginSpec:
     work is done.  params: name to `Param`.  version: default is a digest of the package's source files.
     paper: citation.  differences: where the paper and its released code part, and which is followed here.
     licence: SPDX of the implementation.  api: the number of the plugin API it is written for; a plugin that
-    does not say is taken for one of the first.
-    """
+    does not say is taken for one of the first."""
 
     kind: ClassVar[str] = "plugin"
 
@@ -90,8 +88,7 @@ class PluginSpec:
     def resolve_params(self, given: Mapping[str, Any]) -> dict[str, ParamValue]:
         """Return all parameters, defaults filled in.
 
-        Raises UsageError for an unknown name (with the nearest known one) or a value out of range.
-        """
+        Raises UsageError for an unknown name (with the nearest known one) or a value out of range."""
         for name, value in given.items():
             if name not in self.params:
                 text = f"{self.kind} {self.name!r} has no parameter {name!r}"
@@ -120,8 +117,7 @@ class ScorerSpec(PluginSpec):
     labeller: "module:object" of a function `label(ctx: ScoreContext) -> ndarray[n]` that makes pseudo-labels, int64
     from 0, out of the other evidence; for scorers that need "pseudo_labels". Their training dynamics are those of a
     proxy run that learns the pseudo-labels in place of the labels.
-    check_params: parameters under which `prunebench check` runs it, where the defaults are sized for large sets.
-    """
+    check_params: parameters under which `prunebench check` runs it, where the defaults are sized for large sets."""
 
     needs: frozenset[str] = frozenset()
     stochastic: bool = False
@@ -187,8 +183,7 @@ class ProjectorSpec(PluginSpec):
 class SelectorSpec(PluginSpec):
     """Scores and a budget to that many sorted indices; `load` is `select(ctx: SelectContext) -> ndarray`.
 
-    stochastic: the choice itself draws random numbers (ties are broken by the harness, not here).
-    """
+    stochastic: the choice itself draws random numbers (ties are broken by the harness, not here)."""
 
     stochastic: bool = False
 
@@ -206,8 +201,7 @@ class DatasetSpec(PluginSpec):
 class BackboneSpec(PluginSpec):
     """A provider of networks; `load` is an object with `build(...)` and `embed(...)` (see contexts.Backbone).
 
-    check_model: name of a small model that takes images of any size, under which `prunebench check` runs it.
-    """
+    check_model: name of a small model that takes images of any size, under which `prunebench check` runs it."""
 
     check_model: str = ""
 
@@ -217,8 +211,7 @@ class LearnerSpec(PluginSpec):
     """Subset to trained model; `load` is `train(ctx: TrainContext) -> TrainResult`.
 
     needs: "pixels" to train a network on images, "features" to train on frozen features of the arch.
-    stochastic: the trained model depends on the seed.  Seeds of a learner that says False are one observation.
-    """
+    stochastic: the trained model depends on the seed.  Seeds of a learner that says False are one observation."""
 
     needs: frozenset[str] = frozenset({"pixels"})
     stochastic: bool = True
@@ -236,8 +229,7 @@ class MetricSpec(PluginSpec):
     scope: "cell" is called with the finished cells of one method at one pruning rate under one training and one
     seed, and the board prints the mean over seeds.  "method" is called once per seed with those of all pruning rates
     and of the unpruned set.  label: the head of the column.  higher_is_better: which end is good.  A function that
-    returns None leaves a hole; one that raises is reported by name, and the board is written without its column.
-    """
+    returns None leaves a hole; one that raises is reported by name, and the board is written without its column."""
 
     scope: Literal["cell", "method"] = "cell"
     label: str = ""

@@ -1,8 +1,7 @@
 """The only entry that computes: `python -m prunebench.worker CELL.json`, or `--serve` for a warm worker.
 
 A served worker reads one JSON request a line from standard input and answers with JSON lines on the descriptor
-that was its standard output; whatever plugins print goes to standard error. It ends when its input does.
-"""
+that was its standard output; whatever plugins print goes to standard error. It ends when its input does."""
 
 import json
 import os

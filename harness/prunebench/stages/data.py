@@ -111,8 +111,7 @@ def identify_dataset(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[
 def check_fingerprint(name: str, expected: str, found: str) -> None:
     """Raise FingerprintMismatch when a fingerprint is registered and differs."""
     if expected and expected != found:
-        raise FingerprintMismatch(
-            f"data set {name!r} has fingerprint {found}, and registry.toml expects {expected}",
-            "the files differ from the canonical ones (another version, order or a damaged copy); fetch them "
-            f"again, or register yours under another name with fingerprint = {found!r}",
-        )
+        text = f"data set {name!r} has fingerprint {found}, and registry.toml expects {expected}"
+        why = "the files differ from the canonical ones (another version, order or a damaged copy)"
+        hint = f"{why}; fetch them again, or register yours under another name with fingerprint = {found!r}"
+        raise FingerprintMismatch(text, hint)

@@ -46,7 +46,7 @@ def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
         result = returned if isinstance(returned, Scores) else _as_scores(entry, np.asarray(returned), context.n)
         arrays, diagnostics = _checked_arrays(entry, result, context.n), _checked_diagnostics(entry, result)
     labels = inputs.get("pseudo_labels")
-    earlier = labels.meta if labels else {"diagnostics": {}, "seconds": 0.0}
+    earlier: Mapping[str, Any] = labels.meta if labels else {"diagnostics": {}, "seconds": 0.0}
     facts = {"caveat": result.caveat, "seconds": round(seconds, 3), "seconds_labels": earlier["seconds"]}
     return arrays, {"diagnostics": {**earlier["diagnostics"], **diagnostics}, **facts}
 
