@@ -27,7 +27,6 @@ def silent(fraction: float, text: str = "") -> None:
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """One split of a data set, in its canonical order.
-
     images: uint8 [n, height, width, channels], or None where a data set is features only.
     features: float32 [n, d], or None.  labels: int64 [n] in 0..n_classes-1.  ids: n stable, unique strings."""
 
@@ -60,7 +59,6 @@ class Dataset:
 @dataclass(frozen=True, kw_only=True)
 class Arch:
     """A network by name: the provider, its model name, and how images enter it.
-
     image_size: pixels a side, None for the native size of the data (or of the weights, if they have one).
     mean, std: normalisation; empty = that of the weights for pretrained ones, of the data set otherwise.
     dtype: in which features are computed, "float32" or, on CUDA, "float16"; they are stored as float32."""
@@ -79,7 +77,6 @@ class Arch:
 @dataclass(frozen=True, kw_only=True)
 class Scores:
     """Scores with what a plain array cannot say.
-
     values: float64 [n], higher = keep first.  excluded: bool [n], samples to take only where a class would
     fall short of its budget.  refill: float64 [n], the order in which excluded samples return, higher first.
     extra: bool [n], samples that are trained on beside those that the selector picks, on top of the budget; the
@@ -117,7 +114,6 @@ class Embedding:
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
     """What a learner reports: fractions, not percent; last epoch first, best beside it.
-
     accuracy_per_epoch: test accuracy where it was measured.  class_accuracy: test accuracy of each class at the last
     epoch, fractions [n_classes], None for a class without test samples; empty where it was not measured.
     weights: name to array, where they were asked for.  dynamics: float16 [epochs, n, classes] class probabilities of
@@ -152,7 +148,6 @@ class Backbone(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class _Context:
     """Shared by all contexts: parameters, seed, device, the only writable folder, and the deadline.
-
     params: all parameters of the spec, defaults filled in.  device: "cpu", "cuda" or "mps".  threads: how many
     to compute with.  deadline: seconds since the epoch, or None.  progress: report a fraction and a text.
     api: the number of the plugin API of this harness."""
@@ -194,7 +189,6 @@ class DataContext(_Context):
 
     def find(self, *candidates: str) -> Path:
         """Return the first existing path among `candidates`: below the roots in their order, then the absolute ones.
-
         Raises DatasetMissing with where it looked and how to obtain the files."""
         relative = [root / name for root in self.roots for name in candidates if not Path(name).is_absolute()]
         for path in (*relative, *(Path(name) for name in candidates if Path(name).is_absolute())):
@@ -208,7 +202,6 @@ class DataContext(_Context):
 @dataclass(frozen=True, kw_only=True)
 class EmbedContext(_Context):
     """For a backbone: images uint8 [n, h, w, c], the network, and its weights.
-
     weights: a safetensors or torch file (trained here or given), or None to use the hub's.
     source: "hub", "file", "trained" or "random".  mean, std: the channel statistics of the data set."""
 
@@ -255,7 +248,6 @@ class _Evidence(Generic[T]):
 @dataclass(frozen=True, kw_only=True)
 class ScoreContext(_Context):
     """For a scorer: the evidence that it declared, and nothing else.
-
     n_keep: the budget; readable by budget-dependent scorers alone.  n, n_classes: always readable."""
 
     n: int
@@ -292,7 +284,6 @@ class ScoreContext(_Context):
 @dataclass(frozen=True, kw_only=True)
 class SelectContext(_Context):
     """For a selector.
-
     scores: float64 [n].  labels: int64 [n].  n_keep: the exact budget.  order: int64 [n], best first, ties
     already broken, excluded samples last.  eligible: bool [n], False for samples that the scorer excluded."""
 
@@ -307,7 +298,6 @@ class SelectContext(_Context):
 @dataclass(frozen=True, kw_only=True)
 class TrainContext(_Context):
     """For a learner: the subset, the test set, and a way to build the network.
-
     train_images: uint8 [m, h, w, c] of the kept samples.  train_features: float32 [m, d] and test_features:
     frozen features of the arch, for learners that declared them.  build: returns a fresh network, to be
     called under the learner's seed.  keep_weights, record_dynamics: what to return beside the accuracy."""

@@ -23,7 +23,6 @@ class PrunebenchError(Exception):
 @dataclass(frozen=True)
 class Fault:
     """One thing that is wrong in a file: the line (from 1; 0 is the whole file), why, and what to do.
-
     file: its name; key: the dotted key of a TOML file; kind: the error that it amounts to."""
 
     line: int

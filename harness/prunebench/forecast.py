@@ -71,7 +71,7 @@ def _reasons(
     goal: Goal, catalogue: Catalogue, outputs: Mapping[str, int], size: Callable[[], tuple[int, int] | None]
 ) -> Iterator[str]:
     axes, scorer = goal.axes, catalogue.scorer(goal.axes["scorer"]).spec
-    projectors = [] if axes["projector"] == NONE else [catalogue.projector(axes["projector"]).spec]
+    projectors: list[Any] = [] if axes["projector"] == NONE else [catalogue.projector(axes["projector"]).spec]
     for spec in (scorer, *projectors):
         if spec.min_samples > 1 and (found := size()) and found[0] < spec.min_samples:
             yield f"{spec.name} needs at least {spec.min_samples} samples, and the data set has {found[0]}"

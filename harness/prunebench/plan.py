@@ -108,9 +108,8 @@ def make_plan(
 
     def planner_of(kept: Container[str]) -> Planner:
         only = {axis: tuple(n for n in getattr(suite, axis) if n in kept) for axis in ("methods", "agreement_methods")}
-        return Planner(
-            registry, catalogue, _narrowed(replace(suite, **only), registry, filters), contents or Contents()
-        )
+        chosen = _narrowed(replace(suite, **only), registry, filters)
+        return Planner(registry, catalogue, chosen, contents or Contents())
 
     names = dict.fromkeys((*suite.methods, *suite.agreement_methods))  # in their order
     if faults is not None:
@@ -126,10 +125,9 @@ def make_plan(
     compared = planner.suite.agreement_methods
     if compared and not suite.training and not any(_is_compared(planner, name) for name in compared):
         text = f"no cell and no comparison: suite {suite.name!r} trains no network, and scores are compared only of"
-        hint = (
-            f"add training = [{{ arch = ..., recipe = ... }}] to [suite.{suite.name}], or methods that read a backbone"
-        )
-        raise UsageError(f"{text} methods that read a backbone and no budget, unlike {', '.join(compared)}", hint)
+        text += f" methods that read a backbone and no budget, unlike {', '.join(compared)}"
+        training = f"training = [{{ arch = ..., recipe = ... }}] to [suite.{suite.name}]"
+        raise UsageError(text, f"add {training}, or methods that read a backbone")
     hint = f"see them all with `prunebench plan {suite.name}`"
     raise UsageError(f"no cell of suite {suite.name!r} passes the filters", hint)
 
@@ -194,15 +192,13 @@ def is_chosen(method: Method, filters: Filters) -> bool:
 
 def _narrowed(suite: Suite, registry: Registry, filters: Filters) -> Suite:
     """Return the suite with what passes the filters alone; the whole set is trained on whatever `keep` says."""
+    globs = filters.keep
 
     def chosen(names: Iterable[str]) -> tuple[str, ...]:
         return tuple(name for name in names if is_chosen(registry.method(name), filters))
 
-    def keeps(rate: str) -> bool:
-        keep = complement(rate)
-        return not filters.keep or any(
-            fnmatchcase(keep, glob) if _is_glob(glob) else Decimal(glob) == Decimal(keep) for glob in filters.keep
-        )
+    def fits(keep: str, glob: str) -> bool:
+        return fnmatchcase(keep, glob) if _is_glob(glob) else Decimal(glob) == Decimal(keep)
 
     return replace(
         suite,
@@ -211,7 +207,7 @@ def _narrowed(suite: Suite, registry: Registry, filters: Filters) -> Suite:
         backbones=_passing(suite.backbones, filters.backbone),
         projectors=_passing(suite.projectors, filters.projector),
         training=tuple(pair for pair in suite.training if _passing(pair[:1], filters.arch)),
-        pruning_rates=tuple(filter(keeps, suite.pruning_rates)),
+        pruning_rates=tuple(r for r in suite.pruning_rates if not globs or any(fits(complement(r), g) for g in globs)),
         seeds=min(suite.seeds, filters.seeds or suite.seeds),
         agreement_methods=chosen(suite.agreement_methods),
         agreement_backbones=_passing(suite.agreement_backbones, filters.backbone),
@@ -277,7 +273,6 @@ def _agreements(planner: Planner) -> Iterator[Goal]:
             axes = {
                 "kind": "agreement", **_shared_axes(planner, method, projector), "backbone_a": backbone_a,
                 "seed_a": seed_a, "backbone_b": backbone_b, "seed_b": seed_b, "scores_key_a": a.key,
-                "scores_key_b": b.key,
-                "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
+                "scores_key_b": b.key, "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
             }  # fmt: skip
             yield Goal(axes, planner.agreement(a, b))

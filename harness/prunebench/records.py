@@ -70,7 +70,6 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
 class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
     """One cell: a subset chosen by one method at one keep fraction, and the network trained on it.
-
     accuracy: fraction of the test samples, at the last epoch; accuracy_best: of the best epoch, never on the board's
     tables.  class_accuracy: by class.  keep: decimal string in (0, 1].  features_key, proxy_key, scores_key, train_key:
     what the cell was made of; cells with equal keys are one observation.  seconds_score: of the scoring alone."""
@@ -134,7 +133,6 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
 
 class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
     """How far two scores of the same samples agree: of two backbones at one seed, or of two seeds of one backbone.
-
     scores_key_a, scores_key_b: what was compared; comparisons with equal keys are one observation.
     backbone_control: one of the two is an untrained network."""
 

@@ -200,11 +200,9 @@ def execute(
         manifest = describe_run(plan, registry, catalogue, options, tasks)
         outcomes = _Run(options, catalogue, store, results, report, observe, notice).compute(tasks, manifest)
         results.add((key for key in results.goals if key in tasks), store, outcomes)
-    missing = [[goal for goal in goals if goal.key in tasks] for goals in (plan.cells, plan.agreements)]
-    report.done_before, report.compared_before = (
-        len(goals) - len(left) for goals, left in zip((plan.cells, plan.agreements), missing, strict=True)
-    )
-    report.computed, report.compared = (sum(store.has(g.task.stage, g.key) for g in goals) for goals in missing)
+    cells, pairs = ([goal for goal in goals if goal.key in tasks] for goals in (plan.cells, plan.agreements))
+    report.done_before, report.compared_before = len(plan.cells) - len(cells), len(plan.agreements) - len(pairs)
+    report.computed, report.compared = (sum(store.has(g.task.stage, g.key) for g in goals) for goals in (cells, pairs))
     report.n_records, report.replaced = len(results.records), results.replaced
     report.failures = [record for record in results.records.values() if record.status not in FINAL]
     codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}
@@ -250,11 +248,9 @@ class _Run:
         finally:
             executor.close(kill=killed)
         report.interrupted, report.seconds = stop.requested(), round(time.monotonic() - started, 1)
-        manifest["finished"] = {
-            "tasks_by_status": dict(sorted(Counter(str(one["status"]) for one in state.outcomes.values()).items())),
-            "wall_seconds": report.seconds,
-            "exit_reason": "interrupted" if report.interrupted else "finished",
-        }
+        counts = sorted(Counter(str(one["status"]) for one in state.outcomes.values()).items())
+        ended = {"wall_seconds": report.seconds, "exit_reason": "interrupted" if report.interrupted else "finished"}
+        manifest["finished"] = {"tasks_by_status": dict(counts), **ended}
         write_manifest(folder, manifest)
         report.problems += self.catalogue.notify("prunebench_run_finished", manifest=manifest)
         return state.outcomes

@@ -19,7 +19,6 @@ ParamValue = bool | int | float | str | None
 @dataclass(frozen=True, kw_only=True)
 class Param:
     """One parameter of a method: its default, what it means, and which values it takes.
-
     The type of `default` is the type of the parameter (an int is accepted for a float); `minimum` and
     `maximum` are inclusive; `source` cites the paper or code that the default comes from."""
 
@@ -50,7 +49,6 @@ class Param:
 @dataclass(frozen=True, kw_only=True)
 class PluginSpec:
     """What every kind of plugin declares.
-
     name: unique slug within its kind.  summary: one sentence.  load: "module:object", imported only where
     work is done.  params: name to `Param`.  version: default is a digest of the package's source files.
     paper: citation.  differences: where the paper and its released code part, and which is followed here.
@@ -87,7 +85,6 @@ class PluginSpec:
 
     def resolve_params(self, given: Mapping[str, Any]) -> dict[str, ParamValue]:
         """Return all parameters, defaults filled in.
-
         Raises UsageError for an unknown name (with the nearest known one) or a value out of range."""
         for name, value in given.items():
             if name not in self.params:
@@ -95,17 +92,13 @@ class PluginSpec:
                 raise UsageError(text, did_you_mean(name, self.params))
             if problem := self.params[name].problem(value):
                 raise UsageError(f"{self.kind} {self.name!r}: {name} = {value!r}: {problem}", self.params[name].doc)
-        defaults = {name: param.default for name, param in self.params.items()}
-        return {
-            name: float(value) if isinstance(defaults[name], float) else value
-            for name, value in {**defaults, **given}.items()
-        }
+        values = {**{name: param.default for name, param in self.params.items()}, **given}
+        return {n: float(v) if isinstance(self.params[n].default, float) else v for n, v in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScorerSpec(PluginSpec):
     """A data-pruning method: evidence to one number per sample, higher = keep first, or an order.
-
     `load` is a function `score(ctx: ScoreContext) -> ndarray[n] | Scores`.
     needs: the evidence that it reads.  stochastic: the result depends on the seed (beyond the projection).
     budget_dependent: the score depends on the budget, so subsets of two budgets need not be nested.
@@ -140,30 +133,23 @@ class ScorerSpec(PluginSpec):
         self._check_projection_rows()
 
     def _check_labeller(self) -> None:
-        self._check(
-            bool(self.labeller) == ("pseudo_labels" in self.needs),
-            f"needs has {'no ' if self.labeller else ''}'pseudo_labels', and labeller = {self.labeller!r}",
-            'one asks for the other: needs = {"pseudo_labels", ...} and labeller = "module:object"',
-        )
-        names_object = not self.labeller or ":" in self.labeller
-        self._check(names_object, f"labeller = {self.labeller!r} names no object", 'write "module:object"')
+        given, stated = bool(self.labeller), f"labeller = {self.labeller!r}"
+        text = f"needs has {'no ' if given else ''}'pseudo_labels', and {stated}"
+        hint = 'one asks for the other: needs = {"pseudo_labels", ...} and labeller = "module:object"'
+        self._check(given == ("pseudo_labels" in self.needs), text, hint)
+        self._check(not given or ":" in self.labeller, f"{stated} names no object", 'write "module:object"')
         # The version of the scorer is a digest of its package: it has to cover the labels as well.
         packages = {target.partition(":")[0].partition(".")[0] for target in (self.labeller, self.load) if target}
-        self._check(
-            len(packages) == 1 or bool(self.version),
-            f"labeller = {self.labeller!r} is in another package than load = {self.load!r}",
-            "move it there, or give the spec a version that changes with both",
-        )
+        text = f"{stated} is in another package than load = {self.load!r}"
+        hint = "move it there, or give the spec a version that changes with both"
+        self._check(len(packages) == 1 or bool(self.version), text, hint)
 
     def _check_projection_rows(self) -> None:
-        param = self.params.get(self.projection_rows)
+        name, param = self.projection_rows, self.params.get(self.projection_rows)
         sound = param is not None and "projection" in self.needs and set(param.choices) == {"all", "classified"}
-        self._check(
-            not self.projection_rows or sound,
-            f"projection_rows = {self.projection_rows!r} is not the name of a parameter with the choices 'all' and "
-            "'classified' of a scorer that needs 'projection'",
-            f'add params = {{"{self.projection_rows}": Param(default="all", choices=("all", "classified"), ...)}}',
-        )
+        text = f"projection_rows = {name!r} is not the name of a parameter with the choices 'all' and 'classified'"
+        hint = f'add params = {{"{name}": Param(default="all", choices=("all", "classified"), ...)}}'
+        self._check(not name or sound, f"{text} of a scorer that needs 'projection'", hint)
 
     @property
     def label_needs(self) -> frozenset[str]:
@@ -182,7 +168,6 @@ class ProjectorSpec(PluginSpec):
 @dataclass(frozen=True, kw_only=True)
 class SelectorSpec(PluginSpec):
     """Scores and a budget to that many sorted indices; `load` is `select(ctx: SelectContext) -> ndarray`.
-
     stochastic: the choice itself draws random numbers (ties are broken by the harness, not here)."""
 
     stochastic: bool = False
@@ -200,7 +185,6 @@ class DatasetSpec(PluginSpec):
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec(PluginSpec):
     """A provider of networks; `load` is an object with `build(...)` and `embed(...)` (see contexts.Backbone).
-
     check_model: name of a small model that takes images of any size, under which `prunebench check` runs it."""
 
     check_model: str = ""
@@ -209,7 +193,6 @@ class BackboneSpec(PluginSpec):
 @dataclass(frozen=True, kw_only=True)
 class LearnerSpec(PluginSpec):
     """Subset to trained model; `load` is `train(ctx: TrainContext) -> TrainResult`.
-
     needs: "pixels" to train a network on images, "features" to train on frozen features of the arch.
     stochastic: the trained model depends on the seed.  Seeds of a learner that says False are one observation."""
 
@@ -225,7 +208,6 @@ class ExecutorSpec(PluginSpec):
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec(PluginSpec):
     """An extra column of the board; `load` is `measure(cells: Sequence[CellRecord]) -> float | None`.
-
     scope: "cell" is called with the finished cells of one method at one pruning rate under one training and one
     seed, and the board prints the mean over seeds.  "method" is called once per seed with those of all pruning rates
     and of the unpruned set.  label: the head of the column.  higher_is_better: which end is good.  A function that

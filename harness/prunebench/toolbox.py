@@ -25,7 +25,6 @@ def n_keep(keep: str | Decimal, n: int) -> int:
 
 def apportion(total: int, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Split `total` over groups in proportion to `sizes` by largest remainders, never above a size.
-
     Every non-empty group gets at least 1 where `total` allows it.  sizes: int64 [k]; returns int64 [k] with
     sum min(total, sum(sizes)).  Equal remainders go to the lower index."""
     sizes = np.asarray(sizes, dtype=np.int64)
@@ -56,7 +55,6 @@ def preference_order(
     refill: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int64]:
     """Return indices int64 [n], highest score first, ties in random order, ineligible samples last.
-
     A seeded permutation followed by a stable sort: neither the processor nor the order of the file decides."""
     shuffled = rng.permutation(len(scores))
     order: NDArray[np.int64] = shuffled[np.argsort(-scores[shuffled], kind="stable")]
@@ -71,7 +69,6 @@ def preference_order(
 
 def content_order(rng: np.random.Generator, *evidence: NDArray[Any]) -> NDArray[np.int64]:
     """Return an order int64 [n] of the samples that follows from the seed and their content, never from their places.
-
     A greedy method that gives ties to the first sample in this order breaks them by the seed, and picks the same
     samples whatever the order of the file.  evidence: arrays [n, ...], of which floating values count in single
     precision, and a common factor that is a power of two does not count.  Samples that are alike in all of it follow
@@ -110,7 +107,6 @@ def _words(values: NDArray[Any], exponent: int) -> NDArray[np.uint64]:
 
 def squared_distances(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
     """Return squared Euclidean distances float64 [k, l] between rows [k, d] and rows [l, d].
-
     Each keeps at least six digits, wherever the origin is and however near two rows are; equal rows are at exactly 0.
     It is the expansion |a|^2 + |b|^2 - 2ab about the mean of `right`, at the speed of a matrix product, and the
     squared difference where the expansion cancels."""
@@ -141,7 +137,6 @@ def _recompute(squared: NDArray[np.float64], a: NDArray[Any], b: NDArray[Any], w
 
 def within_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return `values` as they are, or over a power of two where their squares could leave single precision.
-
     Unchanged where the largest magnitude is between 1e-6 and 1e6, or all are 0; the power of two costs no digit and
     brings it into 0.5..1 otherwise.  For methods that do not depend on the scale, or only inside that range."""
     exponent = _exponent(values)
@@ -158,7 +153,6 @@ def misclassified(
     logits: NDArray[np.floating], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Return which samples are not predicted as labelled, bool [n], and the log-probability of the label [n].
-
     Sorted by the second, highest first, is by lowest loss.  logits: floating [n, classes].  Raises DataError for
     logits that are not finite: NaN would count as the prediction."""
     from scipy.special import log_softmax

@@ -48,12 +48,9 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
             check_array(entry, "features float32", embedding.features, np.float32, len(split), "d")
             check_array(entry, "logits float32", embedding.logits, np.float32, len(split), "c")
         arrays[f"{name}_features"], arrays[f"{name}_logits"] = embedding.features, embedding.logits
-        facts |= {
-            "preprocessing": dict(embedding.preprocessing),
-            "batch_size_used": embedding.batch_size_used,
-            "oom_retries": embedding.oom_retries,
-            f"accuracy_{name}": _accuracy(embedding.logits, split.labels, data.n_classes),
-        }
+        facts |= {"preprocessing": dict(embedding.preprocessing), "batch_size_used": embedding.batch_size_used}
+        accuracy = _accuracy(embedding.logits, split.labels, data.n_classes)
+        facts |= {"oom_retries": embedding.oom_retries, f"accuracy_{name}": accuracy}
     return arrays, facts
 
 

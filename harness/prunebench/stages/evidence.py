@@ -1,6 +1,7 @@
 """What scorers and labellers may read of a data set: collected from the inputs of a task."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,18 @@ from prunebench.errors import CellFailed, NotApplicable
 from prunebench.plugins import Entry
 from prunebench.specs import ScorerSpec
 from prunebench.stages.bench import Bench
-from prunebench.stages.data import check_rows
+from prunebench.stages.data import check_rows, dataset
 from prunebench.store import Artefact
 from prunebench.tasks import Task
 from prunebench.toolbox import n_keep
 
 
 def score_context(
-    bench: Bench,
-    task: Task,
-    entry: Entry[ScorerSpec],
-    data: Dataset,
-    inputs: Mapping[str, Artefact],
-    needs: frozenset[str],
+    bench: Bench, task: Task, entry: Entry[ScorerSpec], inputs: Mapping[str, Artefact], needs: frozenset[str]
 ) -> ScoreContext:
     """Return the context of a scorer or a labeller, with the evidence `needs`.  Raises NotApplicable for fewer samples
     than the scorer asks for."""
+    data = dataset(bench, task)
     n = len(data.train)
     if n < entry.spec.min_samples:
         raise NotApplicable(f"{entry.spec.name} needs {entry.spec.min_samples} samples, the data set has {n}")
@@ -41,10 +38,7 @@ def _collected(
 ) -> dict[str, Any]:
     """Return the evidence `needs` of the training split by name, read-only, and nothing else.  Raises DataError for
     evidence of another length: it belongs to other data."""
-
-    def logits() -> Any:
-        return class_logits(entry.spec.name, data, inputs)
-
+    logits = partial(class_logits, entry.spec.name, data, inputs)
     makers: Mapping[str, Callable[[], Any]] = {
         "labels": lambda: data.train.labels,
         "pixels": lambda: data.train.images,
@@ -56,17 +50,15 @@ def _collected(
         "gradients": lambda: last_layer_gradients(logits(), data.train.labels, makers["features"]()),
     }
 
-    def checked(name: str, array: NDArray[Any]) -> NDArray[Any]:
-        check_rows(data, name, array.shape[1] if name == "dynamics" else len(array))
-        view = array.view()
+    def checked(name: str, found: Any) -> Any:
+        if isinstance(found, tuple):
+            return tuple(checked(name, array) for array in found)
+        check_rows(data, name, found.shape[1] if name == "dynamics" else len(found))
+        view = found.view()
         view.flags.writeable = False  # so that a plugin cannot change what others read
         return view
 
-    made = {name: makers[name]() for name in sorted(needs)}
-    return {
-        name: tuple(checked(name, array) for array in value) if isinstance(value, tuple) else checked(name, value)
-        for name, value in made.items()
-    }
+    return {name: checked(name, makers[name]()) for name in sorted(needs)}
 
 
 def class_logits(reader: str, data: Dataset, inputs: Mapping[str, Artefact]) -> Any:

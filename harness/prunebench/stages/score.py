@@ -23,13 +23,13 @@ from prunebench.tasks import Task
 def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Label the training split.  Arrays: pseudo_labels int64 [n], from 0.  How well they match the labels is stored
     with the scores; no plugin sees it."""
-    data, entry = dataset(bench, task), bench.plugin(task.config["plugin"])
-    context = score_context(bench, task, entry, data, inputs, entry.spec.label_needs)
+    entry = bench.plugin(task.config["plugin"])
+    context = score_context(bench, task, entry, inputs, entry.spec.label_needs)
     with guarded(entry, context, entry.load_labeller) as label:
         found, n = label(context), context.n
         if came := label_problem(found, n):
             raise broken_promise(entry, f"pseudo-labels int64 [{n}] in 0..{n - 1}", came)
-    accuracy = round(matched_accuracy(found, data.train.labels), 6)
+    accuracy = round(matched_accuracy(found, dataset(bench, task).train.labels), 6)
     facts = {"pseudo_classes": int(found.max()) + 1, "pseudo_label_accuracy": accuracy}
     return {"pseudo_labels": found}, {"diagnostics": facts}
 
@@ -37,8 +37,8 @@ def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> S
 def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Score the training split.  Arrays: scores float64 [n], higher = keep first; excluded and extra bool [n], refill
     float64 [n] where given."""
-    data, entry = dataset(bench, task), bench.plugin(task.config["plugin"])
-    context = score_context(bench, task, entry, data, inputs, entry.spec.needs)
+    entry = bench.plugin(task.config["plugin"])
+    context = score_context(bench, task, entry, inputs, entry.spec.needs)
     with guarded(entry, context) as score:
         started = time.perf_counter()  # of the scoring alone: what was imported and loaded before is nobody's cost
         returned = score(context)
@@ -56,8 +56,8 @@ def _as_scores(entry: Entry[Any], returned: NDArray[Any], n: int) -> Scores:
     if entry.spec.output != "order":
         return Scores(values=returned)
     if returned.shape != (n,) or returned.dtype.kind != "i" or not np.array_equal(np.sort(returned), np.arange(n)):
-        came = f"{returned.dtype} {list(returned.shape)}"
-        raise broken_promise(entry, f"an order: each of 0..{n - 1} once, int64", came)
+        expected = f"an order: each of 0..{n - 1} once, int64"
+        raise broken_promise(entry, expected, f"{returned.dtype} {list(returned.shape)}")
     ranks = np.empty(n, dtype=np.float64)
     ranks[returned] = -np.arange(n, dtype=np.float64)
     return Scores(values=ranks)

@@ -25,10 +25,9 @@ def subset(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
     eligible = np.ones(len(values), dtype=np.bool_) if excluded is None else ~excluded
     # A stream of its own: the selector's draws must not depend on how many numbers the tie-break used.
     rng = np.random.default_rng([task.config["seed"], 1])
-    order = preference_order(values, rng, eligible, scored.arrays.get("refill"))
     context = SelectContext(
         **bench.context(task), scores=values, labels=data.train.labels, n_classes=data.n_classes, n_keep=budget,
-        order=order, eligible=eligible,
+        order=preference_order(values, rng, eligible, scored.arrays.get("refill")), eligible=eligible,
     )  # fmt: skip
     with guarded(entry, context) as select:
         chosen = select(context)
@@ -46,8 +45,7 @@ def subset(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
     record = {
         "n_keep": len(kept), "ties_at_cut": tied, "filled": int(selection.filled),
         "subset_digest": hashlib.blake2b(kept.astype("<i8").tobytes(), digest_size=16).hexdigest(),
-        "diagnostics": scored.meta["diagnostics"],
-        "caveat": "; ".join(filter(None, (scored.meta["caveat"], drawn))),
+        "diagnostics": scored.meta["diagnostics"], "caveat": "; ".join(filter(None, (scored.meta["caveat"], drawn))),
         "seconds_score": round(scored.meta["seconds"] + scored.meta["seconds_labels"], 3),
     }  # fmt: skip
     return {"indices": kept}, {"record": record}
