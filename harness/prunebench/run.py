@@ -43,11 +43,6 @@ class RunOptions:
     max_failures: int | None = None
     grace_seconds: float = 30.0
 
-    @property
-    def runs(self) -> Path:
-        """The folder of manifests and logs, beside the results."""
-        return self.results.absolute().parent / "runs"
-
 
 @dataclass
 class RunReport:
@@ -229,7 +224,7 @@ class _Run:
         """Run the tasks and return their outcomes; the manifest is written before and after."""
         report, options = self.report, self.options
         report.run_id = manifest["run_id"]
-        folder = options.runs / report.run_id
+        folder = options.results.absolute().parent / "runs" / report.run_id  # of the manifest and the logs
         self.store.clear_scratch()
         write_manifest(folder, manifest)
         named = {name: manifest[name] for name in ("run_id", "started", "machine_class", "prunebench_version")}

@@ -129,10 +129,6 @@ class ScorerSpec(PluginSpec):
         super().__post_init__()
         unknown = sorted(self.needs - EVIDENCE)
         self._check(not unknown, f"needs has unknown evidence {unknown}", "known: " + ", ".join(sorted(EVIDENCE)))
-        self._check_labeller()
-        self._check_projection_rows()
-
-    def _check_labeller(self) -> None:
         given, stated = bool(self.labeller), f"labeller = {self.labeller!r}"
         text = f"needs has {'no ' if given else ''}'pseudo_labels', and {stated}"
         hint = 'one asks for the other: needs = {"pseudo_labels", ...} and labeller = "module:object"'
@@ -143,8 +139,6 @@ class ScorerSpec(PluginSpec):
         text = f"{stated} is in another package than load = {self.load!r}"
         hint = "move it there, or give the spec a version that changes with both"
         self._check(len(packages) == 1 or bool(self.version), text, hint)
-
-    def _check_projection_rows(self) -> None:
         name, param = self.projection_rows, self.params.get(self.projection_rows)
         sound = param is not None and "projection" in self.needs and set(param.choices) == {"all", "classified"}
         text = f"projection_rows = {name!r} is not the name of a parameter with the choices 'all' and 'classified'"

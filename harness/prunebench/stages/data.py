@@ -45,7 +45,14 @@ def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: tuple[Path
         raise broken_promise(entry, "a prunebench.Dataset", type(loaded).__name__)
     for title, split in (("train", loaded.train), ("test", loaded.test)):
         _check_split(f"{loaded.name} ({title})", split, loaded.class_names)
-    _check_classes(loaded)
+    n, n_classes = len(loaded.train), loaded.n_classes
+    if n < n_classes:
+        text = f"data set {loaded.name} has {n} training samples for {n_classes} classes"
+        raise DataError(text, "give each class at least one sample")
+    if len(empty := np.flatnonzero(np.bincount(loaded.train.labels, minlength=n_classes) == 0)):
+        names = ", ".join(loaded.class_names[i] for i in empty[:5])
+        text = f"data set {loaded.name}: no training sample of class {names}"
+        raise DataError(text, "remove the empty class, or add images to it")
     return loaded
 
 
@@ -67,17 +74,6 @@ def _check_split(title: str, split: Split, class_names: tuple[str, ...]) -> None
         raise DataError(f"data set {title}: labels run {found}", "labels must be 0..n_classes-1")
     for array in (*arrays, labels):
         array.flags.writeable = False
-
-
-def _check_classes(loaded: Dataset) -> None:
-    n, n_classes = len(loaded.train), loaded.n_classes
-    if n < n_classes:
-        text = f"data set {loaded.name} has {n} training samples for {n_classes} classes"
-        raise DataError(text, "give each class at least one sample")
-    if len(empty := np.flatnonzero(np.bincount(loaded.train.labels, minlength=n_classes) == 0)):
-        names = ", ".join(loaded.class_names[i] for i in empty[:5])
-        text = f"data set {loaded.name}: no training sample of class {names}"
-        raise DataError(text, "remove the empty class, or add images to it")
 
 
 def fingerprint(loaded: Dataset) -> str:

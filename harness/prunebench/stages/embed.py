@@ -49,7 +49,8 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
             check_array(entry, "logits float32", embedding.logits, np.float32, len(split), "c")
         arrays[f"{name}_features"], arrays[f"{name}_logits"] = embedding.features, embedding.logits
         facts |= {"preprocessing": dict(embedding.preprocessing), "batch_size_used": embedding.batch_size_used}
-        accuracy = _accuracy(embedding.logits, split.labels, data.n_classes)
+        own = embedding.logits.shape[1] == data.n_classes  # a head that classifies something else has no accuracy
+        accuracy = round(float((embedding.logits.argmax(axis=1) == split.labels).mean()), 6) if own else None
         facts |= {"oom_retries": embedding.oom_retries, f"accuracy_{name}": accuracy}
     return arrays, facts
 
@@ -104,8 +105,3 @@ def identify_weights(weights: Iterable[Weights], roots: Iterable[str]) -> dict[s
     WeightsMissing where a file is not found, or is not the registered one."""
     folders, wanted = tuple(map(Path, roots)), {(one.file, one.sha256) for one in weights if one.source == "file"}
     return {file: find_weights(file, expected, folders)[1] for file, expected in sorted(wanted)}
-
-
-def _accuracy(logits: Any, labels: Any, n_classes: int) -> float | None:
-    """Return the accuracy of the backbone's own head, None where it classifies something else."""
-    return None if logits.shape[1] != n_classes else round(float((logits.argmax(axis=1) == labels).mean()), 6)

@@ -21,23 +21,13 @@ from prunebench.toolbox import n_keep
 def score_context(
     bench: Bench, task: Task, entry: Entry[ScorerSpec], inputs: Mapping[str, Artefact], needs: frozenset[str]
 ) -> ScoreContext:
-    """Return the context of a scorer or a labeller, with the evidence `needs`.  Raises NotApplicable for fewer samples
-    than the scorer asks for."""
+    """Return the context of a scorer or a labeller, with the evidence `needs` of the training split, read-only, and
+    nothing else.  Raises NotApplicable for fewer samples than the scorer asks for, and DataError for evidence of
+    another length: it belongs to other data."""
     data = dataset(bench, task)
     n = len(data.train)
     if n < entry.spec.min_samples:
         raise NotApplicable(f"{entry.spec.name} needs {entry.spec.min_samples} samples, the data set has {n}")
-    evidence = _collected(entry, data, inputs, needs)
-    facts = {"n": n, "n_classes": data.n_classes, "scorer": entry.spec.name, "evidence": evidence}
-    budget = n_keep(task.config["keep"], n) if "keep" in task.config else None
-    return ScoreContext(**bench.context(task, **facts), budget=budget)
-
-
-def _collected(
-    entry: Entry[ScorerSpec], data: Dataset, inputs: Mapping[str, Artefact], needs: frozenset[str]
-) -> dict[str, Any]:
-    """Return the evidence `needs` of the training split by name, read-only, and nothing else.  Raises DataError for
-    evidence of another length: it belongs to other data."""
     logits = partial(class_logits, entry.spec.name, data, inputs)
     makers: Mapping[str, Callable[[], Any]] = {
         "labels": lambda: data.train.labels,
@@ -58,7 +48,10 @@ def _collected(
         view.flags.writeable = False  # so that a plugin cannot change what others read
         return view
 
-    return {name: checked(name, makers[name]()) for name in sorted(needs)}
+    evidence = {name: checked(name, makers[name]()) for name in sorted(needs)}
+    facts = {"n": n, "n_classes": data.n_classes, "scorer": entry.spec.name, "evidence": evidence}
+    budget = n_keep(task.config["keep"], n) if "keep" in task.config else None
+    return ScoreContext(**bench.context(task, **facts), budget=budget)
 
 
 def class_logits(reader: str, data: Dataset, inputs: Mapping[str, Artefact]) -> Any:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import Scores
-from prunebench.labelling import label_problem, matched_accuracy
 from prunebench.plugins import Entry
 from prunebench.records import jsonable
 from prunebench.stages.bench import Bench, StageResult, broken_promise, check_array, guarded
@@ -32,6 +31,27 @@ def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> S
     accuracy = round(matched_accuracy(found, dataset(bench, task).train.labels), 6)
     facts = {"pseudo_classes": int(found.max()) + 1, "pseudo_label_accuracy": accuracy}
     return {"pseudo_labels": found}, {"diagnostics": facts}
+
+
+def label_problem(returned: Any, n: int) -> str:
+    """Return what came instead of pseudo-labels int64 [n] in 0..n-1, or an empty string."""
+    if not isinstance(returned, np.ndarray):
+        return type(returned).__name__
+    if returned.dtype != np.int64 or returned.shape != (n,):
+        return f"{returned.dtype} {list(returned.shape)}"
+    if n and not 0 <= int(returned.min()) <= int(returned.max()) < n:
+        return f"labels in {returned.min()}..{returned.max()}"
+    return ""
+
+
+def matched_accuracy(pseudo_labels: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """Return the share of samples whose pseudo-label stands for their label, under the best one-to-one matching.  Both
+    int64 [n], from 0.  Source: the clustering accuracy of the field, by linear assignment (Kuhn 1955)."""
+    from scipy.optimize import linear_sum_assignment
+
+    counts = np.zeros((int(pseudo_labels.max()) + 1, int(labels.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (pseudo_labels, labels), 1)
+    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(labels))
 
 
 def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
