@@ -188,8 +188,9 @@ def test_evidence_of_another_length_is_refused(tmp_path):
     data = Dataset(name="five", train=split, test=split, class_names=("only",))
     catalogue = load_plugins()
     entry = catalogue.scorer("moderate")
-    bench = Bench(Settings(str(tmp_path)), Store(tmp_path), catalogue, "cpu")
+    bench = Bench(Settings(str(tmp_path)), Store(tmp_path), catalogue, "cpu", datasets={"five": data})
     arrays = {"train_features": np.zeros((4, 3), np.float32)}
-    task = Task("scores", {"plugin": {"params": entry.spec.resolve_params({})}})
+    config = {"plugin": {"params": entry.spec.resolve_params({})}, "dataset": {"fingerprint": "five"}}
+    task = Task("scores", config, {}, {"dataset": {}})
     with pytest.raises(DataError, match="5 training samples, and its features 4 rows"):
-        score_context(bench, task, entry, data, {"features": Artefact(arrays, {}, tmp_path)}, entry.spec.needs)
+        score_context(bench, task, entry, {"features": Artefact(arrays, {}, tmp_path)}, entry.spec.needs)

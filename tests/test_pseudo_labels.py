@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from prunebench.labelling import label_problem, matched_accuracy
+from prunebench.stages.score import label_problem, matched_accuracy
 
 REGISTRY = """
 schema = 1

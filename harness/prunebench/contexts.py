@@ -27,10 +27,8 @@ def silent(fraction: float, text: str = "") -> None:
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """One split of a data set, in its canonical order.
-
     images: uint8 [n, height, width, channels], or None where a data set is features only.
-    features: float32 [n, d], or None.  labels: int64 [n] in 0..n_classes-1.  ids: n stable, unique strings.
-    """
+    features: float32 [n, d], or None.  labels: int64 [n] in 0..n_classes-1.  ids: n stable, unique strings."""
 
     images: NDArray[np.uint8] | None
     labels: NDArray[np.int64]
@@ -61,11 +59,9 @@ class Dataset:
 @dataclass(frozen=True, kw_only=True)
 class Arch:
     """A network by name: the provider, its model name, and how images enter it.
-
     image_size: pixels a side, None for the native size of the data (or of the weights, if they have one).
     mean, std: normalisation; empty = that of the weights for pretrained ones, of the data set otherwise.
-    dtype: in which features are computed, "float32" or, on CUDA, "float16"; they are stored as float32.
-    """
+    dtype: in which features are computed, "float32" or, on CUDA, "float16"; they are stored as float32."""
 
     name: str
     provider: str
@@ -81,14 +77,12 @@ class Arch:
 @dataclass(frozen=True, kw_only=True)
 class Scores:
     """Scores with what a plain array cannot say.
-
     values: float64 [n], higher = keep first.  excluded: bool [n], samples to take only where a class would
     fall short of its budget.  refill: float64 [n], the order in which excluded samples return, higher first.
     extra: bool [n], samples that are trained on beside those that the selector picks, on top of the budget; the
     caveat must then say how many images that makes.  diagnostics: JSON-able facts to store beside the scores.
     caveat: why these scores should not be trusted, a few words that the board prints beside them; empty where
-    there is nothing to say.
-    """
+    there is nothing to say."""
 
     values: NDArray[np.float64]
     excluded: NDArray[np.bool_] | None = None
@@ -120,12 +114,10 @@ class Embedding:
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
     """What a learner reports: fractions, not percent; last epoch first, best beside it.
-
     accuracy_per_epoch: test accuracy where it was measured.  class_accuracy: test accuracy of each class at the last
     epoch, fractions [n_classes], None for a class without test samples; empty where it was not measured.
     weights: name to array, where they were asked for.  dynamics: float16 [epochs, n, classes] class probabilities of
-    the training samples as they were seen in training, where they were asked for.
-    """
+    the training samples as they were seen in training, where they were asked for."""
 
     accuracy: float
     accuracy_best: float
@@ -156,11 +148,9 @@ class Backbone(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class _Context:
     """Shared by all contexts: parameters, seed, device, the only writable folder, and the deadline.
-
     params: all parameters of the spec, defaults filled in.  device: "cpu", "cuda" or "mps".  threads: how many
     to compute with.  deadline: seconds since the epoch, or None.  progress: report a fraction and a text.
-    api: the number of the plugin API of this harness.
-    """
+    api: the number of the plugin API of this harness."""
 
     params: Mapping[str, ParamValue] = field(default_factory=dict)
     seed: int = 0
@@ -199,9 +189,7 @@ class DataContext(_Context):
 
     def find(self, *candidates: str) -> Path:
         """Return the first existing path among `candidates`: below the roots in their order, then the absolute ones.
-
-        Raises DatasetMissing with where it looked and how to obtain the files.
-        """
+        Raises DatasetMissing with where it looked and how to obtain the files."""
         relative = [root / name for root in self.roots for name in candidates if not Path(name).is_absolute()]
         for path in (*relative, *(Path(name) for name in candidates if Path(name).is_absolute())):
             if path.exists():
@@ -214,10 +202,8 @@ class DataContext(_Context):
 @dataclass(frozen=True, kw_only=True)
 class EmbedContext(_Context):
     """For a backbone: images uint8 [n, h, w, c], the network, and its weights.
-
     weights: a safetensors or torch file (trained here or given), or None to use the hub's.
-    source: "hub", "file", "trained" or "random".  mean, std: the channel statistics of the data set.
-    """
+    source: "hub", "file", "trained" or "random".  mean, std: the channel statistics of the data set."""
 
     images: NDArray[np.uint8]
     n_classes: int
@@ -262,9 +248,7 @@ class _Evidence(Generic[T]):
 @dataclass(frozen=True, kw_only=True)
 class ScoreContext(_Context):
     """For a scorer: the evidence that it declared, and nothing else.
-
-    n_keep: the budget; readable by budget-dependent scorers alone.  n, n_classes: always readable.
-    """
+    n_keep: the budget; readable by budget-dependent scorers alone.  n, n_classes: always readable."""
 
     n: int
     n_classes: int
@@ -300,10 +284,8 @@ class ScoreContext(_Context):
 @dataclass(frozen=True, kw_only=True)
 class SelectContext(_Context):
     """For a selector.
-
     scores: float64 [n].  labels: int64 [n].  n_keep: the exact budget.  order: int64 [n], best first, ties
-    already broken, excluded samples last.  eligible: bool [n], False for samples that the scorer excluded.
-    """
+    already broken, excluded samples last.  eligible: bool [n], False for samples that the scorer excluded."""
 
     scores: NDArray[np.float64]
     labels: NDArray[np.int64]
@@ -316,11 +298,9 @@ class SelectContext(_Context):
 @dataclass(frozen=True, kw_only=True)
 class TrainContext(_Context):
     """For a learner: the subset, the test set, and a way to build the network.
-
     train_images: uint8 [m, h, w, c] of the kept samples.  train_features: float32 [m, d] and test_features:
     frozen features of the arch, for learners that declared them.  build: returns a fresh network, to be
-    called under the learner's seed.  keep_weights, record_dynamics: what to return beside the accuracy.
-    """
+    called under the learner's seed.  keep_weights, record_dynamics: what to return beside the accuracy."""
 
     train_images: NDArray[np.uint8] | None
     train_labels: NDArray[np.int64]

@@ -1,7 +1,5 @@
 """What a plugin declares, in the words of a reader: shared by `prunebench list NAME` and the pages of reference."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

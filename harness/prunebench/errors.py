@@ -12,6 +12,10 @@ class PrunebenchError(Exception):
     Hint: Follow the hint that is printed with it; `--traceback` shows the rest."""
 
     exit_code = 1
+    status = "failed"  # of the task that it ends
+
+    def __init_subclass__(cls, exit_code: int | None = None, status: str | None = None) -> None:
+        cls.exit_code, cls.status = exit_code or cls.exit_code, status or cls.status
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -21,9 +25,7 @@ class PrunebenchError(Exception):
 @dataclass(frozen=True)
 class Fault:
     """One thing that is wrong in a file: the line (from 1; 0 is the whole file), why, and what to do.
-
-    file: its name; key: the dotted key of a TOML file; kind: the error that it amounts to.
-    """
+    file: its name; key: the dotted key of a TOML file; kind: the error that it amounts to."""
 
     line: int
     reason: str
@@ -37,18 +39,14 @@ class Fault:
         return ": ".join(part for part in (place, self.key, self.reason) if part)
 
 
-class UsageError(PrunebenchError):
+class UsageError(PrunebenchError, exit_code=2):
     """The command line names something that does not exist or does not fit.
     Hint: Correct the name or the option; the nearest known name is suggested."""
 
-    exit_code = 2
 
-
-class RegistryError(PrunebenchError):
+class RegistryError(PrunebenchError, exit_code=3):
     """registry.toml is wrong at `key` (dotted) on `line` (from 1), which are those of the first of all `faults`.
     Hint: Correct that line of the file; the message says what was expected there."""
-
-    exit_code = 3
 
     def __init__(
         self, message: str, hint: str = "", *, key: str = "", line: int = 0, faults: tuple[Fault, ...] = ()
@@ -57,11 +55,9 @@ class RegistryError(PrunebenchError):
         self.key, self.line, self.faults = key, line, faults
 
 
-class PluginError(PrunebenchError):
+class PluginError(PrunebenchError, exit_code=3):
     """A plugin is at fault; the message names it, its distribution and its version.
     Hint: Update or uninstall the distribution that is named; `prunebench list` works without it."""
-
-    exit_code = 3
 
 
 class PluginLoadError(PluginError):
@@ -84,16 +80,14 @@ class PluginContractError(PluginError):
     Hint: Report it to the author of the plugin; `prunebench check NAME` shows the broken promise."""
 
 
-class NotApplicable(PrunebenchError):
+class NotApplicable(PrunebenchError, status="not_applicable"):
     """A method declines this input; recorded as a skip with its reason, not as a failure.
     Hint: Nothing, or another input: the reason says what the method needs."""
 
 
-class DataError(PrunebenchError):
+class DataError(PrunebenchError, exit_code=4):
     """Data or weights are missing, unreadable, or not the ones that were promised.
     Hint: Restore or correct the file that is named."""
-
-    exit_code = 4
 
 
 class DatasetMissing(DataError):
@@ -115,32 +109,24 @@ class CellError(PrunebenchError):
     """One cell of the grid could not be computed; the run goes on.
     Hint: Read the reason in the record or `prunebench status`, then run the suite again: only what failed is tried."""
 
-    status = "failed"
-
 
 class CellFailed(CellError):
     """An implementation raised.
     Hint: The traceback is in the log of the worker below `runs/`; report it to the author of the plugin."""
 
 
-class OutOfMemory(CellError):
+class OutOfMemory(CellError, status="oom"):
     """Memory ran out even at the smallest batch size.
     Hint: Use a device with more memory, fewer slots a device, or a smaller data set."""
 
-    status = "oom"
 
-
-class CellTimeout(CellError):
+class CellTimeout(CellError, status="timeout"):
     """The cell ran past its deadline. Hint: Raise the limit with `--timeout SECONDS`."""
 
-    status = "timeout"
 
-
-class Diverged(CellError):
+class Diverged(CellError, status="diverged"):
     """Training produced a loss that is not finite.
     Hint: Lower the learning rate of the recipe, or leave the cell as a failure of the method."""
-
-    status = "diverged"
 
 
 class WorkerDied(CellError):
@@ -148,11 +134,9 @@ class WorkerDied(CellError):
     Hint: Look for a lack of memory (`dmesg`, fewer `--jobs`) or a library that crashes."""
 
 
-class StoreError(PrunebenchError):
+class StoreError(PrunebenchError, exit_code=5, status="store"):
     """The cache folder cannot be read or written.
     Hint: Free some space, or name a folder that can be written with `--cache DIR`."""
-
-    exit_code = 5
 
 
 class CorruptArtefact(StoreError):
@@ -164,18 +148,14 @@ class SchemaTooNew(StoreError):
     """A record was written by a newer prunebench than this one. Hint: `pip install -U prunebench`."""
 
 
-class ResultConflict(PrunebenchError):
+class ResultConflict(PrunebenchError, exit_code=6):
     """Two records of one key disagree beyond the tolerance of the recipe.
     Hint: Find out why the two differ, then replace the older with `--supersede REASON`."""
 
-    exit_code = 6
 
-
-class StaleBoard(PrunebenchError):
+class StaleBoard(PrunebenchError, exit_code=7):
     """The committed board is not what the committed records give.
     Hint: Write it again with the command that the message names, and commit it."""
-
-    exit_code = 7
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

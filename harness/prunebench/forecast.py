@@ -1,66 +1,29 @@
 """What a run would meet, told before it starts: what cannot run, what will not apply, and how long it takes."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from msgspec.structs import replace
-
-from prunebench.errors import DataError, UsageError
-from prunebench.plan import NONE, Filters, Goal, Plan, make_plan
-from prunebench.planner import Contents
+from prunebench.errors import DataError
+from prunebench.plan import NONE, Goal, Plan
 from prunebench.plugins import Catalogue
 from prunebench.records import CellRecord, parse
 from prunebench.registry import DatasetEntry, Network, Registry
-from prunebench.specs import ProjectorSpec, ScorerSpec
 from prunebench.store import Store
 from prunebench.tasks import Task
 
 _SCORING = ("score_backbone", "backbone_a", "backbone_b")  # the axes of a goal that name networks that score
 
 
-def without_faults(
-    registry: Registry, catalogue: Catalogue, suite_name: str, filters: Filters
-) -> tuple[Registry, list[str]]:
-    """Return the registry with a suite of the methods that can be planned, and why each of the others cannot.
-
-    Raises UsageError where no method can be planned.
-    """
-    suite, contents = registry.suite(suite_name), Contents({registry.suite(suite_name).dataset: "0" * 32})
-    names = dict.fromkeys((*suite.methods, *suite.agreement_methods))
-    faults: dict[str, str] = {}
-
-    def planned(kept: Iterable[str]) -> Registry:
-        """Return the registry with these methods alone in the suite; raises UsageError for one that cannot run."""
-        only = {axis: tuple(n for n in getattr(suite, axis) if n in kept) for axis in ("methods", "agreement_methods")}
-        reduced = replace(registry, suites={**registry.suites, suite_name: replace(suite, **only)})
-        make_plan(reduced, catalogue, suite_name, filters, contents)
-        return reduced
-
-    try:
-        return planned(names), []
-    except UsageError:
-        for name in names:
-            try:
-                planned([name])
-            except UsageError as error:
-                if not error.message.startswith("no cell"):  # there is nothing to do for this one alone
-                    faults[name] = f"{error.message}: {error.hint}"
-        return planned([name for name in names if name not in faults]), [*faults.values()]
-
-
 def obstacles(
     plan: Plan, registry: Registry, catalogue: Catalogue, roots: Iterable[str], missing: Iterable[Task]
 ) -> list[str]:
-    """Return what will keep networks from being built and methods from being applied, a sentence for each.
-
-    missing: tasks to compute; what only the others need is not looked at.  Providers of networks are imported.
-    """
+    """Return what will keep networks from being built and methods from being applied, a sentence for each.  missing:
+    tasks to compute; what only the others need is not looked at.  Providers of networks are imported."""
     wanted = {task.key for task in missing}
     goals = [goal for goal in plan.goals if goal.key in wanted]
     names = {str(goal.axes[axis]) for goal in goals for axis in (*_SCORING, "train_arch") if axis in goal.axes}
@@ -79,11 +42,10 @@ def _size(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> tu
     """Return the number of training samples and of classes, None where the data are not here."""
     from prunebench.stages.data import load_registered
 
-    try:
+    with suppress(DataError):
         data = load_registered(entry, catalogue, roots)
-    except DataError:
-        return None
-    return len(data.train), data.n_classes
+        return len(data.train), data.n_classes
+    return None
 
 
 def _outputs(
@@ -109,31 +71,25 @@ def _reasons(
     goal: Goal, catalogue: Catalogue, outputs: Mapping[str, int], size: Callable[[], tuple[int, int] | None]
 ) -> Iterator[str]:
     axes, scorer = goal.axes, catalogue.scorer(goal.axes["scorer"]).spec
-    readers: list[ScorerSpec | ProjectorSpec] = [scorer]
-    if axes["projector"] != NONE:
-        readers.append(catalogue.projector(axes["projector"]).spec)
-    for spec in readers:
+    projectors: list[Any] = [] if axes["projector"] == NONE else [catalogue.projector(axes["projector"]).spec]
+    for spec in (scorer, *projectors):
         if spec.min_samples > 1 and (found := size()) and found[0] < spec.min_samples:
             yield f"{spec.name} needs at least {spec.min_samples} samples, and the data set has {found[0]}"
     classified = any(t.stage == "projection" and t.config["rows"] == "classified" for t in goal.task.ancestors())
     if scorer.needs & {"logits", "gradients"} or classified:
         for backbone in (axes[axis] for axis in _SCORING if axis in axes):
             if backbone in outputs and (found := size()) and outputs[backbone] != found[1]:
-                yield (
-                    f"it reads class predictions, and {backbone} predicts {outputs[backbone]} classes where the data "
-                    f"set has {found[1]}; train the backbone on the data set (weights = {{ train = RECIPE }}), or "
-                    "choose a method without logits"
-                )
+                heads = f"{backbone} predicts {outputs[backbone]} classes where the data set has {found[1]}"
+                advice = "train the backbone on the data set (weights = { train = RECIPE })"
+                yield f"it reads class predictions, and {heads}; {advice}, or choose a method without logits"
 
 
 def expected_seconds(
     plan: Plan, missing: Mapping[str, Task], store: Store, results: Path
 ) -> tuple[float, Counter[str]]:
     """Return the time that the missing tasks take one worker, and by stage how many tasks no time is known of.
-
     Measured are the artefacts of the cache, by kind of task, and the committed records of the same data: scorings by
-    scorer, trainings by network, recipe and fraction kept.
-    """
+    scorer, trainings by network, recipe and fraction kept."""
     measured: dict[Any, list[float]] = defaultdict(list)
     for task in plan.tasks():
         if (meta := store.meta(task.stage, task.key)) is not None:

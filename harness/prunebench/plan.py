@@ -1,13 +1,11 @@
 """Suite and filters to cells: pure, without data and without torch."""
 
-from __future__ import annotations
-
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -27,12 +25,9 @@ FROM_BACKBONE = frozenset({"features", "logits", "projection", "gradients"})
 
 @dataclass(frozen=True)
 class Filters:
-    """Globs on each axis; an empty tuple lets everything through. `seeds` is how many replicates to run.
-
-    Methods that read no backbone or projection pass the globs on these, so the baseline stays beside what is chosen;
-    "-" lets them through alone.
-    added: methods or installed scorers that the suite does not name, run beside those that pass.
-    """
+    """Globs on each axis; an empty tuple lets everything through. `seeds` is how many replicates to run.  Methods that
+    read no backbone or projection pass the globs on these, so the baseline stays beside what is chosen; "-" lets them
+    through alone. added: methods or installed scorers that the suite does not name, run beside those that pass."""
 
     scorer: tuple[str, ...] = ()
     projector: tuple[str, ...] = ()
@@ -64,12 +59,10 @@ class Goal:
         caveat = "; ".join(filter(None, (self.axes["caveat"], found.get("caveat", ""))))
         try:
             values = {**self.axes, **found, "key": self.key, "caveat": caveat[:MAX_TEXT]}
-            record: Record = msgspec.convert(values, type=Record)
+            return cast(Record, msgspec.convert(values, type=Record))
         except msgspec.ValidationError as error:
-            raise DataError(
-                f"{self.axes['suite']}: {self.axes['method']}: {error}", "a record cannot hold this: rename it"
-            ) from error
-        return record
+            text = f"{self.axes['suite']}: {self.axes['method']}: {error}"
+            raise DataError(text, "a record cannot hold this: rename it") from error
 
 
 @dataclass(frozen=True)
@@ -94,10 +87,8 @@ class Plan:
 
 def axes_of(spec: ScorerSpec, backbones: tuple[str, ...], projectors: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Yield the (backbone, projector) pairs that a scorer distinguishes; "-" where it reads none."""
-    yield from itertools.product(
-        backbones if spec.needs & FROM_BACKBONE else (NONE,),
-        projectors if "projection" in spec.needs else (NONE,),
-    )
+    read = backbones if spec.needs & FROM_BACKBONE else (NONE,)
+    yield from itertools.product(read, projectors if "projection" in spec.needs else (NONE,))
 
 
 def make_plan(
@@ -106,38 +97,52 @@ def make_plan(
     suite_name: str,
     filters: Filters | None = None,
     contents: Contents | None = None,
+    faults: dict[str, str] | None = None,
 ) -> Plan:
-    """Return the cells and comparisons of a suite that pass the filters; UsageError when there is none.
-
-    contents: of data and weights, where they were looked at; by default what the registry expects.
-    """
+    """Return the cells and comparisons of a suite that pass the filters; UsageError when there is none.  contents: of
+    data and weights, where they were looked at; by default what the registry expects.  faults: where given, takes why
+    a method of the suite cannot run, by its name, and the others are planned; UsageError otherwise."""
     filters = filters or Filters()
     suite = _with_added(registry.suite(suite_name), filters.added)
     _check_filters(suite, filters)
-    chosen = _narrowed(suite, registry, filters)
-    planner = Planner(registry, catalogue, chosen, contents or Contents())
-    for name in filter(None, (*chosen.methods, chosen.unpruned)):
-        needs = catalogue.scorer(registry.method(name).scorer).spec.needs
+
+    def planner_of(kept: Container[str]) -> Planner:
+        only = {axis: tuple(n for n in getattr(suite, axis) if n in kept) for axis in ("methods", "agreement_methods")}
+        chosen = _narrowed(replace(suite, **only), registry, filters)
+        return Planner(registry, catalogue, chosen, contents or Contents())
+
+    names = dict.fromkeys((*suite.methods, *suite.agreement_methods))  # in their order
+    if faults is not None:
+        for name in (name for name in names if name not in filters.added):
+            try:
+                _goals(planner_of((name, *filters.added)))
+            except UsageError as error:
+                faults[name] = f"{error.message}: {error.hint}"
+    planner = planner_of(names.keys() - (faults or {}))
+    cells, agreements = _goals(planner)
+    if cells or agreements:
+        return Plan(suite, registry.protocol, cells, agreements)
+    compared = planner.suite.agreement_methods
+    if compared and not suite.training and not any(_is_compared(planner, name) for name in compared):
+        text = f"no cell and no comparison: suite {suite.name!r} trains no network, and scores are compared only of"
+        text += f" methods that read a backbone and no budget, unlike {', '.join(compared)}"
+        training = f"training = [{{ arch = ..., recipe = ... }}] to [suite.{suite.name}]"
+        raise UsageError(text, f"add {training}, or methods that read a backbone")
+    hint = f"see them all with `prunebench plan {suite.name}`"
+    raise UsageError(f"no cell of suite {suite.name!r} passes the filters", hint)
+
+
+def _goals(planner: Planner) -> tuple[tuple[Goal, ...], tuple[Goal, ...]]:
+    """Return the cells and comparisons of a suite; raises UsageError for a method that cannot run."""
+    suite = planner.registry.suite(planner.suite.name)
+    for name in filter(None, (*planner.suite.methods, planner.suite.unpruned)):
+        needs = planner.catalogue.scorer(planner.registry.method(name).scorer).spec.needs
         lacking = ["backbones"] if needs & FROM_BACKBONE and not suite.backbones else []
         lacking += ["projectors"] if "projection" in needs and not suite.projectors else []
         if lacking:
-            raise UsageError(
-                f"method {name!r} needs {' and '.join(lacking)}, and suite {suite.name!r} names none",
-                f"add {lacking[0]} = [...] to [suite.{suite.name}]",
-            )
-    cells, agreements = tuple(_cells(planner)), tuple(_agreements(planner))
-    if cells or agreements:
-        return Plan(suite, registry.protocol, cells, agreements)
-    compared = chosen.agreement_methods
-    if compared and not suite.training and not any(_is_compared(planner, name) for name in compared):
-        raise UsageError(
-            f"no cell and no comparison: suite {suite.name!r} trains no network, and scores are compared only of "
-            f"methods that read a backbone and no budget, unlike {', '.join(compared)}",
-            f"add training = [{{ arch = ..., recipe = ... }}] to [suite.{suite.name}], or methods that read a backbone",
-        )
-    raise UsageError(
-        f"no cell of suite {suite.name!r} passes the filters", f"see them all with `prunebench plan {suite.name}`"
-    )
+            text = f"method {name!r} needs {' and '.join(lacking)}, and suite {suite.name!r} names none"
+            raise UsageError(text, f"add {lacking[0]} = [...] to [suite.{suite.name}]")
+    return tuple(_cells(planner)), tuple(_agreements(planner))
 
 
 def _with_added(suite: Suite, added: tuple[str, ...]) -> Suite:
@@ -187,15 +192,13 @@ def is_chosen(method: Method, filters: Filters) -> bool:
 
 def _narrowed(suite: Suite, registry: Registry, filters: Filters) -> Suite:
     """Return the suite with what passes the filters alone; the whole set is trained on whatever `keep` says."""
+    globs = filters.keep
 
     def chosen(names: Iterable[str]) -> tuple[str, ...]:
         return tuple(name for name in names if is_chosen(registry.method(name), filters))
 
-    def keeps(rate: str) -> bool:
-        keep = complement(rate)
-        return not filters.keep or any(
-            fnmatchcase(keep, glob) if _is_glob(glob) else Decimal(glob) == Decimal(keep) for glob in filters.keep
-        )
+    def fits(keep: str, glob: str) -> bool:
+        return fnmatchcase(keep, glob) if _is_glob(glob) else Decimal(glob) == Decimal(keep)
 
     return replace(
         suite,
@@ -204,7 +207,7 @@ def _narrowed(suite: Suite, registry: Registry, filters: Filters) -> Suite:
         backbones=_passing(suite.backbones, filters.backbone),
         projectors=_passing(suite.projectors, filters.projector),
         training=tuple(pair for pair in suite.training if _passing(pair[:1], filters.arch)),
-        pruning_rates=tuple(filter(keeps, suite.pruning_rates)),
+        pruning_rates=tuple(r for r in suite.pruning_rates if not globs or any(fits(complement(r), g) for g in globs)),
         seeds=min(suite.seeds, filters.seeds or suite.seeds),
         agreement_methods=chosen(suite.agreement_methods),
         agreement_backbones=_passing(suite.agreement_backbones, filters.backbone),
@@ -235,19 +238,13 @@ def _cells(planner: Planner) -> Iterator[Goal]:
 def _shared_axes(planner: Planner, method: Method, projector: str) -> dict[str, Any]:
     scorer = planner.catalogue.scorer(method.scorer)
     return {
-        "suite": planner.suite.name,
-        "protocol": planner.registry.protocol,
-        "dataset": planner.suite.dataset,
-        "dataset_fingerprint": planner.fingerprint,
-        "method": method.name,
-        "scorer": method.scorer,
-        "scorer_params": scorer.spec.resolve_params(method.params),
-        "scorer_version": scorer.version,
-        "scorer_dist": f"{scorer.origin.distribution} {scorer.origin.version}",
-        "projector": projector,
+        "suite": planner.suite.name, "protocol": planner.registry.protocol, "dataset": planner.suite.dataset,
+        "dataset_fingerprint": planner.fingerprint, "method": method.name, "scorer": method.scorer,
+        "scorer_params": scorer.spec.resolve_params(method.params), "scorer_version": scorer.version,
+        "scorer_dist": f"{scorer.origin.distribution} {scorer.origin.version}", "projector": projector,
         "projector_version": NONE if projector == NONE else planner.catalogue.projector(projector).version,
         "caveat": method.caveat,
-    }
+    }  # fmt: skip
 
 
 def _made_of(cell: Task) -> dict[str, str]:
@@ -276,7 +273,6 @@ def _agreements(planner: Planner) -> Iterator[Goal]:
             axes = {
                 "kind": "agreement", **_shared_axes(planner, method, projector), "backbone_a": backbone_a,
                 "seed_a": seed_a, "backbone_b": backbone_b, "seed_b": seed_b, "scores_key_a": a.key,
-                "scores_key_b": b.key,
-                "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
+                "scores_key_b": b.key, "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
             }  # fmt: skip
             yield Goal(axes, planner.agreement(a, b))

@@ -1,7 +1,5 @@
 """The tasks of one suite: every stage described by all that determines its result. Pure, without data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -40,10 +38,8 @@ class Planner:
         entry = self.registry.datasets[self.suite.dataset]
         found = self.contents.datasets.get(entry.name) or entry.fingerprint
         if not found:
-            raise UsageError(
-                f"data set {entry.name!r} has no fingerprint in the registry, and its content was not looked at",
-                "give the folder that holds it with --data DIR",
-            )
+            text = f"data set {entry.name!r} has no fingerprint in the registry, and its content was not looked at"
+            raise UsageError(text, "give the folder that holds it with --data DIR")
         return found
 
     def _on_data(self, stage: str, config: Mapping[str, Any], upstream: Mapping[str, Task], **where: str) -> Task:
@@ -71,10 +67,8 @@ class Planner:
         return self.plugin(self.catalogue.learner(recipe.learner), recipe.params)
 
     def pretrain(self, arch: Arch, recipe: str, replicate: int, labels: Task | None = None) -> Task:
-        """Train `arch` on the whole training set, keeping its weights and its training dynamics.
-
-        replicate: of how many networks trained here, which one.  labels: pseudo-labels in place of the labels.
-        """
+        """Train `arch` on the whole training set, keeping its weights and its training dynamics.  replicate: of how
+        many networks trained here, which one.  labels: pseudo-labels in place of the labels."""
         drawn = _drawn(True, "pretrain", arch=arch.name, recipe=recipe, **_replicated(replicate))
         config = {"arch": self.arch(arch), "recipe": self.recipe(recipe), **drawn}
         return self._on_data("pretrain", config, {"pseudo_labels": labels} if labels else {})
@@ -126,10 +120,8 @@ class Planner:
 
     def _proxy(self, method: Method, labels: Task | None, seed: int) -> Task:
         if self.suite.proxy is None:
-            raise UsageError(
-                f"method {method.name!r} reads training dynamics, and suite {self.suite.name!r} has no proxy run",
-                f"add proxy = {{ arch = ..., recipe = ... }} to [suite.{self.suite.name}]",
-            )
+            text = f"method {method.name!r} reads training dynamics, and suite {self.suite.name!r} has no proxy run"
+            raise UsageError(text, f"add proxy = {{ arch = ..., recipe = ... }} to [suite.{self.suite.name}]")
         arch, recipe = self.suite.proxy
         return self.pretrain(self.registry.networks[arch].arch, recipe, seed % self.suite.proxy_seeds, labels)
 

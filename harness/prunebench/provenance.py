@@ -1,7 +1,5 @@
 """Where a number comes from: code, packages, machine, plugins."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import os
@@ -76,25 +74,16 @@ def gpus() -> list[dict[str, str]]:
 
 
 def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict[str, Any]:
-    """Return all of this and the plugins for a manifest; `folder` is the one whose git state counts.
-
-    machine_class: a digest of what makes times and numbers comparable: processor or GPU, driver, torch minor.
-    """
+    """Return all of this and the plugins for a manifest; `folder` is the one whose git state counts.  machine_class: a
+    digest of what makes times and numbers comparable: processor or GPU, driver, torch minor."""
     packages, facts = versions(), machine()
-    found: list[tuple[Origin, dict[str, str]]] = []
-    for entries in catalogue.entries.values():
-        found += [(entry.origin, {}) for entry in entries.values()]
+    found: list[tuple[Origin, dict[str, str]]]
+    found = [(entry.origin, {}) for entries in catalogue.entries.values() for entry in entries.values()]
     found += [(failure.origin, {"error": failure.error}) for failure in catalogue.failures]
     kind = facts["gpus"] if {*devices} != {"cpu"} and facts["gpus"] else facts["processor"]
+    plugins = {o.entry_point: {"distribution": o.distribution, "version": o.version, **error} for o, error in found}
     return {
-        "versions": packages,
-        "package_list_digest": package_list_digest(),
-        "git": git_state(folder),
-        "machine": facts,
-        "machine_class": digest([kind, packages["torch"].rsplit(".", 1)[0]])[:12],
+        "versions": packages, "package_list_digest": package_list_digest(), "git": git_state(folder), "machine": facts,
+        "machine_class": digest([kind, packages["torch"].rsplit(".", 1)[0]])[:12], "plugins": plugins,
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
-        "plugins": {
-            origin.entry_point: {"distribution": origin.distribution, "version": origin.version, **error}
-            for origin, error in found
-        },
-    }
+    }  # fmt: skip

@@ -65,11 +65,6 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     git_dirty: bool = False
 
     @property
-    def place(self) -> tuple[Any, ...]:
-        """Where the record stands on the board; one place holds one record."""
-        raise NotImplementedError
-
-    @property
     def file(self) -> Path:
         """The file that the record belongs to, below the results folder."""
         return Path(self.suite) / self.dataset / f"{self.method}.jsonl"
@@ -77,11 +72,9 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
 class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
     """One cell: a subset chosen by one method at one keep fraction, and the network trained on it.
-
     accuracy: fraction of the test samples, at the last epoch; accuracy_best: of the best epoch, never on the board's
     tables.  class_accuracy: by class.  keep: decimal string in (0, 1].  features_key, proxy_key, scores_key, train_key:
-    what the cell was made of; cells with equal keys are one observation.  seconds_score: of the scoring alone.
-    """
+    what the cell was made of; cells with equal keys are one observation.  seconds_score: of the scoring alone."""
 
     role: Role = "method"
     api: Positive = 1
@@ -142,10 +135,8 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
 
 class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
     """How far two scores of the same samples agree: of two backbones at one seed, or of two seeds of one backbone.
-
     scores_key_a, scores_key_b: what was compared; comparisons with equal keys are one observation.
-    backbone_control: one of the two is an untrained network.
-    """
+    backbone_control: one of the two is an untrained network."""
 
     backbone_a: Name
     seed_a: Count
@@ -161,10 +152,8 @@ class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
 
     def __post_init__(self) -> None:
         if (self.backbone_a == self.backbone_b) == (self.seed_a == self.seed_b):
-            raise ValueError(
-                f"compares {self.backbone_a}, seed {self.seed_a} with {self.backbone_b}, seed {self.seed_b}: expected "
-                "two backbones at one seed, or two seeds of one backbone"
-            )
+            pair = f"{self.backbone_a}, seed {self.seed_a} with {self.backbone_b}, seed {self.seed_b}"
+            raise ValueError(f"compares {pair}: expected two backbones at one seed, or two seeds of one backbone")
 
     @property
     def place(self) -> tuple[Any, ...]:
@@ -180,10 +169,7 @@ class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
 
 Record = CellRecord | AgreementRecord
 _DECODER = msgspec.json.Decoder(Record)
-
-
-class _Schema(Struct):
-    schema: int = 0
+_Schema = msgspec.defstruct("_Schema", [("schema", int, 0)])
 
 
 def complement(fraction: str) -> str:
@@ -209,13 +195,14 @@ def parse(text: str) -> Iterator[Record | Fault]:
         try:
             yield decode(line)
         except (ValueError, RecursionError) as error:
-            schema = 0
+            fault = Fault(number, f"is not a record: {error}", kind=DataError)
             with contextlib.suppress(ValueError, RecursionError):
-                schema = msgspec.json.decode(line, type=_Schema).schema
-            if schema > SCHEMA:
-                yield Fault(number, f"has schema {schema}, this prunebench reads {SCHEMA}", kind=SchemaTooNew)
-            else:
-                yield Fault(number, f"is not a record: {error}", kind=DataError)
+                header: Any = msgspec.json.decode(line, type=_Schema)
+                if header.schema > SCHEMA:
+                    fault = Fault(
+                        number, f"has schema {header.schema}, this prunebench reads {SCHEMA}", kind=SchemaTooNew
+                    )
+            yield fault
 
 
 def read_records(path: Path) -> list[Record]:
@@ -235,23 +222,19 @@ def read_records(path: Path) -> list[Record]:
 
 
 def read_results(results: Path, suite: str = "*") -> list[Record]:
-    """Return the records of results/<suite>/<dataset>/*.jsonl in a fixed order; empty where there is none.
-
-    Raises DataError for a line that is not a record.
-    """
+    """Return the records of results/<suite>/<dataset>/*.jsonl in a fixed order; empty where there is none.  Raises
+    DataError for a line that is not a record."""
     return [record for path in sorted(results.glob(f"{suite}/*/*.jsonl")) for record in read_records(path)]
 
 
 def merge(
     old: Iterable[Record], new: Iterable[Record], *, tolerance: Mapping[str, float] = {}, supersede: str = ""
 ) -> tuple[list[Record], int]:
-    """Return the records of one file after a run, sorted by key, and how many older versions gave way.
-
-    A result takes the place of one with another key (the method, recipe or data changed) and of a failure.  A failure
-    never takes the place of a result, whatever its key.  For the same key the first result stays: it was published.
-    tolerance: by recipe, the difference of accuracies (fractions) that a repeat may show.  Raises ResultConflict when
-    a repeat differs by more, unless `supersede` gives the reason to replace it.
-    """
+    """Return the records of one file after a run, sorted by key, and how many older versions gave way.  A result takes
+    the place of one with another key (the method, recipe or data changed) and of a failure.  A failure never takes the
+    place of a result, whatever its key.  For the same key the first result stays: it was published. tolerance: by
+    recipe, the difference of accuracies (fractions) that a repeat may show.  Raises ResultConflict when a repeat
+    differs by more, unless `supersede` gives the reason to replace it."""
     merged: dict[tuple[Any, ...], Record] = {}
     for record in old:
         kept = merged.get(record.place)
@@ -263,18 +246,14 @@ def merge(
         allowed = tolerance.get(record.recipe, 0.0) if isinstance(record, CellRecord) else AGREEMENT_TOLERANCE
         if kept is None or kept.status != "ok":
             merged[record.place] = record
-        elif record.status != "ok":
-            continue
-        elif record.key != kept.key:
+        elif record.status == "ok" and record.key != kept.key:
             replaced += 1
             merged[record.place] = record
-        elif (change := _difference(kept, record)) > allowed:
+        elif record.status == "ok" and (change := _difference(kept, record)) > allowed:
             if not supersede:
-                raise ResultConflict(
-                    f"{record.suite}: {record.method} at {record.place[2:]}: a repeat of key {record.key} differs by "
-                    f"{change:.6g} from the result in {record.file}",
-                    "find out why; then replace it with --supersede REASON",
-                )
+                text = f"{record.suite}: {record.method} at {record.place[2:]}: a repeat of key {record.key} differs by"
+                hint = "find out why; then replace it with --supersede REASON"
+                raise ResultConflict(f"{text} {change:.6g} from the result in {record.file}", hint)
             merged[record.place] = msgspec.structs.replace(record, attempt=kept.attempt + 1, superseded=supersede)
     return sorted(merged.values(), key=lambda record: (record.key, record.place)), replaced
 
@@ -286,24 +265,19 @@ def _difference(kept: Record, record: Record) -> float:
 
 
 def update_file(path: Path, new: Sequence[Record], *, tolerance: Mapping[str, float] = {}, supersede: str = "") -> int:
-    """Merge records into one file under its lock and return how many older versions gave way.
-
-    Several runs may write one file at a time: each reads, merges and writes while it alone holds the lock.
-    Raises StoreError when the folder cannot be written, DataError for a damaged file, ResultConflict as `merge` does.
-    """
+    """Merge records into one file under its lock and return how many older versions gave way.  Several runs may write
+    one file at a time: each reads, merges and writes while it alone holds the lock. Raises StoreError when the folder
+    cannot be written, DataError for a damaged file, ResultConflict as `merge` does."""
     from filelock import FileLock
 
     with _written(path, RESULTS_HINT):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(str(path.with_name(f".{path.name}.lock")))
-        lock.acquire()
-    try:
+        held = FileLock(str(path.with_name(f".{path.name}.lock"))).acquire()
+    with held:
         old = read_records(path) if path.exists() else []
         merged, replaced = merge(old, new, tolerance=tolerance, supersede=supersede)
         if merged != old:
             write_records(path, merged)
-    finally:
-        lock.release()
     return replaced
 
 
@@ -333,10 +307,8 @@ def _written(path: Path, hint: str) -> Iterator[None]:
 
 
 def jsonable(value: Any, where: str) -> Any:
-    """Return a diagnostic as plain JSON values: numpy scalars become numbers, NaN and infinity None.
-
-    Raises TypeError that names `where` for what JSON does not hold, such as an array.
-    """
+    """Return a diagnostic as plain JSON values: numpy scalars become numbers, NaN and infinity None.  Raises TypeError
+    that names `where` for what JSON does not hold, such as an array."""
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,7 +1,5 @@
 """A run: plan, compute what is missing, write each record when its cell ends. Resuming is the default."""
 
-from __future__ import annotations
-
 import json
 import signal
 import sys
@@ -34,10 +32,8 @@ from prunebench.tasks import Task
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried out; nothing here changes a result.
-
-    grace_seconds: how long a run that is interrupted waits for what is running.
-    """
+    """How a run is carried out; nothing here changes a result.  grace_seconds: how long a run that is interrupted waits
+    for what is running."""
 
     settings: Settings
     slots: tuple[str, ...]
@@ -46,11 +42,6 @@ class RunOptions:
     supersede: str = ""
     max_failures: int | None = None
     grace_seconds: float = 30.0
-
-    @property
-    def runs(self) -> Path:
-        """The folder of manifests and logs, beside the results."""
-        return self.results.absolute().parent / "runs"
 
 
 @dataclass
@@ -131,9 +122,7 @@ class Results:
 
     def add(self, keys: Iterable[str], store: Store, outcomes: Mapping[str, Mapping[str, Any]]) -> list[Record]:
         """Merge the records of goals that have an artefact or an outcome into their files at once, and return them.
-
-        Goals that were never tried have none.  A repeat that contradicts a result is told when the run ends.
-        """
+        Goals that were never tried have none.  A repeat that contradicts a result is told when the run ends."""
         files: dict[Path, list[Record]] = {}
         for goal in (goal for key in keys for goal in self.goals.get(key, ())):
             if (meta := store.meta(goal.task.stage, goal.key)) is not None:
@@ -160,24 +149,27 @@ def blame(task: Task, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     return {"status": outcome["status"], "status_reason": str(outcome["reason"])[:MAX_TEXT]}
 
 
-def identified_plan(registry: Registry, catalogue: Catalogue, suite: str, filters: Filters, settings: Settings) -> Plan:
-    """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.
-
-    Raises DataError where they are missing, or are not the registered ones.
-    """
+def identified_plan(
+    registry: Registry,
+    catalogue: Catalogue,
+    suite: str,
+    filters: Filters,
+    settings: Settings,
+    faults: dict[str, str] | None = None,
+) -> Plan:
+    """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.  Raises
+    DataError where they are missing, or are not the registered ones.  faults: see `make_plan`."""
     from prunebench.stages.data import identify_dataset
     from prunebench.stages.embed import identify_weights
 
     entry = registry.datasets[registry.suite(suite).dataset]
-    planned = partial(make_plan, registry, catalogue, suite, filters)
+    planned = partial(make_plan, registry, catalogue, suite, filters, faults=faults)
     planned(Contents({entry.name: "0" * 32}))  # faults of names come first
     contents = Contents({entry.name: identify_dataset(entry, catalogue, settings.data_roots)})
     plan = planned(contents)
     used = {task.locators["weights_file"] for task in plan.tasks() if "weights_file" in task.locators}
     weights = [network.weights for network in registry.networks.values() if network.weights.file in used]
-    if not weights:
-        return plan
-    return planned(replace(contents, weights=identify_weights(weights, settings.data_roots)))
+    return planned(replace(contents, weights=identify_weights(weights, settings.data_roots))) if weights else plan
 
 
 def execute(
@@ -189,10 +181,8 @@ def execute(
     observe: Callable[[RunState, Event | None], None] = lambda state, event: None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> RunReport:
-    """Compute the missing cells of a plan; the record of each is in the results folder when it ends.
-
-    Raises StoreError when the cache or the results cannot be written and ResultConflict when a repeat differs.
-    """
+    """Compute the missing cells of a plan; the record of each is in the results folder when it ends.  Raises StoreError
+    when the cache or the results cannot be written and ResultConflict when a repeat differs."""
     store = Store(Path(options.settings.cache))
     store.check_writable()
     results = Results(plan, options, {name: recipe.tolerance for name, recipe in registry.recipes.items()})
@@ -205,11 +195,9 @@ def execute(
         manifest = describe_run(plan, registry, catalogue, options, tasks)
         outcomes = _Run(options, catalogue, store, results, report, observe, notice).compute(tasks, manifest)
         results.add((key for key in results.goals if key in tasks), store, outcomes)
-    missing = [[goal for goal in goals if goal.key in tasks] for goals in (plan.cells, plan.agreements)]
-    report.done_before, report.compared_before = (
-        len(goals) - len(left) for goals, left in zip((plan.cells, plan.agreements), missing, strict=True)
-    )
-    report.computed, report.compared = (sum(store.has(g.task.stage, g.key) for g in goals) for goals in missing)
+    cells, pairs = ([goal for goal in goals if goal.key in tasks] for goals in (plan.cells, plan.agreements))
+    report.done_before, report.compared_before = len(plan.cells) - len(cells), len(plan.agreements) - len(pairs)
+    report.computed, report.compared = (sum(store.has(g.task.stage, g.key) for g in goals) for goals in (cells, pairs))
     report.n_records, report.replaced = len(results.records), results.replaced
     report.failures = [record for record in results.records.values() if record.status not in FINAL]
     codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}
@@ -236,7 +224,7 @@ class _Run:
         """Run the tasks and return their outcomes; the manifest is written before and after."""
         report, options = self.report, self.options
         report.run_id = manifest["run_id"]
-        folder = options.runs / report.run_id
+        folder = options.results.absolute().parent / "runs" / report.run_id  # of the manifest and the logs
         self.store.clear_scratch()
         write_manifest(folder, manifest)
         named = {name: manifest[name] for name in ("run_id", "started", "machine_class", "prunebench_version")}
@@ -255,11 +243,9 @@ class _Run:
         finally:
             executor.close(kill=killed)
         report.interrupted, report.seconds = stop.requested(), round(time.monotonic() - started, 1)
-        manifest["finished"] = {
-            "tasks_by_status": dict(sorted(Counter(str(one["status"]) for one in state.outcomes.values()).items())),
-            "wall_seconds": report.seconds,
-            "exit_reason": "interrupted" if report.interrupted else "finished",
-        }
+        counts = sorted(Counter(str(one["status"]) for one in state.outcomes.values()).items())
+        ended = {"wall_seconds": report.seconds, "exit_reason": "interrupted" if report.interrupted else "finished"}
+        manifest["finished"] = {"tasks_by_status": dict(counts), **ended}
         write_manifest(folder, manifest)
         report.problems += self.catalogue.notify("prunebench_run_finished", manifest=manifest)
         return state.outcomes
@@ -284,24 +270,17 @@ def describe_run(
     """Return the manifest of a run before it starts."""
     now = datetime.now(UTC)
     return {
-        "schema": 1,
-        "run_id": f"{now:%Y%m%dT%H%M%S}-{plan.suite.name}-{uuid.uuid4().hex[:4]}",
-        "started": now.isoformat(timespec="seconds"),
-        "command": sys.argv[1:],
-        "suite": plan.suite.name,
-        "results": str(options.results.absolute()),
-        "protocol": plan.protocol,
-        "suite_digest": digest([goal.key for goal in plan.goals]),
-        "registry_digest": digest(registry.text),
+        "schema": 1, "run_id": f"{now:%Y%m%dT%H%M%S}-{plan.suite.name}-{uuid.uuid4().hex[:4]}",
+        "started": now.isoformat(timespec="seconds"), "command": sys.argv[1:], "suite": plan.suite.name,
+        "results": str(options.results.absolute()), "protocol": plan.protocol,
+        "suite_digest": digest([goal.key for goal in plan.goals]), "registry_digest": digest(registry.text),
         "cells": {cell.key: "planned" if cell.key in tasks else "done" for cell in plan.cells},
         "comparisons": {pair.key: "planned" if pair.key in tasks else "done" for pair in plan.agreements},
-        "devices": list(options.slots),
-        "interpreters": dict(options.settings.interpreters),
-        "threads_per_slot": options.settings.threads,
+        "devices": list(options.slots), "interpreters": dict(options.settings.interpreters),
+        "threads_per_slot": options.settings.threads, "prunebench_version": __version__,
         "datasets": {goal.axes["dataset"]: goal.axes["dataset_fingerprint"] for goal in plan.goals},
-        "prunebench_version": __version__,
         **provenance.describe(catalogue, registry.file.resolve().parent, options.slots),
-    }
+    }  # fmt: skip
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

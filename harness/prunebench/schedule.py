@@ -1,7 +1,5 @@
 """Tasks in the order that their inputs allow; what fails takes its dependents with it, and nothing else."""
 
-from __future__ import annotations
-
 import heapq
 import time
 from collections import Counter
@@ -41,10 +39,8 @@ class RunState:
                 self.outcomes[dependent] = {**outcome, "key": dependent, "seconds": 0.0}
 
     def seconds_left(self, slots: int) -> float | None:
-        """Estimate the time left from the mean of each kind so far; None until nearly all that is left was met.
-
-        Kinds differ by orders of magnitude: a first network says nothing of a thousand short runs to come.
-        """
+        """Estimate the time left from the mean of each kind so far; None until nearly all that is left was met.  Kinds
+        differ by orders of magnitude: a first network says nothing of a thousand short runs to come."""
         left = Counter(task.kind for key, task in self.tasks.items() if key not in self.outcomes)
         known = {kind: count for kind, count in left.items() if kind in self.seconds}
         if sum(known.values()) < _KNOWN_SHARE * left.total():
@@ -55,10 +51,8 @@ class RunState:
 
 
 def missing_tasks(goals: Iterable[Task], store: Store, done: Container[str] = ()) -> dict[str, Task]:
-    """Return the tasks to compute for the goals, inputs first; a stored artefact needs none of its inputs.
-
-    done: keys of goals that have a record, whatever the store holds.
-    """
+    """Return the tasks to compute for the goals, inputs first; a stored artefact needs none of its inputs.  done: keys
+    of goals that have a record, whatever the store holds."""
     needed: dict[str, Task] = {}
 
     def visit(task: Task) -> None:
@@ -81,19 +75,13 @@ def run_tasks(
     abandoned: Callable[[], bool] = lambda: False,
     observe: Callable[[RunState, Event | None], None] = lambda state, event: None,
 ) -> RunState:
-    """Run all tasks and return the state, with an outcome for each that was tried or became impossible.
-
-    draining: when it turns true, nothing new is started and what runs is waited for, until `abandoned` turns true.
-    Raises StoreError when the cache cannot be written: every further task would fail in the same way.
-    """
+    """Run all tasks and return the state, with an outcome for each that was tried or became impossible.  draining: when
+    it turns true, nothing new is started and what runs is waited for, until `abandoned` turns true. Raises StoreError
+    when the cache cannot be written: every further task would fail in the same way."""
     state, first = RunState(tasks), pilots(tasks)
-    rank = {
-        key: (key not in first, STAGE_ORDER.index(task.stage), number, key)
-        for number, (key, task) in enumerate(tasks.items())
-    }
-    graph = TopologicalSorter(
-        {key: [one.key for one in task.upstream.values() if one.key in tasks] for key, task in tasks.items()}
-    )
+    rank = {key: (key not in first, STAGE_ORDER.index(tasks[key].stage), at, key) for at, key in enumerate(tasks)}
+    inputs = {key: [one.key for one in task.upstream.values() if one.key in tasks] for key, task in tasks.items()}
+    graph = TopologicalSorter(inputs)
     graph.prepare()
     ready: list[tuple[bool, int, int, str]] = []
     while not abandoned():
@@ -120,10 +108,8 @@ def run_tasks(
 
 
 def pilots(tasks: Mapping[str, Task]) -> set[str]:
-    """Return the keys of the first task of each kind and of what these read: they run before all others.
-
-    What cannot work fails in the first minute, and the time left is known early.
-    """
+    """Return the keys of the first task of each kind and of what these read: they run before all others.  What cannot
+    work fails in the first minute, and the time left is known early."""
     chosen: dict[tuple[str, ...], Task] = {}
     for task in tasks.values():
         chosen.setdefault(task.kind, task)

@@ -21,10 +21,8 @@ ParamValue = bool | int | float | str | None
 @dataclass(frozen=True, kw_only=True)
 class Param:
     """One parameter of a method: its default, what it means, and which values it takes.
-
     The type of `default` is the type of the parameter (an int is accepted for a float); `minimum` and
-    `maximum` are inclusive; `source` cites the paper or code that the default comes from.
-    """
+    `maximum` are inclusive; `source` cites the paper or code that the default comes from."""
 
     default: ParamValue
     doc: str
@@ -53,13 +51,11 @@ class Param:
 @dataclass(frozen=True, kw_only=True)
 class PluginSpec:
     """What every kind of plugin declares.
-
     name: unique slug within its kind.  summary: one sentence.  load: "module:object", imported only where
     work is done.  params: name to `Param`.  version: default is a digest of the package's source files.
     paper: citation.  differences: where the paper and its released code part, and which is followed here.
     licence: SPDX of the implementation.  api: the number of the plugin API it is written for; a plugin that
-    does not say is taken for one of the first.
-    """
+    does not say is taken for one of the first."""
 
     kind: ClassVar[str] = "plugin"
 
@@ -91,26 +87,20 @@ class PluginSpec:
 
     def resolve_params(self, given: Mapping[str, Any]) -> dict[str, ParamValue]:
         """Return all parameters, defaults filled in.
-
-        Raises UsageError for an unknown name (with the nearest known one) or a value out of range.
-        """
+        Raises UsageError for an unknown name (with the nearest known one) or a value out of range."""
         for name, value in given.items():
             if name not in self.params:
                 text = f"{self.kind} {self.name!r} has no parameter {name!r}"
                 raise UsageError(text, did_you_mean(name, self.params))
             if problem := self.params[name].problem(value):
                 raise UsageError(f"{self.kind} {self.name!r}: {name} = {value!r}: {problem}", self.params[name].doc)
-        defaults = {name: param.default for name, param in self.params.items()}
-        return {
-            name: float(value) if isinstance(defaults[name], float) else value
-            for name, value in {**defaults, **given}.items()
-        }
+        values = {**{name: param.default for name, param in self.params.items()}, **given}
+        return {n: float(v) if isinstance(self.params[n].default, float) else v for n, v in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScorerSpec(PluginSpec):
     """A data-pruning method: evidence to one number per sample, higher = keep first, or an order.
-
     `load` is a function `score(ctx: ScoreContext) -> ndarray[n] | Scores`.
     needs: the evidence that it reads.  stochastic: the result depends on the seed (beyond the projection).
     budget_dependent: the score depends on the budget, so subsets of two budgets need not be nested.
@@ -122,8 +112,7 @@ class ScorerSpec(PluginSpec):
     labeller: "module:object" of a function `label(ctx: ScoreContext) -> ndarray[n]` that makes pseudo-labels, int64
     from 0, out of the other evidence; for scorers that need "pseudo_labels". Their training dynamics are those of a
     proxy run that learns the pseudo-labels in place of the labels.
-    check_params: parameters under which `prunebench check` runs it, where the defaults are sized for large sets.
-    """
+    check_params: parameters under which `prunebench check` runs it, where the defaults are sized for large sets."""
 
     needs: frozenset[str] = frozenset()
     stochastic: bool = False
@@ -142,34 +131,21 @@ class ScorerSpec(PluginSpec):
         super().__post_init__()
         unknown = sorted(self.needs - EVIDENCE)
         self._check(not unknown, f"needs has unknown evidence {unknown}", "known: " + ", ".join(sorted(EVIDENCE)))
-        self._check_labeller()
-        self._check_projection_rows()
-
-    def _check_labeller(self) -> None:
-        self._check(
-            bool(self.labeller) == ("pseudo_labels" in self.needs),
-            f"needs has {'no ' if self.labeller else ''}'pseudo_labels', and labeller = {self.labeller!r}",
-            'one asks for the other: needs = {"pseudo_labels", ...} and labeller = "module:object"',
-        )
-        names_object = not self.labeller or ":" in self.labeller
-        self._check(names_object, f"labeller = {self.labeller!r} names no object", 'write "module:object"')
+        given, stated = bool(self.labeller), f"labeller = {self.labeller!r}"
+        text = f"needs has {'no ' if given else ''}'pseudo_labels', and {stated}"
+        hint = 'one asks for the other: needs = {"pseudo_labels", ...} and labeller = "module:object"'
+        self._check(given == ("pseudo_labels" in self.needs), text, hint)
+        self._check(not given or ":" in self.labeller, f"{stated} names no object", 'write "module:object"')
         # The version of the scorer is a digest of its package: it has to cover the labels as well.
         packages = {target.partition(":")[0].partition(".")[0] for target in (self.labeller, self.load) if target}
-        self._check(
-            len(packages) == 1 or bool(self.version),
-            f"labeller = {self.labeller!r} is in another package than load = {self.load!r}",
-            "move it there, or give the spec a version that changes with both",
-        )
-
-    def _check_projection_rows(self) -> None:
-        param = self.params.get(self.projection_rows)
+        text = f"{stated} is in another package than load = {self.load!r}"
+        hint = "move it there, or give the spec a version that changes with both"
+        self._check(len(packages) == 1 or bool(self.version), text, hint)
+        name, param = self.projection_rows, self.params.get(self.projection_rows)
         sound = param is not None and "projection" in self.needs and set(param.choices) == {"all", "classified"}
-        self._check(
-            not self.projection_rows or sound,
-            f"projection_rows = {self.projection_rows!r} is not the name of a parameter with the choices 'all' and "
-            "'classified' of a scorer that needs 'projection'",
-            f'add params = {{"{self.projection_rows}": Param(default="all", choices=("all", "classified"), ...)}}',
-        )
+        text = f"projection_rows = {name!r} is not the name of a parameter with the choices 'all' and 'classified'"
+        hint = f'add params = {{"{name}": Param(default="all", choices=("all", "classified"), ...)}}'
+        self._check(not name or sound, f"{text} of a scorer that needs 'projection'", hint)
 
     @property
     def label_needs(self) -> frozenset[str]:
@@ -188,9 +164,7 @@ class ProjectorSpec(PluginSpec):
 @dataclass(frozen=True, kw_only=True)
 class SelectorSpec(PluginSpec):
     """Scores and a budget to that many sorted indices; `load` is `select(ctx: SelectContext) -> ndarray`.
-
-    stochastic: the choice itself draws random numbers (ties are broken by the harness, not here).
-    """
+    stochastic: the choice itself draws random numbers (ties are broken by the harness, not here)."""
 
     stochastic: bool = False
 
@@ -207,9 +181,7 @@ class DatasetSpec(PluginSpec):
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec(PluginSpec):
     """A provider of networks; `load` is an object with `build(...)` and `embed(...)` (see contexts.Backbone).
-
-    check_model: name of a small model that takes images of any size, under which `prunebench check` runs it.
-    """
+    check_model: name of a small model that takes images of any size, under which `prunebench check` runs it."""
 
     check_model: str = ""
 
@@ -217,10 +189,8 @@ class BackboneSpec(PluginSpec):
 @dataclass(frozen=True, kw_only=True)
 class LearnerSpec(PluginSpec):
     """Subset to trained model; `load` is `train(ctx: TrainContext) -> TrainResult`.
-
     needs: "pixels" to train a network on images, "features" to train on frozen features of the arch.
-    stochastic: the trained model depends on the seed.  Seeds of a learner that says False are one observation.
-    """
+    stochastic: the trained model depends on the seed.  Seeds of a learner that says False are one observation."""
 
     needs: frozenset[str] = frozenset({"pixels"})
     stochastic: bool = True
@@ -234,12 +204,10 @@ class ExecutorSpec(PluginSpec):
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec(PluginSpec):
     """An extra column of the board; `load` is `measure(cells: Sequence[CellRecord]) -> float | None`.
-
     scope: "cell" is called with the finished cells of one method at one pruning rate under one training and one
     seed, and the board prints the mean over seeds.  "method" is called once per seed with those of all pruning rates
     and of the unpruned set.  label: the head of the column.  higher_is_better: which end is good.  A function that
-    returns None leaves a hole; one that raises is reported by name, and the board is written without its column.
-    """
+    returns None leaves a hole; one that raises is reported by name, and the board is written without its column."""
 
     scope: Literal["cell", "method"] = "cell"
     label: str = ""

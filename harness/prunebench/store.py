@@ -26,18 +26,15 @@ _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space"),
     errno.EDQUOT: ("the disk quota is used up", "free some space"),
     errno.EROFS: ("the file system is read-only", "name a folder that can be written"),
-    errno.EACCES: ("permission denied", "name a folder that you may write"),
-    errno.EPERM: ("permission denied", "name a folder that you may write"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), ("permission denied", "name a folder that you may write")),
     errno.ENOTDIR: ("a part of the path is a file", "name a folder"),
 }
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """Arrays (read-only, memory-mapped) and JSON-able facts of one finished stage.
-
-    An array named "group/name" is kept in group.safetensors, all others in data.safetensors.
-    """
+    """Arrays (read-only, memory-mapped) and JSON-able facts of one finished stage.  An array named "group/name" is kept
+    in group.safetensors, all others in data.safetensors."""
 
     arrays: Mapping[str, NDArray[Any]]
     meta: Mapping[str, Any]
@@ -46,10 +43,8 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Store:
-    """A folder `root/<stage>/<first two digits>/<key>/` with arrays in safetensors files and facts in meta.json.
-
-    What reads or writes raises StoreError where the folder does not allow it (read-only, full, no permission).
-    """
+    """A folder `root/<stage>/<first two digits>/<key>/` with arrays in safetensors files and facts in meta.json.  What
+    reads or writes raises StoreError where the folder does not allow it (read-only, full, no permission)."""
 
     root: Path
     _verified: set[Path] = field(default_factory=set, repr=False, compare=False)
@@ -129,12 +124,9 @@ class Store:
         folder = self.root / "locks"
         with self._accessed():
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(str(folder / f"{key}.lock"))
-            lock.acquire()
-        try:
+            held = FileLock(str(folder / f"{key}.lock")).acquire()
+        with held:
             yield
-        finally:
-            lock.release()
 
     def check_writable(self) -> None:
         """Raise StoreError now rather than after an hour of work when nothing can be written here."""
@@ -157,9 +149,8 @@ class Store:
             yield
         except OSError as error:
             reason, hint = _REASONS.get(error.errno or 0, (str(error), "check the folder"))
-            raise StoreError(
-                f"cache folder {self.root}: {reason}", f"{hint}, or set another with --cache DIR or PRUNEBENCH_CACHE"
-            ) from error
+            hint += ", or set another with --cache DIR or PRUNEBENCH_CACHE"
+            raise StoreError(f"cache folder {self.root}: {reason}", hint) from error
 
 
 def file_digest(path: Path) -> str:
@@ -169,16 +160,14 @@ def file_digest(path: Path) -> str:
 
 
 def map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Map the arrays of a safetensors file read-only; the library's own reader would copy them into memory.
-
-    Raises CorruptArtefact when the header cannot be read.
-    """
+    """Map the arrays of a safetensors file read-only; the library's own reader would copy them into memory.  Raises
+    CorruptArtefact when the header cannot be read."""
     import numpy as np
 
     try:
         content = np.memmap(path, mode="r")
         start = 8 + int.from_bytes(content[:8], "little")
-        arrays: dict[str, NDArray[Any]] = {}
+        arrays = {}
         for name, entry in json.loads(bytes(content[8:start])).items():
             if name != "__metadata__":
                 begin, end = entry["data_offsets"]

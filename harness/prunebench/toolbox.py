@@ -27,10 +27,8 @@ def n_keep(keep: str | Decimal, n: int) -> int:
 
 def apportion(total: int, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Split `total` over groups in proportion to `sizes` by largest remainders, never above a size.
-
     Every non-empty group gets at least 1 where `total` allows it.  sizes: int64 [k]; returns int64 [k] with
-    sum min(total, sum(sizes)).  Equal remainders go to the lower index.
-    """
+    sum min(total, sum(sizes)).  Equal remainders go to the lower index."""
     sizes = np.asarray(sizes, dtype=np.int64)
     population = int(sizes.sum())
     total = min(total, population)
@@ -59,9 +57,7 @@ def preference_order(
     refill: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int64]:
     """Return indices int64 [n], highest score first, ties in random order, ineligible samples last.
-
-    A seeded permutation followed by a stable sort: neither the processor nor the order of the file decides.
-    """
+    A seeded permutation followed by a stable sort: neither the processor nor the order of the file decides."""
     shuffled = rng.permutation(len(scores))
     order: NDArray[np.int64] = shuffled[np.argsort(-scores[shuffled], kind="stable")]
     if eligible is None:
@@ -75,12 +71,10 @@ def preference_order(
 
 def content_order(rng: np.random.Generator, *evidence: NDArray[Any]) -> NDArray[np.int64]:
     """Return an order int64 [n] of the samples that follows from the seed and their content, never from their places.
-
     A greedy method that gives ties to the first sample in this order breaks them by the seed, and picks the same
     samples whatever the order of the file.  evidence: arrays [n, ...], of which floating values count in single
     precision, and a common factor that is a power of two does not count.  Samples that are alike in all of it follow
-    each other in random order.
-    """
+    each other in random order."""
     shuffled = rng.permutation(len(evidence[0])).astype(np.int64)
     keys = np.zeros(len(shuffled), dtype=np.uint64)
     for array in evidence:
@@ -89,9 +83,8 @@ def content_order(rng: np.random.Generator, *evidence: NDArray[Any]) -> NDArray[
         factors = rng.integers(1 << 64, size=flat.shape[1], dtype=np.uint64) | np.uint64(1)
         step = max(1, _BLOCK_VALUES // max(1, flat.shape[1]))
         for start in range(0, len(flat), step):
-            keys[start : start + step] += (_words(flat[start : start + step], exponent) * factors).sum(
-                axis=1, dtype=np.uint64
-            )
+            words = _words(flat[start : start + step], exponent)
+            keys[start : start + step] += (words * factors).sum(axis=1, dtype=np.uint64)
     # the low bits of such a sum know the low bits of its terms alone
     keys ^= keys >> np.uint64(32)
     keys *= np.uint64(0x9E3779B97F4A7C15)
@@ -116,11 +109,9 @@ def _words(values: NDArray[Any], exponent: int) -> NDArray[np.uint64]:
 
 def squared_distances(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
     """Return squared Euclidean distances float64 [k, l] between rows [k, d] and rows [l, d].
-
     Each keeps at least six digits, wherever the origin is and however near two rows are; equal rows are at exactly 0.
     It is the expansion |a|^2 + |b|^2 - 2ab about the mean of `right`, at the speed of a matrix product, and the
-    squared difference where the expansion cancels.
-    """
+    squared difference where the expansion cancels."""
     centre = right.mean(axis=0, dtype=np.float64)
     b = right - centre
     lengths = np.einsum("ld,ld->l", b, b)
@@ -148,10 +139,8 @@ def _recompute(squared: NDArray[np.float64], a: NDArray[Any], b: NDArray[Any], w
 
 def within_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return `values` as they are, or over a power of two where their squares could leave single precision.
-
     Unchanged where the largest magnitude is between 1e-6 and 1e6, or all are 0; the power of two costs no digit and
-    brings it into 0.5..1 otherwise.  For methods that do not depend on the scale, or only inside that range.
-    """
+    brings it into 0.5..1 otherwise.  For methods that do not depend on the scale, or only inside that range."""
     exponent = _exponent(values)
     return values if abs(exponent) <= _REACH else np.ldexp(values, -exponent)
 
@@ -159,24 +148,19 @@ def within_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def min_max(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scale to [0, 1]; a constant vector becomes 0."""
     low, high = float(values.min()), float(values.max())
-    if high <= low:
-        return np.zeros_like(values, dtype=np.float64)
-    return (values - low) / (high - low)
+    return (values - low) / (high - low) if high > low else np.zeros_like(values, dtype=np.float64)
 
 
 def misclassified(
     logits: NDArray[np.floating], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Return which samples are not predicted as labelled, bool [n], and the log-probability of the label [n].
-
     Sorted by the second, highest first, is by lowest loss.  logits: floating [n, classes].  Raises DataError for
-    logits that are not finite: NaN would count as the prediction.
-    """
+    logits that are not finite: NaN would count as the prediction."""
     from scipy.special import log_softmax
 
     if bad := int((~np.isfinite(logits).all(axis=1)).sum()):
-        raise DataError(
-            f"the logits of {bad} of {len(logits)} samples are not finite", "look at the backbone and its weights"
-        )
+        text = f"the logits of {bad} of {len(logits)} samples are not finite"
+        raise DataError(text, "look at the backbone and its weights")
     log_probability: NDArray[np.float64] = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
     return logits.argmax(axis=1) != labels, log_probability[np.arange(len(labels)), labels]

@@ -1,10 +1,7 @@
 """The only entry that computes: `python -m prunebench.worker CELL.json`, or `--serve` for a warm worker.
 
 A served worker reads one JSON request a line from standard input and answers with JSON lines on the descriptor
-that was its standard output; whatever plugins print goes to standard error. It ends when its input does.
-"""
-
-from __future__ import annotations
+that was its standard output; whatever plugins print goes to standard error. It ends when its input does."""
 
 import json
 import os
@@ -19,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
-from prunebench.errors import CellError, CellFailed, NotApplicable, PrunebenchError, StoreError
+from prunebench.errors import CellFailed, NotApplicable, PrunebenchError, StoreError
 from prunebench.plugins import load_plugins
 from prunebench.settings import Settings
 from prunebench.stages import STAGES
@@ -29,21 +26,16 @@ from prunebench.tasks import Task
 
 
 def perform(bench: Bench, task: Task) -> dict[str, Any]:
-    """Compute one task and return its outcome: status, reason, hint, and how long it took in seconds.
-
-    An exception of any kind becomes an outcome; its traceback goes to standard error, the log of the run.
-    """
+    """Compute one task and return its outcome: status, reason, hint, and how long it took in seconds.  An exception of
+    any kind becomes an outcome; its traceback goes to standard error, the log of the run."""
     started = time.perf_counter()
     status, reason, hint, exit_code = "ok", "", "", 0
     try:
         ensure(bench, task)
-    except (NotApplicable, StoreError) as error:
-        status = "store" if isinstance(error, StoreError) else "not_applicable"
-        reason, hint = error.message, error.hint
     except PrunebenchError as error:
-        traceback.print_exc()
-        status = error.status if isinstance(error, CellError) else "failed"
-        reason, hint, exit_code = error.message, error.hint, error.exit_code
+        if not isinstance(error, NotApplicable | StoreError):
+            traceback.print_exc()
+        status, reason, hint, exit_code = error.status, error.message, error.hint, error.exit_code
     except Exception as error:
         traceback.print_exc()
         status, reason = "failed", f"stage {task.stage}: {type(error).__name__}: {error}"
@@ -54,10 +46,8 @@ def perform(bench: Bench, task: Task) -> dict[str, Any]:
 
 
 def ensure(bench: Bench, task: Task, inputs: Mapping[str, Artefact] | None = None) -> Artefact:
-    """Return the artefact of a task, computing it and its inputs where they are not in the store.
-
-    inputs: those that are at hand already, in place of the task's own.
-    """
+    """Return the artefact of a task, computing it and its inputs where they are not in the store.  inputs: those that
+    are at hand already, in place of the task's own."""
     if (artefact := bench.store.read(task.stage, task.key)) is not None:
         return artefact
     stage = STAGES[task.stage]
@@ -75,10 +65,8 @@ def ensure(bench: Bench, task: Task, inputs: Mapping[str, Artefact] | None = Non
         bench.store.publish(task.stage, task.key, arrays, {"seconds": seconds, **facts})
     artefact = bench.store.read(task.stage, task.key)
     if artefact is None:
-        raise CellFailed(
-            f"the artefact of stage {task.stage} vanished after it was written",
-            "is something else cleaning the cache folder?",
-        )
+        text = f"the artefact of stage {task.stage} vanished after it was written"
+        raise CellFailed(text, "is something else cleaning the cache folder?")
     return artefact
 
 
@@ -135,8 +123,7 @@ def main(arguments: list[str]) -> int:
         case [file]:
             request = json.loads(Path(file).read_text(encoding="utf-8"))
             bench = make_bench(Settings.from_json(request["settings"]), load_plugins())
-            outcome = perform(bench, Task.from_json(request["task"]))
-            print(json.dumps(outcome), file=answers, flush=True)
+            print(json.dumps(outcome := perform(bench, Task.from_json(request["task"]))), file=answers, flush=True)
             return 0 if outcome["status"] in ("ok", "not_applicable") else 1
     print("usage: python -m prunebench.worker CELL.json", file=sys.stderr)  # noqa: T201
     return 2

@@ -32,9 +32,7 @@ from prunebench.wire import CHECKED, with_defaults
 @click.option("--checks", "globs", multiple=True, metavar="GLOB", help="Only these checks. Repeatable.")
 @click.option("--list", "only_list", is_flag=True, help="List the checks with their promises, and stop.")
 @click.option("--set", "settings", multiple=True, metavar="PARAM=VALUE", help="Check with another default. Repeatable.")
-@click.option(
-    "--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that has to fail. Repeatable."
-)
+@click.option("--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that has to fail. Repeatable.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds per check.")
 @click.option("--json", "json_file", type=click.Path(allow_dash=True), help="Write the results as JSON; - is stdout.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check, with what it measured.")

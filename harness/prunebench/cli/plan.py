@@ -12,7 +12,7 @@ from prunebench.cli.options import Request, json_option, requested, suite_option
 from prunebench.cli.progress import about
 from prunebench.cli.text import columns, fitted, say, table
 from prunebench.errors import DataError
-from prunebench.forecast import expected_seconds, obstacles, without_faults
+from prunebench.forecast import expected_seconds, obstacles
 from prunebench.plan import Plan, make_plan
 from prunebench.run import Results, RunOptions, identified_plan
 from prunebench.schedule import missing_tasks
@@ -34,15 +34,15 @@ def command(as_json: bool, **options: Any) -> None:
 def show(asked: Request, as_json: bool = False) -> None:
     """Print the plan of a suite: its size, what is done, how long the rest takes, and what will not work."""
     settings, store = asked.settings, Store(Path(asked.settings.cache))
-    registry, faults = without_faults(asked.registry, asked.plugins, asked.suite, asked.filters)
-    notes = [f"will not run: {fault}" for fault in faults]
+    registry, faults, notes = asked.registry, dict[str, str](), list[str]()
     try:
-        plan = identified_plan(registry, asked.plugins, asked.suite, asked.filters, settings)
+        plan = identified_plan(registry, asked.plugins, asked.suite, asked.filters, settings, faults)
     except DataError as error:
         if not registry.datasets[registry.suite(asked.suite).dataset].fingerprint:
             raise
-        plan = make_plan(registry, asked.plugins, asked.suite, asked.filters)
+        plan = make_plan(registry, asked.plugins, asked.suite, asked.filters, faults=faults)
         notes.append(f"a run would stop at its data: {error.message}: {error.hint}")
+    notes = [*(f"will not run: {fault}" for fault in faults.values()), *notes]
     done = Results(plan, RunOptions(settings, (), asked.results), {}).done()
     missing = missing_tasks((goal.task for goal in plan.goals), store, done)
     notes += obstacles(plan, registry, asked.plugins, settings.data_roots, missing.values())

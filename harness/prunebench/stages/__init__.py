@@ -1,18 +1,13 @@
 """The stages of the pipeline, in the order in which data flow; one table for all."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 
 
 class Stage(NamedTuple):
-    """How a stage is computed.
-
-    version: raised when the meaning of the stage's artefact changes; every key of the stage changes with it.
-    function: "module:function", called with (bench, task, inputs) and imported when it is first needed.
-    expand: "module:function" that names further inputs, once the content of the others is known; or empty.
-    """
+    """How a stage is computed.  version: raised when the meaning of the stage's artefact changes; every key of the
+    stage changes with it. function: "module:function", called with (bench, task, inputs) and imported when it is first
+    needed. expand: "module:function" that names further inputs, once the content of the others is known; or empty."""
 
     version: int
     function: str

@@ -1,7 +1,5 @@
 """Where stages run: the store, the plugins and the machine of one process."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -43,36 +41,26 @@ class Bench:
         """Return the keyword arguments that all contexts share: `more`, and those of the task and this machine."""
         timeout = self.settings.timeout_seconds
         return {
-            "device": self.device,
-            "threads": self.settings.threads,
-            "workdir": self.store.root / "tmp" / f"work-{task.key}",
+            "device": self.device, "threads": self.settings.threads, "progress": self.progress,
+            "workdir": self.store.root / "tmp" / f"work-{task.key}", "seed": task.config.get("seed", 0),
             "deadline": None if timeout is None else time.time() + timeout,
-            "progress": self.progress,
-            "params": task.config.get("plugin", task.config.get("recipe", {})).get("params", {}),
-            "seed": task.config.get("seed", 0),
-            **more,
-        }
+            "params": task.config.get("plugin", task.config.get("recipe", {})).get("params", {}), **more,
+        }  # fmt: skip
 
     def plugin(self, described: Mapping[str, Any]) -> Entry[Any]:
-        """Return the entry of a plugin that a task's configuration describes by kind, name and version.
-
-        Raises CellFailed when the code on this machine is not the code that the key stands for.
-        """
+        """Return the entry of a plugin that a task's configuration describes by kind, name and version.  Raises
+        CellFailed when the code on this machine is not the code that the key stands for."""
         entry = self.catalogue.get(f"{described['kind']}s", described["name"])
         if (found := entry.code_version()) != described["version"]:
-            raise CellFailed(
-                f"{title(entry)}: the key stands for version {described['version']}, the code here is {found}",
-                "the code was changed or updated since the run started: run the suite again",
-            )
+            text = f"{title(entry)}: the key stands for version {described['version']}, the code here is {found}"
+            raise CellFailed(text, "the code was changed or updated since the run started: run the suite again")
         return entry
 
 
 @contextmanager
 def guarded(entry: Entry[Any], context: Any, load: Callable[[], Any] | None = None) -> Iterator[Any]:
-    """Yield a plugin's implementation; whatever it raises becomes an error that names the plugin.
-
-    Its work folder exists inside the block and is removed after it.  load: imports it, by default `entry.load`.
-    """
+    """Yield a plugin's implementation; whatever it raises becomes an error that names the plugin.  Its work folder
+    exists inside the block and is removed after it.  load: imports it, by default `entry.load`."""
     context.workdir.mkdir(parents=True, exist_ok=True)
     try:
         yield (load or entry.load)()
@@ -83,26 +71,21 @@ def guarded(entry: Entry[Any], context: Any, load: Callable[[], Any] | None = No
     except Exception as error:
         if "out of memory" in str(error).lower():
             raise OutOfMemory(f"{title(entry)}: {error}", "use fewer slots, or a smaller batch") from error
-        raise CellFailed(
-            f"{title(entry)}: {type(error).__name__}: {error}", "the traceback is in the log of the run"
-        ) from error
+        text = f"{title(entry)}: {type(error).__name__}: {error}"
+        raise CellFailed(text, "the traceback is in the log of the run") from error
     finally:
         shutil.rmtree(context.workdir, ignore_errors=True)
 
 
 def broken_promise(entry: Entry[Any], expected: str, came: str) -> PluginContractError:
     """Return the error for a result that is not what the kind of plugin promises."""
-    return PluginContractError(
-        f"{title(entry)}: expected {expected}, got {came}",
-        f"report it to the author of {entry.origin.distribution}",
-    )
+    hint = f"report it to the author of {entry.origin.distribution}"
+    return PluginContractError(f"{title(entry)}: expected {expected}, got {came}", hint)
 
 
 def check_array(entry: Entry[Any], title: str, array: NDArray[Any], kind: type, *shape: int | str) -> None:
-    """Raise PluginContractError unless an array is finite, of that kind of number and of that shape.
-
-    title: what it is and its dtype, such as "features float32".  shape: a letter stands for any length.
-    """
+    """Raise PluginContractError unless an array is finite, of that kind of number and of that shape.  title: what it is
+    and its dtype, such as "features float32".  shape: a letter stands for any length."""
     fits = isinstance(array, np.ndarray) and len(shape) == array.ndim and np.issubdtype(array.dtype, kind)
     if not fits or any(n not in (m, str(n)) for n, m in zip(shape, array.shape, strict=True)):
         expected = f"{title} [{', '.join(map(str, shape))}]"
@@ -112,10 +95,8 @@ def check_array(entry: Entry[Any], title: str, array: NDArray[Any], kind: type, 
 
 
 def resolve_device(wanted: str) -> str:
-    """Return "cuda", "mps" or "cpu" for "auto", else what was asked for.
-
-    Raises CellFailed when the device asked for is not there.
-    """
+    """Return "cuda", "mps" or "cpu" for "auto", else what was asked for.  Raises CellFailed when the device asked for
+    is not there."""
     import torch
 
     if wanted.startswith("cuda") and not torch.cuda.is_available():

@@ -1,7 +1,5 @@
 """Load a data set through its plugin, and check that it is the one that was promised."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,18 +17,14 @@ from prunebench.tasks import Task
 
 
 def dataset(bench: Bench, task: Task) -> Dataset:
-    """Return the data set that a task reads; loaded and checked once per process.
-
-    Raises DataError for unusable data and FingerprintMismatch when the content is not that of the task's key.
-    """
+    """Return the data set that a task reads; loaded and checked once per process.  Raises DataError for unusable data
+    and FingerprintMismatch when the content is not that of the task's key."""
     expected, where = task.config["dataset"]["fingerprint"], task.locators["dataset"]
     if expected not in bench.datasets:
         loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], bench.data_roots)
         if (found := fingerprint(loaded)) != expected:
-            raise FingerprintMismatch(
-                f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started",
-                "its files changed meanwhile: run the suite again",
-            )
+            text = f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started"
+            raise FingerprintMismatch(text, "its files changed meanwhile: run the suite again")
         bench.datasets.clear()  # one at a time: images are the largest thing in memory
         bench.datasets[expected] = loaded
     return bench.datasets[expected]
@@ -39,10 +33,8 @@ def dataset(bench: Bench, task: Task) -> Dataset:
 def check_rows(data: Dataset, what: str, rows: int) -> None:
     """Raise DataError unless there is one row for each training sample: others were computed from other data."""
     if rows != len(data.train):
-        raise DataError(
-            f"data set {data.name!r} has {len(data.train)} training samples, and its {what} {rows} rows",
-            "they were computed from other data: remove the cache folder and run the suite again",
-        )
+        text = f"data set {data.name!r} has {len(data.train)} training samples, and its {what} {rows} rows"
+        raise DataError(text, "they were computed from other data: remove the cache folder and run the suite again")
 
 
 def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: tuple[Path, ...]) -> Dataset:
@@ -53,7 +45,14 @@ def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: tuple[Path
         raise broken_promise(entry, "a prunebench.Dataset", type(loaded).__name__)
     for title, split in (("train", loaded.train), ("test", loaded.test)):
         _check_split(f"{loaded.name} ({title})", split, loaded.class_names)
-    _check_classes(loaded)
+    n, n_classes = len(loaded.train), loaded.n_classes
+    if n < n_classes:
+        text = f"data set {loaded.name} has {n} training samples for {n_classes} classes"
+        raise DataError(text, "give each class at least one sample")
+    if len(empty := np.flatnonzero(np.bincount(loaded.train.labels, minlength=n_classes) == 0)):
+        names = ", ".join(loaded.class_names[i] for i in empty[:5])
+        text = f"data set {loaded.name}: no training sample of class {names}"
+        raise DataError(text, "remove the empty class, or add images to it")
     return loaded
 
 
@@ -68,10 +67,8 @@ def _check_split(title: str, split: Split, class_names: tuple[str, ...]) -> None
         samples = [len(array) for array in arrays]
         raise DataError(f"data set {title}: {n} labels, {samples} samples", "give each sample one label")
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise DataError(
-            f"data set {title}: labels are {labels.dtype} {list(labels.shape)}, expected int64 [{n}]",
-            "number the classes 0..n_classes-1 and give their names as class_names",
-        )
+        text = f"data set {title}: labels are {labels.dtype} {list(labels.shape)}, expected int64 [{n}]"
+        raise DataError(text, "number the classes 0..n_classes-1 and give their names as class_names")
     if labels.min() < 0 or labels.max() >= len(class_names):
         found = f"from {labels.min()} to {labels.max()}, and there are {len(class_names)} classes"
         raise DataError(f"data set {title}: labels run {found}", "labels must be 0..n_classes-1")
@@ -79,26 +76,9 @@ def _check_split(title: str, split: Split, class_names: tuple[str, ...]) -> None
         array.flags.writeable = False
 
 
-def _check_classes(loaded: Dataset) -> None:
-    n, n_classes = len(loaded.train), loaded.n_classes
-    if n < n_classes:
-        raise DataError(
-            f"data set {loaded.name} has {n} training samples for {n_classes} classes",
-            "give each class at least one sample",
-        )
-    if len(empty := np.flatnonzero(np.bincount(loaded.train.labels, minlength=n_classes) == 0)):
-        names = ", ".join(loaded.class_names[i] for i in empty[:5])
-        raise DataError(
-            f"data set {loaded.name}: no training sample of class {names}",
-            "remove the empty class, or add images to it",
-        )
-
-
 def fingerprint(loaded: Dataset) -> str:
-    """Return the digest of all that a result can depend on, 32 hexadecimal digits.
-
-    Class names, channel statistics, and ids, labels, pixels and features of both splits, in their order.
-    """
+    """Return the digest of all that a result can depend on, 32 hexadecimal digits.  Class names, channel statistics,
+    and ids, labels, pixels and features of both splits, in their order."""
     state = hashlib.blake2b(digest_size=16)
     state.update(canonical_json([list(loaded.class_names), list(loaded.mean), list(loaded.std)]).encode())
     for split in (loaded.train, loaded.test):
@@ -117,10 +97,8 @@ def load_registered(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[s
 
 
 def identify_dataset(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> str:
-    """Load a registered data set, check its content against the registry, and return its fingerprint.
-
-    Raises DataError (DatasetMissing, FingerprintMismatch) with what to do about it.
-    """
+    """Load a registered data set, check its content against the registry, and return its fingerprint.  Raises DataError
+    (DatasetMissing, FingerprintMismatch) with what to do about it."""
     found = fingerprint(load_registered(entry, catalogue, roots))
     check_fingerprint(entry.name, entry.fingerprint, found)
     return found
@@ -129,8 +107,7 @@ def identify_dataset(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[
 def check_fingerprint(name: str, expected: str, found: str) -> None:
     """Raise FingerprintMismatch when a fingerprint is registered and differs."""
     if expected and expected != found:
-        raise FingerprintMismatch(
-            f"data set {name!r} has fingerprint {found}, and registry.toml expects {expected}",
-            "the files differ from the canonical ones (another version, order or a damaged copy); fetch them "
-            f"again, or register yours under another name with fingerprint = {found!r}",
-        )
+        text = f"data set {name!r} has fingerprint {found}, and registry.toml expects {expected}"
+        why = "the files differ from the canonical ones (another version, order or a damaged copy)"
+        hint = f"{why}; fetch them again, or register yours under another name with fingerprint = {found!r}"
+        raise FingerprintMismatch(text, hint)

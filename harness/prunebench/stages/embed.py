@@ -1,7 +1,5 @@
 """Images to features and logits through a backbone, both splits together; and features to a few dimensions."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,30 +26,21 @@ def arch_of(config: Mapping[str, Any]) -> Arch:
 
 
 def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
-    """Embed both splits.
-
-    Arrays: train_features, test_features float32 [n, d] and train_logits, test_logits float32 [n, c].
-    """
+    """Embed both splits.  Arrays: train_features, test_features float32 [n, d] and train_logits, test_logits float32
+    [n, c]."""
     data, source = dataset(bench, task), task.config["weights"]
     entry = bench.plugin(task.config["arch"]["plugin"])
     weights = inputs["weights"].path / DATA if "weights" in inputs else None
     if source["source"] == "file":
         weights, _ = find_weights(task.locators["weights_file"], source["sha256"], bench.data_roots)
-    arrays: dict[str, Any] = {}
-    facts: dict[str, Any] = {}
+    arrays, facts = dict[str, Any](), dict[str, Any]()
     for name, split in (("train", data.train), ("test", data.test)):
         if split.images is None:
             raise DataError(f"data set {data.name!r} has no images to embed", "score its own features instead")
         context = EmbedContext(
-            **bench.context(task, seed=source.get("seed", 0)),
-            images=split.images,
-            n_classes=data.n_classes,
-            arch=arch_of(task.config["arch"]),
-            source=source["source"],
-            weights=weights,
-            mean=data.mean,
-            std=data.std,
-        )
+            **bench.context(task, seed=source.get("seed", 0)), images=split.images, n_classes=data.n_classes,
+            arch=arch_of(task.config["arch"]), source=source["source"], weights=weights, mean=data.mean, std=data.std,
+        )  # fmt: skip
         with guarded(entry, context) as backbone:
             embedding = backbone.embed(context)
             if not isinstance(embedding, Embedding):
@@ -59,12 +48,10 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
             check_array(entry, "features float32", embedding.features, np.float32, len(split), "d")
             check_array(entry, "logits float32", embedding.logits, np.float32, len(split), "c")
         arrays[f"{name}_features"], arrays[f"{name}_logits"] = embedding.features, embedding.logits
-        facts |= {
-            "preprocessing": dict(embedding.preprocessing),
-            "batch_size_used": embedding.batch_size_used,
-            "oom_retries": embedding.oom_retries,
-            f"accuracy_{name}": _accuracy(embedding.logits, split.labels, data.n_classes),
-        }
+        facts |= {"preprocessing": dict(embedding.preprocessing), "batch_size_used": embedding.batch_size_used}
+        own = embedding.logits.shape[1] == data.n_classes  # a head that classifies something else has no accuracy
+        accuracy = round(float((embedding.logits.argmax(axis=1) == split.labels).mean()), 6) if own else None
+        facts |= {"oom_retries": embedding.oom_retries, f"accuracy_{name}": accuracy}
     return arrays, facts
 
 
@@ -97,38 +84,24 @@ def _projected_rows(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) ->
 
 
 def find_weights(name: str, expected: str, roots: tuple[Path, ...]) -> tuple[Path, str]:
-    """Return the file `name` from the data roots or their sub-folder `weights`, and its SHA-256.
-
-    expected: the registered SHA-256, or "" where none is.  Raises WeightsMissing when it is nowhere or another file.
-    """
+    """Return the file `name` from the data roots or their sub-folder `weights`, and its SHA-256.  expected: the
+    registered SHA-256, or "" where none is.  Raises WeightsMissing when it is nowhere or another file."""
     candidates = [Path(name), *(root / name for root in roots), *(root / "weights" / name for root in roots)]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
-        raise WeightsMissing(
-            f"weights file {name!r} was not found (looked in: {', '.join(map(str, roots)) or 'no data root is set'})",
-            "put it in a data root (--data DIR or PRUNEBENCH_DATA), there or in its sub-folder weights",
-        )
+        text = f"weights file {name!r} was not found (looked in: {', '.join(map(str, roots)) or 'no data root is set'})"
+        hint = "put it in a data root (--data DIR or PRUNEBENCH_DATA), there or in its sub-folder weights"
+        raise WeightsMissing(text, hint)
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected not in ("", found):
-        raise WeightsMissing(
-            f"weights file {path.name} has SHA-256 {found}, and {expected} is expected",
-            "it is another version or a damaged copy: fetch it again, or register its digest",
-        )
+        text = f"weights file {path.name} has SHA-256 {found}, and {expected} is expected"
+        raise WeightsMissing(text, "it is another version or a damaged copy: fetch it again, or register its digest")
     return path, found
 
 
 def identify_weights(weights: Iterable[Weights], roots: Iterable[str]) -> dict[str, str]:
-    """Find the files of weights, check them against the registry, and return the SHA-256 of each by name.
-
-    Raises WeightsMissing where a file is not found, or is not the registered one.
-    """
+    """Find the files of weights, check them against the registry, and return the SHA-256 of each by name.  Raises
+    WeightsMissing where a file is not found, or is not the registered one."""
     folders, wanted = tuple(map(Path, roots)), {(one.file, one.sha256) for one in weights if one.source == "file"}
     return {file: find_weights(file, expected, folders)[1] for file, expected in sorted(wanted)}
-
-
-def _accuracy(logits: Any, labels: Any, n_classes: int) -> float | None:
-    """Return the accuracy of the backbone's own head, None where it classifies something else."""
-    if logits.shape[1] != n_classes:
-        return None
-    return round(float((logits.argmax(axis=1) == labels).mean()), 6)

@@ -1,7 +1,5 @@
 """Evidence to one number for each sample, the pseudo-labels before that, and how far two such scores agree."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import Scores
-from prunebench.labelling import label_problem, matched_accuracy
 from prunebench.plugins import Entry
 from prunebench.records import jsonable
 from prunebench.stages.bench import Bench, StageResult, broken_promise, check_array, guarded
@@ -23,30 +20,45 @@ from prunebench.tasks import Task
 
 
 def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
-    """Label the training split.  Arrays: pseudo_labels int64 [n], from 0.
-
-    How well they match the labels is stored with the scores; no plugin sees it.
-    """
-    data, entry = dataset(bench, task), bench.plugin(task.config["plugin"])
-    context = score_context(bench, task, entry, data, inputs, entry.spec.label_needs)
+    """Label the training split.  Arrays: pseudo_labels int64 [n], from 0.  How well they match the labels is stored
+    with the scores; no plugin sees it."""
+    entry = bench.plugin(task.config["plugin"])
+    context = score_context(bench, task, entry, inputs, entry.spec.label_needs)
     with guarded(entry, context, entry.load_labeller) as label:
         found, n = label(context), context.n
         if came := label_problem(found, n):
             raise broken_promise(entry, f"pseudo-labels int64 [{n}] in 0..{n - 1}", came)
-    facts = {
-        "pseudo_classes": int(found.max()) + 1,
-        "pseudo_label_accuracy": round(matched_accuracy(found, data.train.labels), 6),
-    }
+    accuracy = round(matched_accuracy(found, dataset(bench, task).train.labels), 6)
+    facts = {"pseudo_classes": int(found.max()) + 1, "pseudo_label_accuracy": accuracy}
     return {"pseudo_labels": found}, {"diagnostics": facts}
 
 
-def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
-    """Score the training split.
+def label_problem(returned: Any, n: int) -> str:
+    """Return what came instead of pseudo-labels int64 [n] in 0..n-1, or an empty string."""
+    if not isinstance(returned, np.ndarray):
+        return type(returned).__name__
+    if returned.dtype != np.int64 or returned.shape != (n,):
+        return f"{returned.dtype} {list(returned.shape)}"
+    if n and not 0 <= int(returned.min()) <= int(returned.max()) < n:
+        return f"labels in {returned.min()}..{returned.max()}"
+    return ""
 
-    Arrays: scores float64 [n], higher = keep first; excluded and extra bool [n], refill float64 [n] where given.
-    """
-    data, entry = dataset(bench, task), bench.plugin(task.config["plugin"])
-    context = score_context(bench, task, entry, data, inputs, entry.spec.needs)
+
+def matched_accuracy(pseudo_labels: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """Return the share of samples whose pseudo-label stands for their label, under the best one-to-one matching.  Both
+    int64 [n], from 0.  Source: the clustering accuracy of the field, by linear assignment (Kuhn 1955)."""
+    from scipy.optimize import linear_sum_assignment
+
+    counts = np.zeros((int(pseudo_labels.max()) + 1, int(labels.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (pseudo_labels, labels), 1)
+    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(labels))
+
+
+def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
+    """Score the training split.  Arrays: scores float64 [n], higher = keep first; excluded and extra bool [n], refill
+    float64 [n] where given."""
+    entry = bench.plugin(task.config["plugin"])
+    context = score_context(bench, task, entry, inputs, entry.spec.needs)
     with guarded(entry, context) as score:
         started = time.perf_counter()  # of the scoring alone: what was imported and loaded before is nobody's cost
         returned = score(context)
@@ -54,12 +66,9 @@ def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
         result = returned if isinstance(returned, Scores) else _as_scores(entry, np.asarray(returned), context.n)
         arrays, diagnostics = _checked_arrays(entry, result, context.n), _checked_diagnostics(entry, result)
     labels = inputs.get("pseudo_labels")
-    return arrays, {
-        "diagnostics": {**(labels.meta["diagnostics"] if labels else {}), **diagnostics},
-        "caveat": result.caveat,
-        "seconds": round(seconds, 3),
-        "seconds_labels": labels.meta["seconds"] if labels else 0.0,
-    }
+    earlier: Mapping[str, Any] = labels.meta if labels else {"diagnostics": {}, "seconds": 0.0}
+    facts = {"caveat": result.caveat, "seconds": round(seconds, 3), "seconds_labels": earlier["seconds"]}
+    return arrays, {"diagnostics": {**earlier["diagnostics"], **diagnostics}, **facts}
 
 
 def _as_scores(entry: Entry[Any], returned: NDArray[Any], n: int) -> Scores:
@@ -67,8 +76,8 @@ def _as_scores(entry: Entry[Any], returned: NDArray[Any], n: int) -> Scores:
     if entry.spec.output != "order":
         return Scores(values=returned)
     if returned.shape != (n,) or returned.dtype.kind != "i" or not np.array_equal(np.sort(returned), np.arange(n)):
-        came = f"{returned.dtype} {list(returned.shape)}"
-        raise broken_promise(entry, f"an order: each of 0..{n - 1} once, int64", came)
+        expected = f"an order: each of 0..{n - 1} once, int64"
+        raise broken_promise(entry, expected, f"{returned.dtype} {list(returned.shape)}")
     ranks = np.empty(n, dtype=np.float64)
     ranks[returned] = -np.arange(n, dtype=np.float64)
     return Scores(values=ranks)
@@ -102,11 +111,6 @@ def agreement(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> Stage
     for one in (a, b):
         check_rows(data, "scores", len(one))
     measured = asdict(score_agreement(a, b, data.train.labels))
-    record = {
-        "status": "ok",
-        "status_reason": measured.pop("reason"),
-        "caveat": inputs["a"].meta["caveat"] or inputs["b"].meta["caveat"],
-        **measured,
-        **bench.settings.provenance,
-    }
-    return {}, {"record": record}
+    caveat = inputs["a"].meta["caveat"] or inputs["b"].meta["caveat"]
+    found = {"status": "ok", "status_reason": measured.pop("reason"), "caveat": caveat, **measured}
+    return {}, {"record": {**found, **bench.settings.provenance}}

@@ -1,7 +1,5 @@
 """Scores and a budget to exactly that many samples, and those that a method takes on top of them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 
@@ -17,11 +15,8 @@ from prunebench.toolbox import n_keep, preference_order
 
 
 def subset(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
-    """Pick exactly the budget, and add the scorer's extra samples; array: indices int64 [m], sorted.
-
-    The facts hold the record's fields of the subset.  Raises PluginContractError when the selector returns anything but
-    the budget.
-    """
+    """Pick exactly the budget, and add the scorer's extra samples; array: indices int64 [m], sorted.  The facts hold
+    the record's fields of the subset.  Raises PluginContractError when the selector returns anything but the budget."""
     entry, scored, data = bench.plugin(task.config["plugin"]), inputs["scores"], dataset(bench, task)
     values = scored.arrays["scores"]
     check_rows(data, "scores", len(values))
@@ -31,14 +26,9 @@ def subset(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
     # A stream of its own: the selector's draws must not depend on how many numbers the tie-break used.
     rng = np.random.default_rng([task.config["seed"], 1])
     context = SelectContext(
-        **bench.context(task),
-        scores=values,
-        labels=data.train.labels,
-        n_classes=data.n_classes,
-        n_keep=budget,
-        order=preference_order(values, rng, eligible, scored.arrays.get("refill")),
-        eligible=eligible,
-    )
+        **bench.context(task), scores=values, labels=data.train.labels, n_classes=data.n_classes, n_keep=budget,
+        order=preference_order(values, rng, eligible, scored.arrays.get("refill")), eligible=eligible,
+    )  # fmt: skip
     with guarded(entry, context) as select:
         chosen = select(context)
         selection = chosen if isinstance(chosen, Selection) else Selection(indices=np.asarray(chosen))
@@ -53,24 +43,19 @@ def subset(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
     kept = np.union1d(indices, np.flatnonzero(scored.arrays.get("extra", ())))
     drawn = "most of what is kept is drawn from equal scores" if 2 * tied_kept > len(kept) else ""
     record = {
-        "n_keep": len(kept),
-        "ties_at_cut": tied,
-        "filled": int(selection.filled),
+        "n_keep": len(kept), "ties_at_cut": tied, "filled": int(selection.filled),
         "subset_digest": hashlib.blake2b(kept.astype("<i8").tobytes(), digest_size=16).hexdigest(),
-        "diagnostics": scored.meta["diagnostics"],
-        "caveat": "; ".join(filter(None, (scored.meta["caveat"], drawn))),
+        "diagnostics": scored.meta["diagnostics"], "caveat": "; ".join(filter(None, (scored.meta["caveat"], drawn))),
         "seconds_score": round(scored.meta["seconds"] + scored.meta["seconds_labels"], 3),
-    }
+    }  # fmt: skip
     return {"indices": kept}, {"record": record}
 
 
 def ties_at_cut(
     scores: NDArray[np.float64], indices: NDArray[np.int64], eligible: NDArray[np.bool_]
 ) -> tuple[int, int]:
-    """Return how many samples share the lowest kept score and how many of these are kept; zeros where all are.
-
-    Samples that the scorer excluded have no score of their own and never count.
-    """
+    """Return how many samples share the lowest kept score and how many of these are kept; zeros where all are.  Samples
+    that the scorer excluded have no score of their own and never count."""
     kept = np.zeros(len(scores), dtype=np.bool_)
     kept[indices] = True
     kept &= eligible

@@ -1,7 +1,5 @@
 """Train on a subset. Training is keyed by the subset's content: equal subsets train once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -22,19 +20,16 @@ from prunebench.tasks import Task
 
 def pretrain(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Train a network on the whole training split, by its labels or by pseudo-labels where these are an input.
-
-    Pseudo-labels of test images do not exist: the accuracy of such a run is that on as many training images.
-    Arrays: its weights by parameter name, and dynamics/dynamics float16 [epochs, n, classes], which the store keeps in
-    a file of its own, so that the weights stay a file that any loader reads.
-    """
+    Pseudo-labels of test images do not exist: the accuracy of such a run is that on as many training images. Arrays:
+    its weights by parameter name, and dynamics/dynamics float16 [epochs, n, classes], which the store keeps in a file
+    of its own, so that the weights stay a file that any loader reads."""
     data = dataset(bench, task)
     if "pseudo_labels" in inputs:
         data = _relabelled(data, inputs["pseudo_labels"].arrays["pseudo_labels"])
     everything = np.arange(len(data.train), dtype=np.int64)
     result = _run(bench, task, data, everything, {}, keep_weights=True)
     if result.weights is None:
-        entry = bench.plugin(task.config["recipe"])
-        raise broken_promise(entry, "weights when keep_weights is set", "None")
+        raise broken_promise(bench.plugin(task.config["recipe"]), "weights when keep_weights is set", "None")
     dynamics = {} if result.dynamics is None else {"dynamics/dynamics": result.dynamics}
     return {**result.weights, **dynamics}, _facts(result)
 
@@ -74,16 +69,11 @@ def cell(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResul
     """Put together the record of a cell from its subset and its training."""
     data, chosen, trained = dataset(bench, task), inputs["subset"], inputs["training"]
     record = {
-        "status": "ok",
-        "n_train": len(data.train),
-        "n_classes": data.n_classes,
-        **chosen.meta["record"],
-        **{key: value for key, value in trained.meta.items() if key in _FACTS},
-        "train_key": trained.path.name,
-        "recipe_digest": digest(task.config["recipe"]),
-        "seconds_train": trained.meta["seconds"],
+        "status": "ok", "n_train": len(data.train), "n_classes": data.n_classes, **chosen.meta["record"],
+        **{key: value for key, value in trained.meta.items() if key in _FACTS}, "train_key": trained.path.name,
+        "recipe_digest": digest(task.config["recipe"]), "seconds_train": trained.meta["seconds"],
         **bench.settings.provenance,
-    }
+    }  # fmt: skip
     return {}, {"record": record}
 
 
@@ -94,21 +84,13 @@ def _run(
     bench.plugin(task.config["arch"]["plugin"])
     train_features = features.get("train_features")
     context = TrainContext(
-        **bench.context(task),
+        **bench.context(task), n_classes=data.n_classes, mean=data.mean, std=data.std,
+        arch=arch, build=partial(_build, bench, arch, data),
         train_images=None if data.train.images is None else data.train.images[indices],
-        train_labels=data.train.labels[indices],
-        test_images=data.test.images,
-        test_labels=data.test.labels,
-        n_classes=data.n_classes,
-        mean=data.mean,
-        std=data.std,
-        arch=arch,
-        build=partial(_build, bench, arch, data),
         train_features=None if train_features is None else train_features[indices],
-        test_features=features.get("test_features"),
-        keep_weights=keep_weights,
-        record_dynamics=keep_weights,
-    )
+        train_labels=data.train.labels[indices], test_labels=data.test.labels, test_images=data.test.images,
+        test_features=features.get("test_features"), keep_weights=keep_weights, record_dynamics=keep_weights,
+    )  # fmt: skip
     with guarded(entry, context) as train:
         result = train(context)
         if not isinstance(result, TrainResult):
@@ -116,8 +98,8 @@ def _run(
         if not (0 <= result.accuracy <= 1 and np.isfinite(result.loss)):
             raise broken_promise(entry, "accuracy in [0, 1], finite loss", f"{result.accuracy}, {result.loss}")
         if len(result.class_accuracy) not in (0, data.n_classes):
-            expected = f"class_accuracy of {data.n_classes} classes, or none"
-            raise broken_promise(entry, expected, str(len(result.class_accuracy)))
+            came = str(len(result.class_accuracy))
+            raise broken_promise(entry, f"class_accuracy of {data.n_classes} classes, or none", came)
     return result
 
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from prunebench import contexts
 from prunebench.contexts import ScoreContext, Scores, SelectContext
 from prunebench.errors import NotApplicable, PluginContractError
-from prunebench.labelling import label_problem
 from prunebench.plugins import Entry
+from prunebench.stages.score import label_problem
 from prunebench.testing.problems import SIDE, Problem, ordinary, relearnt
 from prunebench.toolbox import n_keep, preference_order
 from prunebench.wire import from_json, to_json
