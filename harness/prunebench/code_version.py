@@ -1,7 +1,5 @@
 """The version of a method: a digest of the code that it reaches, without comments and docstrings."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import hashlib

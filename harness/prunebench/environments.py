@@ -5,8 +5,6 @@ it takes from the environment that prunebench runs in, so that methods are compa
 `uv run --with` would resolve and install these once more.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -91,23 +89,19 @@ def describe() -> None:
 
 def lacking(package: Distribution, packages: Mapping[str, Distribution]) -> list[str]:
     """Return the requirements of a package that none of the packages, by normalised name, satisfies."""
-    wanted = [Requirement(text) for text in package.requires or ()]
-    return [
-        f"{one.name}{one.specifier}"
-        for one in wanted
-        if (one.marker is None or one.marker.evaluate({"extra": ""}))
-        and not (
-            (there := packages.get(canonicalize_name(one.name)))
-            and one.specifier.contains(there.version, prereleases=True)
-        )
-    ]
+
+    def is_met(one: Requirement) -> bool:
+        there = packages.get(canonicalize_name(one.name))
+        return there is not None and one.specifier.contains(there.version, prereleases=True)
+
+    every = map(Requirement, package.requires or ())
+    wanted = [one for one in every if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return [f"{one.name}{one.specifier}" for one in wanted if not is_met(one)]
 
 
 def _made(listing: Listing, cache: Path) -> tuple[Entry[Any], str]:
-    """Return the entry of a listed plugin and the interpreter of its environment, made now unless it is in the cache.
-
-    The key covers the requirements, this interpreter and every package installed beside it, prunebench too.
-    """
+    """Return the entry of a listed plugin and the interpreter of its environment, which is made unless it is cached."""
+    # The key covers the requirements, this interpreter and every package installed beside it, prunebench too.
     key = digest([3, sorted(listing.environment), sys.version, sys.prefix, package_list_digest()])
     folder = cache / "environments" / key
     scripts, own = (Path(sysconfig.get_path(name, "venv", {"base": str(folder)})) for name in ("scripts", "purelib"))

@@ -1,11 +1,8 @@
 """A pytest plugin: says after the tests how many conformance checks ran, so that silence is not taken for success."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
 PROPERTY = "prunebench_check"
 _TITLES = {

@@ -1,7 +1,5 @@
 """prunebench check."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import subprocess
@@ -32,9 +30,7 @@ from prunebench.wire import CHECKED, with_defaults
 @click.option("--checks", "globs", multiple=True, metavar="GLOB", help="Only these checks. Repeatable.")
 @click.option("--list", "only_list", is_flag=True, help="List the checks with their promises, and stop.")
 @click.option("--set", "settings", multiple=True, metavar="PARAM=VALUE", help="Check with another default. Repeatable.")
-@click.option(
-    "--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that has to fail. Repeatable."
-)
+@click.option("--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that must fail. Repeatable.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds per check.")
 @click.option("--json", "json_file", type=click.File("w", "utf-8"), help="Write the results as JSON; - is stdout.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check, with what it measured.")
@@ -86,9 +82,8 @@ def _chosen(catalogue: Catalogue, names: Sequence[str]) -> tuple[list[Entry[Any]
     known = [(entry, _names_of(entry)) for entry in entries]
     failed = [(f, {f.origin.entry_point, f.origin.distribution}) for f in catalogue.failures]
     every = set().union(*(own for _, own in (*known, *failed)))
-    if unknown := [name for name in names if name not in every]:
-        what = f"no plugin, kind or distribution is named {unknown[0]!r}"
-        raise UsageError(what, did_you_mean(unknown[0], every))
+    for unknown in (name for name in names if name not in every):
+        raise UsageError(f"no plugin, kind or distribution is named {unknown!r}", did_you_mean(unknown, every))
     chosen = set(names) or every
     return [entry for entry, own in known if own & chosen], [f for f, own in failed if own & chosen]
 
@@ -100,8 +95,8 @@ def _names_of(entry: Entry[Any]) -> set[str]:
 
 def _list_checks(names: Sequence[str]) -> None:
     kinds = {name.removesuffix("s") for name in names}
-    if unknown := sorted(kinds - set(CHECKED)):
-        raise UsageError(f"no kind {unknown[0]!r} is checked", "known: " + ", ".join(CHECKED))
+    for unknown in sorted(kinds - set(CHECKED)):
+        raise UsageError(f"no kind {unknown!r} is checked", "known: " + ", ".join(CHECKED))
     for check in all_checks().values():
         if not kinds or kinds & check.kinds:
             click.echo(f"{check.name}\n{wrapped(check.promise, columns(), '    ')}")

@@ -1,7 +1,5 @@
 """prunebench doctor."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys
@@ -51,14 +49,9 @@ class Diagnosis:
 def command(registry_file: Path | None, cache: Path | None, data_roots: tuple[Path, ...], as_json: bool) -> None:
     """Tell whether this machine is ready: plugins, data, devices, folders."""
     registry, found = load_registry(registry_file), load_plugins(retry=True)
-    diagnoses = [
-        *_plugins(found),
-        *_packages(),
-        *_devices(),
-        *_folders(cache_folder(cache)),
-        *_compiled_code(cache_folder(cache)),
-        *_datasets(registry, found, data_folders(data_roots)),
-    ]
+    folder = cache_folder(cache)
+    diagnoses = [*_plugins(found), *_packages(), *_devices(), *_folders(folder), *_compiled_code(folder)]
+    diagnoses += _datasets(registry, found, data_folders(data_roots))
     if as_json:
         click.echo(json.dumps([asdict(diagnosis) for diagnosis in diagnoses], indent=1))
     for one in () if as_json else diagnoses:
@@ -85,8 +78,7 @@ def _packages() -> Iterator[Diagnosis]:
     if absent := ", ".join(sorted(versions.keys() - present.keys())):
         yield Diagnosis("problem", "packages", f"absent: {absent}", "install prunebench again")
     if Version(present.get("gudhi", "0")) >= Version("3.13"):
-        hint = 'pip install "gudhi<3.13"'
-        yield Diagnosis("problem", "gudhi", "3.13 and multipers 2.3.2 crash together", hint)
+        yield Diagnosis("problem", "gudhi", "3.13 and multipers 2.3.2 crash together", 'pip install "gudhi<3.13"')
 
 
 def _devices() -> Iterator[Diagnosis]:
@@ -132,8 +124,7 @@ def _datasets(registry: Registry, found: Catalogue, roots: tuple[str, ...]) -> I
         try:
             plugin = found.dataset(entry.spec)
             data = load_dataset(plugin, plugin.spec.resolve_params(entry.params), tuple(map(Path, roots)))
-            seen = fingerprint(data)
-            check_fingerprint(entry.name, entry.fingerprint, seen)
+            check_fingerprint(entry.name, entry.fingerprint, seen := fingerprint(data))
             text = f"{len(data.train)} + {len(data.test)} images, fingerprint {seen}"
             yield Diagnosis("ok", f"data set {entry.name}", text)
         except PrunebenchError as error:

@@ -13,6 +13,7 @@ from prunebench.environments import with_environments
 from prunebench.errors import UsageError
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue, load_plugins
+from prunebench.provenance import gpus
 from prunebench.registry import Registry, load_registry
 from prunebench.settings import Settings
 from prunebench.store import default_cache
@@ -103,8 +104,6 @@ def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...
 
     devices: "auto", "cpu", "mps", or a list of CUDA device indices such as "0,1".
     """
-    from prunebench.provenance import gpus
-
     if devices == "auto":
         devices = ",".join(str(index) for index, _ in enumerate(gpus())) or "cpu"
     if devices in ("cpu", "mps"):
@@ -112,7 +111,7 @@ def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...
         return (devices,) * (jobs or (1 if devices == "mps" else min(cores, 8)))
     indices = [part.removeprefix("cuda:") for part in devices.split(",")]
     if not all(map(str.isdigit, indices)):
-        hint = 'write "auto", "cpu", "mps", or indices such as 0,1'
-        raise UsageError(f"--devices {devices!r} is not understood", hint)
-    slots = tuple(indices) * per_device
-    return slots[:jobs] if jobs else slots
+        raise UsageError(
+            f"--devices {devices!r} is not understood", 'write "auto", "cpu", "mps", or indices such as 0,1'
+        )
+    return (tuple(indices) * per_device)[: jobs or None]

@@ -23,10 +23,8 @@ from prunebench.run import RunOptions, RunReport, execute, identified_plan
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Threads of each worker.")
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one task may take.")
 @click.option("--executor", default="local", show_default=True, help="Where tasks run.")
-@click.option(
-    "--grace", "grace_seconds", type=click.FloatRange(min=0), default=30, show_default=True,
-    help="Seconds to wait for what runs after Ctrl-C.",
-)  # fmt: skip
+@click.option("--grace", "grace_seconds", type=click.FloatRange(min=0), default=30, show_default=True,
+              help="Seconds to wait for what runs after Ctrl-C.")  # fmt: skip
 @click.option("--max-failures", type=COUNT, help="Stop when so many tasks have failed.")
 @click.option("--supersede", default="", metavar="REASON", help="Replace results that a repeat contradicts.")
 @click.option("--strict-plugins", is_flag=True, help="Stop when an installed plugin is broken.")

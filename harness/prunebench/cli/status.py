@@ -28,18 +28,12 @@ def command(run: str | None, results: Path, as_json: bool) -> None:
     tried = {record.key: record for record in records if record.key in cells}
     failed = [record for record in tried.values() if record.status not in FINAL]
     facts = {
-        "run": manifest["run_id"],
-        "suite": manifest["suite"],
-        "started": manifest["started"],
-        "cells": len(cells),
-        "done": len(tried) - len(failed),
-        "failed": len(failed),
-        "to_do": len(cells) - len(tried),
+        "run": manifest["run_id"], "suite": manifest["suite"], "started": manifest["started"], "cells": len(cells),
+        "done": len(tried) - len(failed), "failed": len(failed), "to_do": len(cells) - len(tried),
         "state": finished.get("exit_reason", "running, or killed"),
         "tasks_by_status": finished.get("tasks_by_status", {}),
-        "reasons": sorted({record.status_reason for record in failed}),
-        "logs": str(runs / manifest["run_id"] / "logs"),
-    }
+        "reasons": sorted({record.status_reason for record in failed}), "logs": str(runs / manifest["run_id"] / "logs"),
+    }  # fmt: skip
     rows = [(name.replace("_", " "), _shown(value)) for name, value in facts.items()]
     shown = definitions([row for row in rows if row[1]], columns(), 0)
     click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(shown))

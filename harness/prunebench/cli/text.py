@@ -45,10 +45,9 @@ def definitions(rows: Iterable[tuple[str, str]], width: int, indent: int = 2) ->
         if len(name) + indent + 2 <= first:
             lines.append(wrapped(text, width, f"{margin}{name}".ljust(first)))
         else:
-            lines += [
-                wrapped(name, width, margin, margin + "  "),
-                *([wrapped(text, width, " " * first)] if text else []),
-            ]
+            lines += [wrapped(name, width, margin, margin + "  ")] + (
+                [wrapped(text, width, " " * first)] if text else []
+            )
     return lines
 
 

@@ -8,8 +8,6 @@ task some {"event": "progress", "fraction": ..., "text": ...} and one {"event": 
 `prunebench check executor` tells whether an executor keeps its promises.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -33,7 +31,7 @@ class Event:
     outcome: Mapping[str, Any] | None = None
 
     @staticmethod
-    def lost(task: Task, reason: str, hint: str = "", *, status: str = "failed", seconds: float = 0.0) -> Event:
+    def lost(task: Task, reason: str, hint: str = "", *, status: str = "failed", seconds: float = 0.0) -> "Event":
         """Return the event of a task whose worker ended without an answer.
 
         reason: what happened.  hint: the next thing to do.  status: "failed", "oom" or "timeout".

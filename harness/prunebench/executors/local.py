@@ -1,7 +1,5 @@
 """Tasks on this machine: in warm worker processes, or in this process for debugging."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Promises of every kind of plugin about what it declares, and how it behaves when it is run, and run again."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import os

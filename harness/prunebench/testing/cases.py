@@ -1,7 +1,5 @@
 """Run an implementation on a small problem, as a worker would."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

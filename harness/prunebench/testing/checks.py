@@ -1,7 +1,5 @@
 """Which checks a kind of plugin has to pass, in the order in which they are made, and how one is made."""
 
-from __future__ import annotations
-
 import time
 import traceback
 from pathlib import Path

@@ -3,8 +3,6 @@
 Whatever the plugin does to this process stays in it. Answers go to the descriptor that was standard output.
 """
 
-from __future__ import annotations
-
 import faulthandler
 import json
 import os

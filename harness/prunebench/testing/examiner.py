@@ -1,7 +1,5 @@
 """Checks are made in another process, so that a plugin that hangs or dies takes nothing else along; also as tests."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

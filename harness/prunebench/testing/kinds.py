@@ -1,7 +1,5 @@
 """Promises of data sets, networks (learners and backbones), executors and metrics alone."""
 
-from __future__ import annotations
-
 import math
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Promises about results: their form, also for odd problems, what they depend on, and what they prefer."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from typing import Any

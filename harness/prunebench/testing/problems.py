@@ -1,7 +1,5 @@
 """Small seeded evidence on which implementations are tried, and its variations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What a check is, and what it says: the result of one promise of one plugin, and of all of them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
