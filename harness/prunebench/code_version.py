@@ -29,8 +29,7 @@ def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
             continue
         seen.add(use)
         file, folders = locate(module)
-        is_submodule = bool(name and folders) and locate(f"{module}.{name}") != (None, [])
-        if is_submodule:
+        if is_submodule := bool(name and folders) and locate(f"{module}.{name}") != (None, []):
             wanted.append((f"{module}.{name}", ""))
         if file is None or module in reached:
             continue

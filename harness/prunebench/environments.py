@@ -124,8 +124,7 @@ def _made(listing: Listing, cache: Path) -> tuple[Entry[Any], str]:
     declared = json.loads(declarations.read_text(encoding="utf-8"))
     entries = [from_json(entry) for entry in declared["entries"]]
     mine = {e.spec.name: e for e in entries if (e.spec.kind, e.origin.distribution) == (listing.kind, listing.dist)}
-    entry = mine.get(listing.name)
-    if entry is None or not listing.covers(entry.origin.version):
+    if (entry := mine.get(listing.name)) is None or not listing.covers(entry.origin.version):
         hint = f"let version and environment agree: it holds {entry.origin}" if entry else ""
         hint = hint or declared["failures"].get(listing.dist) or did_you_mean(listing.name, mine)
         raise _fault(listing, f"holds no {listing.kind} of this name from {listing.dist} {listing.version}", hint)
@@ -133,8 +132,7 @@ def _made(listing: Listing, cache: Path) -> tuple[Entry[Any], str]:
 
 
 def _run(listing: Listing, *command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if (done := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
         what = f"{Path(command[0]).stem} {command[1]} {command[2]} ended with {done.returncode}"
         hint = f"look at environment = [...] of [plugin.{listing.name}] in the registry"
         raise _fault(listing, f"cannot be made: {what}: {(done.stderr or done.stdout).strip()}", hint)

@@ -82,8 +82,7 @@ def _packages() -> Iterator[Diagnosis]:
 
 
 def _devices() -> Iterator[Diagnosis]:
-    gpus = provenance.gpus()
-    if not gpus:
+    if not (gpus := provenance.gpus()):
         yield Diagnosis("note", "devices", "no NVIDIA GPU is seen; everything runs on the CPU")
     for number, gpu in enumerate(gpus):
         yield Diagnosis("ok", "devices", f"GPU {number}: {gpu['name']}, {gpu['memory']}")

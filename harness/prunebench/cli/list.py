@@ -70,8 +70,7 @@ def _tables(found: Catalogue, registry: Registry) -> Mapping[str, list[Row]]:
         if listing.environment and (here is None or not listing.is_met_by(here.origin)):
             plugins[f"{listing.kind}s"].append(_listed(listing))
     methods = [_method(method, found) for method in registry.methods.values()]
-    ours = {method["name"] for method in methods}
-    methods += [row for row in plugins["scorers"] if row["name"] not in ours]
+    methods += [row for row in plugins["scorers"] if row["name"] not in registry.methods]
     return {
         "suites": [_suite(suite) for suite in registry.suites.values()],
         "methods": sorted(methods, key=_NAME),
@@ -115,10 +114,8 @@ def _installed(entry: Entry[Any], registry: Registry) -> Row:
     spec, origin = entry.spec, entry.origin
     tier = standing(registry.plugins, spec.kind, spec.name, origin.distribution, origin.version).tier
     source = {"distribution": origin.distribution, "version": origin.version, "tier": tier, "paper": spec.paper}
-    params = {
-        name: {"default": param.default, "allowed": allowed(param), "doc": param.doc, "source": param.source}
-        for name, param in spec.params.items()
-    }
+    params = {name: {"default": p.default, "allowed": allowed(p), "doc": p.doc, "source": p.source}
+              for name, p in spec.params.items()}  # fmt: skip
     own = {"environment": [], "params": params, "differences": spec.differences}
     return _row(spec.kind, spec.name, spec.summary, plugin_facts(spec), **source, **own)
 

@@ -42,8 +42,7 @@ def importable(chosen: str | None, *, retry: bool, time_limit_seconds: float) ->
         return own, []
     environment, known = environment_digest(), read_results(default_cache())
     keyed = {plugin_digest(*one, environment): one for one in others}
-    new = {key: one for key, one in keyed.items() if key not in known or (retry and known[key][0])}
-    if new:
+    if new := {key: one for key, one in keyed.items() if key not in known or (retry and known[key][0])}:
         results = import_first([point for point, _ in new.values()], time_limit_seconds)
         known = {key: known[key] for key in known if key not in new} | dict(zip(new, results, strict=True))
         write_results(default_cache(), known)
@@ -108,8 +107,8 @@ def read_results(cache: Path) -> dict[str, Result]:
 def write_results(cache: Path, results: Mapping[str, Result]) -> None:
     """Replace the file in one step, the newest results last; a cache that cannot be written is no error."""
     with contextlib.suppress(StoreError):
-        newest = _Results(2, dict(list(results.items())[-_KEPT:]))
-        write_text(results_file(cache), msgspec.json.encode(newest).decode())
+        newest = msgspec.json.encode(_Results(2, dict(list(results.items())[-_KEPT:])))
+        write_text(results_file(cache), newest.decode())
 
 
 def import_first(points: Sequence[EntryPoint], time_limit_seconds: float) -> list[Result]:

@@ -83,8 +83,7 @@ class LocalExecutor:
         try:
             while event is None:
                 left = None if limit is None else max(0.0, started + limit + GRACE_SECONDS - time.monotonic())
-                message = child.receive(left)
-                if message is None:
+                if (message := child.receive(left)) is None:
                     seconds = time.monotonic() - started
                     event = Event.lost(task, f"the worker {child.death}", f"see {slot.log}", seconds=seconds)
                 elif message.get("event") == "progress":

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,9 @@ class Case:
 def context(entry: Entry[Any], case: Case) -> Iterator[Any]:
     """Yield the context for an entry of any kind that computes; its work folder is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="work-", ignore_cleanup_errors=True) as folder:
-        shared = {
-            "params": entry.spec.resolve_params(getattr(entry.spec, "check_params", {})),
-            "seed": case.seed,
-            "workdir": Path(folder),
-            "deadline": None if math.isinf(case.seconds) else time.time() + case.seconds,
-        }
+        params = entry.spec.resolve_params(getattr(entry.spec, "check_params", {}))
+        deadline = None if math.isinf(case.seconds) else time.time() + case.seconds
+        shared = {"params": params, "seed": case.seed, "workdir": Path(folder), "deadline": deadline}
         yield _MAKERS[entry.spec.kind](entry, case, shared)
 
 
@@ -142,22 +139,12 @@ def _embed_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.Em
 
 def _train_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.TrainContext:
     train, test = case.problem, ordinary(90, seed=1, n_classes=case.problem.n_classes)
-    has_features = "features" in entry.spec.needs
-    return contexts.TrainContext(
-        **shared,
-        train_images=train.evidence["pixels"],
-        train_labels=train.labels,
-        test_images=test.evidence["pixels"],
-        test_labels=test.labels,
-        n_classes=train.n_classes,
-        mean=(0.5,),
-        std=(0.25,),
-        arch=contexts.Arch(name="small", provider="testing", model="small"),
-        build=lambda: _network(train.n_classes),
-        train_features=train.evidence["features"] if has_features else None,
-        test_features=test.evidence["features"] if has_features else None,
-        keep_weights=True,
-    )
+    parts, evidence = {"train": train.evidence, "test": test.evidence}, {"images": "pixels", "labels": "labels"}
+    evidence |= {"features": "features"} if "features" in entry.spec.needs else {}
+    arrays = {f"{split}_{name}": part[kind] for split, part in parts.items() for name, kind in evidence.items()}
+    more: dict[str, Any] = {"mean": (0.5,), "std": (0.25,), "build": partial(_network, train.n_classes)}
+    arch = contexts.Arch(name="small", provider="testing", model="small")
+    return contexts.TrainContext(**shared, **arrays, **more, arch=arch, n_classes=train.n_classes, keep_weights=True)
 
 
 def _network(n_classes: int) -> Any:

@@ -178,14 +178,12 @@ def check_direction_is_as_declared(entry: Entry[Any]) -> str:
 
 
 def _compare(entry: Entry[Any], after: Problem, order: Array, change: str) -> None:
-    """Hold the ranks of an ordinary problem, in the order int [n], against those of the same samples in `after`.
-
-    Where the seed matters, draws may fall on other samples, but not more so than from seed to seed.
-    """
+    """Hold the ranks of an ordinary problem, in the order int [n], against those of the same samples in `after`."""
 
     def agreement(a: Array, b: Array) -> float:
         return score_agreement(a, b, np.zeros(len(a), dtype=np.int64)).pooled_spearman or 0.0
 
+    # Where the seed matters, draws may fall on other samples, but not more so than from seed to seed.
     seeds, slack = (3, 0.3) if entry.spec.stochastic else (1, 0.01)
     plain, again = (_mean_rank(entry, ordinary(), range(first, first + seeds)) for first in (0, 3))
     found, ceiling = agreement(plain[order], _mean_rank(entry, after, range(seeds))), agreement(plain, again)

@@ -94,8 +94,7 @@ def relearnt(dynamics: Array, labels: Array) -> Array:
 
     Where the other run believed in a class, this one believes in the labels that samples of that class have.
     """
-    believed = np.nan_to_num(dynamics[-1].astype(np.float64))
-    shares = believed.T @ np.eye(int(labels.max()) + 1)[labels] + 1e-6
+    shares = np.nan_to_num(dynamics[-1].astype(np.float64)).T @ np.eye(int(labels.max()) + 1)[labels] + 1e-6
     with np.errstate(invalid="ignore"):  # infinite evidence is part of what is tested
         moved = dynamics.astype(np.float64) @ (shares / shares.sum(axis=1, keepdims=True))
     result: Array = moved.astype(dynamics.dtype)
@@ -152,9 +151,7 @@ def odd_problems(min_samples: int) -> dict[str, Problem]:
 def with_nan(problem: Problem) -> Problem:
     """Return the problem with NaN in one sample of all floating-point evidence."""
     is_bad = np.arange(problem.n)[:, None] == problem.n // 2
-    return mapped(
-        problem, lambda name, array: np.where(is_bad, array.dtype.type("nan"), array) if name in FLOATS else array
-    )
+    return mapped(problem, lambda name, a: np.where(is_bad, a.dtype.type("nan"), a) if name in FLOATS else a)
 
 
 def renamed(problem: Problem) -> Problem:

@@ -102,6 +102,5 @@ def assert_conformant(results: Sequence[CheckResult], min_run: int = 1) -> None:
     """Raise CheckFailed unless all results are good and at least `min_run` checks really ran."""
     if bad := [str(result) for result in results if result.is_bad]:
         raise CheckFailed("\n".join(bad))
-    ran = sum(result.status in ("passed", "expected_fail") for result in results)
-    if ran < min_run:
+    if (ran := sum(result.status in ("passed", "expected_fail") for result in results)) < min_run:
         raise CheckFailed(f"{ran} of {len(results)} checks ran, expected at least {min_run}")
