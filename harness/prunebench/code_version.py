@@ -15,7 +15,6 @@ _Import = tuple[int, str, str]  # level, module and name of `from ..module impor
 
 def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
     """Return 16 hexadecimal digits for the code that "module:name" targets reach, each inside its top-level package.
-
     Followed are the import statements, those inside functions too.  The `__init__` of a package counts only where one
     of its own names is used.  What cannot be parsed, such as a compiled module, counts by its bytes.
     cached: a file whose time of change and size are known has not changed.  Returns "unknown" where no file is found.

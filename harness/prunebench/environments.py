@@ -2,8 +2,7 @@
 
 One holds what `environment = [...]` in the plugin's table of registry.toml lists, and nothing else; all other packages
 it takes from the environment that prunebench runs in, so that methods are compared under the same numerical libraries:
-`uv run --with` would resolve and install these once more.
-"""
+`uv run --with` would resolve and install these once more."""
 
 import json
 import os
@@ -39,10 +38,8 @@ def with_environments(
     notice: Callable[[str], None],
 ) -> tuple[Catalogue, Mapping[str, str]]:  # fmt: skip
     """Return the catalogue with the plugins of a suite that have environments, and their interpreters by "kind:name".
-
     filters: what they leave out of the suite needs no environment.  One that is not in the cache is made, after a
-    notice.  Nothing of such a plugin is imported here.  Raises EnvironmentFailed.
-    """
+    notice.  Nothing of such a plugin is imported here.  Raises EnvironmentFailed."""
     suite, entries, interpreters = registry.suite(suite_name), dict(catalogue.entries), {}
     names = (*suite.methods, suite.unpruned, *suite.agreement_methods, *filters.added)
     scorers = {method.scorer for method in map(registry.method, names) if is_chosen(method, filters)}
@@ -59,9 +56,7 @@ def interpreter_of(
     names: Sequence[str], catalogue: Catalogue, listings: Mapping[str, Listing], cache: Path
 ) -> str | None:
     """Return the interpreter of a plugin, named "NAME" or "KIND:NAME", that can only be had in its environment.
-
-    None where every name is here, or nobody knows it.  Raises UsageError for such a plugin among other names.
-    """
+    None where every name is here, or nobody knows it.  Raises UsageError for such a plugin among other names."""
     for kind, _, plain in (name.rpartition(":") for name in names):
         listing = listings.get(plain)
         if listing is None or not listing.environment or kind not in ("", listing.kind):

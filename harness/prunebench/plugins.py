@@ -128,13 +128,11 @@ def load_plugins(
     extra: Mapping[str, Any] = {}, only: str | None = None, *, retry: bool = False, time_limit_seconds: float = 20
 ) -> Catalogue:
     """Discover, register and ask all plugins; never raises for a plugin's fault.
-
     Those of other distributions are first imported by a process of their own, once per version: what kills or stops it
     is a failure here, and is not imported.
     extra: name to plugin object, registered beside the installed ones (for tests and notebooks).
     only: comma-separated entry-point names; default the environment variable PRUNEBENCH_LOAD_PLUGINS.
-    retry: try those again that failed before.  time_limit_seconds: for the first import of one plugin, default 20.
-    """
+    retry: try those again that failed before.  time_limit_seconds: for the first import of one plugin, default 20."""
     from prunebench import __version__
 
     manager = pluggy.PluginManager(GROUP)

@@ -46,8 +46,7 @@ def command(
 
     NAME is a plugin ("random", or "scorer:random"), a kind ("scorer"), an entry point or a distribution; without
     a name everything that is installed is checked. A check that registry.toml expects to fail must fail. Ends with 0
-    when all is well, with 3 when a promise is broken.
-    """
+    when all is well, with 3 when a promise is broken."""
     if only_list:
         _list_checks(names)
         return

@@ -44,8 +44,7 @@ def command(what: str | None, registry_file: Path | None, as_json: bool) -> None
     or metrics. NAME is a name of any kind, such as a method; write scorer:NAME where two kinds share it.
 
     A plugin that runs in an environment of its own is listed with the range of versions that the registry names;
-    nothing is installed.
-    """
+    nothing is installed."""
     found, registry = catalogue(), load_registry(registry_file)
     tables = _tables(found, registry)
     kind = next((kind for kind in KINDS if what in (kind, kind.removesuffix("s"))), None)

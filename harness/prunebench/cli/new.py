@@ -23,8 +23,7 @@ def command(kind: str, name: str, into: Path) -> None:
     """Start a plugin: a distribution that works, with tests and continuous integration.
 
     KIND is scorer, selector, projector, dataset, backbone, learner, executor or metric. NAME is how the plugin is
-    called on the command line and in registry.toml, such as my-method.
-    """
+    called on the command line and in registry.toml, such as my-method."""
     _check_name(kind, name)
     folder = into / distribution_name(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

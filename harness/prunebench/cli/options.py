@@ -101,9 +101,7 @@ def catalogue(strict: bool = False) -> Catalogue:
 
 def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...]:
     """Return one entry for each worker: the index of its CUDA device, "cpu" or "mps".
-
-    devices: "auto", "cpu", "mps", or a list of CUDA device indices such as "0,1".
-    """
+    devices: "auto", "cpu", "mps", or a list of CUDA device indices such as "0,1"."""
     if devices == "auto":
         devices = ",".join(str(index) for index, _ in enumerate(gpus())) or "cpu"
     if devices in ("cpu", "mps"):

@@ -26,8 +26,7 @@ from prunebench.store import Store
 def command(as_json: bool, **options: Any) -> None:
     """Show what a run of SUITE would compute, how much of it is done, and what will not work.
 
-    A cell is done when its record is in the results folder. The time is estimated from those that were measured.
-    """
+    A cell is done when its record is in the results folder. The time is estimated from those that were measured."""
     show(requested(options), as_json)
 
 

@@ -37,8 +37,7 @@ def command(
 ) -> None:  # fmt: skip
     """Run what is missing of SUITE, then write the board.
 
-    A run that was stopped, killed or failed in places goes on where it was: run the same command again.
-    """
+    A run that was stopped, killed or failed in places goes on where it was: run the same command again."""
     slots = slots_for(devices, jobs, slots_per_device)
     asked = requested(options, strict_plugins, device=slots[0], threads=threads, timeout_seconds=timeout)
     registry, plugins, results = asked.registry, asked.plugins, asked.results

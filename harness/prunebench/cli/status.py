@@ -19,8 +19,7 @@ from prunebench.records import FINAL, read_records
 def command(run: str | None, results: Path, as_json: bool) -> None:
     """Show how far the latest run, or RUN, has come, and what failed.
 
-    Runs are looked for in the folder runs beside the results folder. A cell is done when its record is there.
-    """
+    Runs are looked for in the folder runs beside the results folder. A cell is done when its record is there."""
     manifest = _manifest(runs := results.parent / "runs", run)
     cells, finished = set(manifest["cells"]), manifest.get("finished", {})
     records = [record for path in results.glob(f"{manifest['suite']}/*/*.jsonl") for record in read_records(path)]

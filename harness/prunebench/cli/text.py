@@ -21,9 +21,7 @@ def columns(stream: TextIO | None = None) -> int:
 
 def wrapped(text: str, width: int, head: str = "", indent: str | None = None) -> str:
     """Return `text` in lines of at most `width`, unless a word is longer: `head` before the first, spaces after it.
-
-    indent: what later lines start with; default as many spaces as the head has.
-    """
+    indent: what later lines start with; default as many spaces as the head has."""
     later = " " * len(head) if indent is None else indent
     lines = textwrap.wrap(
         text, width, initial_indent=head, subsequent_indent=later, break_long_words=False, break_on_hyphens=False

@@ -1,7 +1,6 @@
 """Third-party plugins are imported by a child process first: one that kills or stops it is left out, and named.
 
-The results are kept in the cache folder, so that only what has changed is imported by a child again.
-"""
+The results are kept in the cache folder, so that only what has changed is imported by a child again."""
 
 import contextlib
 import importlib.util
@@ -32,10 +31,8 @@ _KEPT = 5000  # results of other environments that share the cache stay, but not
 
 def importable(chosen: str | None, *, retry: bool, time_limit_seconds: float) -> tuple[list[Installed], list[Failure]]:
     """Return the plugins that may be imported here, prunebench's own first, and a failure for each that may not.
-
     chosen: comma-separated entry-point names; None for all.  retry: try those again that failed before.
-    time_limit_seconds: for the import of one plugin.
-    """
+    time_limit_seconds: for the import of one plugin."""
     plugins = installed_plugins(chosen)
     own, others = ([one for one in plugins if (one[1].distribution == HOST) is bundled] for bundled in (True, False))
     if not others or _TRYING in os.environ:

@@ -1,8 +1,7 @@
 """The process in which plugins are imported for the first time: `python -m prunebench.discovery.import_child`.
 
 Reads one JSON request, says when it is ready, and after each plugin what happened, in the order of the request: when
-this process dies or hangs, the one whose answer is missing is the culprit.
-"""
+this process dies or hangs, the one whose answer is missing is the culprit."""
 
 import contextlib
 import ctypes

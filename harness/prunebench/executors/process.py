@@ -18,19 +18,15 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA
 
 def child_environment(cache: Path, threads: int) -> dict[str, str]:
     """Return the environment of a process that runs plugins with that many threads.
-
     Where NUMBA_CACHE_DIR is unset it is below the cache folder: the packages and the home folder may be read-only, and
-    libraries that keep compiled code then fail at import.
-    """
+    libraries that keep compiled code then fail at import."""
     limits = dict.fromkeys(_THREADS, str(threads))
     return {**os.environ, **limits, "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(cache / "numba")}
 
 
 class ChildProcess:
     """A process in a session of its own, so that Ctrl-C reaches the parent alone and the whole group can be killed.
-
-    log: file that takes its standard error; by default it is thrown away.  Raises OSError when it cannot be started.
-    """
+    log: file that takes its standard error; by default it is thrown away.  Raises OSError when it cannot be started."""
 
     def __init__(
         self,

@@ -31,10 +31,8 @@ Shared = Mapping[str, Any]
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """How an implementation is run: on what, with which seed, and what else is allowed.
-
     everything: all evidence and the budget are readable, whatever was declared.  keep: the budget as a fraction.
-    seconds: time until the deadline.
-    """
+    seconds: time until the deadline."""
 
     problem: Problem = field(default_factory=ordinary, repr=False)
     seed: int = 0

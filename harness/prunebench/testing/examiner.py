@@ -26,7 +26,6 @@ Plugin = Entry[Any] | PluginSpec
 
 class Examiner(AbstractContextManager["Examiner"]):
     """Keeps one child process, in an empty folder of its own; a context manager.
-
     seconds: the time that one check may take.  data_roots: where data sets look for files.  cache: where compiled code
     is kept, by default in the user's cache folder.  in_process: make the checks here, without a time limit, to debug.
     """
@@ -47,9 +46,7 @@ class Examiner(AbstractContextManager["Examiner"]):
 
     def examine(self, entry: Entry[Any], check: Check, expected: Mapping[str, str]) -> CheckResult:
         """Make one check, unless a gate before it failed; always returns, about in time.
-
-        expected: failures to expect, by name of the check with the reason; an expected one bars nothing.
-        """
+        expected: failures to expect, by name of the check with the reason; an expected one bars nothing."""
         plugin = (entry.origin, entry.spec.kind, entry.spec.name)
         said = self._barred.get(plugin) or self._answer(entry, check)
         result = CheckResult(origin=plugin[0], kind=plugin[1], plugin=plugin[2], check=check.name, **said)
@@ -106,10 +103,8 @@ def examine(
     examiner: Examiner | None = None,
 ) -> Iterator[CheckResult]:  # fmt: skip
     """Yield the result of each check of a plugin, or of the named ones.
-
     plugin: an entry of a catalogue, or a spec as a hook returns it.  expected_failures: check name to reason;
-    strict, one that passes becomes "unexpected_pass".  Raises UsageError for a check that does not exist.
-    """
+    strict, one that passes becomes "unexpected_pass".  Raises UsageError for a check that does not exist."""
     entry = plugin if isinstance(plugin, Entry) else entry_of(plugin)
     with nullcontext(examiner) if examiner else Examiner() as own:
         for check in _chosen(entry, checks, expected_failures):
@@ -149,12 +144,10 @@ def parametrize_with_checks(
     seconds: float = SECONDS, data_roots: Sequence[str] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:  # fmt: skip
     """Return a decorator for a test of two arguments, `entry` and `check`, whose body is `check(entry)`.
-
     plugins: specs, as a hook returns them, or entries of a catalogue.  checks: names, default all.
     expected_failures: plugin name to {check name: reason}; strict, one that passes is a failure.
     seconds: the time that one check may take.  data_roots: where data sets look for files.
-    Raises UsageError for a check that does not exist.
-    """
+    Raises UsageError for a check that does not exist."""
     import pytest
 
     examiner, cases = Examiner(seconds, data_roots), []

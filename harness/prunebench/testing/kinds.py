@@ -87,9 +87,7 @@ def check_a_built_network_can_be_trained(entry: Entry[Any]) -> None:
 @promise("dataset", stage=5)
 def check_data_set_is_valid(entry: Entry[Any]) -> None:
     """It has the declared classes, a training sample of each, ids that are unique over both splits, and promised types.
-
-    Images are uint8 [n, height, width, channels], features float32 [n, d], labels int64 [n].
-    """
+    Images are uint8 [n, height, width, channels], features float32 [n, d], labels int64 [n]."""
     with context(entry, Case()) as ctx:
         data = load_dataset(entry, ctx.params, ctx.roots)
     if entry.spec.n_classes not in (None, 0, data.n_classes):
@@ -107,9 +105,7 @@ def check_data_set_is_valid(entry: Entry[Any]) -> None:
 @promise("executor", stage=6)
 def check_every_task_is_answered_once(entry: Entry[Any]) -> None:
     """More tasks than slots have one outcome each, that of their worker, or "failed" where it dies; close() may follow.
-
-    One worker dies when it is started, the other one refuses its task: its projector is not installed.
-    """
+    One worker dies when it is started, the other one refuses its task: its projector is not installed."""
     plugins = [{"kind": "projector", "name": name, "version": "1"} for name in ("without-worker", "not-installed")]
     tasks = [Task("projection", {"plugin": plugin}) for plugin in plugins]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -42,10 +42,8 @@ def ordinary(n: int = 120, seed: int = 0, n_classes: int = 3) -> Problem:
 
 def planted(n: int = 300) -> tuple[Problem, Array]:
     """Return a problem of three classes, and the role of each sample, str [n].
-
     A tenth is "noisy" (its label is wrong), a fifth is "hard" (between two classes), a fifth is "copy" (nearly equal
-    to one sample of its class), and the others are "easy" (in the core of their class).
-    """
+    to one sample of its class), and the others are "easy" (in the core of their class)."""
     rng = np.random.default_rng([0, n, 3, 1])
     truth = rng.permutation(np.arange(n) % 3).astype(np.int64)
     roles = rng.permutation(np.repeat(["noisy", "hard", "copy", "easy"], np.array([1, 2, 2, 5]) * n // 10))
@@ -91,9 +89,7 @@ def _observed(features: Array, labels: Array, n_classes: int, rng: np.random.Gen
 
 def relearnt(dynamics: Array, labels: Array) -> Array:
     """Return dynamics [epochs, n, k] of a run that learnt `labels`, int64 [n] in 0..k-1, from those of another run.
-
-    Where the other run believed in a class, this one believes in the labels that samples of that class have.
-    """
+    Where the other run believed in a class, this one believes in the labels that samples of that class have."""
     shares = np.nan_to_num(dynamics[-1].astype(np.float64)).T @ np.eye(int(labels.max()) + 1)[labels] + 1e-6
     with np.errstate(invalid="ignore"):  # infinite evidence is part of what is tested
         moved = dynamics.astype(np.float64) @ (shares / shares.sum(axis=1, keepdims=True))

@@ -21,7 +21,6 @@ class CheckFailed(AssertionError):
 @dataclass(frozen=True)
 class Check:
     """One promise of some kinds of plugin: a function that raises CheckFailed or NotApplicable, or says what it found.
-
     stage: 0 for what is declared, 1 to 7 for gates, after whose failure the later checks make no sense, 8 for the rest.
     """
 
@@ -52,10 +51,8 @@ def promise(kinds: str, *, stage: int = 8) -> Callable[[F], F]:
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
     """The outcome of one check of one plugin.
-
     kind, plugin: which object, such as "scorer" and "random"; empty where a distribution did not load.
-    check: name of the promise.  reason: why; where it passed, what was measured.
-    """
+    check: name of the promise.  reason: why; where it passed, what was measured."""
 
     origin: Origin
     kind: str
