@@ -5,12 +5,8 @@ from typing import Any
 import pytest
 
 PROPERTY = "prunebench_check"
-_TITLES = {
-    "xfailed": "expected to fail",
-    "failed": "failed",
-    "skipped": "not run or not applicable",
-    "passed": "passed",
-}
+_TITLES = {"xfailed": "expected to fail", "failed": "failed", "skipped": "not run or not applicable",
+           "passed": "passed"}  # fmt: skip
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -22,10 +18,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print one line when there were conformance checks."""
-    counted = {
-        title: sum(PROPERTY in dict(getattr(report, "user_properties", ())) for report in reports)
-        for outcome, title in _TITLES.items()
-        if (reports := terminalreporter.stats.get(outcome))
-    }
-    if text := ", ".join(f"{number} {title}" for title, number in counted.items() if number):
+    counted = []
+    for outcome, title in _TITLES.items():
+        marked = [dict(getattr(report, "user_properties", ())) for report in terminalreporter.stats.get(outcome, ())]
+        counted.append((sum(PROPERTY in marks for marks in marked), title))
+    if text := ", ".join(f"{number} {title}" for number, title in counted if number):
         terminalreporter.write_line(f"prunebench conformance: {text}")

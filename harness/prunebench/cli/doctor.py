@@ -17,6 +17,7 @@ from prunebench.errors import PrunebenchError
 from prunebench.executors.process import ChildProcess, child_environment
 from prunebench.plugins import Catalogue, load_plugins
 from prunebench.registry import Registry, load_registry
+from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset
 from prunebench.store import Store
 
 _COMPILE_SECONDS = 120.0
@@ -109,16 +110,12 @@ def _compiled_code(cache: Path) -> Iterator[Diagnosis]:
         error = f"importing numba took longer than {_COMPILE_SECONDS:g} s"
     finally:
         child.close()
-    if error:
-        hint = "set NUMBA_CACHE_DIR, or --cache, to a folder that can be written"
-        yield Diagnosis("problem", "compiled code", error, hint)
-    else:
-        yield Diagnosis("ok", "compiled code", "numba can keep what it compiles")
+    hint = "set NUMBA_CACHE_DIR, or --cache, to a folder that can be written"
+    works = Diagnosis("ok", "compiled code", "numba can keep what it compiles")
+    yield Diagnosis("problem", "compiled code", error, hint) if error else works
 
 
 def _datasets(registry: Registry, found: Catalogue, roots: tuple[str, ...]) -> Iterator[Diagnosis]:
-    from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset
-
     for entry in registry.datasets.values():
         try:
             plugin = found.dataset(entry.spec)

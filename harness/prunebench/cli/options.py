@@ -26,9 +26,8 @@ registry_option = click.option("--registry", "registry_file", type=PATH, metavar
     help="registry.toml to read.  [default: the one here, else the one that ships with prunebench]")  # fmt: skip
 results_option = click.option("--results", type=PATH, default=Path("results"), show_default=True,
     metavar="DIR", help="Folder of records and boards.")  # fmt: skip
-cache_option = click.option("--cache", type=PATH, metavar="DIR",
-    help="Folder of computed features, scores and trainings.  [default: PRUNEBENCH_CACHE, else the user's cache]",
-)  # fmt: skip
+cache_option = click.option("--cache", type=PATH, metavar="DIR", help="Folder of computed features, scores and "
+    "trainings.  [default: PRUNEBENCH_CACHE, else the user's cache]")  # fmt: skip
 data_option = click.option("--data", "data_roots", type=PATH, multiple=True, metavar="DIR",
     help="Folder to look for data and weights in, before those of PRUNEBENCH_DATA and ./data. Repeatable.")  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -109,7 +108,6 @@ def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...
         return (devices,) * (jobs or (1 if devices == "mps" else min(cores, 8)))
     indices = [part.removeprefix("cuda:") for part in devices.split(",")]
     if not all(map(str.isdigit, indices)):
-        raise UsageError(
-            f"--devices {devices!r} is not understood", 'write "auto", "cpu", "mps", or indices such as 0,1'
-        )
+        hint = 'write "auto", "cpu", "mps", or indices such as 0,1'
+        raise UsageError(f"--devices {devices!r} is not understood", hint)
     return (tuple(indices) * per_device)[: jobs or None]

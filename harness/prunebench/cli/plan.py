@@ -63,9 +63,7 @@ def _size(plan: Plan, missing: Container[str]) -> list[str]:
     tasks, cells = list(plan.tasks()), [(cell.axes["method"], cell.key) for cell in plan.cells]
     stages, left = Counter(t.stage for t in tasks), Counter(t.stage for t in tasks if t.key in missing)
     total, done = Counter(method for method, _ in cells), Counter(m for m, key in cells if key not in missing)
-    work = table(
-        ("stage", "tasks", "to do"), [(name, stages[name], left[name]) for name in STAGE_ORDER if stages[name]]
-    )
+    work = table(("stage", "tasks", "to do"), [(s, stages[s], left[s]) for s in STAGE_ORDER if stages[s]])
     methods = table(("method", "cells", "done"), [(method, count, done[method]) for method, count in total.items()])
     title = f"suite {plan.suite.name}: {plan.suite.summary}".removesuffix(": ")
     return [title, f"cells: {len(plan.cells)}", "", *work, "", *methods, ""]

@@ -63,10 +63,8 @@ def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool
         say(f"warning: {problem}")
     reasons = sorted({record.status_reason for record in report.failures})
     click.echo(json.dumps({**vars(report), "failures": reasons}) if as_json else text)
-    counts = [
-        (len(plan.cells), "cells", report.done_before, report.computed),
-        (len(plan.agreements), "comparisons of scores", report.compared_before, report.compared),
-    ]
+    counts = [(len(plan.cells), "cells", report.done_before, report.computed)]
+    counts += [(len(plan.agreements), "comparisons of scores", report.compared_before, report.compared)]
     did = "; ".join(f"{n} {what}: {before} already done, {now} computed now" for n, what, before, now in counts if n)
     say(did + (f" in {duration(report.seconds)} (runs/{report.run_id})" if report.run_id else ""))
     if report.replaced:

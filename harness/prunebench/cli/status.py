@@ -33,8 +33,7 @@ def command(run: str | None, results: Path, as_json: bool) -> None:
         "reasons": sorted({record.status_reason for record in failed}), "logs": str(runs / manifest["run_id"] / "logs"),
     }  # fmt: skip
     rows = [(name.replace("_", " "), text) for name, value in facts.items() if (text := _shown(value))]
-    shown = definitions(rows, columns(), 0)
-    click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(shown))
+    click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(definitions(rows, columns(), 0)))
 
 
 def _shown(value: Any) -> str:

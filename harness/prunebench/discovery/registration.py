@@ -93,8 +93,7 @@ def declarations(
 def hint_for(fault: BaseException) -> str:
     """Return the next thing to do about a plugin that raised: the fault's own hint, if it has one."""
     asks_for_name = isinstance(fault, ImportError) and (fault.name or "").partition(".")[0] == "prunebench"
-    asks_for_field = isinstance(fault, TypeError) and "Spec.__init__() got an unexpected keyword" in str(fault)
-    if asks_for_name or asks_for_field:
+    if asks_for_name or (isinstance(fault, TypeError) and "Spec.__init__() got an unexpected keyword" in str(fault)):
         return f"if it is written for a newer plugin API: this is {_this()}; {_UPDATE}"
     return str(getattr(fault, "hint", "")) or "the rest works; update or uninstall this distribution"
 

@@ -79,11 +79,9 @@ def check_same_seed_gives_the_same_result(entry: Entry[Any]) -> None:
 def _global_generators(seed: int | None = None) -> dict[str, str]:
     """Return the states of the global random generators, seeded before with `seed`."""
     torch = sys.modules.get("torch")
-    if seed is not None:
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-    if torch is not None and seed is not None:
-        torch.manual_seed(seed)
+    seeding = [random.seed, np.random.seed, *([torch.manual_seed] if torch else [])]
+    for set_seed in seeding if seed is not None else []:
+        set_seed(seed)
     found = {"random": str(random.getstate()), "numpy.random": repr(np.random.get_state())}  # noqa: NPY002
     return {**found, "torch": str(torch.get_rng_state().tolist())} if torch is not None else found
 

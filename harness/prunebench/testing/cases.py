@@ -85,10 +85,8 @@ def _labelled(entry: Entry[Any], ctx: ScoreContext) -> ScoreContext:
     if came := label_problem(labels, ctx.n):
         expected = f"expected pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}"
         raise PluginContractError(f"the labeller of scorer {entry.spec.name!r}: {expected}, got {came}", expected)
-    evidence = {**ctx.evidence, "pseudo_labels": labels}
-    if "dynamics" in evidence:
-        evidence["dynamics"] = relearnt(evidence["dynamics"], labels)
-    return replace(ctx, evidence=evidence)
+    moved = {"dynamics": relearnt(ctx.evidence["dynamics"], labels)} if "dynamics" in ctx.evidence else {}
+    return replace(ctx, evidence={**ctx.evidence, "pseudo_labels": labels, **moved})
 
 
 def arrays_of(ctx: Any) -> list[tuple[str, NDArray[Any]]]:
@@ -153,13 +151,10 @@ def _network(n_classes: int) -> Any:
 
 
 _MAKERS = {
-    "scorer": _score_context,
     "projector": lambda _, case, shared: contexts.ProjectContext(**shared, features=case.problem.evidence["features"]),
-    "selector": _select_context,
-    "dataset": _data_context,
-    "backbone": _embed_context,
+    "scorer": _score_context, "selector": _select_context, "dataset": _data_context, "backbone": _embed_context,
     "learner": _train_context,
-}
+}  # fmt: skip
 
 
 def as_scores(entry: Entry[Any], returned: Any) -> NDArray[np.float64]:

@@ -78,13 +78,9 @@ class Examiner(AbstractContextManager["Examiner"]):
 
     def _started(self) -> ChildProcess:
         folder = Path(tempfile.mkdtemp(prefix="prunebench-check-"))
-        environment = {
-            **child_environment(self._cache, threads=1),
-            "PYTHONPATH": os.pathsep.join(str(Path(part).absolute()) for part in sys.path if part),
-            "PYTHONHASHSEED": "0",
-            "PRUNEBENCH_DATA": os.pathsep.join(self._data_roots),
-            "TMPDIR": str(folder),
-        }
+        environment = child_environment(self._cache, threads=1) | {"PYTHONHASHSEED": "0", "TMPDIR": str(folder)}
+        environment["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in sys.path if part)
+        environment["PRUNEBENCH_DATA"] = os.pathsep.join(self._data_roots)
         command = [sys.executable, "-P", "-m", "prunebench.testing.child"]
         child = ChildProcess(command, environment=environment, folder=folder)
         self.close = weakref.finalize(self, _end, child, folder)

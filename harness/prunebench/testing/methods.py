@@ -165,12 +165,8 @@ def check_direction_is_as_declared(entry: Entry[Any]) -> str:
     ranks = _mean_rank(entry, problem, range(3))
     groups = {role: float(ranks[roles == role].mean()) for role in ("easy", "hard", "noisy", "copy")}
     clean, is_copy = float(ranks[roles != "noisy"].mean()), roles == "copy"
-    margin = {
-        "easy": groups["easy"] - groups["hard"],
-        "hard": groups["hard"] - groups["easy"],
-        "clean": clean - groups["noisy"],
-        "diverse": float(is_copy.mean() - is_copy[ranks >= 0.7].mean()),
-    }[favours]
+    diverse, easy = float(is_copy.mean() - is_copy[ranks >= 0.7].mean()), groups["easy"] - groups["hard"]
+    margin = {"easy": easy, "hard": -easy, "clean": clean - groups["noisy"], "diverse": diverse}[favours]
     if margin <= 0.02:
         listed = ", ".join(f"{role} {value:.2f}" for role, value in groups.items())
         raise CheckFailed(f"favours = {favours!r}, but the mean ranks (1 = kept first) are: {listed}")

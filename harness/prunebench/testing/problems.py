@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,7 @@ class Problem:
     @property
     def labels(self) -> NDArray[np.int64]:
         """Labels int64 [n]."""
-        labels: NDArray[np.int64] = self.evidence["labels"]
-        return labels
+        return cast(NDArray[np.int64], self.evidence["labels"])
 
 
 def ordinary(n: int = 120, seed: int = 0, n_classes: int = 3) -> Problem:
@@ -68,10 +67,8 @@ def _observed(features: Array, labels: Array, n_classes: int, rng: np.random.Gen
     # Easy samples are learnt in the first epochs, those between classes waver, and a network bends towards the
     # given labels late, so that wrong ones are learnt last and never well.
     pull = np.eye(n_classes)[labels] - 1 / n_classes
-    epochs = [
-        softmax(1.5 * (1 - 0.5 ** (e + 1)) * logits + pull * e / _EPOCHS + 0.5 * rng.normal(size=logits.shape), axis=1)
-        for e in range(_EPOCHS)
-    ]
+    noise = rng.normal(size=(_EPOCHS, *logits.shape))
+    epochs = [1.5 * (1 - 0.5 ** (e + 1)) * logits + pull * e / _EPOCHS + 0.5 * noise[e] for e in range(_EPOCHS)]
     mixing = np.random.default_rng(7).normal(size=(_DIMENSIONS, SIDE * SIDE)) / _DIMENSIONS
     pixels = np.clip(128 + 90 * (features @ mixing), 0, 255).astype(np.uint8)
     residual = softmax(logits, axis=1) - np.eye(n_classes)[labels]
@@ -80,7 +77,7 @@ def _observed(features: Array, labels: Array, n_classes: int, rng: np.random.Gen
         "logits": logits.astype(np.float32),
         "labels": labels.copy(),
         "projection": (features[:, :2] + 0.05 * features[:, 2:4]).astype(np.float32),
-        "dynamics": np.stack(epochs).astype(np.float16),
+        "dynamics": softmax(np.stack(epochs), axis=2).astype(np.float16),
         "gradients": (residual.astype(np.float32), features.astype(np.float32)),
         "pixels": pixels.reshape(-1, SIDE, SIDE, 1),
     }
@@ -93,8 +90,7 @@ def relearnt(dynamics: Array, labels: Array) -> Array:
     shares = np.nan_to_num(dynamics[-1].astype(np.float64)).T @ np.eye(int(labels.max()) + 1)[labels] + 1e-6
     with np.errstate(invalid="ignore"):  # infinite evidence is part of what is tested
         moved = dynamics.astype(np.float64) @ (shares / shares.sum(axis=1, keepdims=True))
-    result: Array = moved.astype(dynamics.dtype)
-    return result
+    return cast(Array, moved.astype(dynamics.dtype))
 
 
 def mapped(problem: Problem, change: Callable[[str, Array], Array]) -> Problem:

@@ -74,8 +74,7 @@ class CheckResult:
 
 def expect(result: CheckResult, expected: Mapping[str, str]) -> CheckResult:
     """Return the result in the light of expected failures (check name to reason)."""
-    why = expected.get(result.check)
-    if why is not None and result.status == "failed":
+    if (why := expected.get(result.check)) is not None and result.status == "failed":
         return replace(result, status="expected_fail", reason=f"{why} ({result.reason})")
     if why is not None and result.status == "passed":
         return replace(result, status="unexpected_pass", reason=f"expected to fail ({why}), and it passes")
@@ -84,9 +83,8 @@ def expect(result: CheckResult, expected: Mapping[str, str]) -> CheckResult:
 
 def known_checks(names: Iterable[str], known: Collection[str]) -> None:
     """Raise UsageError for a check that does not exist, with the nearest one that does."""
-    for name in names:
-        if name not in known:
-            raise UsageError(f"no check is named {name!r}", did_you_mean(name, known))
+    for name in (name for name in names if name not in known):
+        raise UsageError(f"no check is named {name!r}", did_you_mean(name, known))
 
 
 def count(results: Iterable[CheckResult]) -> dict[Status, int]:
