@@ -49,8 +49,7 @@ class Diagnosis:
 @json_option
 def command(registry_file: Path | None, cache: Path | None, data_roots: tuple[Path, ...], as_json: bool) -> None:
     """Tell whether this machine is ready: plugins, data, devices, folders."""
-    registry, found = load_registry(registry_file), load_plugins(retry=True)
-    folder = cache_folder(cache)
+    registry, found, folder = load_registry(registry_file), load_plugins(retry=True), cache_folder(cache)
     diagnoses = [*_plugins(found), *_packages(), *_devices(), *_folders(folder), *_compiled_code(folder)]
     diagnoses += _datasets(registry, found, data_folders(data_roots))
     if as_json:

@@ -43,8 +43,7 @@ class LocalExecutor:
         return sum(not slot.busy for slot in self._slots)
 
     def submit(self, task: Task) -> None:
-        interpreter = self._settings.interpreter(task)
-        free = [slot for slot in self._slots if not slot.busy]
+        interpreter, free = self._settings.interpreter(task), [slot for slot in self._slots if not slot.busy]
         slot = min(free, key=lambda slot: (slot.interpreter != interpreter, slot.child is not None))
         if slot.child is not None and (slot.interpreter != interpreter or not slot.child.is_running):
             slot.child.close(_END_SECONDS)

@@ -50,8 +50,7 @@ def check_dynamics_have_the_promised_shape(entry: Entry[Any]) -> None:
 def check_features_belong_to_the_image(entry: Entry[Any]) -> None:
     """An image has the same features beside other images; other images, or other random weights, have others."""
     with context(entry, Case()) as ctx:
-        whole = ordinary_run(entry)
-        order = np.random.default_rng(3).permutation(len(ctx.images))[:33]
+        whole, order = ordinary_run(entry), np.random.default_rng(3).permutation(len(ctx.images))[:33]
         some = call(entry, replace(ctx, images=ctx.images[order], batch_size=7))
     for name in ("features", "logits"):
         a, b = getattr(whole, name)[order], getattr(some, name)

@@ -220,7 +220,6 @@ def check_excluded_samples_come_last(entry: Entry[Any]) -> None:
     """Samples that the scorer excluded are not taken while every class has others."""
     with context(entry, Case()) as ctx:
         returned = call(entry, ctx)
-        chosen = np.asarray(returned.indices if isinstance(returned, Selection) else returned)
-        taken = int((~ctx.eligible[chosen]).sum())
-    if taken:
+    chosen = np.asarray(returned.indices if isinstance(returned, Selection) else returned)
+    if taken := int((~ctx.eligible[chosen]).sum()):
         raise CheckFailed(f"{taken} excluded samples were taken although there were enough others")
