@@ -1,7 +1,5 @@
 """The version of a method: a digest of the code that it reaches, without comments and docstrings."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import hashlib
@@ -17,7 +15,6 @@ _Import = tuple[int, str, str]  # level, module and name of `from ..module impor
 
 def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
     """Return 16 hexadecimal digits for the code that "module:name" targets reach, each inside its top-level package.
-
     Followed are the import statements, those inside functions too.  The `__init__` of a package counts only where one
     of its own names is used.  What cannot be parsed, such as a compiled module, counts by its bytes.
     cached: a file whose time of change and size are known has not changed.  Returns "unknown" where no file is found.
@@ -31,8 +28,7 @@ def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
             continue
         seen.add(use)
         file, folders = locate(module)
-        is_submodule = bool(name and folders) and locate(f"{module}.{name}") != (None, [])
-        if is_submodule:
+        if is_submodule := bool(name and folders) and locate(f"{module}.{name}") != (None, []):
             wanted.append((f"{module}.{name}", ""))
         if file is None or module in reached:
             continue

@@ -2,10 +2,7 @@
 
 One holds what `environment = [...]` in the plugin's table of registry.toml lists, and nothing else; all other packages
 it takes from the environment that prunebench runs in, so that methods are compared under the same numerical libraries:
-`uv run --with` would resolve and install these once more.
-"""
-
-from __future__ import annotations
+`uv run --with` would resolve and install these once more."""
 
 import json
 import os
@@ -41,10 +38,8 @@ def with_environments(
     notice: Callable[[str], None],
 ) -> tuple[Catalogue, Mapping[str, str]]:  # fmt: skip
     """Return the catalogue with the plugins of a suite that have environments, and their interpreters by "kind:name".
-
     filters: what they leave out of the suite needs no environment.  One that is not in the cache is made, after a
-    notice.  Nothing of such a plugin is imported here.  Raises EnvironmentFailed.
-    """
+    notice.  Nothing of such a plugin is imported here.  Raises EnvironmentFailed."""
     suite, entries, interpreters = registry.suite(suite_name), dict(catalogue.entries), {}
     names = (*suite.methods, suite.unpruned, *suite.agreement_methods, *filters.added)
     scorers = {method.scorer for method in map(registry.method, names) if is_chosen(method, filters)}
@@ -61,9 +56,7 @@ def interpreter_of(
     names: Sequence[str], catalogue: Catalogue, listings: Mapping[str, Listing], cache: Path
 ) -> str | None:
     """Return the interpreter of a plugin, named "NAME" or "KIND:NAME", that can only be had in its environment.
-
-    None where every name is here, or nobody knows it.  Raises UsageError for such a plugin among other names.
-    """
+    None where every name is here, or nobody knows it.  Raises UsageError for such a plugin among other names."""
     for kind, _, plain in (name.rpartition(":") for name in names):
         listing = listings.get(plain)
         if listing is None or not listing.environment or kind not in ("", listing.kind):
@@ -91,23 +84,19 @@ def describe() -> None:
 
 def lacking(package: Distribution, packages: Mapping[str, Distribution]) -> list[str]:
     """Return the requirements of a package that none of the packages, by normalised name, satisfies."""
-    wanted = [Requirement(text) for text in package.requires or ()]
-    return [
-        f"{one.name}{one.specifier}"
-        for one in wanted
-        if (one.marker is None or one.marker.evaluate({"extra": ""}))
-        and not (
-            (there := packages.get(canonicalize_name(one.name)))
-            and one.specifier.contains(there.version, prereleases=True)
-        )
-    ]
+
+    def is_met(one: Requirement) -> bool:
+        there = packages.get(canonicalize_name(one.name))
+        return there is not None and one.specifier.contains(there.version, prereleases=True)
+
+    every = map(Requirement, package.requires or ())
+    wanted = [one for one in every if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return [f"{one.name}{one.specifier}" for one in wanted if not is_met(one)]
 
 
 def _made(listing: Listing, cache: Path) -> tuple[Entry[Any], str]:
-    """Return the entry of a listed plugin and the interpreter of its environment, made now unless it is in the cache.
-
-    The key covers the requirements, this interpreter and every package installed beside it, prunebench too.
-    """
+    """Return the entry of a listed plugin and the interpreter of its environment, which is made unless it is cached."""
+    # The key covers the requirements, this interpreter and every package installed beside it, prunebench too.
     key = digest([3, sorted(listing.environment), sys.version, sys.prefix, package_list_digest()])
     folder = cache / "environments" / key
     scripts, own = (Path(sysconfig.get_path(name, "venv", {"base": str(folder)})) for name in ("scripts", "purelib"))
@@ -130,8 +119,7 @@ def _made(listing: Listing, cache: Path) -> tuple[Entry[Any], str]:
     declared = json.loads(declarations.read_text(encoding="utf-8"))
     entries = [from_json(entry) for entry in declared["entries"]]
     mine = {e.spec.name: e for e in entries if (e.spec.kind, e.origin.distribution) == (listing.kind, listing.dist)}
-    entry = mine.get(listing.name)
-    if entry is None or not listing.covers(entry.origin.version):
+    if (entry := mine.get(listing.name)) is None or not listing.covers(entry.origin.version):
         hint = f"let version and environment agree: it holds {entry.origin}" if entry else ""
         hint = hint or declared["failures"].get(listing.dist) or did_you_mean(listing.name, mine)
         raise _fault(listing, f"holds no {listing.kind} of this name from {listing.dist} {listing.version}", hint)
@@ -139,8 +127,7 @@ def _made(listing: Listing, cache: Path) -> tuple[Entry[Any], str]:
 
 
 def _run(listing: Listing, *command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if (done := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
         what = f"{Path(command[0]).stem} {command[1]} {command[2]} ended with {done.returncode}"
         hint = f"look at environment = [...] of [plugin.{listing.name}] in the registry"
         raise _fault(listing, f"cannot be made: {what}: {(done.stderr or done.stdout).strip()}", hint)

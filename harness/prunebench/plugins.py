@@ -1,7 +1,5 @@
 """All that the installed plugins declare: one broken plugin is reported with its distribution, and the rest works."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import os
@@ -45,8 +43,7 @@ class Entry(Generic[S]):
 
     def code_version(self) -> str:
         """Return the version that the files give now."""
-        targets = self.spec.load, getattr(self.spec, "labeller", "")
-        return self.spec.version or code_digest(filter(None, targets))
+        return self.spec.version or code_digest(filter(None, (self.spec.load, getattr(self.spec, "labeller", ""))))
 
     def load(self) -> Any:
         """Import and return the implementation; raises PluginLoadError with the plugin's name and version."""
@@ -72,7 +69,7 @@ class _Getter(Generic[S]):
 
     kind: str
 
-    def __get__(self, catalogue: Catalogue, owner: type) -> Callable[[str], Entry[S]]:
+    def __get__(self, catalogue: "Catalogue", owner: type) -> Callable[[str], Entry[S]]:
         return partial(catalogue.get, self.kind)
 
 
@@ -88,10 +85,8 @@ class Catalogue:
         """Return the entry `name` of `kind` ("scorers", ...); raises UsageError with the nearest name."""
         known = self.entries[kind]
         if name not in known:
-            hint = did_you_mean(name, known)
-            if self.failures:
-                hint += f"; {len(self.failures)} plugin(s) failed to load, see `prunebench list`"
-            raise UsageError(f"no {kind[:-1]} is named {name!r}", hint)
+            more = f"; {len(self.failures)} plugin(s) failed to load, see `prunebench list`" if self.failures else ""
+            raise UsageError(f"no {kind[:-1]} is named {name!r}", did_you_mean(name, known) + more)
         return known[name]
 
     scorer: ClassVar[_Getter[specs.ScorerSpec]] = _Getter("scorers")
@@ -130,23 +125,17 @@ class _Builtin:
 
 
 def load_plugins(
-    extra: Mapping[str, Any] | None = None,
-    only: str | None = None,
-    *,
-    retry: bool = False,
-    time_limit_seconds: float | None = None,
+    extra: Mapping[str, Any] = {}, only: str | None = None, *, retry: bool = False, time_limit_seconds: float = 20
 ) -> Catalogue:
     """Discover, register and ask all plugins; never raises for a plugin's fault.
-
     Those of other distributions are first imported by a process of their own, once per version: what kills or stops it
     is a failure here, and is not imported.
     extra: name to plugin object, registered beside the installed ones (for tests and notebooks).
     only: comma-separated entry-point names; default the environment variable PRUNEBENCH_LOAD_PLUGINS.
-    retry: try those again that failed before.  time_limit_seconds: for the first import of one plugin, default 20.
-    """
+    retry: try those again that failed before.  time_limit_seconds: for the first import of one plugin, default 20."""
     from prunebench import __version__
 
-    extra, manager = extra or {}, pluggy.PluginManager(GROUP)
+    manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(_Builtin(), name=HOST)
     chosen = only if only is not None else os.environ.get("PRUNEBENCH_LOAD_PLUGINS")
@@ -156,8 +145,7 @@ def load_plugins(
     origins = {HOST: Origin(HOST, HOST, __version__)}
     with contextlib.redirect_stdout(sys.stderr):  # standard output is data
         for load, origin in loaders:
-            name = origin.entry_point
-            name = f"{name} of {origin.distribution}" if name in origins else name
+            name = origin.entry_point + (f" of {origin.distribution}" if origin.entry_point in origins else "")
             origins[name] = origin
             failures += register(manager, load, origin, name)
         entries: dict[str, dict[str, Entry[Any]]] = {kind: {} for kind in KINDS}

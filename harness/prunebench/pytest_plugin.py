@@ -1,19 +1,12 @@
 """A pytest plugin: says after the tests how many conformance checks ran, so that silence is not taken for success."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
 PROPERTY = "prunebench_check"
-_TITLES = {
-    "xfailed": "expected to fail",
-    "failed": "failed",
-    "skipped": "not run or not applicable",
-    "passed": "passed",
-}
+_TITLES = {"xfailed": "expected to fail", "failed": "failed", "skipped": "not run or not applicable",
+           "passed": "passed"}  # fmt: skip
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -25,10 +18,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print one line when there were conformance checks."""
-    counted = {
-        title: sum(PROPERTY in dict(getattr(report, "user_properties", ())) for report in reports)
-        for outcome, title in _TITLES.items()
-        if (reports := terminalreporter.stats.get(outcome))
-    }
-    if text := ", ".join(f"{number} {title}" for title, number in counted.items() if number):
+    counted = []
+    for outcome, title in _TITLES.items():
+        marked = [dict(getattr(report, "user_properties", ())) for report in terminalreporter.stats.get(outcome, ())]
+        counted.append((sum(PROPERTY in marks for marks in marked), title))
+    if text := ", ".join(f"{number} {title}" for number, title in counted if number):
         terminalreporter.write_line(f"prunebench conformance: {text}")

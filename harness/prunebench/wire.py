@@ -1,7 +1,5 @@
 """A declared spec with its origin as JSON, so that another process can use it without discovering it."""
 
-from __future__ import annotations
-
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -27,10 +25,8 @@ def _plain(value: Any) -> Any:
 
 def from_json(value: Mapping[str, Any]) -> Entry[Any]:
     """Return the entry that `to_json` described."""
-    given = dict(value["spec"])
-    given["params"] = {
-        name: Param(**{**one, "choices": tuple(one["choices"])}) for name, one in given["params"].items()
-    }
+    given, params = dict(value["spec"]), value["spec"]["params"].items()
+    given["params"] = {name: Param(**{**one, "choices": tuple(one["choices"])}) for name, one in params}
     given |= {"needs": frozenset(given["needs"])} if "needs" in given else {}
     return Entry(CHECKED[value["kind"]](**given), Origin(**value["origin"]))
 

@@ -52,15 +52,13 @@ def main(arguments: list[str] | None = None) -> Any:
         add_commands(found, cli)
         code = cli.main(given, "prunebench", standalone_mode=False, obj=found, terminal_width=columns())
         sys.exit(code if isinstance(code, int) else 0)
-    except PrunebenchError as error:
-        if "--traceback" in given or os.environ.get("PRUNEBENCH_TRACEBACK") == "1":
+    except (PrunebenchError, click.ClickException) as error:
+        is_ours = isinstance(error, PrunebenchError)
+        if is_ours and ("--traceback" in given or os.environ.get("PRUNEBENCH_TRACEBACK") == "1"):
             traceback.print_exc()
-        usual = " ".join((inspect.getdoc(type(error)) or "").split()).partition(" Hint: ")[2]
-        _report(error.message, error.hint or usual)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        _report(*_in_our_style(error))
-        sys.exit(UsageError.exit_code)
+        message, hint = _told(error)
+        say(f"error: {message}" + (f"\nhint: {hint}" if hint else ""))
+        sys.exit(error.exit_code if is_ours else UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         say("interrupted")
         sys.exit(130)
@@ -70,12 +68,11 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(0)
 
 
-def _report(message: str, hint: str) -> None:
-    say(f"error: {message}" + (f"\nhint: {hint}" if hint else ""))
-
-
-def _in_our_style(error: click.ClickException) -> tuple[str, str]:
-    """Return what is wrong and the next thing to do for an error that click raised."""
+def _told(error: PrunebenchError | click.ClickException) -> tuple[str, str]:
+    """Return what is wrong and the next thing to do, in our style for what click raised, too."""
+    if isinstance(error, PrunebenchError):
+        usual = " ".join((inspect.getdoc(type(error)) or "").split()).partition(" Hint: ")[2]
+        return error.message, error.hint or usual
     context = getattr(error, "ctx", None)
     hint = f"see `{context.command_path if context else 'prunebench'} --help`"
     if isinstance(error, click.NoSuchOption):

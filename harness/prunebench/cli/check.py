@@ -1,7 +1,5 @@
 """prunebench check."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import subprocess
@@ -16,7 +14,7 @@ from typing import Any
 import click
 
 from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, loaded, registry_option
-from prunebench.cli.text import columns, table, wrapped
+from prunebench.cli.text import columns, fitted, table, wrapped
 from prunebench.environments import interpreter_of
 from prunebench.errors import PluginContractError, UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry, Failure
@@ -32,7 +30,7 @@ from prunebench.wire import CHECKED, with_defaults
 @click.option("--checks", "globs", multiple=True, metavar="GLOB", help="Only these checks. Repeatable.")
 @click.option("--list", "only_list", is_flag=True, help="List the checks with their promises, and stop.")
 @click.option("--set", "settings", multiple=True, metavar="PARAM=VALUE", help="Check with another default. Repeatable.")
-@click.option("--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that has to fail. Repeatable.")
+@click.option("--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that must fail. Repeatable.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds per check.")
 @click.option("--json", "json_file", type=click.Path(allow_dash=True), help="Write the results as JSON; - is stdout.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check, with what it measured.")
@@ -48,8 +46,7 @@ def command(
 
     NAME is a plugin ("random", or "scorer:random"), a kind ("scorer"), an entry point or a distribution; without
     a name everything that is installed is checked. A check that registry.toml expects to fail must fail. Ends with 0
-    when all is well, with 3 when a promise is broken.
-    """
+    when all is well, with 3 when a promise is broken."""
     if only_list:
         _list_checks(names)
         return
@@ -73,7 +70,7 @@ def command(
         with click.open_file(json_file, "w", "utf-8") as file:
             file.write(_as_json(results))
     if json_file != "-":
-        click.echo("\n".join(_as_text(results, verbose or len(entries) == 1)))
+        click.echo(fitted("\n".join(_as_text(results, verbose or len(entries) == 1)), columns()))
     _conclude(results)
 
 
@@ -97,8 +94,8 @@ def _names_of(entry: Entry[Any]) -> set[str]:
 
 def _list_checks(names: Sequence[str]) -> None:
     kinds = {name.removesuffix("s") for name in names}
-    if unknown := sorted(kinds - set(CHECKED)):
-        raise UsageError(f"no kind {unknown[0]!r} is checked", "known: " + ", ".join(CHECKED))
+    for unknown in sorted(kinds - set(CHECKED)):
+        raise UsageError(f"no kind {unknown!r} is checked", "known: " + ", ".join(CHECKED))
     for check in all_checks().values():
         if not kinds or kinds & check.kinds:
             click.echo(f"{check.name}\n{wrapped(check.promise, columns(), '    ')}")

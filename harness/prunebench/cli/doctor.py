@@ -1,7 +1,5 @@
 """prunebench doctor."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys
@@ -19,6 +17,7 @@ from prunebench.errors import PrunebenchError
 from prunebench.executors.process import ChildProcess, child_environment
 from prunebench.plugins import Catalogue, load_plugins
 from prunebench.registry import Registry, load_registry
+from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset
 from prunebench.store import Store
 
 _COMPILE_SECONDS = 120.0
@@ -50,15 +49,9 @@ class Diagnosis:
 @json_option
 def command(registry_file: Path | None, cache: Path | None, data_roots: tuple[Path, ...], as_json: bool) -> None:
     """Tell whether this machine is ready: plugins, data, devices, folders."""
-    registry, found = load_registry(registry_file), load_plugins(retry=True)
-    diagnoses = [
-        *_plugins(found),
-        *_packages(),
-        *_devices(),
-        *_folders(cache_folder(cache)),
-        *_compiled_code(cache_folder(cache)),
-        *_datasets(registry, found, data_folders(data_roots)),
-    ]
+    registry, found, folder = load_registry(registry_file), load_plugins(retry=True), cache_folder(cache)
+    diagnoses = [*_plugins(found), *_packages(), *_devices(), *_folders(folder), *_compiled_code(folder)]
+    diagnoses += _datasets(registry, found, data_folders(data_roots))
     if as_json:
         click.echo(json.dumps([asdict(diagnosis) for diagnosis in diagnoses], indent=1))
     for one in () if as_json else diagnoses:
@@ -85,13 +78,11 @@ def _packages() -> Iterator[Diagnosis]:
     if absent := ", ".join(sorted(versions.keys() - present.keys())):
         yield Diagnosis("problem", "packages", f"absent: {absent}", "install prunebench again")
     if Version(present.get("gudhi", "0")) >= Version("3.13"):
-        hint = 'pip install "gudhi<3.13"'
-        yield Diagnosis("problem", "gudhi", "3.13 and multipers 2.3.2 crash together", hint)
+        yield Diagnosis("problem", "gudhi", "3.13 and multipers 2.3.2 crash together", 'pip install "gudhi<3.13"')
 
 
 def _devices() -> Iterator[Diagnosis]:
-    gpus = provenance.gpus()
-    if not gpus:
+    if not (gpus := provenance.gpus()):
         yield Diagnosis("note", "devices", "no NVIDIA GPU is seen; everything runs on the CPU")
     for number, gpu in enumerate(gpus):
         yield Diagnosis("ok", "devices", f"GPU {number}: {gpu['name']}, {gpu['memory']}")
@@ -118,22 +109,17 @@ def _compiled_code(cache: Path) -> Iterator[Diagnosis]:
         error = f"importing numba took longer than {_COMPILE_SECONDS:g} s"
     finally:
         child.close()
-    if error:
-        hint = "set NUMBA_CACHE_DIR, or --cache, to a folder that can be written"
-        yield Diagnosis("problem", "compiled code", error, hint)
-    else:
-        yield Diagnosis("ok", "compiled code", "numba can keep what it compiles")
+    hint = "set NUMBA_CACHE_DIR, or --cache, to a folder that can be written"
+    works = Diagnosis("ok", "compiled code", "numba can keep what it compiles")
+    yield Diagnosis("problem", "compiled code", error, hint) if error else works
 
 
 def _datasets(registry: Registry, found: Catalogue, roots: tuple[str, ...]) -> Iterator[Diagnosis]:
-    from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset
-
     for entry in registry.datasets.values():
         try:
             plugin = found.dataset(entry.spec)
             data = load_dataset(plugin, plugin.spec.resolve_params(entry.params), tuple(map(Path, roots)))
-            seen = fingerprint(data)
-            check_fingerprint(entry.name, entry.fingerprint, seen)
+            check_fingerprint(entry.name, entry.fingerprint, seen := fingerprint(data))
             text = f"{len(data.train)} + {len(data.test)} images, fingerprint {seen}"
             yield Diagnosis("ok", f"data set {entry.name}", text)
         except PrunebenchError as error:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ KINDS = {
     "metrics": "plugins that add columns to the board",
 }
 Row = dict[str, Any]
+_NAME = itemgetter("name")
 
 
 @click.command()
@@ -42,8 +44,7 @@ def command(what: str | None, registry_file: Path | None, as_json: bool) -> None
     or metrics. NAME is a name of any kind, such as a method; write scorer:NAME where two kinds share it.
 
     A plugin that runs in an environment of its own is listed with the range of versions that the registry names;
-    nothing is installed.
-    """
+    nothing is installed."""
     found, registry = catalogue(), load_registry(registry_file)
     tables = _tables(found, registry)
     kind = next((kind for kind in KINDS if what in (kind, kind.removesuffix("s"))), None)
@@ -68,23 +69,18 @@ def _tables(found: Catalogue, registry: Registry) -> Mapping[str, list[Row]]:
         if listing.environment and (here is None or not listing.is_met_by(here.origin)):
             plugins[f"{listing.kind}s"].append(_listed(listing))
     methods = [_method(method, found) for method in registry.methods.values()]
-    ours = {method["name"] for method in methods}
-    methods += [row for row in plugins["scorers"] if row["name"] not in ours]
+    methods += [row for row in plugins["scorers"] if row["name"] not in registry.methods]
     return {
         "suites": [_suite(suite) for suite in registry.suites.values()],
-        "methods": sorted(methods, key=_name),
+        "methods": sorted(methods, key=_NAME),
         "networks": [_network(name, network) for name, network in registry.networks.items()],
         "recipes": [_row("recipe", r.name, r.learner + assigned(r.params), {}) for r in registry.recipes.values()],
-        **{kind: sorted(plugins[kind], key=_name) for kind in KINDS if kind in plugins},
+        **{kind: sorted(plugins[kind], key=_NAME) for kind in KINDS if kind in plugins},
     }
 
 
 def _row(kind: str, name: str, summary: str, facts: Mapping[str, str], **more: Any) -> Row:
     return {"kind": kind, "name": name, "summary": summary, "facts": facts, **more}
-
-
-def _name(row: Row) -> str:
-    return str(row["name"])
 
 
 def _suite(suite: Suite) -> Row:
@@ -107,8 +103,7 @@ def _network(name: str, network: Network) -> Row:
 def _method(method: Method, found: Catalogue) -> Row:
     scorer, selector = method.scorer + assigned(method.params), method.selector + assigned(method.selector_params)
     entry = found.entries["scorers"].get(method.scorer)
-    facts = plugin_facts(entry.spec) if entry else {}
-    facts |= {"selector": selector} if method.selector else {}
+    facts = {**(plugin_facts(entry.spec) if entry else {}), **({"selector": selector} if method.selector else {})}
     facts |= {"parameters": f"those of {scorer}", "caveat": method.caveat}
     summary = f"{scorer}, picked by {selector}" if method.selector else scorer
     return _row("method", method.name, summary, facts, scorer=method.scorer)
@@ -118,10 +113,8 @@ def _installed(entry: Entry[Any], registry: Registry) -> Row:
     spec, origin = entry.spec, entry.origin
     tier = standing(registry.plugins, spec.kind, spec.name, origin.distribution, origin.version).tier
     source = {"distribution": origin.distribution, "version": origin.version, "tier": tier, "paper": spec.paper}
-    params = {
-        name: {"default": param.default, "allowed": allowed(param), "doc": param.doc, "source": param.source}
-        for name, param in spec.params.items()
-    }
+    params = {name: {"default": p.default, "allowed": allowed(p), "doc": p.doc, "source": p.source}
+              for name, p in spec.params.items()}  # fmt: skip
     own = {"environment": [], "params": params, "differences": spec.differences}
     return _row(spec.kind, spec.name, spec.summary, plugin_facts(spec), **source, **own)
 
@@ -139,7 +132,7 @@ def _named(what: str, tables: Mapping[str, list[Row]]) -> list[Row]:
     every = [row for kind, table in tables.items() for row in table if kind == f"{row['kind']}s"]
     rows = [row for row in every if row["name"] == name and wanted in ("", row["kind"], f"{row['kind']}s")]
     if not rows:
-        near = did_you_mean(name, {*KINDS, *map(_name, every)})
+        near = did_you_mean(name, {*KINDS, *map(_NAME, every)})
         hint = f"kinds: {', '.join(KINDS)}; `prunebench list` shows all names" if near.startswith("known") else near
         raise UsageError(f"no kind and nothing else is named {what!r}", hint)
     return rows

@@ -23,8 +23,7 @@ def command(kind: str, name: str, into: Path) -> None:
     """Start a plugin: a distribution that works, with tests and continuous integration.
 
     KIND is scorer, selector, projector, dataset, backbone, learner, executor or metric. NAME is how the plugin is
-    called on the command line and in registry.toml, such as my-method.
-    """
+    called on the command line and in registry.toml, such as my-method."""
     _check_name(kind, name)
     folder = into / distribution_name(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -40,10 +39,10 @@ def command(kind: str, name: str, into: Path) -> None:
 def _next_steps(name: str, folder: Path, option: str) -> list[str]:
     """Return commands that work from the present folder, with the installer that the environment has."""
     place = folder if folder.is_absolute() else f"./{folder}"
-    has_pip = importlib.util.find_spec("pip") is not None
+    pip = "python -m pip" if importlib.util.find_spec("pip") is not None else "uv pip"
     run = "uv run " if "UV_RUN_RECURSION_DEPTH" in os.environ else ""
     return [
-        f'{"python -m pip" if has_pip else "uv pip"} install -e "{place}[test]"',
+        f'{pip} install -e "{place}[test]"',
         f"{run}prunebench check {name}",
         f"{run}pytest {place}",
         f"{run}prunebench run try --registry {place}/registry.toml{option}",

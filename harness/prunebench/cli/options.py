@@ -13,6 +13,7 @@ from prunebench.environments import with_environments
 from prunebench.errors import UsageError
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue, load_plugins
+from prunebench.provenance import gpus
 from prunebench.registry import Registry, load_registry
 from prunebench.settings import Settings
 from prunebench.store import default_cache
@@ -25,9 +26,8 @@ registry_option = click.option("--registry", "registry_file", type=PATH, metavar
     help="registry.toml to read.  [default: the one here, else the one that ships with prunebench]")  # fmt: skip
 results_option = click.option("--results", type=PATH, default=Path("results"), show_default=True,
     metavar="DIR", help="Folder of records and boards.")  # fmt: skip
-cache_option = click.option("--cache", type=PATH, metavar="DIR",
-    help="Folder of computed features, scores and trainings.  [default: PRUNEBENCH_CACHE, else the user's cache]",
-)  # fmt: skip
+cache_option = click.option("--cache", type=PATH, metavar="DIR", help="Folder of computed features, scores and "
+    "trainings.  [default: PRUNEBENCH_CACHE, else the user's cache]")  # fmt: skip
 data_option = click.option("--data", "data_roots", type=PATH, multiple=True, metavar="DIR",
     help="Folder to look for data and weights in, before those of PRUNEBENCH_DATA and ./data. Repeatable.")  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -100,11 +100,7 @@ def catalogue(strict: bool = False) -> Catalogue:
 
 def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...]:
     """Return one entry for each worker: the index of its CUDA device, "cpu" or "mps".
-
-    devices: "auto", "cpu", "mps", or a list of CUDA device indices such as "0,1".
-    """
-    from prunebench.provenance import gpus
-
+    devices: "auto", "cpu", "mps", or a list of CUDA device indices such as "0,1"."""
     if devices == "auto":
         devices = ",".join(str(index) for index, _ in enumerate(gpus())) or "cpu"
     if devices in ("cpu", "mps"):
@@ -114,5 +110,4 @@ def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...
     if not all(map(str.isdigit, indices)):
         hint = 'write "auto", "cpu", "mps", or indices such as 0,1'
         raise UsageError(f"--devices {devices!r} is not understood", hint)
-    slots = tuple(indices) * per_device
-    return slots[:jobs] if jobs else slots
+    return (tuple(indices) * per_device)[: jobs or None]

@@ -26,8 +26,7 @@ from prunebench.store import Store
 def command(as_json: bool, **options: Any) -> None:
     """Show what a run of SUITE would compute, how much of it is done, and what will not work.
 
-    A cell is done when its record is in the results folder. The time is estimated from those that were measured.
-    """
+    A cell is done when its record is in the results folder. The time is estimated from those that were measured."""
     show(requested(options), as_json)
 
 
@@ -54,25 +53,17 @@ def show(asked: Request, as_json: bool = False) -> None:
         return
     seconds, unknown = expected_seconds(plan, missing, store, asked.results)
     lines = _size(plan, missing) + ([] if missing else ["everything is done"])
-    if seconds:
-        lines.append(f"expected: {about(seconds)} of one worker, from times that were measured")
-    if unknown:
-        untold = ", ".join(f"{stage} ({count})" for stage, count in unknown.items())
+    lines += [f"expected: {about(seconds)} of one worker, from times that were measured"] if seconds else []
+    if untold := ", ".join(f"{stage} ({count})" for stage, count in unknown.items()):
         lines.append(f"no time was measured yet of: {untold}")
     click.echo(fitted("\n".join(lines + notes), columns()))
 
 
 def _size(plan: Plan, missing: Container[str]) -> list[str]:
     tasks, cells = list(plan.tasks()), [(cell.axes["method"], cell.key) for cell in plan.cells]
-    stages = Counter(task.stage for task in tasks)
-    left = Counter(task.stage for task in tasks if task.key in missing)
+    stages, left = Counter(t.stage for t in tasks), Counter(t.stage for t in tasks if t.key in missing)
     total, done = Counter(method for method, _ in cells), Counter(m for m, key in cells if key not in missing)
-    return [
-        f"suite {plan.suite.name}: {plan.suite.summary}".removesuffix(": "),
-        f"cells: {len(plan.cells)}",
-        "",
-        *table(("stage", "tasks", "to do"), [(name, stages[name], left[name]) for name in STAGE_ORDER if stages[name]]),
-        "",
-        *table(("method", "cells", "done"), [(method, count, done[method]) for method, count in total.items()]),
-        "",
-    ]
+    work = table(("stage", "tasks", "to do"), [(s, stages[s], left[s]) for s in STAGE_ORDER if stages[s]])
+    methods = table(("method", "cells", "done"), [(method, count, done[method]) for method, count in total.items()])
+    title = f"suite {plan.suite.name}: {plan.suite.summary}".removesuffix(": ")
+    return [title, f"cells: {len(plan.cells)}", "", *work, "", *methods, ""]

@@ -19,10 +19,8 @@ def time_left(seconds: float | None) -> str:
 
 def about(seconds: float) -> str:
     """Return an estimate in words, in one unit: no estimate knows the seconds of an hour."""
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"about {seconds / size:.0f} {unit}"
-    return f"about {max(seconds, 1):.0f} s"
+    size, unit = next(((s, unit) for s, unit in ((3600, "h"), (60, "min")) if seconds >= 2 * s), (1, "s"))
+    return f"about {max(seconds, 1) / size:.0f} {unit}"
 
 
 def duration(seconds: float) -> str:
@@ -52,10 +50,7 @@ class Progress:
 
     def notice(self, text: str) -> None:
         """Show a message that stays."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            say(text)
+        say(text) if self._bar is None else self._bar.console.print(text, markup=False, highlight=False)
 
     def __call__(self, state: RunState, event: Event | None) -> None:
         if event is not None and event.outcome is not None:

@@ -23,10 +23,8 @@ from prunebench.run import RunOptions, RunReport, execute, identified_plan
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Threads of each worker.")
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one task may take.")
 @click.option("--executor", default="local", show_default=True, help="Where tasks run.")
-@click.option(
-    "--grace", "grace_seconds", type=click.FloatRange(min=0), default=30, show_default=True,
-    help="Seconds to wait for what runs after Ctrl-C.",
-)  # fmt: skip
+@click.option("--grace", "grace_seconds", type=click.FloatRange(min=0), default=30, show_default=True,
+              help="Seconds to wait for what runs after Ctrl-C.")  # fmt: skip
 @click.option("--max-failures", type=COUNT, help="Stop when so many tasks have failed.")
 @click.option("--supersede", default="", metavar="REASON", help="Replace results that a repeat contradicts.")
 @click.option("--strict-plugins", is_flag=True, help="Stop when an installed plugin is broken.")
@@ -39,8 +37,7 @@ def command(
 ) -> None:  # fmt: skip
     """Run what is missing of SUITE, then write the board.
 
-    A run that was stopped, killed or failed in places goes on where it was: run the same command again.
-    """
+    A run that was stopped, killed or failed in places goes on where it was: run the same command again."""
     slots = slots_for(devices, jobs, slots_per_device)
     asked = requested(options, strict_plugins, device=slots[0], threads=threads, timeout_seconds=timeout)
     registry, plugins, results = asked.registry, asked.plugins, asked.results
@@ -66,10 +63,8 @@ def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool
         say(f"warning: {problem}")
     reasons = sorted({record.status_reason for record in report.failures})
     click.echo(json.dumps({**vars(report), "failures": reasons}) if as_json else text)
-    counts = [
-        (len(plan.cells), "cells", report.done_before, report.computed),
-        (len(plan.agreements), "comparisons of scores", report.compared_before, report.compared),
-    ]
+    counts = [(len(plan.cells), "cells", report.done_before, report.computed)]
+    counts += [(len(plan.agreements), "comparisons of scores", report.compared_before, report.compared)]
     did = "; ".join(f"{n} {what}: {before} already done, {now} computed now" for n, what, before, now in counts if n)
     say(did + (f" in {duration(report.seconds)} (runs/{report.run_id})" if report.run_id else ""))
     if report.replaced:

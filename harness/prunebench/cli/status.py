@@ -19,30 +19,21 @@ from prunebench.records import FINAL, read_records
 def command(run: str | None, results: Path, as_json: bool) -> None:
     """Show how far the latest run, or RUN, has come, and what failed.
 
-    Runs are looked for in the folder runs beside the results folder. A cell is done when its record is there.
-    """
-    runs = results.parent / "runs"
-    manifest = _manifest(runs, run)
+    Runs are looked for in the folder runs beside the results folder. A cell is done when its record is there."""
+    manifest = _manifest(runs := results.parent / "runs", run)
     cells, finished = set(manifest["cells"]), manifest.get("finished", {})
     records = [record for path in results.glob(f"{manifest['suite']}/*/*.jsonl") for record in read_records(path)]
     tried = {record.key: record for record in records if record.key in cells}
     failed = [record for record in tried.values() if record.status not in FINAL]
     facts = {
-        "run": manifest["run_id"],
-        "suite": manifest["suite"],
-        "started": manifest["started"],
-        "cells": len(cells),
-        "done": len(tried) - len(failed),
-        "failed": len(failed),
-        "to_do": len(cells) - len(tried),
+        "run": manifest["run_id"], "suite": manifest["suite"], "started": manifest["started"], "cells": len(cells),
+        "done": len(tried) - len(failed), "failed": len(failed), "to_do": len(cells) - len(tried),
         "state": finished.get("exit_reason", "running, or killed"),
         "tasks_by_status": finished.get("tasks_by_status", {}),
-        "reasons": sorted({record.status_reason for record in failed}),
-        "logs": str(runs / manifest["run_id"] / "logs"),
-    }
-    rows = [(name.replace("_", " "), _shown(value)) for name, value in facts.items()]
-    shown = definitions([row for row in rows if row[1]], columns(), 0)
-    click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(shown))
+        "reasons": sorted({record.status_reason for record in failed}), "logs": str(runs / manifest["run_id"] / "logs"),
+    }  # fmt: skip
+    rows = [(name.replace("_", " "), text) for name, value in facts.items() if (text := _shown(value))]
+    click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(definitions(rows, columns(), 0)))
 
 
 def _shown(value: Any) -> str:
@@ -52,10 +43,8 @@ def _shown(value: Any) -> str:
 
 
 def _manifest(runs: Path, run: str | None) -> dict[str, Any]:
-    found = {path.parent.name: path for path in sorted(runs.glob("*/manifest.json"))}
-    if not found:
+    if not (found := {path.parent.name: path for path in sorted(runs.glob("*/manifest.json"))}):
         raise UsageError(f"there is no run in {runs}", "start one with `prunebench run SUITE`, or name its --results")
-    name = run or max(found)
-    if name not in found:
+    if (name := run or max(found)) not in found:
         raise UsageError(f"no run is named {name!r} in {runs}", did_you_mean(name, found))
     return dict(json.loads(found[name].read_text(encoding="utf-8")))

@@ -21,13 +21,9 @@ def columns(stream: TextIO | None = None) -> int:
 
 def wrapped(text: str, width: int, head: str = "", indent: str | None = None) -> str:
     """Return `text` in lines of at most `width`, unless a word is longer: `head` before the first, spaces after it.
-
-    indent: what later lines start with; default as many spaces as the head has.
-    """
+    indent: what later lines start with; default as many spaces as the head has."""
     later = " " * len(head) if indent is None else indent
-    lines = textwrap.wrap(
-        text, width, initial_indent=head, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
-    )
+    lines = textwrap.TextWrapper(width, head, later, break_long_words=False, break_on_hyphens=False).wrap(text)
     return "\n".join(lines) or head.rstrip()
 
 
@@ -45,10 +41,8 @@ def definitions(rows: Iterable[tuple[str, str]], width: int, indent: int = 2) ->
         if len(name) + indent + 2 <= first:
             lines.append(wrapped(text, width, f"{margin}{name}".ljust(first)))
         else:
-            lines += [
-                wrapped(name, width, margin, margin + "  "),
-                *([wrapped(text, width, " " * first)] if text else []),
-            ]
+            lines.append(wrapped(name, width, margin, margin + "  "))
+            lines += [wrapped(text, width, " " * first)] if text else []
     return lines
 
 
@@ -68,7 +62,6 @@ class Formatter(click.HelpFormatter):
     """Pages of help whose column of names is narrow where lines are short."""
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        """Write options or commands, each with what it does."""
         super().write_dl(list(rows), min(col_max, self.width // 3), col_spacing)
 
 

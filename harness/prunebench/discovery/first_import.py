@@ -1,9 +1,6 @@
 """Third-party plugins are imported by a child process first: one that kills or stops it is left out, and named.
 
-The results are kept in the cache folder, so that only what has changed is imported by a child again.
-"""
-
-from __future__ import annotations
+The results are kept in the cache folder, so that only what has changed is imported by a child again."""
 
 import contextlib
 import importlib.util
@@ -27,28 +24,23 @@ from prunebench.store import default_cache
 Installed = tuple[EntryPoint, Origin]
 Result = tuple[str, str]  # an error and a hint, both empty where a plugin may be imported
 _TRYING = "PRUNEBENCH_FIRST_IMPORT"  # set in the process of a first import, where only the own plugins are loaded
-_LIMIT_SECONDS, _START_SECONDS = 20.0, 120.0
+_START_SECONDS = 120.0
 _AGAIN = "update or uninstall it; `prunebench doctor` tries it again"
 _KEPT = 5000  # results of other environments that share the cache stay, but not for ever
 
 
-def importable(
-    chosen: str | None = None, *, retry: bool = False, time_limit_seconds: float | None = None
-) -> tuple[list[Installed], list[Failure]]:
+def importable(chosen: str | None, *, retry: bool, time_limit_seconds: float) -> tuple[list[Installed], list[Failure]]:
     """Return the plugins that may be imported here, prunebench's own first, and a failure for each that may not.
-
     chosen: comma-separated entry-point names; None for all.  retry: try those again that failed before.
-    time_limit_seconds: for the import of one plugin, default 20.
-    """
+    time_limit_seconds: for the import of one plugin."""
     plugins = installed_plugins(chosen)
     own, others = ([one for one in plugins if (one[1].distribution == HOST) is bundled] for bundled in (True, False))
     if not others or _TRYING in os.environ:
         return own, []
     environment, known = environment_digest(), read_results(default_cache())
     keyed = {plugin_digest(*one, environment): one for one in others}
-    new = {key: one for key, one in keyed.items() if key not in known or (retry and known[key][0])}
-    if new:
-        results = import_first([point for point, _ in new.values()], time_limit_seconds or _LIMIT_SECONDS)
+    if new := {key: one for key, one in keyed.items() if key not in known or (retry and known[key][0])}:
+        results = import_first([point for point, _ in new.values()], time_limit_seconds)
         known = {key: known[key] for key in known if key not in new} | dict(zip(new, results, strict=True))
         write_results(default_cache(), known)
     failures = [Failure(origin, *known[key]) for key, (_, origin) in keyed.items() if known[key][0]]
@@ -56,10 +48,7 @@ def importable(
 
 
 def installed_plugins(chosen: str | None = None) -> list[Installed]:
-    """Return the entry points of the group, prunebench's own first, then by distribution and name; imports none.
-
-    chosen: comma-separated entry-point names; None for all.
-    """
+    """Return the entry points `chosen` like `importable`'s, prunebench's own first, then by distribution and name."""
     points = [one for one in entry_points(group=GROUP) if chosen is None or one.name in chosen.split(",")]
     # Reading metadata parses a mail message: once per distribution, not once per entry point.
     metadata = cache(lambda dist: dist.metadata if dist else {"Name": "unknown", "Version": "unknown"})
@@ -78,13 +67,9 @@ def environment_digest() -> str:
 
 
 def plugin_digest(point: EntryPoint, origin: Origin, environment: str) -> str:
-    """Return the key of the result of a first import: name, version and files of the plugin, and the environment.
-
-    Files count by path, size and time of change; nothing is imported.
-    """
+    """Return the key of a first import: the plugin, its files by path, size and time of change, and the environment."""
     record = (point.dist.read_text("RECORD") if point.dist else None) or ""
-    files = sorted(_files(point.module.partition(".")[0]))
-    return digest([environment, str(origin), point.value, record, files])
+    return digest([environment, str(origin), point.value, record, sorted(_files(point.module.partition(".")[0]))])
 
 
 def _files(package: str) -> Iterator[tuple[str, int, int]]:
@@ -119,16 +104,12 @@ def read_results(cache: Path) -> dict[str, Result]:
 def write_results(cache: Path, results: Mapping[str, Result]) -> None:
     """Replace the file in one step, the newest results last; a cache that cannot be written is no error."""
     with contextlib.suppress(StoreError):
-        newest = _Results(2, dict(list(results.items())[-_KEPT:]))
-        write_text(results_file(cache), msgspec.json.encode(newest).decode())
+        newest = msgspec.json.encode(_Results(2, dict(list(results.items())[-_KEPT:])))
+        write_text(results_file(cache), newest.decode())
 
 
 def import_first(points: Sequence[EntryPoint], time_limit_seconds: float) -> list[Result]:
-    """Return one result per plugin, in order; never raises for a plugin's fault.
-
-    The child that imports them is started again after the culprit when it dies, or takes longer than the limit over
-    one plugin.
-    """
+    """Return one result per plugin, in order: a child that dies or is late over one is started again after it."""
     # Imported only now: a start with nothing new starts no process and needs no threads.
     from prunebench.executors.process import ChildProcess
 

@@ -1,18 +1,15 @@
 """The process in which plugins are imported for the first time: `python -m prunebench.discovery.import_child`.
 
 Reads one JSON request, says when it is ready, and after each plugin what happened, in the order of the request: when
-this process dies or hangs, the one whose answer is missing is the culprit.
-"""
-
-from __future__ import annotations
+this process dies or hangs, the one whose answer is missing is the culprit."""
 
 import contextlib
 import ctypes
-import importlib.metadata
 import json
 import os
 import sys
 import tempfile
+from importlib.metadata import EntryPoint
 from typing import IO
 
 import click
@@ -49,7 +46,7 @@ def main() -> None:
         forks.clear()
         error = hint = ""
         try:
-            _declare(importlib.metadata.EntryPoint(name, value, GROUP), manager)
+            _declare(EntryPoint(name, value, GROUP), manager)
         except BaseException as fault:  # sys.exit, too: this process is there to survive it
             error, hint = f"{type(fault).__name__}: {fault}", hint_for(fault)
         text = _taken(kept)
@@ -67,12 +64,11 @@ def _taken(kept: IO[bytes]) -> str:
         ctypes.CDLL(None).fflush(None)
     kept.seek(0)
     text = kept.read().decode(errors="replace").strip()
-    kept.seek(0)
-    kept.truncate()
+    kept.truncate(kept.seek(0))
     return text
 
 
-def _declare(point: importlib.metadata.EntryPoint, manager: pluggy.PluginManager) -> None:
+def _declare(point: EntryPoint, manager: pluggy.PluginManager) -> None:
     plugin = point.load()
     try:
         manager.register(plugin)

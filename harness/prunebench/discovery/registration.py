@@ -1,7 +1,5 @@
 """Plugins registered and asked for their declarations one by one: a fault has one owner, and the rest works."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -75,8 +73,7 @@ def declarations(
         except KeyboardInterrupt:
             raise
         except BaseException as fault:  # sys.exit, too
-            text = f"{hook.name} raised {type(fault).__name__}: {fault}"
-            yield Failure(origin, text, hint_for(fault), partial=True)
+            yield Failure(origin, f"{hook.name} raised {type(fault).__name__}: {fault}", hint_for(fault), partial=True)
             continue
         for spec in declared:
             if not isinstance(spec, expected):
@@ -96,8 +93,7 @@ def declarations(
 def hint_for(fault: BaseException) -> str:
     """Return the next thing to do about a plugin that raised: the fault's own hint, if it has one."""
     asks_for_name = isinstance(fault, ImportError) and (fault.name or "").partition(".")[0] == "prunebench"
-    asks_for_field = isinstance(fault, TypeError) and "Spec.__init__() got an unexpected keyword" in str(fault)
-    if asks_for_name or asks_for_field:
+    if asks_for_name or (isinstance(fault, TypeError) and "Spec.__init__() got an unexpected keyword" in str(fault)):
         return f"if it is written for a newer plugin API: this is {_this()}; {_UPDATE}"
     return str(getattr(fault, "hint", "")) or "the rest works; update or uninstall this distribution"
 
@@ -117,10 +113,8 @@ def _api_problem(spec: PluginSpec) -> tuple[str, str]:
         return f"{what} has api = {number!r}, expected a number from 1", f"write api = {API}"
     if number > API:
         return f"{what} needs prunebench with plugin API {number} or newer; this is {_this()}", _UPDATE
-    if number < OLDEST_API:
-        hint = "update the distribution, or install an older prunebench"
-        return f"{what} is written for plugin API {number}; this is {_this()}", hint
-    return "", ""
+    hint = "update the distribution, or install an older prunebench"
+    return (f"{what} is written for plugin API {number}; this is {_this()}", hint) if number < OLDEST_API else ("", "")
 
 
 def _this() -> str:

@@ -5,8 +5,7 @@ Another executor is a plugin: `prunebench_executors` declares an ExecutorSpec, w
 {"settings": settings.to_json(), "task": task.to_json()}, and prints the outcome as one JSON line; with `--serve` and
 the settings as JSON it reads one task per line instead, and answers with JSON lines {"event": "ready"}, then for each
 task some {"event": "progress", "fraction": ..., "text": ...} and one {"event": "done", ...}, the outcome.
-`prunebench check executor` tells whether an executor keeps its promises.
-"""
+`prunebench check executor` tells whether an executor keeps its promises."""
 
 from __future__ import annotations
 
@@ -24,8 +23,7 @@ __all__ = ["Event", "Executor", "Settings", "Task"]
 class Event:
     """What an executor reports about a submitted task: progress, or its outcome when `outcome` is set.
 
-    key: `task.key`.  fraction: of the work done.  outcome: what the worker answered, or `Event.lost(...)`.
-    """
+    key: `task.key`.  fraction: of the work done.  outcome: what the worker answered, or `Event.lost(...)`."""
 
     key: str
     fraction: float = 0.0
@@ -36,8 +34,7 @@ class Event:
     def lost(task: Task, reason: str, hint: str = "", *, status: str = "failed", seconds: float = 0.0) -> Event:
         """Return the event of a task whose worker ended without an answer.
 
-        reason: what happened.  hint: the next thing to do.  status: "failed", "oom" or "timeout".
-        """
+        reason: what happened.  hint: the next thing to do.  status: "failed", "oom" or "timeout"."""
         outcome = {"key": task.key, "status": status, "reason": f"stage {task.stage}: {reason}", "hint": hint}
         return Event(task.key, outcome={**outcome, "exit_code": 1, "seconds": round(seconds, 3)})
 
@@ -45,8 +42,7 @@ class Event:
 class Executor(Protocol):
     """What the `load` of an ExecutorSpec makes, called with (settings, slots, log folder).
 
-    slots: one entry per task that may run at a time: "cpu", "mps", or the index of a CUDA device.
-    """
+    slots: one entry per task that may run at a time: "cpu", "mps", or the index of a CUDA device."""
 
     def idle(self) -> int:
         """Return how many more tasks can be submitted now."""

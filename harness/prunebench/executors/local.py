@@ -1,7 +1,5 @@
 """Tasks on this machine: in warm worker processes, or in this process for debugging."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -45,8 +43,7 @@ class LocalExecutor:
         return sum(not slot.busy for slot in self._slots)
 
     def submit(self, task: Task) -> None:
-        interpreter = self._settings.interpreter(task)
-        free = [slot for slot in self._slots if not slot.busy]
+        interpreter, free = self._settings.interpreter(task), [slot for slot in self._slots if not slot.busy]
         slot = min(free, key=lambda slot: (slot.interpreter != interpreter, slot.child is not None))
         if slot.child is not None and (slot.interpreter != interpreter or not slot.child.is_running):
             slot.child.close(_END_SECONDS)
@@ -85,8 +82,7 @@ class LocalExecutor:
         try:
             while event is None:
                 left = None if limit is None else max(0.0, started + limit + GRACE_SECONDS - time.monotonic())
-                message = child.receive(left)
-                if message is None:
+                if (message := child.receive(left)) is None:
                     seconds = time.monotonic() - started
                     event = Event.lost(task, f"the worker {child.death}", f"see {slot.log}", seconds=seconds)
                 elif message.get("event") == "progress":

@@ -1,7 +1,5 @@
 """The one child process: it reads and answers JSON lines, and ends with everything that it has started."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -14,36 +12,33 @@ from pathlib import Path
 from typing import Any
 
 Message = Mapping[str, Any]
+_NOWHERE = Path(os.devnull)
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
 
 def child_environment(cache: Path, threads: int) -> dict[str, str]:
     """Return the environment of a process that runs plugins with that many threads.
-
     Where NUMBA_CACHE_DIR is unset it is below the cache folder: the packages and the home folder may be read-only, and
-    libraries that keep compiled code then fail at import.
-    """
+    libraries that keep compiled code then fail at import."""
     limits = dict.fromkeys(_THREADS, str(threads))
     return {**os.environ, **limits, "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(cache / "numba")}
 
 
 class ChildProcess:
     """A process in a session of its own, so that Ctrl-C reaches the parent alone and the whole group can be killed.
-
-    log: file that takes its standard error; none throws it away.  Raises OSError when it cannot be started.
-    """
+    log: file that takes its standard error; by default it is thrown away.  Raises OSError when it cannot be started."""
 
     def __init__(
         self,
         command: Sequence[str],
         *,
         environment: Mapping[str, str],
-        log: Path | None = None,
+        log: Path = _NOWHERE,
         folder: Path | None = None,
     ) -> None:
         self._inbox: queue.Queue[Message | None] = queue.Queue()
         self._ended = threading.Event()
-        with Path(os.devnull if log is None else log).open("ab") as errors:
+        with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=folder,
                 encoding="utf-8", errors="replace", start_new_session=True,

@@ -6,8 +6,7 @@ In a plugin's own tests:
 
     @parametrize_with_checks(my_plugin.prunebench_scorers())
     def test_my_plugin_keeps_its_promises(entry, check):
-        check(entry)
-"""
+        check(entry)"""
 
 from prunebench.testing.checks import checks_for
 from prunebench.testing.examiner import Examiner, examine, parametrize_with_checks

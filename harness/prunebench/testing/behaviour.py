@@ -1,7 +1,5 @@
 """Promises of every kind of plugin about what it declares, and how it behaves when it is run, and run again."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import os
@@ -75,8 +73,7 @@ def check_same_seed_gives_the_same_result(entry: Entry[Any]) -> None:
     """The same seed gives the same bytes, without the global random generators, which stay as they were."""
     first = fingerprint(ordinary_run(entry))
     before = _global_generators(98_765)  # a number that nobody chooses, so that whoever seeds them is seen
-    second = fingerprint(run(entry))
-    if first != second:
+    if fingerprint(run(entry)) != first:
         raise CheckFailed("two runs with seed 0 differ: draw from ctx.rng or ctx.torch_generator(), and sort files")
     if changed := [name for name, state in _global_generators().items() if state != before.get(name, state)]:
         raise CheckFailed(f"it changes the generator of {', '.join(changed)}: draw from ctx.rng")
@@ -85,11 +82,9 @@ def check_same_seed_gives_the_same_result(entry: Entry[Any]) -> None:
 def _global_generators(seed: int | None = None) -> dict[str, str]:
     """Return the states of the global random generators, seeded before with `seed`."""
     torch = sys.modules.get("torch")
-    if seed is not None:
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-    if torch is not None and seed is not None:
-        torch.manual_seed(seed)
+    seeding = [random.seed, np.random.seed, *([torch.manual_seed] if torch else [])]
+    for set_seed in seeding if seed is not None else []:
+        set_seed(seed)
     found = {"random": str(random.getstate()), "numpy.random": repr(np.random.get_state())}  # noqa: NPY002
     return {**found, "torch": str(torch.get_rng_state().tolist())} if torch is not None else found
 
@@ -98,8 +93,7 @@ def _global_generators(seed: int | None = None) -> dict[str, str]:
 def check_another_process_gives_the_same_result(entry: Entry[Any]) -> None:
     """A fresh interpreter with another hash seed gives the same bytes: no set order, no state of the process."""
     command = [sys.executable, "-P", "-m", "prunebench.testing.child"]
-    child = ChildProcess(command, environment={**os.environ, "PYTHONHASHSEED": "1"})
-    with contextlib.closing(child):
+    with contextlib.closing(ChildProcess(command, environment={**os.environ, "PYTHONHASHSEED": "1"})) as child:
         child.receive()  # it is ready
         child.send({"entry": to_json(entry), "check": "", "seconds": 600})
         answer = child.receive() or {"status": "failed", "reason": f"it {child.death}"}
@@ -126,8 +120,7 @@ def check_stochastic_is_declared_truthfully(entry: Entry[Any]) -> None:
 @promise(COMPUTING)
 def check_memory_does_not_leak(entry: Entry[Any]) -> str:
     """The memory of the process does not grow with every run: a worker does hundreds of them."""
-    status = Path("/proc/self/statm")
-    if not status.exists():
+    if not (status := Path("/proc/self/statm")).exists():
         raise NotApplicable("this system does not say how much memory a process takes")
     levels = []
     for _ in range(6):
@@ -148,8 +141,7 @@ def check_deadline_is_honoured(entry: Entry[Any]) -> str:
             break
     else:
         raise NotApplicable(f"a run with 1,000 samples takes {usual:.2f} seconds, too short to be cut off")
-    seconds = _seconds(entry, replace(case, seconds=0.1 * usual))
-    if seconds > 0.75 * usual:
+    if (seconds := _seconds(entry, replace(case, seconds=0.1 * usual))) > 0.75 * usual:
         limit = f"with a deadline after {0.1 * usual:.1f} s it ran for {seconds:.1f} s of the usual {usual:.1f} s"
         raise CheckFailed(f"{limit}: call ctx.check_deadline() between steps")
     return f"{seconds:.1f} s of {usual:.1f} s"
@@ -202,9 +194,8 @@ class _Journal:
             self.entries.append((f"{event}{arguments[1:]}", None))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=1)  # an audit hook stays for the life of the process, so one is enough
 def _journal() -> _Journal:
-    # An audit hook stays for the life of the process, so one is enough.
     journal = _Journal()
     sys.addaudithook(journal.note)
     return journal

@@ -1,7 +1,5 @@
 """Run an implementation on a small problem, as a worker would."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -11,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +30,9 @@ Shared = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """How an implementation is run: `everything` makes all evidence and the budget readable, whatever was declared.
-
-    keep: the budget as a fraction.  seconds: time until the deadline.
-    """
+    """How an implementation is run: on what, with which seed, and what else is allowed.
+    everything: all evidence and the budget are readable, whatever was declared.  keep: the budget as a fraction.
+    seconds: time until the deadline."""
 
     problem: Problem = field(default_factory=ordinary, repr=False)
     seed: int = 0
@@ -48,12 +45,9 @@ class Case:
 def context(entry: Entry[Any], case: Case) -> Iterator[Any]:
     """Yield the context for an entry of any kind that computes; its work folder is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="work-", ignore_cleanup_errors=True) as folder:
-        shared = {
-            "params": entry.spec.resolve_params(getattr(entry.spec, "check_params", {})),
-            "seed": case.seed,
-            "workdir": Path(folder),
-            "deadline": None if math.isinf(case.seconds) else time.time() + case.seconds,
-        }
+        params = entry.spec.resolve_params(getattr(entry.spec, "check_params", {}))
+        deadline = None if math.isinf(case.seconds) else time.time() + case.seconds
+        shared = {"params": params, "seed": case.seed, "workdir": Path(folder), "deadline": deadline}
         yield _MAKERS[entry.spec.kind](entry, case, shared)
 
 
@@ -91,10 +85,8 @@ def _labelled(entry: Entry[Any], ctx: ScoreContext) -> ScoreContext:
     if came := label_problem(labels, ctx.n):
         expected = f"expected pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}"
         raise PluginContractError(f"the labeller of scorer {entry.spec.name!r}: {expected}, got {came}", expected)
-    evidence = {**ctx.evidence, "pseudo_labels": labels}
-    if "dynamics" in evidence:
-        evidence["dynamics"] = relearnt(evidence["dynamics"], labels)
-    return replace(ctx, evidence=evidence)
+    moved = {"dynamics": relearnt(ctx.evidence["dynamics"], labels)} if "dynamics" in ctx.evidence else {}
+    return replace(ctx, evidence={**ctx.evidence, "pseudo_labels": labels, **moved})
 
 
 def arrays_of(ctx: Any) -> list[tuple[str, NDArray[Any]]]:
@@ -142,22 +134,12 @@ def _embed_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.Em
 
 def _train_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.TrainContext:
     train, test = case.problem, ordinary(90, seed=1, n_classes=case.problem.n_classes)
-    has_features = "features" in entry.spec.needs
-    return contexts.TrainContext(
-        **shared,
-        train_images=train.evidence["pixels"],
-        train_labels=train.labels,
-        test_images=test.evidence["pixels"],
-        test_labels=test.labels,
-        n_classes=train.n_classes,
-        mean=(0.5,),
-        std=(0.25,),
-        arch=contexts.Arch(name="small", provider="testing", model="small"),
-        build=lambda: _network(train.n_classes),
-        train_features=train.evidence["features"] if has_features else None,
-        test_features=test.evidence["features"] if has_features else None,
-        keep_weights=True,
-    )
+    parts, evidence = {"train": train.evidence, "test": test.evidence}, {"images": "pixels", "labels": "labels"}
+    evidence |= {"features": "features"} if "features" in entry.spec.needs else {}
+    arrays = {f"{split}_{name}": part[kind] for split, part in parts.items() for name, kind in evidence.items()}
+    more: dict[str, Any] = {"mean": (0.5,), "std": (0.25,), "build": partial(_network, train.n_classes)}
+    arch = contexts.Arch(name="small", provider="testing", model="small")
+    return contexts.TrainContext(**shared, **arrays, **more, arch=arch, n_classes=train.n_classes, keep_weights=True)
 
 
 def _network(n_classes: int) -> Any:
@@ -168,13 +150,10 @@ def _network(n_classes: int) -> Any:
 
 
 _MAKERS = {
-    "scorer": _score_context,
     "projector": lambda _, case, shared: contexts.ProjectContext(**shared, features=case.problem.evidence["features"]),
-    "selector": _select_context,
-    "dataset": _data_context,
-    "backbone": _embed_context,
+    "scorer": _score_context, "selector": _select_context, "dataset": _data_context, "backbone": _embed_context,
     "learner": _train_context,
-}
+}  # fmt: skip
 
 
 def as_scores(entry: Entry[Any], returned: Any) -> NDArray[np.float64]:

@@ -1,7 +1,5 @@
 """Which checks a kind of plugin has to pass, in the order in which they are made, and how one is made."""
 
-from __future__ import annotations
-
 import time
 import traceback
 from pathlib import Path
@@ -14,9 +12,8 @@ from prunebench.testing import behaviour, kinds, methods
 from prunebench.testing.cases import fingerprint, ordinary_run
 from prunebench.testing.results import ALL, Check, CheckFailed
 
-_MODULES = (behaviour, methods, kinds)
-_FOUND = {value.check.name: value.check for module in _MODULES for value in vars(module).values()
-          if hasattr(value, "check")}  # fmt: skip
+_MADE = [value for module in (behaviour, methods, kinds) for value in vars(module).values()]
+_FOUND = {value.check.name: value.check for value in _MADE if hasattr(value, "check")}
 _HARNESS = str(Path(prunebench.__file__).parent)
 
 

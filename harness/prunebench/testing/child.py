@@ -1,9 +1,6 @@
 """The process in which checks are made: `python -m prunebench.testing.child`, one JSON request per line.
 
-Whatever the plugin does to this process stays in it. Answers go to the descriptor that was standard output.
-"""
-
-from __future__ import annotations
+Whatever the plugin does to this process stays in it. Answers go to the descriptor that was standard output."""
 
 import faulthandler
 import json

@@ -1,7 +1,5 @@
 """Checks are made in another process, so that a plugin that hangs or dies takes nothing else along; also as tests."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys
@@ -9,7 +7,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +21,11 @@ from prunebench.testing.results import Check, CheckFailed, CheckResult, expect, 
 from prunebench.wire import entry_of, to_json
 
 SECONDS = 120.0
+Plugin = Entry[Any] | PluginSpec
 
 
 class Examiner(AbstractContextManager["Examiner"]):
     """Keeps one child process, in an empty folder of its own; a context manager.
-
     seconds: the time that one check may take.  data_roots: where data sets look for files.  cache: where compiled code
     is kept, by default in the user's cache folder.  in_process: make the checks here, without a time limit, to debug.
     """
@@ -40,7 +38,7 @@ class Examiner(AbstractContextManager["Examiner"]):
         self._cache = cache or default_cache()
         self._child: ChildProcess | None = None
         self._owner: Origin | None = None
-        self._barred: dict[tuple[Origin, str, str], CheckResult] = {}
+        self._barred: dict[tuple[Origin, str, str], dict[str, Any]] = {}  # what later checks say
         self.close: Any = lambda: None
 
     def __exit__(self, *exception: object) -> None:
@@ -48,21 +46,14 @@ class Examiner(AbstractContextManager["Examiner"]):
 
     def examine(self, entry: Entry[Any], check: Check, expected: Mapping[str, str]) -> CheckResult:
         """Make one check, unless a gate before it failed; always returns, about in time.
-
-        expected: failures to expect, by name of the check with the reason; an expected one bars nothing.
-        """
+        expected: failures to expect, by name of the check with the reason; an expected one bars nothing."""
         plugin = (entry.origin, entry.spec.kind, entry.spec.name)
-        gate = self._barred.get(plugin)
-        if gate is None:
-            said = self._answer(entry, check)
-        elif gate.status == "failed":
-            said = {"status": "not_run", "reason": f"{gate.check} failed"}
-        else:
-            said = {"status": gate.status, "reason": gate.reason}
+        said = self._barred.get(plugin) or self._answer(entry, check)
         result = CheckResult(origin=plugin[0], kind=plugin[1], plugin=plugin[2], check=check.name, **said)
         bars = 0 < check.stage < 8 and check.name not in expected and result.status in ("failed", "not_applicable")
-        if gate is None and bars:
-            self._barred[plugin] = result
+        if bars and plugin not in self._barred:
+            failed = {"status": "not_run", "reason": f"{check.name} failed"}
+            self._barred[plugin] = failed if result.status == "failed" else {k: said[k] for k in ("status", "reason")}
         return expect(result, expected)
 
     def _answer(self, entry: Entry[Any], check: Check) -> dict[str, Any]:
@@ -87,13 +78,9 @@ class Examiner(AbstractContextManager["Examiner"]):
 
     def _started(self) -> ChildProcess:
         folder = Path(tempfile.mkdtemp(prefix="prunebench-check-"))
-        environment = {
-            **child_environment(self._cache, threads=1),
-            "PYTHONPATH": os.pathsep.join(str(Path(part).absolute()) for part in sys.path if part),
-            "PYTHONHASHSEED": "0",
-            "PRUNEBENCH_DATA": os.pathsep.join(self._data_roots),
-            "TMPDIR": str(folder),
-        }
+        environment = child_environment(self._cache, threads=1) | {"PYTHONHASHSEED": "0", "TMPDIR": str(folder)}
+        environment["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in sys.path if part)
+        environment["PRUNEBENCH_DATA"] = os.pathsep.join(self._data_roots)
         command = [sys.executable, "-P", "-m", "prunebench.testing.child"]
         child = ChildProcess(command, environment=environment, folder=folder)
         self.close = weakref.finalize(self, _end, child, folder)
@@ -108,23 +95,16 @@ def _end(child: ChildProcess, folder: Path) -> None:
 
 
 def examine(
-    plugin: Entry[Any] | PluginSpec,
-    checks: Sequence[str] = (),
-    expected_failures: Mapping[str, str] | None = None,
+    plugin: Plugin, checks: Sequence[str] = (), expected_failures: Mapping[str, str] = {},
     examiner: Examiner | None = None,
-) -> Iterator[CheckResult]:
+) -> Iterator[CheckResult]:  # fmt: skip
     """Yield the result of each check of a plugin, or of the named ones.
-
     plugin: an entry of a catalogue, or a spec as a hook returns it.  expected_failures: check name to reason;
-    strict, one that passes becomes "unexpected_pass".  Raises UsageError for a check that does not exist.
-    """
-    entry, expected = plugin if isinstance(plugin, Entry) else entry_of(plugin), expected_failures or {}
-    chosen, own = _chosen(entry, checks, expected), examiner or Examiner()
-    try:
-        yield from (own.examine(entry, check, expected) for check in chosen)
-    finally:
-        if examiner is None:
-            own.close()
+    strict, one that passes becomes "unexpected_pass".  Raises UsageError for a check that does not exist."""
+    entry = plugin if isinstance(plugin, Entry) else entry_of(plugin)
+    with nullcontext(examiner) if examiner else Examiner() as own:
+        for check in _chosen(entry, checks, expected_failures):
+            yield own.examine(entry, check, expected_failures)
 
 
 def _chosen(entry: Entry[Any], names: Sequence[str], expected: Mapping[str, str]) -> list[Check]:
@@ -156,25 +136,19 @@ class BoundCheck:
 
 
 def parametrize_with_checks(
-    plugins: Iterable[PluginSpec | Entry[Any]],
-    *,
-    checks: Sequence[str] = (),
-    expected_failures: Mapping[str, Mapping[str, str]] | None = None,
-    seconds: float = SECONDS,
-    data_roots: Sequence[str] = (),
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    plugins: Iterable[Plugin], *, checks: Sequence[str] = (), expected_failures: Mapping[str, Mapping[str, str]] = {},
+    seconds: float = SECONDS, data_roots: Sequence[str] = (),
+) -> Callable[[Callable[..., None]], Callable[..., None]]:  # fmt: skip
     """Return a decorator for a test of two arguments, `entry` and `check`, whose body is `check(entry)`.
-
     plugins: specs, as a hook returns them, or entries of a catalogue.  checks: names, default all.
     expected_failures: plugin name to {check name: reason}; strict, one that passes is a failure.
     seconds: the time that one check may take.  data_roots: where data sets look for files.
-    Raises UsageError for a check that does not exist.
-    """
+    Raises UsageError for a check that does not exist."""
     import pytest
 
     examiner, cases = Examiner(seconds, data_roots), []
     for entry in (plugin if isinstance(plugin, Entry) else entry_of(plugin) for plugin in plugins):
-        expected = (expected_failures or {}).get(entry.spec.name, {})
+        expected = expected_failures.get(entry.spec.name, {})
         for check in _chosen(entry, checks, expected):
             bound = BoundCheck(check, examiner, expected)
             cases.append(pytest.param(entry, bound, id=f"{entry.spec.kind}:{entry.spec.name}-{check.name}"))

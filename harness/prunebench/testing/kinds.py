@@ -1,7 +1,5 @@
 """Promises of data sets, networks (learners and backbones), executors and metrics alone."""
 
-from __future__ import annotations
-
 import math
 import shutil
 import tempfile
@@ -44,8 +42,7 @@ def check_dynamics_have_the_promised_shape(entry: Entry[Any]) -> None:
         raise NotApplicable("it records no dynamics")
     if wrong := array_problem("dynamics", dynamics, np.float16, (None, n, classes)):
         raise CheckFailed(wrong)
-    sums = dynamics.astype(np.float64).sum(axis=2)
-    if not np.allclose(sums, 1, atol=0.02):
+    if not np.allclose(sums := dynamics.astype(np.float64).sum(axis=2), 1, atol=0.02):
         raise CheckFailed(f"dynamics: probabilities of a sample sum to {sums.min():.2f} to {sums.max():.2f}")
 
 
@@ -53,8 +50,7 @@ def check_dynamics_have_the_promised_shape(entry: Entry[Any]) -> None:
 def check_features_belong_to_the_image(entry: Entry[Any]) -> None:
     """An image has the same features beside other images; other images, or other random weights, have others."""
     with context(entry, Case()) as ctx:
-        whole = ordinary_run(entry)
-        order = np.random.default_rng(3).permutation(len(ctx.images))[:33]
+        whole, order = ordinary_run(entry), np.random.default_rng(3).permutation(len(ctx.images))[:33]
         some = call(entry, replace(ctx, images=ctx.images[order], batch_size=7))
     for name in ("features", "logits"):
         a, b = getattr(whole, name)[order], getattr(some, name)
@@ -82,8 +78,7 @@ def check_a_built_network_can_be_trained(entry: Entry[Any]) -> None:
         again = torch.nn.utils.parameters_to_vector(build(arch, n_classes, channels, size).parameters())
         if torch.equal(first, other) or not torch.equal(first, again):
             raise CheckFailed("the global torch seed does not decide the weights: draw them from its generator")
-        out = networks[0](torch.zeros(4, channels, size, size))
-        if tuple(out.shape) != (4, n_classes):
+        if tuple((out := networks[0](torch.zeros(4, channels, size, size))).shape) != (4, n_classes):
             raise CheckFailed(f"four images of {n_classes} classes give {list(out.shape)}")
         out.sum().backward()
 
@@ -91,9 +86,7 @@ def check_a_built_network_can_be_trained(entry: Entry[Any]) -> None:
 @promise("dataset", stage=5)
 def check_data_set_is_valid(entry: Entry[Any]) -> None:
     """It has the declared classes, a training sample of each, ids that are unique over both splits, and promised types.
-
-    Images are uint8 [n, height, width, channels], features float32 [n, d], labels int64 [n].
-    """
+    Images are uint8 [n, height, width, channels], features float32 [n, d], labels int64 [n]."""
     with context(entry, Case()) as ctx:
         data = load_dataset(entry, ctx.params, ctx.roots)
     if entry.spec.n_classes not in (None, 0, data.n_classes):
@@ -111,9 +104,7 @@ def check_data_set_is_valid(entry: Entry[Any]) -> None:
 @promise("executor", stage=6)
 def check_every_task_is_answered_once(entry: Entry[Any]) -> None:
     """More tasks than slots have one outcome each, that of their worker, or "failed" where it dies; close() may follow.
-
-    One worker dies when it is started, the other one refuses its task: its projector is not installed.
-    """
+    One worker dies when it is started, the other one refuses its task: its projector is not installed."""
     plugins = [{"kind": "projector", "name": name, "version": "1"} for name in ("without-worker", "not-installed")]
     tasks = [Task("projection", {"plugin": plugin}) for plugin in plugins]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -149,21 +140,18 @@ def _outcomes(executor: Executor, tasks: Sequence[Task]) -> dict[str, Mapping[st
 
 def _cells(entry: Entry[Any], *, by_class: bool = True) -> list[CellRecord]:
     """Return six made-up records, as a metric of this scope gets them, with or without the accuracy of each class."""
-    keeps, found = ["0.3"] * 6 if entry.spec.scope == "cell" else ["1", "0.7", "0.5", "0.3", "0.2", "0.1"], []
-    for number, keep in enumerate(keeps):
-        accuracy, is_unpruned = 0.95 - 0.07 * number, keep == "1"
-        found.append(
-            CellRecord(
-                key=f"{number:032x}", suite="made-up", protocol="1", dataset="made-up", dataset_fingerprint="0" * 32,
-                method="full" if is_unpruned else "odd", role="unpruned" if is_unpruned else "method", status="ok",
-                scorer="odd", scorer_version="1", scorer_dist="odd 1", selector="class_top", keep=keep, seed=0,
-                train_arch="small", recipe="short", score_backbone=f"b{number % 2}",
-                accuracy=accuracy, accuracy_best=accuracy, epochs=2, n_train=1000, n_classes=3,
-                n_keep=int(1000 * float(keep)), loss=0.1 * number,
-                class_accuracy=[accuracy, 0.9 * accuracy, None] if by_class else [],
-            )
-        )  # fmt: skip
-    return found
+    keeps = ["0.3"] * 6 if entry.spec.scope == "cell" else ["1", "0.7", "0.5", "0.3", "0.2", "0.1"]
+    return [
+        CellRecord(
+            key=f"{number:032x}", suite="made-up", protocol="1", dataset="made-up", dataset_fingerprint="0" * 32,
+            method="full" if keep == "1" else "odd", role="unpruned" if keep == "1" else "method", status="ok",
+            scorer="odd", scorer_version="1", scorer_dist="odd 1", selector="class_top", keep=keep, seed=0,
+            train_arch="small", recipe="short", score_backbone=f"b{number % 2}", accuracy=accuracy,
+            accuracy_best=accuracy, epochs=2, n_train=1000, n_classes=3, n_keep=int(1000 * float(keep)),
+            loss=0.1 * number, class_accuracy=[accuracy, 0.9 * accuracy, None] if by_class else [],
+        )
+        for number, (keep, accuracy) in enumerate(zip(keeps, (0.95, 0.88, 0.81, 0.74, 0.67, 0.6), strict=True))
+    ]  # fmt: skip
 
 
 @promise("metric", stage=6)

@@ -1,7 +1,5 @@
 """Promises about results: their form, also for odd problems, what they depend on, and what they prefer."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from typing import Any
@@ -167,12 +165,8 @@ def check_direction_is_as_declared(entry: Entry[Any]) -> str:
     ranks = _mean_rank(entry, problem, range(3))
     groups = {role: float(ranks[roles == role].mean()) for role in ("easy", "hard", "noisy", "copy")}
     clean, is_copy = float(ranks[roles != "noisy"].mean()), roles == "copy"
-    margin = {
-        "easy": groups["easy"] - groups["hard"],
-        "hard": groups["hard"] - groups["easy"],
-        "clean": clean - groups["noisy"],
-        "diverse": float(is_copy.mean() - is_copy[ranks >= 0.7].mean()),
-    }[favours]
+    diverse, easy = float(is_copy.mean() - is_copy[ranks >= 0.7].mean()), groups["easy"] - groups["hard"]
+    margin = {"easy": easy, "hard": -easy, "clean": clean - groups["noisy"], "diverse": diverse}[favours]
     if margin <= 0.02:
         listed = ", ".join(f"{role} {value:.2f}" for role, value in groups.items())
         raise CheckFailed(f"favours = {favours!r}, but the mean ranks (1 = kept first) are: {listed}")
@@ -180,14 +174,12 @@ def check_direction_is_as_declared(entry: Entry[Any]) -> str:
 
 
 def _compare(entry: Entry[Any], after: Problem, order: Array, change: str) -> None:
-    """Hold the ranks of an ordinary problem, in the order int [n], against those of the same samples in `after`.
-
-    Where the seed matters, draws may fall on other samples, but not more so than from seed to seed.
-    """
+    """Hold the ranks of an ordinary problem, in the order int [n], against those of the same samples in `after`."""
 
     def agreement(a: Array, b: Array) -> float:
         return score_agreement(a, b, np.zeros(len(a), dtype=np.int64)).pooled_spearman or 0.0
 
+    # Where the seed matters, draws may fall on other samples, but not more so than from seed to seed.
     seeds, slack = (3, 0.3) if entry.spec.stochastic else (1, 0.01)
     plain, again = (_mean_rank(entry, ordinary(), range(first, first + seeds)) for first in (0, 3))
     found, ceiling = agreement(plain[order], _mean_rank(entry, after, range(seeds))), agreement(plain, again)
@@ -228,7 +220,6 @@ def check_excluded_samples_come_last(entry: Entry[Any]) -> None:
     """Samples that the scorer excluded are not taken while every class has others."""
     with context(entry, Case()) as ctx:
         returned = call(entry, ctx)
-        chosen = np.asarray(returned.indices if isinstance(returned, Selection) else returned)
-        taken = int((~ctx.eligible[chosen]).sum())
-    if taken:
+    chosen = np.asarray(returned.indices if isinstance(returned, Selection) else returned)
+    if taken := int((~ctx.eligible[chosen]).sum()):
         raise CheckFailed(f"{taken} excluded samples were taken although there were enough others")

@@ -1,10 +1,8 @@
 """Small seeded evidence on which implementations are tried, and its variations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +29,7 @@ class Problem:
     @property
     def labels(self) -> NDArray[np.int64]:
         """Labels int64 [n]."""
-        labels: NDArray[np.int64] = self.evidence["labels"]
-        return labels
+        return cast(NDArray[np.int64], self.evidence["labels"])
 
 
 def ordinary(n: int = 120, seed: int = 0, n_classes: int = 3) -> Problem:
@@ -44,10 +41,8 @@ def ordinary(n: int = 120, seed: int = 0, n_classes: int = 3) -> Problem:
 
 def planted(n: int = 300) -> tuple[Problem, Array]:
     """Return a problem of three classes, and the role of each sample, str [n].
-
     A tenth is "noisy" (its label is wrong), a fifth is "hard" (between two classes), a fifth is "copy" (nearly equal
-    to one sample of its class), and the others are "easy" (in the core of their class).
-    """
+    to one sample of its class), and the others are "easy" (in the core of their class)."""
     rng = np.random.default_rng([0, n, 3, 1])
     truth = rng.permutation(np.arange(n) % 3).astype(np.int64)
     roles = rng.permutation(np.repeat(["noisy", "hard", "copy", "easy"], np.array([1, 2, 2, 5]) * n // 10))
@@ -72,10 +67,8 @@ def _observed(features: Array, labels: Array, n_classes: int, rng: np.random.Gen
     # Easy samples are learnt in the first epochs, those between classes waver, and a network bends towards the
     # given labels late, so that wrong ones are learnt last and never well.
     pull = np.eye(n_classes)[labels] - 1 / n_classes
-    epochs = [
-        softmax(1.5 * (1 - 0.5 ** (e + 1)) * logits + pull * e / _EPOCHS + 0.5 * rng.normal(size=logits.shape), axis=1)
-        for e in range(_EPOCHS)
-    ]
+    noise = rng.normal(size=(_EPOCHS, *logits.shape))
+    epochs = [1.5 * (1 - 0.5 ** (e + 1)) * logits + pull * e / _EPOCHS + 0.5 * noise[e] for e in range(_EPOCHS)]
     mixing = np.random.default_rng(7).normal(size=(_DIMENSIONS, SIDE * SIDE)) / _DIMENSIONS
     pixels = np.clip(128 + 90 * (features @ mixing), 0, 255).astype(np.uint8)
     residual = softmax(logits, axis=1) - np.eye(n_classes)[labels]
@@ -84,7 +77,7 @@ def _observed(features: Array, labels: Array, n_classes: int, rng: np.random.Gen
         "logits": logits.astype(np.float32),
         "labels": labels.copy(),
         "projection": (features[:, :2] + 0.05 * features[:, 2:4]).astype(np.float32),
-        "dynamics": np.stack(epochs).astype(np.float16),
+        "dynamics": softmax(np.stack(epochs), axis=2).astype(np.float16),
         "gradients": (residual.astype(np.float32), features.astype(np.float32)),
         "pixels": pixels.reshape(-1, SIDE, SIDE, 1),
     }
@@ -93,11 +86,8 @@ def _observed(features: Array, labels: Array, n_classes: int, rng: np.random.Gen
 
 def relearnt(dynamics: Array, labels: Array) -> Array:
     """Return dynamics [epochs, n, k] of a run that learnt `labels`, int64 [n] in 0..k-1, from those of another run.
-
-    Where the other run believed in a class, this one believes in the labels that samples of that class have.
-    """
-    believed = np.nan_to_num(dynamics[-1].astype(np.float64))
-    shares = believed.T @ np.eye(int(labels.max()) + 1)[labels] + 1e-6
+    Where the other run believed in a class, this one believes in the labels that samples of that class have."""
+    shares = np.nan_to_num(dynamics[-1].astype(np.float64)).T @ np.eye(int(labels.max()) + 1)[labels] + 1e-6
     with np.errstate(invalid="ignore"):  # infinite evidence is part of what is tested
         moved = dynamics.astype(np.float64) @ (shares / shares.sum(axis=1, keepdims=True))
     return np.asarray(moved, dtype=dynamics.dtype)
@@ -153,9 +143,7 @@ def odd_problems(min_samples: int) -> dict[str, Problem]:
 def with_nan(problem: Problem) -> Problem:
     """Return the problem with NaN in one sample of all floating-point evidence."""
     is_bad = np.arange(problem.n)[:, None] == problem.n // 2
-    return mapped(
-        problem, lambda name, array: np.where(is_bad, array.dtype.type("nan"), array) if name in FLOATS else array
-    )
+    return mapped(problem, lambda name, a: np.where(is_bad, a.dtype.type("nan"), a) if name in FLOATS else a)
 
 
 def renamed(problem: Problem) -> Problem:

@@ -1,7 +1,5 @@
 """What a check is, and what it says: the result of one promise of one plugin, and of all of them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +21,6 @@ class CheckFailed(AssertionError):
 @dataclass(frozen=True)
 class Check:
     """One promise of some kinds of plugin: a function that raises CheckFailed or NotApplicable, or says what it found.
-
     stage: 0 for what is declared, 1 to 7 for gates, after whose failure the later checks make no sense, 8 for the rest.
     """
 
@@ -54,10 +51,8 @@ def promise(kinds: str, *, stage: int = 8) -> Callable[[F], F]:
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
     """The outcome of one check of one plugin.
-
     kind, plugin: which object, such as "scorer" and "random"; empty where a distribution did not load.
-    check: name of the promise.  reason: why; where it passed, what was measured.
-    """
+    check: name of the promise.  reason: why; where it passed, what was measured."""
 
     origin: Origin
     kind: str
@@ -79,8 +74,7 @@ class CheckResult:
 
 def expect(result: CheckResult, expected: Mapping[str, str]) -> CheckResult:
     """Return the result in the light of expected failures (check name to reason)."""
-    why = expected.get(result.check)
-    if why is not None and result.status == "failed":
+    if (why := expected.get(result.check)) is not None and result.status == "failed":
         return replace(result, status="expected_fail", reason=f"{why} ({result.reason})")
     if why is not None and result.status == "passed":
         return replace(result, status="unexpected_pass", reason=f"expected to fail ({why}), and it passes")
@@ -89,9 +83,8 @@ def expect(result: CheckResult, expected: Mapping[str, str]) -> CheckResult:
 
 def known_checks(names: Iterable[str], known: Collection[str]) -> None:
     """Raise UsageError for a check that does not exist, with the nearest one that does."""
-    for name in names:
-        if name not in known:
-            raise UsageError(f"no check is named {name!r}", did_you_mean(name, known))
+    for name in (name for name in names if name not in known):
+        raise UsageError(f"no check is named {name!r}", did_you_mean(name, known))
 
 
 def count(results: Iterable[CheckResult]) -> dict[Status, int]:
@@ -104,6 +97,5 @@ def assert_conformant(results: Sequence[CheckResult], min_run: int = 1) -> None:
     """Raise CheckFailed unless all results are good and at least `min_run` checks really ran."""
     if bad := [str(result) for result in results if result.is_bad]:
         raise CheckFailed("\n".join(bad))
-    ran = sum(result.status in ("passed", "expected_fail") for result in results)
-    if ran < min_run:
+    if (ran := sum(result.status in ("passed", "expected_fail") for result in results)) < min_run:
         raise CheckFailed(f"{ran} of {len(results)} checks ran, expected at least {min_run}")
