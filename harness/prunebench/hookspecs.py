@@ -1,8 +1,6 @@
 """The hooks that a plugin may implement; they declare and never compute."""
 
 # mypy: disable-error-code="empty-body"
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

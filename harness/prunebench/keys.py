@@ -1,7 +1,5 @@
 """Identity of everything that is computed: canonical JSON, its digest, and seeds by named axes."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from typing import Any

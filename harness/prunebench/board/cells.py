@@ -1,7 +1,5 @@
 """Records as one tidy table: one row per record, one record per place on the board."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

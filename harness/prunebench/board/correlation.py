@@ -1,7 +1,5 @@
 """Rank correlations: of the methods between two trained networks, and of one method's scores from two backbones."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass

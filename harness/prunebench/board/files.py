@@ -1,7 +1,5 @@
 """The board of a results folder: computed once, written whole, and checked against what lies there."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from pathlib import Path

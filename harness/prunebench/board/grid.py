@@ -1,7 +1,5 @@
 """The rows of the tables of accuracies: every method at every budget, with the cells that its mean is over."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence

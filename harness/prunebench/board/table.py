@@ -1,7 +1,5 @@
 """The board: a few tidy tables from typed records, pure, and blind to the order of the records."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """One number for accuracies at several budgets."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Moderated t (Smyth 2004): the spread of each row of a table is shrunk towards what the table has in common."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

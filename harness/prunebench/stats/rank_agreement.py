@@ -1,7 +1,5 @@
 """How far two architectures rank the methods alike, beside what seed noise leaves of a perfect agreement."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

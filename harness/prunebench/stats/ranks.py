@@ -1,7 +1,5 @@
 """Ranks that never contradict the means: methods that seeds cannot tell apart share one."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from functools import lru_cache

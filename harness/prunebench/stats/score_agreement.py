@@ -1,7 +1,5 @@
 """Agreement of two scores of the same samples, and its mean over pairs of backbones."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

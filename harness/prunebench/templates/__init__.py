@@ -1,7 +1,5 @@
 """Distributions to start from: text with $placeholders, a folder for each kind of plugin and one that all share."""
 
-from __future__ import annotations
-
 import tomllib
 from importlib import resources
 from string import Template

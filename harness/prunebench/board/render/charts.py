@@ -1,7 +1,5 @@
 """Scales and series of the charts; the templates draw them as SVG."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple

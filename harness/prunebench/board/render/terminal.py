@@ -1,7 +1,5 @@
 """The tables of accuracy and of agreement as plain text for a terminal."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Collection, Sequence
 

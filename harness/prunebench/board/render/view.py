@@ -1,7 +1,5 @@
 """The tables of the board arranged as they are read: sections, trainings, one line per method, one column per rate."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
