@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, loaded, registry_option
-from prunebench.cli.text import columns, fitted, table, wrapped
+from prunebench.cli.text import PIPE, columns, fitted, table, wrapped
 from prunebench.environments import interpreter_of
 from prunebench.errors import PluginContractError, UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry, Failure
@@ -69,7 +69,8 @@ def command(
     if json_file:
         json_file.write(_as_json(results))
     if not json_file or json_file.name not in ("-", "<stdout>"):
-        click.echo(fitted("\n".join(_as_text(results, verbose or len(entries) == 1)), columns()))
+        text = "\n".join(_as_text(results, verbose or len(entries) == 1))
+        click.echo(text if columns() == PIPE else fitted(text, columns()))  # whole lines for whoever reads a pipe
     _conclude(results)
 
 
