@@ -68,7 +68,7 @@ def command(
             results += examine(entry, checks, wanted, examiner) if checks else []
     if json_file:
         json_file.write(_as_json(results))
-    if not json_file or json_file.name not in ("-", "<stdout>"):
+    if not json_file or getattr(json_file, "name", "-") not in ("-", "<stdout>"):
         text = "\n".join(_as_text(results, verbose or len(entries) == 1))
         click.echo(text if columns() == PIPE else fitted(text, columns()))  # whole lines for whoever reads a pipe
     _conclude(results)
