@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, loaded, registry_option
-from prunebench.cli.text import columns, fitted, table, wrapped
+from prunebench.cli.text import PIPE, columns, fitted, table, wrapped
 from prunebench.environments import interpreter_of
 from prunebench.errors import PluginContractError, UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry, Failure
@@ -32,14 +32,14 @@ from prunebench.wire import CHECKED, with_defaults
 @click.option("--set", "settings", multiple=True, metavar="PARAM=VALUE", help="Check with another default. Repeatable.")
 @click.option("--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that must fail. Repeatable.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds per check.")
-@click.option("--json", "json_file", type=click.Path(allow_dash=True), help="Write the results as JSON; - is stdout.")
+@click.option("--json", "json_file", type=click.File("w", "utf-8"), help="Write the results as JSON; - is stdout.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check, with what it measured.")
 @registry_option
 @cache_option
 @data_option
 def command(
     names: tuple[str, ...], globs: tuple[str, ...], only_list: bool, settings: tuple[str, ...],
-    expected: tuple[str, ...], timeout: float, json_file: str | None, verbose: bool, registry_file: Path | None,
+    expected: tuple[str, ...], timeout: float, json_file: Any, verbose: bool, registry_file: Path | None,
     cache: Path | None, data_roots: tuple[Path, ...],
 ) -> None:  # fmt: skip
     """Check that plugins keep the promises of their declarations.
@@ -67,22 +67,23 @@ def command(
             wanted = {name: why for name, why in failing.items() if name in checks}
             results += examine(entry, checks, wanted, examiner) if checks else []
     if json_file:
-        with click.open_file(json_file, "w", "utf-8") as file:
-            file.write(_as_json(results))
-    if json_file != "-":
-        click.echo(fitted("\n".join(_as_text(results, verbose or len(entries) == 1)), columns()))
+        json_file.write(_as_json(results))
+    if not json_file or getattr(json_file, "name", "-") not in ("-", "<stdout>"):
+        text = "\n".join(_as_text(results, verbose or len(entries) == 1))
+        click.echo(text if columns() == PIPE else fitted(text, columns()))  # whole lines for whoever reads a pipe
     _conclude(results)
 
 
 def _chosen(catalogue: Catalogue, names: Sequence[str]) -> tuple[list[Entry[Any]], list[Failure]]:
     """Return the entries and the load failures that `names` mean, all when there are none."""
+    # Plugins of one entry point share a process: keep them together.
     entries = [entry for by_name in catalogue.entries.values() for _, entry in sorted(by_name.items())]
-    entries.sort(key=lambda e: (e.origin.distribution, e.origin.entry_point))  # which share a process
+    entries.sort(key=lambda entry: (entry.origin.distribution, entry.origin.entry_point))
     known = [(entry, _names_of(entry)) for entry in entries]
     failed = [(f, {f.origin.entry_point, f.origin.distribution}) for f in catalogue.failures]
     every = set().union(*(own for _, own in (*known, *failed)))
-    if unknown := [name for name in names if name not in every]:
-        raise UsageError(f"no plugin, kind or distribution is named {unknown[0]!r}", did_you_mean(unknown[0], every))
+    for unknown in (name for name in names if name not in every):
+        raise UsageError(f"no plugin, kind or distribution is named {unknown!r}", did_you_mean(unknown, every))
     chosen = set(names) or every
     return [entry for entry, own in known if own & chosen], [f for f, own in failed if own & chosen]
 
@@ -109,11 +110,12 @@ def _pairs(texts: Iterable[str]) -> dict[str, str]:
 
 def _value(text: str) -> Any:
     with contextlib.suppress(ValueError):
-        text = json.loads(text)
+        return json.loads(text)
     return text
 
 
 def _as_json(results: Sequence[CheckResult]) -> str:
+    """Return all results with their counts, as indented JSON."""
     listed = [{**row.pop("origin"), **row} for row in map(asdict, results)]
     content = {"counts": count(results), "conformant": not any(r.is_bad for r in results), "results": listed}
     return json.dumps({"schema": 1, **content}, indent=1) + "\n"
