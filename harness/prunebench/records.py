@@ -220,8 +220,7 @@ def read_records(path: Path) -> list[Record]:
 
 
 def read_results(results: Path, suite: str = "*") -> list[Record]:
-    """Return the records of results/<suite>/<dataset>/*.jsonl in a fixed order; empty where there is none.  Raises
-    DataError for a line that is not a record."""
+    """Return the records of results/<suite>/<dataset>/*.jsonl, in order; raises DataError for a line that is none."""
     return [record for path in sorted(results.glob(f"{suite}/*/*.jsonl")) for record in read_records(path)]
 
 
