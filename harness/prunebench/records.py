@@ -1,5 +1,7 @@
 """Records: one JSON object per cell or comparison of scores, kept as sorted JSON Lines, merged without loss."""
 
+from __future__ import annotations
+
 import contextlib
 import math
 import os
