@@ -260,9 +260,7 @@ class ScoreContext(_Context):
     logits: ClassVar[_Evidence[NDArray[np.float32]]] = _Evidence("Logits float32 [n, n_classes] of the backbone.")
     labels: ClassVar[_Evidence[NDArray[np.int64]]] = _Evidence("Labels int64 [n] in 0..n_classes-1.")
     projection: ClassVar[_Evidence[NDArray[np.float32]]] = _Evidence("Projected features float32 [n, k].")
-    pseudo_labels: ClassVar[_Evidence[NDArray[np.int64]]] = _Evidence(
-        "Pseudo-labels int64 [n], numbered from 0, as the labeller of the scorer made them."
-    )
+    pseudo_labels: ClassVar[_Evidence[NDArray[np.int64]]] = _Evidence("As its labeller made them: int64 [n], from 0.")
     dynamics: ClassVar[_Evidence[NDArray[np.float16]]] = _Evidence(
         "Class probabilities float16 [epochs, n, classes] of one recorded training run.  "
         "The run learnt the pseudo-labels where the scorer has a labeller, and the labels otherwise."

@@ -1,5 +1,7 @@
 """Every error that a user can meet: what went wrong, and the next thing to do."""
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass

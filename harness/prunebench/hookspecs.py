@@ -1,5 +1,7 @@
 """The hooks that a plugin may implement; they declare and never compute."""
 
+from __future__ import annotations
+
 # mypy: disable-error-code="empty-body"
 from collections.abc import Iterable, Mapping
 from typing import Any

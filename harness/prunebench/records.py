@@ -1,5 +1,7 @@
 """Records: one JSON object per cell or comparison of scores, kept as sorted JSON Lines, merged without loss."""
 
+from __future__ import annotations
+
 import contextlib
 import math
 import os
@@ -220,8 +222,7 @@ def read_records(path: Path) -> list[Record]:
 
 
 def read_results(results: Path, suite: str = "*") -> list[Record]:
-    """Return the records of results/<suite>/<dataset>/*.jsonl in a fixed order; empty where there is none.  Raises
-    DataError for a line that is not a record."""
+    """Return the records of results/<suite>/<dataset>/*.jsonl, in order; raises DataError for a line that is none."""
     return [record for path in sorted(results.glob(f"{suite}/*/*.jsonl")) for record in read_records(path)]
 
 

@@ -110,7 +110,5 @@ def run_tasks(
 def pilots(tasks: Mapping[str, Task]) -> set[str]:
     """Return the keys of the first task of each kind and of what these read: they run before all others.  What cannot
     work fails in the first minute, and the time left is known early."""
-    chosen: dict[tuple[str, ...], Task] = {}
-    for task in tasks.values():
-        chosen.setdefault(task.kind, task)
+    chosen = {task.kind: task for task in reversed([*tasks.values()])}  # of several, the first stays
     return {task.key for pilot in chosen.values() for task in (*pilot.ancestors(), pilot)}

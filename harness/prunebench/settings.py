@@ -1,5 +1,7 @@
 """What the machine decides of a run, none of it in a key."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,8 +15,9 @@ ISOLATED = ("scores", "pseudo_labels", "projection")
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders, device, threads, and the time limit of a task.  provenance: facts about the run that go into every
-    record that it computes. interpreters: of plugins that run in environments of their own, by "kind:name"."""
+    """Folders, device, threads, and the time limit of a task.
+    provenance: facts about the run that go into every record that it computes.
+    interpreters: of plugins that run in environments of their own, by "kind:name"."""
 
     cache: str
     data_roots: tuple[str, ...] = ()
@@ -36,6 +39,6 @@ class Settings:
         return asdict(self)
 
     @staticmethod
-    def from_json(value: Mapping[str, Any]) -> "Settings":
+    def from_json(value: Mapping[str, Any]) -> Settings:
         """Return the settings that `to_json` described."""
         return Settings(**{**value, "data_roots": tuple(value["data_roots"])})

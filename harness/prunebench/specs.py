@@ -1,5 +1,7 @@
 """What plugins declare: frozen, JSON-able, importable without torch."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

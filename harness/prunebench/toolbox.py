@@ -1,5 +1,7 @@
 """Shared numeric parts for implementations: exact budgets, class quotas, orders without biased ties."""
 
+from __future__ import annotations
+
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 

@@ -12,8 +12,8 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, TextIO
 
 from prunebench.errors import CellFailed, NotApplicable, PrunebenchError, StoreError
@@ -54,13 +54,13 @@ def ensure(bench: Bench, task: Task, inputs: Mapping[str, Artefact] | None = Non
     if inputs is None:
         inputs = {role: ensure(bench, upstream) for role, upstream in task.upstream.items()}
     if stage.expand:
-        further: Mapping[str, Task] = _implementation(stage.expand)(task, inputs)
+        further: Mapping[str, Task] = resolve_name(stage.expand)(task, inputs)
         inputs = {**inputs, **{role: ensure(bench, found, inputs) for role, found in further.items()}}
     with bench.store.lock(task.key):
         if (artefact := bench.store.read(task.stage, task.key)) is not None:
             return artefact
         started = time.perf_counter()
-        arrays, facts = _implementation(stage.function)(bench, task, inputs)
+        arrays, facts = resolve_name(stage.function)(bench, task, inputs)
         seconds = round(time.perf_counter() - started, 3)
         bench.store.publish(task.stage, task.key, arrays, {"seconds": seconds, **facts})
     artefact = bench.store.read(task.stage, task.key)
@@ -68,11 +68,6 @@ def ensure(bench: Bench, task: Task, inputs: Mapping[str, Artefact] | None = Non
         text = f"the artefact of stage {task.stage} vanished after it was written"
         raise CellFailed(text, "is something else cleaning the cache folder?")
     return artefact
-
-
-def _implementation(target: str) -> Any:
-    module, _, attribute = target.partition(":")
-    return getattr(import_module(module), attribute)
 
 
 def serve(settings: Settings, requests: TextIO, answers: TextIO) -> None:
