@@ -71,11 +71,11 @@ def test_the_official_registry_satisfies_the_schema():
 
 def test_a_listing_is_read(write_registry):
     path = write_registry(
-        LISTED + '[plugin.odd.expected_failures]\ncheck_state_of_the_process_is_left_unchanged = "it seeds"\n'
+        LISTED + '[plugin.odd.expected_failures]\ncheck_evidence_is_left_unchanged = "it seeds"\n'
     )
     assert load_registry(path).plugins == {
         "odd": listing(
-            maintainer="Someone Else", expected_failures={"check_state_of_the_process_is_left_unchanged": "it seeds"}
+            maintainer="Someone Else", expected_failures={"check_evidence_is_left_unchanged": "it seeds"}
         )
     }
     assert not refused_by_schema(path.read_text(encoding="utf-8"))
@@ -148,7 +148,7 @@ def test_a_plugin_is_trusted_by_name_kind_distribution_and_version():
 
 
 def test_expected_failures_are_those_of_the_listed_distribution():
-    listings = {"odd": listing(expected_failures={"check_state_of_the_process_is_left_unchanged": "it seeds"})}
+    listings = {"odd": listing(expected_failures={"check_evidence_is_left_unchanged": "it seeds"})}
     spec = load_plugins().scorer("random").spec
     for name, dist, found in (("odd", "odd-one", 1), ("odd", "odd-two", 0), ("other", "odd-one", 0)):
         renamed = Entry(type(spec)(**{**vars(spec), "name": name}), Origin("odd", dist, "1.0"))
@@ -249,7 +249,7 @@ def test_the_check_finds_what_does_not_fit_what_is_installed(sandbox):
     assert done.returncode == 3
     for message in (
         "plugin.odd.expected_failures.check_few_samples_are_taken: no check of a scorer",
-        "did you mean 'check_few_samples_are_accepted'?",
+        "did you mean 'check_odd_inputs_are_accepted'?",
         "registry.toml, line 14: plugin.even: odd-one 2.1 declares no scorer of this name",
         "method.m.scorer: no scorer is named 'moderat'",
         "method.n.scorer: scorer 'moderate' has no parameter 'centre'",
@@ -360,7 +360,7 @@ def test_the_schema_is_printed(capsys):
 
 def test_expected_failures_of_the_registry_are_strict(sandbox):
     sandbox.install("odd-one", ODD, "1.0")
-    expected = '[plugin.odd.expected_failures]\ncheck_state_of_the_process_is_left_unchanged = "it seeds"\n'
+    expected = '[plugin.odd.expected_failures]\ncheck_evidence_is_left_unchanged = "it seeds"\n'
     arguments = ("check", "odd", "--checks", "check_st*", "--json", "-")
     written(sandbox, LISTED + expected)
     done = sandbox.run(*arguments)
