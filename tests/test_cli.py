@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -164,16 +165,17 @@ def test_an_empty_class_is_named(shell):
 def test_a_class_without_a_training_sample_is_named(shell):
     from prunebench.contexts import Dataset, Split
     from prunebench.errors import DataError
-    from prunebench.stages.data import _check_classes
+    from prunebench.stages.data import load_dataset
 
     def split(labels):
         images = np.zeros((len(labels), 2, 2, 1), np.uint8)
         return Split(images=images, labels=np.array(labels), ids=tuple(map(str, range(len(labels)))))
 
-    with pytest.raises(DataError, match="no training sample of class b"):
-        _check_classes(Dataset(name="x", train=split([0, 0, 2]), test=split([0]), class_names=("a", "b", "c")))
-    with pytest.raises(DataError, match="2 training samples for 3 classes"):
-        _check_classes(Dataset(name="x", train=split([0, 1]), test=split([0]), class_names=("a", "b", "c")))
+    for labels, fault in (([0, 0, 2], "no training sample of class b"), ([0, 1], "2 training samples for 3 classes")):
+        data = Dataset(name="x", train=split(labels), test=split([0]), class_names=("a", "b", "c"))
+        entry = SimpleNamespace(spec=SimpleNamespace(obtain=""), load=lambda data=data: lambda context: data)
+        with pytest.raises(DataError, match=fault):
+            load_dataset(entry, {}, ())
 
 
 def test_own_images_go_through_the_whole_pipeline(shell):

@@ -101,7 +101,7 @@ def odd(body: str) -> str:
 
 def scoring(scorer: str, version: str) -> Task:
     """Return the task that scores digits."""
-    from prunebench.stages.data import identify_dataset
+    from prunebench.identify import identify_dataset
 
     catalogue = load_plugins()
     entry = DatasetEntry(name="digits", spec="digits", params={}, fingerprint="", licence="")

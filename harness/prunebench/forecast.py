@@ -40,7 +40,7 @@ def obstacles(
 
 def _size(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> tuple[int, int] | None:
     """Return the number of training samples and of classes, None where the data are not here."""
-    from prunebench.stages.data import load_registered
+    from prunebench.identify import load_registered
 
     with suppress(DataError):
         data = load_registered(entry, catalogue, roots)

@@ -159,8 +159,7 @@ def identified_plan(
 ) -> Plan:
     """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.  Raises
     DataError where they are missing, or are not the registered ones.  faults: see `make_plan`."""
-    from prunebench.stages.data import identify_dataset
-    from prunebench.stages.embed import identify_weights
+    from prunebench.identify import identify_dataset, identify_weights
 
     entry = registry.datasets[registry.suite(suite).dataset]
     planned = partial(make_plan, registry, catalogue, suite, filters, faults=faults)

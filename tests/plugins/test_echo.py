@@ -375,5 +375,5 @@ def test_the_board_names_the_number_of_images_that_the_papers_accounting_trained
     assert not inside["caveat"]
     assert paper["n_keep"] == paper["diagnostics"]["distinct_images"] > 144
     assert paper["caveat"] == f"trains on {paper['n_keep']} images, on a budget of 144"
-    board = (sandbox.folder / "results" / "board" / "leaderboard.md").read_text(encoding="utf-8")
+    board = (sandbox.folder / "results" / "paper" / "board" / "leaderboard.md").read_text(encoding="utf-8")
     assert paper["caveat"] in board

@@ -1,7 +1,7 @@
 """Load a data set through its plugin, and check that it is the one that was promised."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,7 @@ import numpy as np
 from prunebench.contexts import DataContext, Dataset, Split
 from prunebench.errors import DataError, FingerprintMismatch
 from prunebench.keys import canonical_json
-from prunebench.plugins import Catalogue, Entry
-from prunebench.registry import DatasetEntry
+from prunebench.plugins import Entry
 from prunebench.stages.bench import Bench, broken_promise
 from prunebench.tasks import Task
 
@@ -88,20 +87,6 @@ def fingerprint(loaded: Dataset) -> str:
                 state.update(f"{title}{array.dtype.str}{array.shape}".encode())
                 state.update(np.ascontiguousarray(array).data)
     return state.hexdigest()
-
-
-def load_registered(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> Dataset:
-    """Load and validate a data set of the registry, whatever its content."""
-    plugin = catalogue.dataset(entry.spec)
-    return load_dataset(plugin, plugin.spec.resolve_params(entry.params), tuple(map(Path, roots)))
-
-
-def identify_dataset(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> str:
-    """Load a registered data set, check its content against the registry, and return its fingerprint.  Raises DataError
-    (DatasetMissing, FingerprintMismatch) with what to do about it."""
-    found = fingerprint(load_registered(entry, catalogue, roots))
-    check_fingerprint(entry.name, entry.fingerprint, found)
-    return found
 
 
 def check_fingerprint(name: str, expected: str, found: str) -> None:

@@ -1,7 +1,7 @@
 """Images to features and logits through a backbone, both splits together; and features to a few dimensions."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from prunebench.contexts import Arch, EmbedContext, Embedding, ProjectContext
 from prunebench.errors import DataError, NotApplicable, WeightsMissing
-from prunebench.registry import Weights
 from prunebench.stages.bench import Bench, StageResult, broken_promise, check_array, guarded
 from prunebench.stages.data import dataset
 from prunebench.stages.evidence import class_logits
@@ -98,10 +97,3 @@ def find_weights(name: str, expected: str, roots: tuple[Path, ...]) -> tuple[Pat
         text = f"weights file {path.name} has SHA-256 {found}, and {expected} is expected"
         raise WeightsMissing(text, "it is another version or a damaged copy: fetch it again, or register its digest")
     return path, found
-
-
-def identify_weights(weights: Iterable[Weights], roots: Iterable[str]) -> dict[str, str]:
-    """Find the files of weights, check them against the registry, and return the SHA-256 of each by name.  Raises
-    WeightsMissing where a file is not found, or is not the registered one."""
-    folders, wanted = tuple(map(Path, roots)), {(one.file, one.sha256) for one in weights if one.source == "file"}
-    return {file: find_weights(file, expected, folders)[1] for file, expected in sorted(wanted)}
