@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import Embedding, Scores, Selection, TrainResult
-from prunebench.errors import NotApplicable, PrunebenchError
+from prunebench.errors import Diverged, NotApplicable, PrunebenchError
 from prunebench.plugins import Entry
 from prunebench.stats import score_agreement
 from prunebench.testing.cases import Case, as_scores, call, context, ordinary_run, run
@@ -33,13 +33,13 @@ def check_budget_is_met_exactly(entry: Entry[Any]) -> None:
 
 @promise("scorer projector selector learner")
 def check_odd_inputs_are_accepted(entry: Entry[Any]) -> str:
-    """Equal samples, float16, one or small or empty classes, and few samples are accepted or end in NotApplicable."""
+    """Equal samples, float16, one, small or empty classes and few samples are accepted, or end in NotApplicable."""
     declined = []
     for title, problem in odd_problems(getattr(entry.spec, "min_samples", 1)).items():
         try:
             for keep in ("0.05", "0.5", "0.95") if entry.spec.kind == "selector" else ("0.5",):
                 accepts(entry, problem, keep)
-        except NotApplicable:
+        except (NotApplicable, Diverged):  # what a run records of such an input, too
             declined.append(title)
         except Exception as error:
             said = str(error) if isinstance(error, CheckFailed) else f"{type(error).__name__}: {error}"
