@@ -450,3 +450,11 @@ def test_the_errors_of_a_validation_are_those_of_the_command_line(repository):
         verb(contribution)
     assert (type(caught.value), caught.value.exit_code) == (SchemaTooNew, 5)
     assert "never edited by hand" in caught.value.hint
+
+
+def test_the_board_that_a_run_writes_beside_its_records_is_in_place(tmp_path):
+    for name in ("tiny/board/index.html", "tiny/board/accuracy.csv", "tiny/board/other.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    _, faults = read_folder(tmp_path)
+    assert [fault.file for fault in faults] == ["tiny/board/other.csv"]
