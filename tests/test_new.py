@@ -165,16 +165,16 @@ def test_a_new_plugin_runs_in_the_suite_that_comes_with_it(kind, started):
 
 def test_the_commands_that_are_printed_work_from_the_folder_where_they_are_printed(sandbox, monkeypatch):
     monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
-    done = sandbox.call("new", "scorer", "my-own", "--into", "work")
+    done = sandbox.call("new", "scorer", "my-own", "--into", "plugins")
     install_line, *others = [line.strip() for line in done.stderr.splitlines() if line.startswith("  ")]
-    assert re.fullmatch(r'(python -m|uv) pip install -e "\./work/prunebench-my-own\[test\]"', install_line)
+    assert re.fullmatch(r'(python -m|uv) pip install -e "\./plugins/prunebench-my-own\[test\]"', install_line)
     assert (
         "test"
-        in tomllib.loads((sandbox.folder / "work/prunebench-my-own/pyproject.toml").read_text())["project"][
+        in tomllib.loads((sandbox.folder / "plugins/prunebench-my-own/pyproject.toml").read_text())["project"][
             "optional-dependencies"
         ]
     )
-    install(sandbox.folder / "work" / "prunebench-my-own", sandbox.folder / "site")
+    install(sandbox.folder / "plugins" / "prunebench-my-own", sandbox.folder / "site")
     check, test, run = (shlex.split(line) for line in others)
     assert check == ["prunebench", "check", "my-own"]
     assert (sandbox.folder / test[-1] / "tests").is_dir()

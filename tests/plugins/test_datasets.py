@@ -19,7 +19,7 @@ from prunebench.stages.data import fingerprint
 from prunebench_datasets.splits import held_out
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOTS = (*map(Path, filter(None, os.environ.get("PRUNEBENCH_DATA", "").split(os.pathsep))), ROOT.parent / "shared/data")
+ROOTS = tuple(map(Path, filter(None, os.environ.get("PRUNEBENCH_DATA", "").split(os.pathsep))))
 
 
 @pytest.mark.parametrize("name", ["digits", "fashion-mnist", "cifar10"])
