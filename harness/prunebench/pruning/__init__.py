@@ -1,0 +1,1 @@
+"""Prune your own data: read, embed, score, select, prove, ledger, report; one module or folder per step."""

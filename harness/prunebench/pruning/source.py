@@ -1,0 +1,60 @@
+"""What a person's data are once they were read, and before any picture is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+
+class Pictures(Protocol):
+    """The pictures of a data set, by position; pickled to the processes that decode them, so it holds no open file."""
+
+    def __len__(self) -> int: ...
+
+    def picture(self, index: int) -> Image:
+        """Return a picture as RGB, upright, at its own size; raises ValueError with the reason for one that is none."""
+
+    def digest(self, index: int) -> str:
+        """Return the identity of what `picture` decodes, 32 hexadecimal digits; no name and no path is in it."""
+
+    def locator(self, index: int) -> Mapping[str, Any]:
+        """Return where the picture lies, as JSON: {"path"}, with "offset" and "length" in bytes inside a tar file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """One sample that is there and was not read.  code: a slug, such as "truncated" or "not-an-image".  reason: in
+    words, for a person who may want to mend the file."""
+
+    id: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Samples in the order of the input; `features` or `pictures` or both.
+
+    title: how messages and the report name the data.  ids: unique and printable.  labels: int64 [n] in
+    0..len(class_names)-1, or None where there are none.  features: float32 [n, d], mapped into memory where they come
+    from a file.  skipped: what was left out, and why.  notes: what the reader decided, one sentence each ("the folder
+    train was read; test lies beside it").  settings: the reader's parameters as JSON, to repeat it."""
+
+    title: str
+    ids: tuple[str, ...]
+    labels: NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] = ()
+    features: NDArray[np.float32] | None = None
+    pictures: Pictures | None = None
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
