@@ -19,11 +19,13 @@ def prunebench_selectors() -> list[SelectorSpec]:
             name="top",
             summary="The highest-scored samples of the whole set.",
             load="prunebench_selectors.ranked:top",
+            order="all",
         ),
         SelectorSpec(
             name="class_top",
             summary="The highest-scored samples of every class, classes in proportion to their size.",
             load="prunebench_selectors.ranked:class_top",
+            order="class",
             paper="Guo et al., DeepCore, DEXA 2022",
         ),
         SelectorSpec(

@@ -1,0 +1,207 @@
+"""`prunebench.prune(...)`: your own data in, what to keep out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunebench.contexts import silent
+from prunebench.errors import UsageError
+from prunebench.keys import digest
+from prunebench.plugins import Catalogue, Entry
+from prunebench.pruning.flow import Outcome, Wanted, prune_features
+from prunebench.pruning.scoring import Method
+from prunebench.pruning.selecting import Balance, Choice
+from prunebench.pruning.source import Source
+from prunebench.stages.bench import Bench
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCORER, PROJECTOR, BACKBONE = "facility-location-embeddings", "umap", "tf_efficientnet_lite0.in1k"
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What is kept of your data, and why.
+
+    outcome: everything in the order of the input.  manifest: all that is needed to repeat it, JSON-able."""
+
+    outcome: Outcome
+    manifest: Mapping[str, Any]
+
+    @property
+    def indices(self) -> NDArray[np.int64]:
+        """The kept rows of the readable samples at the first budget, int64, sorted."""
+        return self.outcome.indices()
+
+    @property
+    def ids(self) -> list[str]:
+        """The kept ids at the first budget, in the order of the input."""
+        return [self.outcome.source.ids[row] for row in self.indices]
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """The score of each readable sample, float64 [n], higher is kept first; NaN for removed near-duplicates."""
+        found: NDArray[np.float64] = self.ledger["score"].to_numpy(dtype=np.float64)[: len(self.outcome.source)]
+        return found
+
+    @property
+    def ledger(self) -> pd.DataFrame:
+        """One row per sample of the input: see docs/own-data.md for its columns."""
+        return self.outcome.ledger
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know, one sentence each."""
+        return self.outcome.notes
+
+    def at(self, keep: str | float) -> NDArray[np.int64]:
+        """Return the kept rows at another of the budgets that were asked for."""
+        return self.outcome.indices(_written(keep))
+
+    def save(self, folder: str | Path, form: str = "csv") -> dict[str, Path]:
+        """Write kept samples, ledger, manifest and report to a folder; return the files by what they are."""
+        from prunebench.pruning.output import write_folder
+
+        if form not in ("csv", "parquet", "txt"):
+            raise UsageError(f"no format is named {form!r}", "csv, parquet or txt")
+        return write_folder(Path(folder), self.outcome, self.manifest, self.report(), form)  # type: ignore[arg-type]
+
+    def report(self) -> str:
+        """Return the page about it, HTML in one piece that needs no network."""
+        return ""
+
+
+def prune(
+    data: Any,
+    labels: Any = None,
+    keep: str | float | Sequence[str | float] = "0.1",
+    *,
+    scorer: str = SCORER,
+    params: Mapping[str, Any] | None = None,
+    selector: str = "",
+    selector_params: Mapping[str, Any] | None = None,
+    projector: str = PROJECTOR,
+    balance: Balance = "",
+    backbone: str = BACKBONE,
+    weights: str | Path | None = None,
+    seed: int = 0,
+    protect: Iterable[str] = (),
+    drop_duplicates: float | None = None,
+    clusters: int | None = None,
+    ids: Sequence[str] | None = None,
+    split: str | None = None,
+    strict: bool = False,
+    cache: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Pruned:
+    """Choose what to keep of your own data.
+
+    data: a path (image folder, feature file, Hugging Face data set on disk, tar shards), or an array of images
+    uint8 [n, h, w, c] or of features [n, d], a torch Dataset or a Hugging Face data set.  labels: int [n], names, or a
+    CSV file with columns id and label.  keep: one or several budgets; "0.1" is a fraction, 500 a number.  scorer,
+    params, selector, projector: any installed plugin.  balance: "class" or "none", by default as the method says.
+    backbone, weights: a timm model and a file of weights, for data that are pictures.  protect: ids that are always
+    kept.  drop_duplicates: cosine from which near-duplicates are removed first.  clusters: pseudo-classes for data
+    without labels.  Raises UsageError and DataError with what to do about it."""
+    from prunebench.plugins import load_plugins
+    from prunebench.pruning.reading import read
+    from prunebench.settings import Settings
+    from prunebench.stages.bench import make_bench
+    from prunebench.store import default_cache
+
+    folder = Path(cache or default_cache()).expanduser().absolute()
+    keeps = (keep,) if isinstance(keep, str | int | float) else tuple(keep)
+    method = Method(scorer=scorer, params=dict(params or {}), projector=projector, seed=seed)
+    wanted = Wanted(
+        keep=tuple(map(_written, keeps)), method=method, protect=tuple(protect), drop_duplicates=drop_duplicates,
+        choice=Choice(selector=selector, params=dict(selector_params or {}), balance=balance), clusters=clusters,
+    )  # fmt: skip
+    catalogue = load_plugins()
+    _check(catalogue, wanted)
+    source = read(data, labels=labels, ids=ids, split=split, strict=strict, cache=folder, progress=_part(progress, 0, 0.1))
+    bench = make_bench(Settings(str(folder), device=device), catalogue)
+    facts: Mapping[str, Any] = {}
+    if source.features is None:
+        source, facts = _embedded(source, backbone, weights, bench, workers, strict, _part(progress, 0.1, 0.7))
+    outcome = prune_features(bench, source, wanted, _part(progress, 0.7, 1.0))
+    return Pruned(outcome, manifest_of(outcome, wanted, facts, catalogue))
+
+
+def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    """Return what is needed to repeat a pruning and to see that it came out the same; no time and no place is in it."""
+    from prunebench.provenance import versions
+
+    method, choice, source = wanted.method, wanted.choice, outcome.source
+    scorer = catalogue.scorer(method.scorer)
+    selector = catalogue.selector(choice.selector or scorer.spec.selector)
+    described: dict[str, Any] = {"scorer": _described(scorer, method.params), "seed": method.seed}
+    if "projection" in scorer.spec.needs:
+        described["projector"] = _described(catalogue.projector(method.projector), {})
+    return {
+        "schema": 1, "versions": {"prunebench": _version(), **versions()}, "network": dict(network),
+        "data": {"title": source.title, "samples": len(source), "skipped": len(source.skipped),
+                 "classes": list(outcome.evidence.class_names), "reading": dict(source.settings),
+                 "fingerprint": outcome.evidence.fingerprint, "ids": digest(list(source.ids))},
+        "method": described,
+        "choice": {"selector": selector.spec.name, "params": dict(choice.params), "balance": choice.balance,
+                   "drop_duplicates": wanted.drop_duplicates, "clusters": wanted.clusters,
+                   "protected": list(wanted.protect), "nested": outcome.nested},
+        "budgets": {keep: {"samples": len(outcome.indices(keep)), "ids": digest([source.ids[row] for row in
+                    outcome.indices(keep)])} for keep in outcome.kept},
+        "notes": list(outcome.notes),
+    }  # fmt: skip
+
+
+def _described(entry: Entry[Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": entry.spec.name, "params": entry.spec.resolve_params(params), "version": entry.version,
+            "dist": str(entry.origin)}  # fmt: skip
+
+
+def _version() -> str:
+    from prunebench import __version__
+
+    return __version__
+
+
+def _check(catalogue: Catalogue, wanted: Wanted) -> None:
+    """Raise UsageError for a name or a parameter that is unknown, before anything is read."""
+    spec = catalogue.scorer(wanted.method.scorer).spec
+    spec.resolve_params(wanted.method.params)
+    if "projection" in spec.needs:
+        catalogue.projector(wanted.method.projector)
+    choice = wanted.choice
+    catalogue.selector(choice.selector or spec.selector).spec.resolve_params(choice.params)
+    if wanted.drop_duplicates is not None and not 0 < wanted.drop_duplicates <= 1:
+        raise UsageError(f"drop_duplicates = {wanted.drop_duplicates:g} is no cosine in (0, 1]", "0.95 is usual")
+
+
+def _embedded(
+    source: Source, backbone: str, weights: str | Path | None, bench: Bench, workers: int | None, strict: bool,
+    progress: Progress,
+) -> tuple[Source, Mapping[str, Any]]:  # fmt: skip
+    """Return the source with features of the pictures that can be decoded, and what is known of the network."""
+    from prunebench.pruning.embedding import embed
+
+    assert source.pictures is not None
+    found = embed(source.pictures, Network(model=backbone, weights=weights), bench, workers=workers, progress=progress)
+    return source.without(found.skipped, strict=strict, features=found.features), found.facts
+
+
+def _written(keep: str | float) -> str:
+    return keep if isinstance(keep, str) else repr(keep)
+
+
+def _part(progress: Progress, start: float, stop: float) -> Progress:
+    return lambda fraction, text="": progress(start + (stop - start) * fraction, text)

@@ -1,0 +1,92 @@
+"""What methods may read of a person's own data, in the place of the artefacts that a suite computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunebench.contexts import Dataset, Split
+from prunebench.errors import UsageError
+from prunebench.specs import ScorerSpec
+
+_BLOCK_ROWS = 1 << 14
+FROM_LABELS = frozenset({"labels", "logits", "gradients", "dynamics"})
+
+
+class Given(Mapping[str, NDArray[Any]]):
+    """The arrays of an artefact that are at hand, or made when they are first read."""
+
+    def __init__(self, **makers: Callable[[], NDArray[Any]]) -> None:
+        self._makers, self._made = makers, dict[str, NDArray[Any]]()
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Features float32 [n, d] of the samples that are left, with their classes.
+
+    labels: int64 [n], all 0 where nothing is known.  labelled: "labels", "clusters" or "" says where they come from."""
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    labelled: str = "labels"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The content of features and labels, 32 hexadecimal digits: the key of all that is computed from them."""
+        from hashlib import blake2b
+
+        state = blake2b(f"{self.features.dtype.str}{self.features.shape}{len(self.class_names)}".encode(), digest_size=16)
+        for start in range(0, len(self), _BLOCK_ROWS):
+            state.update(np.ascontiguousarray(self.features[start : start + _BLOCK_ROWS]).data)
+        state.update(np.ascontiguousarray(self.labels).data)
+        return state.hexdigest()
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The samples as the stages take them: no pixels, and no test part."""
+        none = np.empty(0, dtype=np.int64)
+        train = Split(images=None, labels=self.labels, ids=tuple(map(str, range(len(self)))))
+        return Dataset(name="own data", train=train, test=Split(images=None, labels=none, ids=()), class_names=self.class_names)
+
+    def take(self, rows: NDArray[np.int64]) -> Evidence:
+        """Return the evidence of some rows, with the classes that are left."""
+        present, labels = np.unique(self.labels[rows], return_inverse=True)
+        names = tuple(self.class_names[label] for label in present)
+        kept = np.ascontiguousarray(self.features[rows])
+        return Evidence(features=kept, labels=labels.astype(np.int64), class_names=names, labelled=self.labelled)
+
+
+def check_applies(spec: ScorerSpec, evidence: Evidence) -> None:
+    """Raise UsageError for a method that reads what these data do not have."""
+    if "pixels" in spec.needs:
+        text = f"{spec.name} reads pixels of one size, and your own data give features"
+        raise UsageError(text, "choose a method that reads features: see `prunebench list scorers`")
+    reads = sorted(FROM_LABELS & spec.needs)
+    if reads and not evidence.labelled:
+        needs = "labels" if reads == ["labels"] else f"{' and '.join(reads)}, which a head learns from labels"
+        hint = "give --labels FILE, or --clusters K for pseudo-classes, or a method without labels"
+        raise UsageError(f"{spec.name} reads {needs}, and the data have no labels", hint)
+    if reads and len(evidence.class_names) < 2 and "labels" not in reads:
+        raise UsageError(f"{spec.name} reads class predictions, and there is one class", "choose another method")
+
+

@@ -1,0 +1,130 @@
+"""Scores of a person's own data through the plugins and the stages, kept in the store by the content of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunebench.keys import seed_for
+from prunebench.planner import Planner
+from prunebench.pruning.evidence import Evidence, Given, check_applies
+from prunebench.pruning.head import cross_fitted_logits, recorded_dynamics
+from prunebench.stages.bench import Bench
+from prunebench.store import Artefact
+from prunebench.tasks import Task
+from prunebench.worker import ensure
+
+Inputs = dict[str, tuple[Task, Artefact]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A scorer with its parameters, the projector that it reads (if it reads one), and the seed of both."""
+
+    scorer: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    projector: str = "umap"
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What a method says of n samples: scores float64 [n], higher = keep first.
+
+    excluded, extra: bool [n], samples that it leaves to the end, and those that it takes beside the budget.
+    refill: float64 [n], the order in which excluded samples return, or None."""
+
+    scores: NDArray[np.float64]
+    excluded: NDArray[np.bool_]
+    extra: NDArray[np.bool_]
+    refill: NDArray[np.float64] | None
+    caveat: str
+    diagnostics: Mapping[str, Any]
+    seconds: float
+
+
+def score(bench: Bench, evidence: Evidence, method: Method, budget: int) -> Scored:
+    """Score samples by a method; what was computed before from the same content is read from the store.
+
+    budget: how many samples will be kept, for methods that read it.  Raises UsageError for a method that these data
+    cannot have, NotApplicable where the method itself declines, and whatever its failure is."""
+    entry = bench.catalogue.scorer(method.scorer)
+    check_applies(entry.spec, evidence)
+    steps = _Steps(replace(bench, datasets={evidence.fingerprint: evidence.dataset}), evidence, method)
+    inputs = steps.inputs(entry.spec.needs)
+    config = {"plugin": Planner.plugin(entry, method.params)}
+    if entry.spec.labeller:
+        inputs["pseudo_labels"] = steps.run("pseudo_labels", {**config, **steps.drawn("pseudo-labels")}, inputs)
+    if "dynamics" in entry.spec.needs:
+        inputs["proxy"] = steps.proxy(inputs.get("pseudo_labels"))
+    if entry.spec.budget_dependent:
+        config["keep"] = str(Decimal(budget) / len(evidence))
+    if entry.spec.stochastic:
+        config |= steps.drawn("scores")
+    _, found = steps.run("scores", config, inputs)
+    none = np.zeros(len(evidence), dtype=np.bool_)
+    return Scored(
+        scores=found.arrays["scores"], excluded=found.arrays.get("excluded", none),
+        extra=found.arrays.get("extra", none), refill=found.arrays.get("refill"), caveat=found.meta["caveat"],
+        diagnostics=found.meta["diagnostics"], seconds=found.meta["seconds"],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The stages of one method on one content; what the person gave takes the place of the first of them."""
+
+    bench: Bench
+    evidence: Evidence
+    method: Method
+
+    def drawn(self, stage: str) -> dict[str, int]:
+        return {"seed": seed_for(stage, self.method.seed)}
+
+    def task(self, stage: str, config: Mapping[str, Any], inputs: Inputs) -> Task:
+        keyed = {"dataset": {"fingerprint": self.evidence.fingerprint}, **config}
+        return Task(stage, keyed, {role: task for role, (task, _) in inputs.items()})
+
+    def run(self, stage: str, config: Mapping[str, Any], inputs: Inputs) -> tuple[Task, Artefact]:
+        task = self.task(stage, config, inputs)
+        return task, ensure(self.bench, task, {role: artefact for role, (_, artefact) in inputs.items()})
+
+    def inputs(self, needs: frozenset[str]) -> Inputs:
+        """Return the features with the logits of a head that is fitted on them, and their projection where it is read."""
+        evidence = self.evidence
+
+        def logits() -> NDArray[Any]:
+            task = self.task("features", {"head": 1}, {})
+            known = self.bench.store.read("head", task.key)
+            if known is None:
+                made = cross_fitted_logits(evidence.features, evidence.labels, len(evidence.class_names))
+                self.bench.store.publish("head", task.key, {"logits": made}, {})
+                known = self.bench.store.read("head", task.key)
+            return made if known is None else known.arrays["logits"]
+
+        given = Given(train_features=lambda: evidence.features, train_logits=logits)
+        inputs: Inputs = {"features": (self.task("features", {}, {}), Artefact(given, {}, self.bench.store.root))}
+        if "projection" in needs:
+            scorer, projector = (self.bench.catalogue.scorer(self.method.scorer), self.bench.catalogue.projector(self.method.projector))
+            params = scorer.spec.resolve_params(self.method.params)
+            rows = str(params[scorer.spec.projection_rows]) if scorer.spec.projection_rows else "all"
+            drawn = self.drawn("projection") if projector.spec.stochastic else {}
+            config = {"plugin": Planner.plugin(projector, {}), "rows": rows, **drawn}
+            inputs["projection"] = self.run("projection", config, inputs)
+        return inputs
+
+    def proxy(self, pseudo_labels: tuple[Task, Artefact] | None) -> tuple[Task, Artefact]:
+        """Return the training dynamics of a linear head on the features, which stands for the proxy run of a suite."""
+        labels = pseudo_labels[1].arrays["pseudo_labels"] if pseudo_labels else self.evidence.labels
+        task = self.task("pretrain", {"head": 1, **self.drawn("proxy")}, {"pseudo_labels": pseudo_labels} if pseudo_labels else {})
+        if (known := self.bench.store.read("proxy", task.key)) is None:
+            made = recorded_dynamics(self.evidence.features, labels, int(labels.max()) + 1, seed=task.config["seed"])
+            self.bench.store.publish("proxy", task.key, {"dynamics/dynamics": made}, {})
+            known = self.bench.store.read("proxy", task.key)
+        assert known is not None
+        return task, known
