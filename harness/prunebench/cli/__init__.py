@@ -13,7 +13,21 @@ from prunebench.cli.text import Context, columns, say
 from prunebench.errors import PrunebenchError, UsageError, did_you_mean
 from prunebench.plugins import add_commands, load_plugins
 
-VERBS = ("check", "doctor", "leaderboard", "list", "new", "plan", "registry", "run", "status", "validate")
+VERBS = (
+    "check",
+    "diff",
+    "doctor",
+    "explain",
+    "leaderboard",
+    "list",
+    "new",
+    "plan",
+    "prune",
+    "registry",
+    "run",
+    "status",
+    "validate",
+)
 
 
 class _Verbs(click.Group):

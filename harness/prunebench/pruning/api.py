@@ -130,7 +130,9 @@ def prune(
     )  # fmt: skip
     catalogue = load_plugins()
     _check(catalogue, wanted)
-    source = read(data, labels=labels, ids=ids, split=split, strict=strict, cache=folder, progress=_part(progress, 0, 0.1))
+    source = read(
+        data, labels=labels, ids=ids, split=split, strict=strict, cache=folder, progress=_part(progress, 0, 0.1)
+    )
     bench = make_bench(Settings(str(folder), device=device), catalogue)
     facts: Mapping[str, Any] = {}
     if source.features is None:

@@ -55,7 +55,9 @@ class Evidence:
         """The content of features and labels, 32 hexadecimal digits: the key of all that is computed from them."""
         from hashlib import blake2b
 
-        state = blake2b(f"{self.features.dtype.str}{self.features.shape}{len(self.class_names)}".encode(), digest_size=16)
+        state = blake2b(
+            f"{self.features.dtype.str}{self.features.shape}{len(self.class_names)}".encode(), digest_size=16
+        )
         for start in range(0, len(self), _BLOCK_ROWS):
             state.update(np.ascontiguousarray(self.features[start : start + _BLOCK_ROWS]).data)
         state.update(np.ascontiguousarray(self.labels).data)
@@ -66,7 +68,9 @@ class Evidence:
         """The samples as the stages take them: no pixels, and no test part."""
         none = np.empty(0, dtype=np.int64)
         train = Split(images=None, labels=self.labels, ids=tuple(map(str, range(len(self)))))
-        return Dataset(name="own data", train=train, test=Split(images=None, labels=none, ids=()), class_names=self.class_names)
+        return Dataset(
+            name="own data", train=train, test=Split(images=None, labels=none, ids=()), class_names=self.class_names
+        )
 
     def take(self, rows: NDArray[np.int64]) -> Evidence:
         """Return the evidence of some rows, with the classes that are left."""
@@ -88,5 +92,3 @@ def check_applies(spec: ScorerSpec, evidence: Evidence) -> None:
         raise UsageError(f"{spec.name} reads {needs}, and the data have no labels", hint)
     if reads and len(evidence.class_names) < 2 and "labels" not in reads:
         raise UsageError(f"{spec.name} reads class predictions, and there is one class", "choose another method")
-
-

@@ -79,7 +79,9 @@ def prune_features(
         group, copy_of = found.group, _copies(found.group, evidence.labels, protected)
         rows = np.flatnonzero(copy_of < 0)
         evidence = evidence.take(rows)
-        notes += (f"{len(source) - len(rows)} near-duplicates were removed before scoring (cosine {wanted.drop_duplicates:g})",)
+        notes += (
+            f"{len(source) - len(rows)} near-duplicates were removed before scoring (cosine {wanted.drop_duplicates:g})",
+        )
         if (least := min(budgets.values())) > len(rows):
             notes += (f"without near-duplicates {len(rows)} samples are left, fewer than the budget of {least}",)
     counts = [min(count, len(rows)) for count in budgets.values()]

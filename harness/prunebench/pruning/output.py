@@ -98,13 +98,19 @@ def _replaced(folder: Path) -> Iterator[Path]:
         else:
             scratch.rename(folder)
     except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error.strerror or error}", "name another folder with --out") from error
+        raise DataError(
+            f"{folder} cannot be written: {error.strerror or error}", "name another folder with --out"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def place_files(
-    source: Source, rows: NDArray[np.int64], folder: Path, how: Literal["copy", "link"], progress: Callable[[float, str], None]
+    source: Source,
+    rows: NDArray[np.int64],
+    folder: Path,
+    how: Literal["copy", "link"],
+    progress: Callable[[float, str], None],
 ) -> None:
     """Copy the kept files into a new folder, or link to them there, under their own relative names.
 

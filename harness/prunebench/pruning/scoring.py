@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from prunebench.keys import seed_for
 from prunebench.planner import Planner
+from prunebench.pruning.dynamics import recorded_dynamics
 from prunebench.pruning.evidence import Evidence, Given, check_applies
-from prunebench.pruning.head import cross_fitted_logits, recorded_dynamics
+from prunebench.pruning.head import cross_fitted_logits
 from prunebench.stages.bench import Bench
 from prunebench.store import Artefact
 from prunebench.tasks import Task
@@ -110,7 +111,10 @@ class _Steps:
         given = Given(train_features=lambda: evidence.features, train_logits=logits)
         inputs: Inputs = {"features": (self.task("features", {}, {}), Artefact(given, {}, self.bench.store.root))}
         if "projection" in needs:
-            scorer, projector = (self.bench.catalogue.scorer(self.method.scorer), self.bench.catalogue.projector(self.method.projector))
+            scorer, projector = (
+                self.bench.catalogue.scorer(self.method.scorer),
+                self.bench.catalogue.projector(self.method.projector),
+            )
             params = scorer.spec.resolve_params(self.method.params)
             rows = str(params[scorer.spec.projection_rows]) if scorer.spec.projection_rows else "all"
             drawn = self.drawn("projection") if projector.spec.stochastic else {}
@@ -121,7 +125,9 @@ class _Steps:
     def proxy(self, pseudo_labels: tuple[Task, Artefact] | None) -> tuple[Task, Artefact]:
         """Return the training dynamics of a linear head on the features, which stands for the proxy run of a suite."""
         labels = pseudo_labels[1].arrays["pseudo_labels"] if pseudo_labels else self.evidence.labels
-        task = self.task("pretrain", {"head": 1, **self.drawn("proxy")}, {"pseudo_labels": pseudo_labels} if pseudo_labels else {})
+        task = self.task(
+            "pretrain", {"head": 1, **self.drawn("proxy")}, {"pseudo_labels": pseudo_labels} if pseudo_labels else {}
+        )
         if (known := self.bench.store.read("proxy", task.key)) is None:
             made = recorded_dynamics(self.evidence.features, labels, int(labels.max()) + 1, seed=task.config["seed"])
             self.bench.store.publish("proxy", task.key, {"dynamics/dynamics": made}, {})

@@ -58,7 +58,12 @@ class Kept:
 
 
 def select(
-    bench: Bench, evidence: Evidence, method: Method, choice: Choice, budgets: Sequence[int], protected: NDArray[np.bool_]
+    bench: Bench,
+    evidence: Evidence,
+    method: Method,
+    choice: Choice,
+    budgets: Sequence[int],
+    protected: NDArray[np.bool_],
 ) -> tuple[list[Kept], bool]:
     """Return what each budget keeps, and whether the smaller ones are inside the larger ones by construction.
 

@@ -1,0 +1,76 @@
+"""`prunebench prune`: the ids of what to keep of your own data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from prunebench.cli.bar import Bar
+from prunebench.cli.options import COUNT, PATH, cache_option, pruning_options
+from prunebench.cli.text import say
+from prunebench.errors import UsageError
+
+
+@click.command("prune")
+@click.argument("data", type=PATH)
+@click.option("--keep", multiple=True, metavar="KEEP", help="What to keep: 0.1 or 10% is a fraction, 500 a number. "
+              "Repeatable; the first decides the columns of the ledger.  [default: 0.1]")  # fmt: skip
+@click.option("--out", type=PATH, required=True, metavar="FOLDER", help="Folder to write.")
+@pruning_options
+@click.option("--format", "form", type=click.Choice(["csv", "parquet", "txt"]), default="csv", show_default=True,
+              help="Of the kept ids and the ledger.")  # fmt: skip
+@click.option("--copy-to", type=PATH, metavar="FOLDER", help="Copy the kept files into a new folder, too.")
+@click.option("--symlink-to", type=PATH, metavar="FOLDER", help="Link to the kept files in a new folder.")
+@cache_option
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option("--workers", type=COUNT, help="Threads that decode pictures.  [default: one for each core]")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest and the files as JSON.")
+def command(
+    data: Path, keep: tuple[str, ...], out: Path, form: str, copy_to: Path | None, symlink_to: Path | None,
+    balance: str | None, cache: Path | None, device: str, workers: int | None, quiet: bool, as_json: bool, **options: Any,
+) -> None:  # fmt: skip
+    """Choose what to keep of DATA, and write ids, ledger and report to a folder.
+
+    DATA is a folder of images (a folder per class, or flat), a file of features (.npy, .npz, .safetensors, .parquet), a
+    Hugging Face data set saved on disk, or a folder of tar shards. It is never changed."""
+    from prunebench.pruning.api import prune
+    from prunebench.pruning.output import check_replaceable, place_files
+
+    check_replaceable(out)
+    if copy_to and symlink_to:
+        raise UsageError("--copy-to and --symlink-to are both given", "choose one")
+    with Bar(quiet) as progress:
+        pruned = prune(
+            data,
+            keep=keep or "0.1",
+            balance=balance or "",
+            cache=cache,
+            device=device,
+            workers=workers,
+            progress=progress,
+            **options,
+        )
+        files = pruned.save(out, form)
+        for folder, how in ((copy_to, "copy"), (symlink_to, "link")):
+            if folder:
+                place_files(pruned.outcome.source, pruned.indices, folder, how, progress)  # type: ignore[arg-type]
+    _tell(pruned, files, as_json)
+
+
+def _tell(pruned: Any, files: dict[str, Path], as_json: bool) -> None:
+    if as_json:
+        named = {name: str(path) for name, path in files.items()}
+        click.echo(json.dumps({"files": named, "manifest": dict(pruned.manifest)}))
+    skipped = pruned.outcome.source.skipped
+    for note in pruned.notes:
+        say(f"note: {note}")
+    if skipped:
+        say(f"{len(skipped)} samples were skipped, such as {skipped[0].id!r} ({skipped[0].reason}): see the ledger")
+    for keep in pruned.outcome.kept:
+        rows = pruned.outcome.indices(keep)
+        say(f"keep {keep}: {len(rows):,} of {len(pruned.outcome.source):,} samples")
+    if not as_json:
+        for path in files.values():
+            click.echo(path)

@@ -1,0 +1,127 @@
+"""Read what a pruning wrote: the manifest, the ledger, one sample in plain words, and two selections side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prunebench.errors import DataError, UsageError, did_you_mean
+from prunebench.pruning.output import LEDGER, MANIFEST, require
+from prunebench.pruning.selecting import CHOSEN, DUPLICATE, EXTRA, FILLED, LEFT_OUT, LOWER, PROTECTED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REASONS: Mapping[str, str] = {
+    CHOSEN: "its place in the order is within the budget",
+    PROTECTED: "it is protected, so it is kept whatever its score",
+    EXTRA: "the method takes it on top of the budget",
+    FILLED: "the method would leave it out, but the rest did not fill the budget",
+    LOWER: "others come before it in the order, and the budget is used up",
+    LEFT_OUT: "the method leaves it out, whatever its score",
+    DUPLICATE: "it is a near-duplicate of a sample that stayed",
+}
+
+
+@dataclass(frozen=True)
+class Written:
+    """A folder that a pruning wrote."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    ledger: pd.DataFrame
+
+    @property
+    def kept(self) -> set[str]:
+        """The ids that are kept at the first budget."""
+        return set(self.ledger.loc[self.ledger["kept"] == 1, "id"])
+
+
+def open_folder(folder: Path) -> Written:
+    """Return what is in a folder; raises DataError for one that no pruning wrote, or that lacks a part."""
+    import pandas as pd
+
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        path = next(path for form in ("csv", "parquet") if (path := folder / f"{LEDGER}.{form}").is_file())
+    except (OSError, ValueError, StopIteration) as error:
+        hint = "name the folder that was given to `prunebench prune --out`"
+        raise DataError(f"{folder} holds no {MANIFEST} and {LEDGER} of a pruning", hint) from error
+    if path.suffix == ".parquet":
+        require("pyarrow", "parquet files")
+        return Written(folder, manifest, pd.read_parquet(path))
+    text = {"id": str, "class": str, "reason": str, "kept_neighbour": str, "copy_of": str, "suspected_class": str}
+    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"score": "", "rank": "", "votes": ""})
+    return Written(folder, manifest, table)
+
+
+def explain(written: Written, name: str) -> str:
+    """Return in plain words what became of one sample and why; raises UsageError for an id that is not there."""
+    ledger = written.ledger
+    found = ledger[ledger["id"] == name]
+    if found.empty:
+        text = f"no sample is named {name!r} in {written.folder}"
+        raise UsageError(text, did_you_mean(name, ledger["id"].iloc[:10_000].tolist()))
+    row = found.iloc[0].to_dict()
+    return "\n".join(_sentences(row, written, int(ledger["rank"].notna().sum())))
+
+
+def _sentences(row: Mapping[str, Any], written: Written, ranked: int) -> Iterator[str]:
+    method, budgets = written.manifest["method"]["scorer"]["name"], written.manifest["budgets"]
+    named = f"{row['id']!r}" + (f" of class {row['class']!r}" if row.get("class") else "")
+    budget = next(iter(budgets))
+    yield f"{named} is {'kept' if row['kept'] == 1 else 'not kept'} at keep {budget}: {_reason(row['reason'])}."
+    others = [keep for keep in list(budgets)[1:] if row.get(f"kept_{keep}") == 1]
+    if others:
+        yield f"It is kept at keep {', '.join(others)}."
+    if _there(row, "rank"):
+        yield f"By {method} its score is {float(row['score']):.6g}, place {int(float(row['rank']))} of {ranked}."
+    if row.get("copy_of"):
+        yield f"The sample that stayed in its place is {row['copy_of']!r}."
+    elif row.get("kept_neighbour"):
+        yield f"The most similar kept sample is {row['kept_neighbour']!r}, at cosine {float(row['cosine']):.3f}."
+    if _there(row, "duplicate_group"):
+        yield f"It belongs to group {int(float(row['duplicate_group']))} of near-duplicates."
+    if row.get("suspected_class"):
+        share = f"{float(row['votes']):.0%} of its nearest neighbours"
+        yield f"Its label is doubtful: {share} have class {row['suspected_class']!r}."
+    if _there(row, "keep_probability"):
+        yield f"Of repeated choices with other seeds, {float(row['keep_probability']):.0%} keep it."
+
+
+def _reason(code: str) -> str:
+    return REASONS.get(code, code.removeprefix("unreadable: ") or "no reason is recorded")
+
+
+def _there(row: Mapping[str, Any], name: str) -> bool:
+    import pandas as pd
+
+    return name in row and not pd.isna(row[name]) and row[name] != ""
+
+
+def diff(a: Written, b: Written) -> dict[str, Any]:
+    """Return how two selections differ: numbers kept, shared, and what chance would share; ids on each side alone.
+
+    chance: the expected number of shared samples of two draws of these sizes from the samples that both know."""
+    known = set(a.ledger["id"]) & set(b.ledger["id"])
+    one, two = a.kept & known, b.kept & known
+    shared, union = len(one & two), len(one | two)
+    return {
+        "kept_a": len(a.kept), "kept_b": len(b.kept), "samples_in_both": len(known), "shared": shared,
+        "chance": round(len(one) * len(two) / max(len(known), 1), 1),
+        "overlap": round(shared / union, 4) if union else None,
+        "only_a": sorted(a.kept - b.kept), "only_b": sorted(b.kept - a.kept),
+        "settings": _differences(a.manifest, b.manifest),
+    }  # fmt: skip
+
+
+def _differences(a: Any, b: Any, key: str = "") -> dict[str, list[Any]]:
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        found: dict[str, list[Any]] = {}
+        for name in sorted({*a, *b} - {"budgets", "notes"}):
+            found |= _differences(a.get(name), b.get(name), f"{key}.{name}".lstrip("."))
+        return found
+    return {} if a == b else {key: [a, b]}
