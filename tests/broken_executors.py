@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 from prunebench import Event
@@ -24,7 +25,7 @@ class StartsWorkers:
     def submit(self, task):
         cell = self.folder / f"{task.key}.json"
         cell.write_text(json.dumps({"settings": self.settings.to_json(), "task": task.to_json()}), encoding="utf-8")
-        command = [self.settings.interpreter(task), "-m", "prunebench.worker", str(cell)]
+        command = [sys.executable, "-m", "prunebench.worker", str(cell)]
         with (self.folder / f"{task.key}.log").open("wb") as log:
             worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
         self.running[task.key] = (task, worker)

@@ -1,10 +1,12 @@
-"""A distribution that is not ours: built to a wheel, installed in an environment of its own, checked and run."""
+"""A distribution that is not ours: built, installed elsewhere, checked and run; and two whose dependencies clash."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from uv import find_uv_bin
 
 from registries import DIGITS, TRAINING
@@ -33,15 +36,7 @@ class Installed:
 
     def run(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PRUNEBENCH_", "PYTHON"))}
-        # What uv may install comes from the wheels of the test alone.
-        wheels = {"UV_FIND_LINKS": str(self.folder / "dist"), "UV_NO_INDEX": "1", "UV_OFFLINE": "1"}
-        environment = {
-            **kept,
-            **wheels,
-            "UV": find_uv_bin(),
-            "PRUNEBENCH_CACHE": str(self.folder / "cache"),
-            "NO_COLOR": "1",
-        }
+        environment = {**kept, "PRUNEBENCH_CACHE": str(self.folder / "cache"), "NO_COLOR": "1"}
         return subprocess.run(
             [str(self.python), "-m", *arguments],
             cwd=cwd or self.folder,
@@ -65,7 +60,7 @@ def uv(*arguments: object) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def environment(folder: Path, wheels: Sequence[Path]) -> Path:
+def environment(folder: Path, wheels: Sequence[object]) -> Path:
     """Make an environment that holds the wheels and sees the packages of this one; return its interpreter."""
     uv("venv", "--python", sys.executable, folder)
     python = folder / "bin" / "python"
@@ -136,7 +131,7 @@ def test_it_runs_on_the_quickstart_and_is_on_the_board_with_its_version_in_every
     assert METHOD in done.stdout
 
 
-# ------------------------------------------------------------------ dependencies that clash, environments of their own
+# ---------------------------------------------------------------------------------------- dependencies that clash
 
 CLASHING = """
 from prunebench import ScorerSpec, hookimpl
@@ -162,18 +157,9 @@ maintainer = "A third party"
 added = 2026-01-31
 environment = ["wants-two", "clash-probe==2.*"]
 
-[plugin.near-miss-margin]
-kind = "scorer"
-dist = "prunebench-nearmiss"
-version = ">=1,<2"
-tier = "contrib"
-maintainer = "A third party"
-added = 2026-01-31
-environment = ["prunebench-nearmiss==1.*"]
-
 [suite.clash]
 dataset = "digits"
-methods = ["wants-one", "wants-two", "near-miss-margin"]
+methods = ["wants-one", "wants-two"]
 baseline = "wants-one"
 backbones = ["untrained"]
 pruning_rates = ["0.9"]
@@ -203,7 +189,6 @@ def distribution(folder: Path, name: str, version: str, source: str, requirement
 def clashing(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """An environment with version 1 of a package and a plugin that wants it; the others are wheels only."""
     folder = tmp_path_factory.mktemp("clashing")
-    build(SOURCE, folder / "dist")
     for number, name in ((1, "one"), (2, "two")):
         distribution(folder, "clash-probe", f"{number}.0", f"MAJOR = {number}\n")
         source = CLASHING.replace("NAME", f"wants-{name}").replace("MODULE", f"wants_{name}")
@@ -214,93 +199,29 @@ def clashing(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return Installed(environment(folder / "environment", here), folder)
 
 
-def test_plugins_whose_dependencies_clash_run_in_environments_of_their_own_and_their_records_merge(clashing):
-    checked = clashing.run("prunebench", "registry", "check")
-    assert checked.returncode == 0, checked.stderr
-    assert checked.stdout.count("own environment") == 2
-    listed = json.loads(clashing.run("prunebench", "list", "scorers", "--json").stdout)["scorers"]
-    assert {row["name"] for row in listed if row["environment"]} == {"wants-two", METHOD}
-    assert not list(clashing.folder.glob("cache/environments/*"))  # to list them, nothing is installed
-
-    arguments = ("prunebench", "run", "clash", "--devices", "cpu", "--jobs", "1", "--quiet")
-    done = clashing.run(*arguments)
+def test_plugins_whose_dependencies_clash_run_by_the_command_that_is_told_and_their_records_merge(clashing):
+    arguments = ("--executor", "serial", "--devices", "cpu", "--quiet")
+    done = clashing.run("prunebench", "run", "clash", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "scorer wants-two runs in an environment of its own: wants-two, clash-probe==2.*" in done.stderr
+    assert {record["method"] for record in clashing.records()} == {"wants-one"}
+    [line] = [line for line in done.stderr.splitlines() if "will not run" in line]
+    command = shlex.split(line.partition("wants-two >=1 is not installed here: ")[2])
+    assert command[:2] == ["uv", "run"]
+    options, verb = command[2 : command.index("prunebench")], command[command.index("prunebench") :]
+
+    # As `uv run` does it, but offline: what the wheels do not hold comes from the environment of the tests.
+    required = [Requirement(word) for option, word in itertools.pairwise(options) if option == "--with"]
+    wheels = ["--find-links", clashing.folder / "dist", *(one for one in required if one.name != "prunebench")]
+    other = Installed(environment(clashing.folder / "other", wheels), clashing.folder)
+    ran = other.run(*verb, *arguments)
+    assert ran.returncode == 0, ran.stderr
     records = {record["method"]: record for record in clashing.records()}
-    assert {name: record["scorer_dist"] for name, record in records.items()} == {
-        "wants-one": "wants-one 1.5", "wants-two": "wants-two 1.5", METHOD: DISTRIBUTION,
+    assert {name: (record["scorer_dist"], record["status"]) for name, record in records.items()} == {
+        "wants-one": ("wants-one 1.5", "ok"), "wants-two": ("wants-two 1.5", "ok"),
     }  # fmt: skip
-    assert {record["status"] for record in records.values()} == {"ok"}
-    assert {len(record["scorer_version"]) for record in records.values()} == {16}
     with (clashing.folder / "results" / "clash" / "board" / "accuracy.csv").open(encoding="utf-8") as file:
         assert {(row["method"], row["status"]) for row in csv.DictReader(file)} == {(name, "ok") for name in records}
-    [manifest] = clashing.folder.glob("runs/*/manifest.json")
-    interpreters = json.loads(manifest.read_text(encoding="utf-8"))["interpreters"]
-    assert sorted(interpreters) == [f"scorer:{METHOD}", "scorer:wants-two"]
 
-    # Nothing but what clashes or is missing was installed there, and it is made once.
-    folders = clashing.folder.glob("cache/environments/*/lib/python*/site-packages/*.dist-info")
-    packages = {path.name for path in folders}
-    assert packages == {"wants_two-1.5.dist-info", "clash_probe-2.0.dist-info", "prunebench_nearmiss-1.3.0.dist-info"}
-    made = {path: path.stat().st_mtime_ns for path in clashing.folder.glob("cache/environments/*/declarations.json")}
-    again = clashing.run(*arguments)
-    assert again.returncode == 0, again.stderr
-    assert "3 already done, 0 computed now" in again.stderr
-    assert {path: path.stat().st_mtime_ns for path in made} == made
-
-
-def test_a_plugin_is_checked_by_the_interpreter_of_its_environment(clashing):
-    arguments = ("--checks", "check_run_ends_normally", "--checks", "check_another_process*", "--json", "-")
-    done = clashing.run("prunebench", "check", "wants-two", *arguments)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert [result["status"] for result in report["results"]] == ["passed", "passed"]
-    assert {f"{result['distribution']} {result['version']}" for result in report["results"]} == {"wants-two 1.5"}
-    both = clashing.run("prunebench", "check", "random", "wants-two")
-    assert (both.returncode, "hint: name it alone" in both.stderr) == (2, True)
-
-
-def test_the_serial_executor_computes_elsewhere_too(clashing):
-    done = clashing.run(
-        "prunebench", "run", "clash", "--scorer", METHOD, "--executor", "serial", "--devices", "cpu", "--quiet",
-        "--cache", str(clashing.folder / "serial"), "--results", "serial-results",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "wants-two" not in done.stderr  # the filter leaves it out, and its environment is not made
-    [file] = (clashing.folder / "serial-results").glob("clash/*/*.jsonl")
-    assert json.loads(file.read_text(encoding="utf-8"))["scorer_dist"] == DISTRIBUTION
-
-
-@pytest.mark.parametrize(
-    ("environment", "message", "hint"),
-    [
-        ('["no-such-package>=3"]', "the environment of plugin 'odd' cannot be made: uv pip install", "[plugin.odd]"),
-        ('["clash-probe==2.*"]', "holds no scorer of this name from odd-one", "none is known"),
-        ('["clash-probe=2"]', "plugin.odd.environment: 'clash-probe=2' is no requirement", "PEP 508"),
-    ],
-    ids=["not to be had", "without the plugin", "no requirement"],
-)
-def test_an_environment_that_cannot_be_is_the_fault_of_that_plugin(environment, message, hint, clashing, tmp_path):
-    registry = f"""{DIGITS}
-[plugin.odd]
-kind = "scorer"
-dist = "odd-one"
-version = ">=1"
-tier = "contrib"
-maintainer = "A third party"
-added = 2026-01-31
-
-environment = {environment}
-
-[suite.s]
-dataset = "digits"
-methods = ["random", "odd"]
-backbones = ["untrained"]
-pruning_rates = ["0.9"]
-seeds = 1
-{TRAINING}"""
-    (tmp_path / "registry.toml").write_text(registry, encoding="utf-8")
-    done = clashing.run("prunebench", "plan", "s", "--registry", str(tmp_path / "registry.toml"))
-    assert done.returncode == 3
-    assert message in done.stderr
-    assert hint in done.stderr.partition("hint:")[2]
+    again = clashing.run("prunebench", "run", "clash", *arguments)
+    assert "1 cells: 1 already done, 0 computed now" in again.stderr
+    assert {record["method"] for record in clashing.records()} == set(records)

@@ -44,6 +44,11 @@ class UsageError(PrunebenchError, exit_code=2):
     Hint: Correct the name or the option; the nearest known name is suggested."""
 
 
+class NotHere(UsageError):
+    """A plugin that the registry lists with an `environment` is not installed here in the version that is meant.
+    Hint: Run the command that the message names: it makes an environment with the requirements of the plugin."""
+
+
 class RegistryError(PrunebenchError, exit_code=3):
     """registry.toml is wrong at `key` (dotted) on `line` (from 1), which are those of the first of all `faults`.
     Hint: Correct that line of the file; the message says what was expected there."""
@@ -68,11 +73,6 @@ class PluginLoadError(PluginError):
 class PluginCollision(PluginError):
     """Two distributions declare the same name.
     Hint: Rename one of the two, or uninstall the distribution that is not wanted."""
-
-
-class EnvironmentFailed(PluginError):
-    """The environment that a plugin is to run in cannot be made, or does not hold the plugin.
-    Hint: Correct `environment`, `dist` and `version` in the plugin's table of registry.toml."""
 
 
 class PluginContractError(PluginError):

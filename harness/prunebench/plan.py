@@ -97,11 +97,12 @@ def make_plan(
     suite_name: str,
     filters: Filters | None = None,
     contents: Contents | None = None,
-    faults: dict[str, str] | None = None,
+    faults: dict[str, UsageError] | None = None,
+    tolerated: type[UsageError] = UsageError,
 ) -> Plan:
     """Return the cells and comparisons of a suite that pass the filters; UsageError when there is none.  contents: of
     data and weights, where they were looked at; by default what the registry expects.  faults: where given, takes why
-    a method of the suite cannot run, by its name, and the others are planned; UsageError otherwise."""
+    methods of the suite cannot run, by their names, if it is a `tolerated` error; the others are planned."""
     filters = filters or Filters()
     suite = _with_added(registry.suite(suite_name), filters.added)
     _check_filters(suite, filters)
@@ -116,12 +117,14 @@ def make_plan(
         for name in (name for name in names if name not in filters.added):
             try:
                 _goals(planner_of((name, *filters.added)))
-            except UsageError as error:
-                faults[name] = f"{error.message}: {error.hint}"
+            except tolerated as error:
+                faults[name] = error
     planner = planner_of(names.keys() - (faults or {}))
     cells, agreements = _goals(planner)
     if cells or agreements:
         return Plan(suite, registry.protocol, cells, agreements)
+    if faults:
+        raise next(iter(faults.values()))
     compared = planner.suite.agreement_methods
     if compared and not suite.training and not any(_is_compared(planner, name) for name in compared):
         text = f"no cell and no comparison: suite {suite.name!r} trains no network, and scores are compared only of"

@@ -16,7 +16,7 @@ from prunebench import hookspecs, specs
 from prunebench.code_version import code_digest
 from prunebench.discovery.first_import import importable
 from prunebench.discovery.registration import GROUP, HOST, Failure, Origin, declarations, register
-from prunebench.errors import PluginLoadError, UsageError, did_you_mean
+from prunebench.errors import NotHere, PluginLoadError, UsageError, did_you_mean
 from prunebench.specs import PluginSpec
 
 __all__ = ["GROUP", "HOST", "KINDS", "Catalogue", "Entry", "Failure", "Origin", "add_commands", "load_plugins"]
@@ -80,9 +80,12 @@ class Catalogue:
     entries: Mapping[str, Mapping[str, Entry[Any]]]
     failures: tuple[Failure, ...]
     manager: pluggy.PluginManager = field(repr=False, compare=False)
+    elsewhere: Mapping[tuple[str, str], NotHere] = field(default_factory=dict)  # by kind and name
 
     def get(self, kind: str, name: str) -> Entry[Any]:
         """Return the entry `name` of `kind` ("scorers", ...); raises UsageError with the nearest name."""
+        if (kind[:-1], name) in self.elsewhere:
+            raise self.elsewhere[kind[:-1], name]
         known = self.entries[kind]
         if name not in known:
             more = f"; {len(self.failures)} plugin(s) failed to load, see `prunebench list`" if self.failures else ""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from prunebench import __version__, provenance
-from prunebench.errors import ResultConflict
+from prunebench.errors import ResultConflict, UsageError
 from prunebench.executors import Event, Executor
 from prunebench.keys import digest
 from prunebench.plan import MAX_TEXT, Filters, Goal, Plan, make_plan
@@ -155,14 +155,15 @@ def identified_plan(
     suite: str,
     filters: Filters,
     settings: Settings,
-    faults: dict[str, str] | None = None,
+    faults: dict[str, UsageError] | None = None,
+    tolerated: type[UsageError] = UsageError,
 ) -> Plan:
     """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.  Raises
-    DataError where they are missing, or are not the registered ones.  faults: see `make_plan`."""
+    DataError where they are missing, or are not the registered ones.  faults, tolerated: those of `make_plan`."""
     from prunebench.identify import identify_dataset, identify_weights
 
     entry = registry.datasets[registry.suite(suite).dataset]
-    planned = partial(make_plan, registry, catalogue, suite, filters, faults=faults)
+    planned = partial(make_plan, registry, catalogue, suite, filters, faults=faults, tolerated=tolerated)
     planned(Contents({entry.name: "0" * 32}))  # faults of names come first
     contents = Contents({entry.name: identify_dataset(entry, catalogue, settings.data_roots)})
     plan = planned(contents)
@@ -275,8 +276,7 @@ def describe_run(
         "suite_digest": digest([goal.key for goal in plan.goals]), "registry_digest": digest(registry.text),
         "cells": {cell.key: "planned" if cell.key in tasks else "done" for cell in plan.cells},
         "comparisons": {pair.key: "planned" if pair.key in tasks else "done" for pair in plan.agreements},
-        "devices": list(options.slots), "interpreters": dict(options.settings.interpreters),
-        "threads_per_slot": options.settings.threads, "prunebench_version": __version__,
+        "devices": list(options.slots), "threads_per_slot": options.settings.threads, "prunebench_version": __version__,
         "datasets": {goal.axes["dataset"]: goal.axes["dataset_fingerprint"] for goal in plan.goals},
         **provenance.describe(catalogue, registry.file.resolve().parent, options.slots),
     }  # fmt: skip

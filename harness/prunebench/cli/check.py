@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
@@ -15,10 +13,9 @@ import click
 
 from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, loaded, registry_option
 from prunebench.cli.text import PIPE, columns, fitted, table, wrapped
-from prunebench.environments import interpreter_of
 from prunebench.errors import PluginContractError, UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry, Failure
-from prunebench.registry import expected_failures, load_registry
+from prunebench.registry import elsewhere, expected_failures, load_registry
 from prunebench.testing import CheckResult, Examiner, checks_for, count, examine
 from prunebench.testing.checks import all_checks
 from prunebench.testing.results import known_checks
@@ -51,8 +48,9 @@ def command(
         _list_checks(names)
         return
     found, listings = loaded(), load_registry(registry_file).plugins
-    if (python := interpreter_of(names, found, listings, cache_folder(cache))) is not None:
-        raise SystemExit(subprocess.run([python, "-m", "prunebench", *sys.argv[1:]], check=False).returncode)
+    for (kind, name), error in elsewhere(found, listings, lambda one: ("check", one.name)).items():
+        if {name, f"{kind}:{name}"} & {*names}:
+            raise error
     entries, failures = _chosen(found, names)
     if settings:
         entries = [with_defaults(entry, {k: _value(v) for k, v in _pairs(settings).items()}) for entry in entries]

@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import click
 
-from prunebench.cli.options import catalogue, json_option, registry_option
+from prunebench.cli.options import catalogue, json_option, registry_option, run_alone
 from prunebench.cli.text import columns, definitions, wrapped
 from prunebench.describe import allowed, assigned, plugin_facts
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry
-from prunebench.registry import Listing, Method, Network, Registry, Suite, load_registry, standing
+from prunebench.registry import Listing, Method, Network, Registry, Suite, elsewhere, load_registry, standing
 
 KINDS = {
     "suites": "what `prunebench run` takes",
@@ -43,8 +44,8 @@ def command(what: str | None, registry_file: Path | None, as_json: bool) -> None
     KIND is suites, methods, networks, recipes, scorers, selectors, projectors, datasets, backbones, learners, executors
     or metrics. NAME is a name of any kind, such as a method; write scorer:NAME where two kinds share it.
 
-    A plugin that runs in an environment of its own is listed with the range of versions that the registry names;
-    nothing is installed."""
+    A plugin that the registry lists with an environment of its own is listed also where it is not installed; its page
+    shows the command that runs it."""
     found, registry = catalogue(), load_registry(registry_file)
     tables = _tables(found, registry)
     kind = next((kind for kind in KINDS if what in (kind, kind.removesuffix("s"))), None)
@@ -64,10 +65,8 @@ def command(what: str | None, registry_file: Path | None, as_json: bool) -> None
 def _tables(found: Catalogue, registry: Registry) -> Mapping[str, list[Row]]:
     """Return all that is known of every name, by kind."""
     plugins = {kind: [_installed(entry, registry) for entry in table.values()] for kind, table in found.entries.items()}
-    for listing in registry.plugins.values():
-        here = found.entries[f"{listing.kind}s"].get(listing.name)
-        if listing.environment and (here is None or not listing.is_met_by(here.origin)):
-            plugins[f"{listing.kind}s"].append(_listed(listing))
+    for (kind, name), error in elsewhere(found, registry.plugins, partial(run_alone, "SUITE")).items():
+        plugins[f"{kind}s"].append(_listed(registry.plugins[name], error.hint))
     methods = [_method(method, found) for method in registry.methods.values()]
     methods += [row for row in plugins["scorers"] if row["name"] not in registry.methods]
     return {
@@ -119,11 +118,12 @@ def _installed(entry: Entry[Any], registry: Registry) -> Row:
     return _row(spec.kind, spec.name, spec.summary, plugin_facts(spec), **source, **own)
 
 
-def _listed(one: Listing) -> Row:
+def _listed(one: Listing, command: str) -> Row:
     """Return what the registry knows of a plugin that is not here; its parameters are known where it is installed."""
     source = {"distribution": one.dist, "version": one.version, "tier": one.tier, "paper": one.paper}
     summary = f"Runs in an environment of its own: {', '.join(one.environment)}."
-    return _row(one.kind, one.name, summary, {}, **source, environment=list(one.environment), params=None)
+    facts = {"run it by": command}
+    return _row(one.kind, one.name, summary, facts, **source, environment=list(one.environment), params=None)
 
 
 def _named(what: str, tables: Mapping[str, list[Row]]) -> list[Row]:

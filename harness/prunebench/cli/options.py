@@ -3,19 +3,18 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from prunebench.cli.text import say
-from prunebench.environments import with_environments
 from prunebench.errors import UsageError
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue, load_plugins
 from prunebench.provenance import gpus
-from prunebench.registry import Registry, load_registry
+from prunebench.registry import Listing, Registry, elsewhere, load_registry
 from prunebench.settings import Settings
 from prunebench.store import default_cache
 
@@ -63,10 +62,22 @@ def requested(options: dict[str, Any], strict: bool = False, **settings: Any) ->
     """Return what the options of `suite_options` ask for; with `strict`, a broken plugin is an error."""
     registry, plugins, suite = load_registry(options["registry_file"]), catalogue(strict), options["suite"]
     filters = Filters(**{name: options[name] for name in (*GLOBS, "added", "seeds")})
-    cache = cache_folder(options["cache"])
-    plugins, interpreters = with_environments(plugins, registry, suite, filters, cache, say)
-    made = Settings(str(cache), data_folders(options["data_roots"]), interpreters=interpreters, **settings)
+    kept = [("--registry", options["registry_file"]), ("--results", options["results"]), ("--cache", options["cache"])]
+    kept += [("--data", folder) for folder in options["data_roots"]]
+    given = [str(word) for option in kept if option[1] not in (None, Path("results")) for word in option]
+
+    def arguments(one: Listing) -> list[str]:
+        named = [name for name in filters.added if (one.kind, one.name) == ("scorer", registry.method(name).scorer)]
+        return [*run_alone(suite, one), *(word for name in named for word in ("--with", name)), *given]
+
+    plugins = replace(plugins, elsewhere=elsewhere(plugins, registry.plugins, arguments))
+    made = Settings(str(cache_folder(options["cache"])), data_folders(options["data_roots"]), **settings)
     return Request(registry, plugins, suite, filters, made, options["results"])
+
+
+def run_alone(suite: str, one: Listing) -> list[str]:
+    """Return the arguments of prunebench that run one plugin of a suite and leave the others of its kind out."""
+    return ["run", suite, *((f"--{one.kind}", one.name) if one.kind in ("scorer", "projector", "executor") else ())]
 
 
 def cache_folder(given: Path | None) -> Path:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import click
 from prunebench.cli.options import Request, json_option, requested, suite_options
 from prunebench.cli.progress import about
 from prunebench.cli.text import columns, fitted, say, table
-from prunebench.errors import DataError
+from prunebench.errors import DataError, UsageError
 from prunebench.forecast import expected_seconds, obstacles
 from prunebench.plan import Plan, make_plan
 from prunebench.run import Results, RunOptions, identified_plan
@@ -33,7 +33,7 @@ def command(as_json: bool, **options: Any) -> None:
 def show(asked: Request, as_json: bool = False) -> None:
     """Print the plan of a suite: its size, what is done, how long the rest takes, and what will not work."""
     settings, store = asked.settings, Store(Path(asked.settings.cache))
-    registry, faults, notes = asked.registry, dict[str, str](), list[str]()
+    registry, faults, notes = asked.registry, dict[str, UsageError](), list[str]()
     try:
         plan = identified_plan(registry, asked.plugins, asked.suite, asked.filters, settings, faults)
     except DataError as error:
@@ -41,7 +41,7 @@ def show(asked: Request, as_json: bool = False) -> None:
             raise
         plan = make_plan(registry, asked.plugins, asked.suite, asked.filters, faults=faults)
         notes.append(f"a run would stop at its data: {error.message}: {error.hint}")
-    notes = [*(f"will not run: {fault}" for fault in faults.values()), *notes]
+    notes = [*will_not_run(faults), *notes]
     done = Results(plan, RunOptions(settings, (), asked.results), {}).done()
     missing = missing_tasks((goal.task for goal in plan.goals), store, done)
     notes += obstacles(plan, registry, asked.plugins, settings.data_roots, missing.values())
@@ -57,6 +57,11 @@ def show(asked: Request, as_json: bool = False) -> None:
     if untold := ", ".join(f"{stage} ({count})" for stage, count in unknown.items()):
         lines.append(f"no time was measured yet of: {untold}")
     click.echo(fitted("\n".join(lines + notes), columns()))
+
+
+def will_not_run(faults: Mapping[str, UsageError]) -> list[str]:
+    """Return why methods of a suite will not run, and what to do: a sentence for each reason."""
+    return list(dict.fromkeys(f"will not run: {fault.message}: {fault.hint}" for fault in faults.values()))
 
 
 def _size(plan: Plan, missing: Container[str]) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from prunebench.cli.options import COUNT, requested, slots_for, suite_options
-from prunebench.cli.plan import show
+from prunebench.cli.plan import show, will_not_run
 from prunebench.cli.progress import Progress, duration
 from prunebench.cli.text import say
+from prunebench.errors import NotHere, UsageError
 from prunebench.plan import Plan
 from prunebench.run import RunOptions, RunReport, execute, identified_plan
 
@@ -45,7 +46,10 @@ def command(
     if dry_run:
         show(asked)
         return
-    plan = identified_plan(registry, plugins, asked.suite, asked.filters, asked.settings)
+    faults: dict[str, UsageError] = {}
+    plan = identified_plan(registry, plugins, asked.suite, asked.filters, asked.settings, faults, NotHere)
+    for reason in will_not_run(faults):
+        say(f"warning: {reason}")
     how = RunOptions(asked.settings, slots, results, executor, supersede, max_failures, grace_seconds)
     with Progress(len(slots), quiet) as progress:
         report = execute(plan, registry, plugins, how, observe=progress, notice=progress.notice)

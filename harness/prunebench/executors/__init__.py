@@ -1,7 +1,7 @@
 """Places where tasks run. An executor takes a task and later answers with its outcome; it knows no grid.
 
 Another executor is a plugin: `prunebench_executors` declares an ExecutorSpec, whose `load` makes an object that follows
-`Executor`. It starts `settings.interpreter(task) -m prunebench.worker`, which computes one task, named by a file with
+`Executor`. It starts `python -m prunebench.worker` by `sys.executable`, which computes one task, named by a file with
 {"settings": settings.to_json(), "task": task.to_json()}, and prints the outcome as one JSON line; with `--serve` and
 the settings as JSON it reads one task per line instead, and answers with JSON lines {"event": "ready"}, then for each
 task some {"event": "progress", "fraction": ..., "text": ...} and one {"event": "done", ...}, the outcome.

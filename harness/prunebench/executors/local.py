@@ -25,13 +25,12 @@ _END_SECONDS = 10.0  # in which a worker without input ends by itself
 class _Slot:
     device: str
     log: Path
-    interpreter: str = ""
     child: ChildProcess | None = None
     busy: bool = False
 
 
 class LocalExecutor:
-    """One warm worker per slot, one task at a time, replaced when it dies or another interpreter is wanted."""
+    """One warm worker per slot, one task at a time, replaced when it dies."""
 
     def __init__(self, settings: Settings, slots: Sequence[str], log_folder: Path) -> None:
         log_folder.mkdir(parents=True, exist_ok=True)
@@ -43,12 +42,11 @@ class LocalExecutor:
         return sum(not slot.busy for slot in self._slots)
 
     def submit(self, task: Task) -> None:
-        interpreter, free = self._settings.interpreter(task), [slot for slot in self._slots if not slot.busy]
-        slot = min(free, key=lambda slot: (slot.interpreter != interpreter, slot.child is not None))
-        if slot.child is not None and (slot.interpreter != interpreter or not slot.child.is_running):
+        slot = next(slot for slot in self._slots if not slot.busy)
+        if slot.child is not None and not slot.child.is_running:
             slot.child.close(_END_SECONDS)
             slot.child = None
-        slot.child, slot.busy, slot.interpreter = slot.child or self._start(slot, interpreter), True, interpreter
+        slot.child, slot.busy = slot.child or self._start(slot), True
         slot.child.send(task.to_json())
         threading.Thread(target=self._listen, args=(slot, slot.child, task), daemon=True).start()
 
@@ -68,12 +66,12 @@ class LocalExecutor:
         for child in children:
             child.close(max(0.0, until - time.monotonic()))
 
-    def _start(self, slot: _Slot, interpreter: str) -> ChildProcess:
+    def _start(self, slot: _Slot) -> ChildProcess:
         settings = replace(self._settings, device="cuda" if slot.device.isdigit() else slot.device)
         environment = child_environment(Path(settings.cache), settings.threads)
         if slot.device.isdigit():
             environment["CUDA_VISIBLE_DEVICES"] = slot.device
-        command = [interpreter, "-m", "prunebench.worker", "--serve", json.dumps(settings.to_json())]
+        command = [sys.executable, "-m", "prunebench.worker", "--serve", json.dumps(settings.to_json())]
         return ChildProcess(command, environment=environment, log=slot.log)
 
     def _listen(self, slot: _Slot, child: ChildProcess, task: Task) -> None:
@@ -97,11 +95,10 @@ class LocalExecutor:
         self._events.put(event)
 
 
-class SerialExecutor(LocalExecutor):
-    """Runs each task when it is waited for; those of plugins with an environment of their own in one worker there."""
+class SerialExecutor:
+    """Runs each task in this process, when it is waited for."""
 
     def __init__(self, settings: Settings, slots: Sequence[str], log_folder: Path) -> None:
-        super().__init__(settings, slots[:1], log_folder)
         compiled = child_environment(Path(settings.cache), settings.threads)["NUMBA_CACHE_DIR"]
         os.environ.setdefault("NUMBA_CACHE_DIR", compiled)  # before a plugin imports numba
         from prunebench.plugins import load_plugins
@@ -111,18 +108,16 @@ class SerialExecutor(LocalExecutor):
         self._task: Task | None = None
 
     def idle(self) -> int:
-        return super().idle() if self._task is None else 0
+        return int(self._task is None)
 
     def submit(self, task: Task) -> None:
-        if self._settings.interpreter(task) == sys.executable:
-            self._task = task
-        else:
-            super().submit(task)
+        self._task = task
 
     def wait(self, timeout_seconds: float) -> Sequence[Event]:
         from prunebench.worker import perform
 
-        if self._task is None:
-            return super().wait(timeout_seconds)
         task, self._task = self._task, None
-        return [Event(task.key, outcome=perform(self._bench, task))]
+        return [Event(task.key, outcome=perform(self._bench, task))] if task else []
+
+    def close(self, *, kill: bool = False) -> None:
+        self._task = None

@@ -2,7 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import reduce
 from importlib import metadata
@@ -11,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
-from prunebench.errors import Fault, PrunebenchError, RegistryError, UsageError, did_you_mean
+from prunebench.errors import Fault, NotHere, PrunebenchError, RegistryError, UsageError, did_you_mean
 from prunebench.plugins import HOST, Catalogue, Entry
 from prunebench.records import write_text
 from prunebench.registry.model import Broken, Key, Listing, Registry, Tier
@@ -44,6 +45,33 @@ def expected_failures(listings: Mapping[str, Listing], entry: Entry[Any]) -> Map
     listing = listings.get(entry.spec.name)
     about = listing and (listing.kind, listing.dist) == (entry.spec.kind, entry.origin.distribution)
     return listing.expected_failures if listing and about else {}
+
+
+def elsewhere(
+    catalogue: Catalogue, listings: Mapping[str, Listing], arguments: Callable[[Listing], Sequence[str]]
+) -> Mapping[tuple[str, str], NotHere]:
+    """Return what to say of listed plugins that have an environment and are not installed here in the range of
+    versions, by kind and name: how to run prunebench there.  arguments: of that command, for a plugin."""
+    away = {}
+    for one in (one for one in listings.values() if one.environment):
+        entry = catalogue.entries[f"{one.kind}s"].get(one.name)
+        if entry is None or entry.origin.distribution != one.dist or not one.covers(entry.origin.version):
+            required = [word for text in (f"{one.dist}{one.version}", *one.environment) for word in ("--with", text)]
+            command = shlex.join(["uv", "run", *_this_prunebench(), *required, HOST, *arguments(one)])
+            text = f"{one.kind} {one.name!r} of {one.dist} {one.version} is not installed here"
+            away[one.kind, one.name] = NotHere(text, command)
+    return away
+
+
+def _this_prunebench() -> list[str]:
+    """Return the options of `uv run` that give prunebench as it is installed here, by its direct_url.json (PEP 610)."""
+    package = metadata.distribution(HOST)
+    told = json.loads(package.read_text("direct_url.json") or "{}")
+    if told.get("dir_info", {}).get("editable"):
+        return ["--with-editable", told["url"]]
+    git = told.get("vcs_info")
+    place = f"git+{told['url']}@{git['commit_id']}" if git else told.get("url")
+    return ["--with", f"{HOST} @ {place}" if place else f"{HOST}=={package.version}"]
 
 
 def check_registry(file: Path, catalogue: Catalogue) -> tuple[list[dict[str, str]], RegistryError | None]:

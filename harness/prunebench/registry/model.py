@@ -13,7 +13,6 @@ from packaging.version import InvalidVersion
 
 from prunebench.contexts import Arch
 from prunebench.errors import UsageError, did_you_mean
-from prunebench.plugins import Origin
 
 SCHEMA = 1
 PRUNING_RATES = ("0.5", "0.9")  # of a suite that names no budget
@@ -213,18 +212,14 @@ class Listing(Table, frozen=True, kw_only=True):
     added: Annotated[date, Meta(description="When it was added.")]
     paper: Annotated[str, Meta(description="What it implements, where its declaration does not say.")] = ""
     reason: Annotated[str, Meta(description="Why it is in quarantine, in one line.")] = ""
-    environment: Annotated[Names, Meta(description="PEP 508 requirements of an environment of its own.")] = ()
+    environment: Annotated[Names, Meta(description="PEP 508 requirements, where they clash with those of others.")] = ()
     expected_failures: Mapping[str, Annotated[str, Meta(min_length=1, description="Why the check may fail.")]] = {}
 
     @staticmethod
     def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
         if given.get("tier") == "quarantine" and given.get("reason", "") == "":
             yield ("reason" if "reason" in given else "tier",), "a quarantine needs a reason", 'add reason = "ONE LINE"'
-        environment = given.get("environment") or ()
-        if environment and given.get("kind") not in ("scorer", "projector", None):
-            hint = "only a scorer or projector can have an environment of its own"
-            yield ("environment",), f"a {given['kind']} runs beside others", hint
-        for place, text in enumerate(environment):
+        for place, text in enumerate(given.get("environment") or ()):
             try:
                 Requirement(text)
             except ValueError as error:
@@ -239,10 +234,6 @@ class Listing(Table, frozen=True, kw_only=True):
         with contextlib.suppress(InvalidVersion):
             return SpecifierSet(self.version).contains(version, prereleases=True)
         return False
-
-    def is_met_by(self, origin: Origin) -> bool:
-        """Return whether an installed plugin is of the distribution and in the range."""
-        return origin.distribution == self.dist and self.covers(origin.version)
 
 
 class File(Table, frozen=True):

@@ -2,12 +2,14 @@
 
 import math
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -104,20 +106,21 @@ def check_data_set_is_valid(entry: Entry[Any]) -> None:
 @promise("executor", stage=6)
 def check_every_task_is_answered_once(entry: Entry[Any]) -> None:
     """More tasks than slots have one outcome each, that of their worker, or "failed" where it dies; close() may follow.
-    One worker dies when it is started, the other one refuses its task: its projector is not installed."""
-    plugins = [{"kind": "projector", "name": name, "version": "1"} for name in ("without-worker", "not-installed")]
+    Two workers die when they are started, the next one refuses its task: its projector is not installed."""
+    plugins = [{"kind": "projector", "name": "not-installed", "version": str(version)} for version in range(3)]
     tasks = [Task("projection", {"plugin": plugin}) for plugin in plugins]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        settings = Settings(cache=folder, interpreters={"projector:without-worker": str(shutil.which("false"))})
-        executor = entry.load()(settings, ["cpu"], Path(folder, "logs"))
+        executor = entry.load()(Settings(cache=folder), ["cpu"], Path(folder, "logs"))
         try:
-            outcomes = _outcomes(executor, tasks)
+            with mock.patch.object(sys, "executable", str(shutil.which("false"))):
+                outcomes = _outcomes(executor, tasks[:2])
+            outcomes |= _outcomes(executor, tasks[2:])
             executor.close()
         finally:
             executor.close(kill=True)
-    dead, refused = (outcomes[task.key] for task in tasks)
-    if dead["status"] in ("ok", "not_applicable"):
-        raise CheckFailed(f"the worker died, and the outcome of its task is {dict(dead)}")
+    *dead, refused = (outcomes[task.key] for task in tasks)
+    if fine := [outcome for outcome in dead if outcome["status"] in ("ok", "not_applicable")]:
+        raise CheckFailed(f"the worker died, and the outcome of its task is {dict(fine[0])}")
     if refused["status"] != "failed" or "not-installed" not in refused["reason"]:
         raise CheckFailed(f"the worker refused a task, and its outcome is {dict(refused)}")
 
