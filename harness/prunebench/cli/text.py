@@ -21,7 +21,9 @@ def columns(stream: TextIO | None = None) -> int:
 
 def wrapped(text: str, width: int, head: str = "", indent: str | None = None) -> str:
     """Return `text` in lines of at most `width`, unless a word is longer: `head` before the first, spaces after it.
-    indent: what later lines start with; default as many spaces as the head has."""
+    indent: what later lines start with; default as many spaces as the head has.  A command of uv stays on one line."""
+    if "uv run " in text:  # to be copied
+        return head + text
     later = " " * len(head) if indent is None else indent
     lines = textwrap.TextWrapper(width, head, later, break_long_words=False, break_on_hyphens=False).wrap(text)
     return "\n".join(lines) or head.rstrip()

@@ -52,7 +52,7 @@ def elsewhere(
 ) -> Mapping[tuple[str, str], NotHere]:
     """Return what to say of listed plugins that have an environment and are not installed here in the range of
     versions, by kind and name: how to run prunebench there.  arguments: of that command, for a plugin."""
-    away = {}
+    away: dict[tuple[str, str], NotHere] = {}
     for one in (one for one in listings.values() if one.environment):
         entry = catalogue.entries[f"{one.kind}s"].get(one.name)
         if entry is None or entry.origin.distribution != one.dist or not one.covers(entry.origin.version):
