@@ -165,9 +165,9 @@ class ProjectorSpec(PluginSpec):
 class SelectorSpec(PluginSpec):
     """Scores and a budget to that many sorted indices; `load` is `select(ctx: SelectContext) -> ndarray`.
     stochastic: the choice itself draws random numbers (ties are broken by the harness, not here).
-    order: how its budgets nest, so that 5 % is inside 10 %: "all" takes the best of one ranking, "class" takes each class
-    in proportion to its size; empty for rules, such as strata, under which a larger budget may leave out what a smaller one
-    keeps."""
+    order: how its budgets nest, so that 5 % is inside 10 %: "all" takes the best of one ranking, "class" takes each
+    class in proportion to its size; empty for rules, such as strata, under which a larger budget may leave out what a
+    smaller one keeps."""
 
     stochastic: bool = False
     order: Literal["", "all", "class"] = ""

@@ -42,9 +42,10 @@ def nested_order(
     """Return the order int64 [n] in which samples are taken: protected ones first, then by preference.
 
     preference: int64 [n], best first.  labels: int64 [n] to take classes in proportion to their sizes, or None.
-    Place r of a class of m samples has the turn (r + 1/2) / m, so each beginning of the order gives each class its share
-    (Webster's method of apportionment), and no beginning gives a class less than a shorter one does.  Protected samples
-    hold the first places of their class.  Turns of two classes that are equal go to the sample that is preferred.
+    Place r of a class of m samples has the turn (r + 1/2) / m, so each beginning of the order gives each class its
+    share (Webster's method of apportionment), and no beginning gives a class less than a shorter one does.  Protected
+    samples hold the first places of their class.  Turns of two classes that are equal go to the sample that is
+    preferred.
     """
     n = len(preference)
     first = np.zeros(n, dtype=np.bool_) if protected is None else protected
@@ -62,8 +63,8 @@ def nested_order(
 
 
 def check_budgets(keeps: Sequence[str], n: int, n_protected: int) -> dict[str, int]:
-    """Return the number of samples of each budget as it was written, in that order.  Raises UsageError for a budget that
-    is no number, is there twice, or is smaller than what is protected."""
+    """Return the number of samples of each budget as it was written, in that order.  Raises UsageError for a budget
+    that is no number, is there twice, or is smaller than what is protected."""
     budgets = {keep.strip(): budget(keep, n) for keep in keeps}
     if len(budgets) < len(keeps):
         raise UsageError(f"a budget is there twice: {', '.join(keeps)}", "name each once")

@@ -80,7 +80,7 @@ def prune_features(
         rows = np.flatnonzero(copy_of < 0)
         evidence = evidence.take(rows)
         notes += (
-            f"{len(source) - len(rows)} near-duplicates were removed before scoring (cosine {wanted.drop_duplicates:g})",
+            f"{len(source) - len(rows)} near-duplicates were removed first (cosine {wanted.drop_duplicates:g})",
         )
         if (least := min(budgets.values())) > len(rows):
             notes += (f"without near-duplicates {len(rows)} samples are left, fewer than the budget of {least}",)

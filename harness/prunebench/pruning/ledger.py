@@ -22,7 +22,7 @@ COLUMNS: Mapping[str, str] = {
     "rank": "place in the order in which samples are taken, from 1",
     "kept": "1 if it is kept at the first budget, 0 if not",
     "reason": "why: see the table of reasons",
-    "kept_neighbour": "of a sample that is not kept: the most similar one that is, in its class where there are classes",
+    "kept_neighbour": "of a sample that is not kept: the most similar one that is, in its class if it has one",
     "cosine": "similarity to the kept neighbour",
     "duplicate_group": "number of its group of near-duplicates, empty where it has none",
     "copy_of": "of a removed near-duplicate: the sample of its group that stayed",

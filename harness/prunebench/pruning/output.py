@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +32,8 @@ def kept_table(outcome: Outcome, keep: str = "") -> pd.DataFrame:
 def write_folder(
     folder: Path, outcome: Outcome, manifest: Mapping[str, Any], report: str = "", form: Format = "csv"
 ) -> dict[str, Path]:
-    """Write the kept samples of each budget, the ledger, the manifest and the report; return the files by what they are.
+    """Write the kept samples of each budget, the ledger, the manifest and the report; return the files by what they
+    are.
 
     The folder appears when all of it is written, in place of an earlier one of prunebench.  Raises UsageError for a
     folder that holds anything else, DataError where it cannot be written."""
@@ -125,13 +125,13 @@ def place_files(
             target = scratch / inside(where.get("name", source.ids[row]))
             target.parent.mkdir(parents=True, exist_ok=True)
             if "offset" in where:
-                with open(where["path"], "rb") as file:
+                with Path(where["path"]).open("rb") as file:
                     file.seek(where["offset"])
                     target.write_bytes(file.read(where["length"]))
             elif how == "copy":
                 shutil.copy2(where["path"], target)
             else:
-                target.symlink_to(os.path.abspath(where["path"]))
+                target.symlink_to(Path(where["path"]).absolute())
             progress(number / len(rows), f"{how}ing the kept files")
 
 

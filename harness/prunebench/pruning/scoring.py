@@ -96,7 +96,8 @@ class _Steps:
         return task, ensure(self.bench, task, {role: artefact for role, (_, artefact) in inputs.items()})
 
     def inputs(self, needs: frozenset[str]) -> Inputs:
-        """Return the features with the logits of a head that is fitted on them, and their projection where it is read."""
+        """Return the features with the logits of a head that is fitted on them, and their projection where it is
+        read."""
         evidence = self.evidence
 
         def logits() -> NDArray[Any]:
