@@ -24,9 +24,9 @@ def budget(keep: str, n: int) -> int:
     try:
         value = Decimal(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ArithmeticError:
-        raise UsageError(
-            f"keep = {keep!r} is no number", "write a fraction such as 0.1, or a number such as 500"
-        ) from None
+        value = Decimal("NaN")
+    if not value.is_finite():
+        raise UsageError(f"keep = {keep!r} is no number", "write a fraction such as 0.1, or a number such as 500")
     if value > 1 and value == value.to_integral_value() and not text.endswith("%"):
         if value > n:
             raise UsageError(f"keep = {keep} is more than there is: {n} samples", "write a smaller number")
