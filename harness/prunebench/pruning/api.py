@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from prunebench.contexts import silent
 from prunebench.errors import UsageError
 from prunebench.keys import digest
 from prunebench.plugins import Catalogue, Entry
-from prunebench.pruning.flow import Outcome, Wanted, prune_features
+from prunebench.pruning.flow import Outcome, Progress, Wanted, part, prune_features
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Balance, Choice
 from prunebench.pruning.source import Source
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCORER, PROJECTOR, BACKBONE = "facility-location-embeddings", "umap", "tf_efficientnet_lite0.in1k"
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -131,13 +129,13 @@ def prune(
     catalogue = load_plugins()
     _check(catalogue, wanted)
     source = read(
-        data, labels=labels, ids=ids, split=split, strict=strict, cache=folder, progress=_part(progress, 0, 0.1)
+        data, labels=labels, ids=ids, split=split, strict=strict, cache=folder, progress=part(progress, 0, 0.1)
     )
     bench = make_bench(Settings(str(folder), device=device), catalogue)
     facts: Mapping[str, Any] = {}
     if source.features is None:
-        source, facts = _embedded(source, backbone, weights, bench, workers, strict, _part(progress, 0.1, 0.7))
-    outcome = prune_features(bench, source, wanted, _part(progress, 0.7, 1.0))
+        source, facts = _embedded(source, backbone, weights, bench, workers, strict, part(progress, 0.1, 0.7))
+    outcome = prune_features(bench, source, wanted, part(progress, 0.7, 1.0))
     return Pruned(outcome, manifest_of(outcome, wanted, facts, catalogue))
 
 
@@ -203,7 +201,3 @@ def _embedded(
 
 def _written(keep: str | float) -> str:
     return keep if isinstance(keep, str) else repr(keep)
-
-
-def _part(progress: Progress, start: float, stop: float) -> Progress:
-    return lambda fraction, text="": progress(start + (stop - start) * fraction, text)

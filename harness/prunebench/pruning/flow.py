@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from prunebench.contexts import silent
 from prunebench.errors import DataError, UsageError, did_you_mean
 from prunebench.pruning.choose import check_budgets
+from prunebench.pruning.duplicates import near_duplicates
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.ledger import Findings, make_ledger
-from prunebench.pruning.neighbours import label_votes, near_duplicates, nearest_kept
+from prunebench.pruning.neighbours import label_votes, nearest, nearest_kept
+from prunebench.pruning.remembered import remembered
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Choice, Kept, select
 from prunebench.pruning.source import Source
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VOTERS = 15
-_SUSPECT = 0.6  # of the neighbours have another class
+DUPLICATE_COSINE = 0.95  # at which near-duplicates are told where none are to be removed
+
+Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,27 +67,25 @@ class Outcome:
         return np.sort(self.rows[self.kept[keep or next(iter(self.kept))].rows])
 
 
-def prune_features(
-    bench: Bench, source: Source, wanted: Wanted, progress: Callable[[float, str], None] = silent
-) -> Outcome:
+def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progress = silent) -> Outcome:
     """Choose what to keep of samples with features.  Raises UsageError for what these data cannot have, DataError for
     features that no method can read."""
     evidence, notes = _evidence(source, wanted.clusters)
+    every = evidence
     protected = _protected(source, wanted.protect)
     budgets = check_budgets(wanted.keep, len(source), int(protected.sum()))
-    group = copy_of = None
+    progress(0.05, "looking for near-duplicates")
+    cosine = wanted.drop_duplicates or DUPLICATE_COSINE
+    group, stays = _duplicates(bench, evidence, cosine, protected, part(progress, 0.05, 0.3))
     rows = np.arange(len(source))
     if wanted.drop_duplicates is not None:
-        progress(0.1, "looking for near-duplicates")
-        found = near_duplicates(evidence.features, wanted.drop_duplicates)
-        group, copy_of = found.group, _copies(found.group, evidence.labels, protected)
-        rows = np.flatnonzero(copy_of < 0)
+        rows = np.flatnonzero(stays == rows)
         evidence = evidence.take(rows)
-        notes += (
-            f"{len(source) - len(rows)} near-duplicates were removed first (cosine {wanted.drop_duplicates:g})",
-        )
+        notes += (f"{len(source) - len(rows)} near-duplicates were removed first (cosine {cosine:g})",)
         if (least := min(budgets.values())) > len(rows):
             notes += (f"without near-duplicates {len(rows)} samples are left, fewer than the budget of {least}",)
+    else:
+        stays = rows
     counts = [min(count, len(rows)) for count in budgets.values()]
     progress(0.3, f"scoring by {wanted.method.scorer}")
     found_kept, nested = select(bench, evidence, wanted.method, wanted.choice, counts, protected[rows])
@@ -93,7 +95,7 @@ def prune_features(
         notes += ("the method chooses each budget anew: a smaller one need not be inside a larger one",)
     progress(0.8, "looking for neighbours")
     first = found_kept[0]
-    findings = _findings(source, rows[first.rows], group, copy_of)
+    findings = _findings(bench, source, every, rows[first.rows], group, stays, part(progress, 0.8, 1.0))
     labels = source.labels if source.labels is not None else evidence.labels if wanted.clusters else None
     names = source.class_names if source.labels is not None else evidence.class_names
     ledger = make_ledger(source, rows, kept, first.reasons(protected[rows]), findings, names, labels)
@@ -143,37 +145,54 @@ def _protected(source: Source, protect: Sequence[str]) -> NDArray[np.bool_]:
     return mask
 
 
-def _copies(group: NDArray[np.int64], labels: NDArray[np.int64], protected: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return for each sample the row that stays in its place, -1 where it stays itself, int64 [n].
+def _duplicates(
+    bench: Bench, evidence: Evidence, cosine: float, protected: NDArray[np.bool_], progress: Progress
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the group of near-duplicates of each sample, -1 for none, and the sample that stays in its place, itself
+    for one that stays; both int64 [n].
 
-    Of each group one sample of each class stays, since a copy in another class is a doubt about a label and no spare:
-    a protected one, else the first of the input; all protected ones stay."""
-    n = len(group)
-    copy_of = np.full(n, -1, dtype=np.int64)
+    A copy in another class is a doubt about a label and no spare: one sample stays for each class of a group.
+    Protected samples stay, and stand for others."""
+    from prunebench.pruning.kernels import lead
+
+    def groups() -> dict[str, NDArray[Any]]:
+        return {"groups": near_duplicates(evidence.features, cosine, progress=progress).groups}
+
+    group = remembered(bench.store, evidence, {"duplicates": cosine}, groups)["groups"]
+    stays, cosines = np.arange(len(group)), np.ones(len(group), dtype=np.float32)
     members = np.flatnonzero(group >= 0)
-    members = members[np.lexsort((members, ~protected[members], labels[members], group[members]))]
-    pair = np.stack([group[members], labels[members]])
-    starts = np.flatnonzero(np.concatenate([[True], (pair[:, 1:] != pair[:, :-1]).any(axis=0)])) if len(members) else []
-    heads = np.repeat(members[starts], np.diff([*starts, len(members)])) if len(members) else members
-    spare = (members != heads) & ~protected[members]
-    copy_of[members[spare]] = heads[spare]
-    return copy_of
+    members = members[np.lexsort((members, ~protected[members], evidence.labels[members], group[members]))]
+    sets = np.stack([group[members], evidence.labels[members]])
+    changes = np.flatnonzero((np.diff(sets, axis=1) != 0).any(axis=0)) + 1
+    starts = np.array([0, *changes, len(members)]) if len(members) else np.zeros(1, dtype=np.int64)
+    lead(evidence.features, members, starts, cosine, stays, cosines)
+    return group, np.where(protected, np.arange(len(group)), stays)
 
 
 def _findings(
-    source: Source, kept: NDArray[np.int64], group: NDArray[np.int64] | None,
-    copy_of: NDArray[np.int64] | None,
+    bench: Bench, source: Source, evidence: Evidence, kept: NDArray[np.int64], group: NDArray[np.int64],
+    stays: NDArray[np.int64], progress: Progress,
 ) -> Findings:  # fmt: skip
     """Return what is known of each sample of the source; `kept` are rows of it."""
-    assert source.features is not None
-    neighbour, cosine = nearest_kept(source.features, kept, labels=source.labels)
-    suspected = votes = None
-    if source.labels is not None and len(source.class_names) > 1:
-        voted, votes = label_votes(source.features, source.labels, min(VOTERS, len(source) - 1))
-        suspected = np.where((voted != source.labels) & (votes >= _SUSPECT), voted, -1)
+    labels = evidence.labels if evidence.labelled else None
+    near = nearest_kept(evidence.features, kept, labels=labels, progress=progress)
     dropped = np.ones(len(source), dtype=np.bool_)
     dropped[kept] = False
+    suspected = votes = None
+    if source.labels is not None and len(source.class_names) > 1:
+
+        def neighbours() -> dict[str, NDArray[Any]]:
+            return {"neighbours": nearest(evidence.features, k=VOTERS, progress=progress).indices}
+
+        indices = remembered(bench.store, evidence, {"neighbours": VOTERS}, neighbours)["neighbours"]
+        found = label_votes(indices, source.labels, group)
+        suspected, votes = np.where(found.suspected, found.voted, -1), found.share
     return Findings(
-        group=group, copy_of=copy_of, neighbour=np.where(dropped, neighbour, -1), cosine=cosine, suspected=suspected,
-        votes=votes,
+        group=group, copy_of=np.where(stays == np.arange(len(stays)), -1, stays), suspected=suspected, votes=votes,
+        neighbour=np.where(dropped, near.indices[:, 0], -1), cosine=near.similarities[:, 0],
     )  # fmt: skip
+
+
+def part(progress: Progress, start: float, stop: float) -> Progress:
+    """Return a progress of its own for a piece of the work between two fractions."""
+    return lambda fraction, text="": progress(start + (stop - start) * fraction, text)

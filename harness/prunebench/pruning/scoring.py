@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -10,17 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prunebench.contexts import silent
 from prunebench.keys import seed_for
 from prunebench.planner import Planner
 from prunebench.pruning.dynamics import recorded_dynamics
 from prunebench.pruning.evidence import Evidence, Given, check_applies
 from prunebench.pruning.head import cross_fitted_logits
+from prunebench.pruning.remembered import remembered
 from prunebench.stages.bench import Bench
-from prunebench.store import Artefact
+from prunebench.store import Artefact, Store
 from prunebench.tasks import Task
 from prunebench.worker import ensure
 
+HEAD = 1  # version of the heads that are fitted here
+
 Inputs = dict[str, tuple[Task, Artefact]]
+Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,24 +103,15 @@ class _Steps:
     def inputs(self, needs: frozenset[str]) -> Inputs:
         """Return the features with the logits of a head that is fitted on them, and their projection where it is
         read."""
-        evidence = self.evidence
-
-        def logits() -> NDArray[Any]:
-            task = self.task("features", {"head": 1}, {})
-            known = self.bench.store.read("head", task.key)
-            if known is None:
-                made = cross_fitted_logits(evidence.features, evidence.labels, len(evidence.class_names))
-                self.bench.store.publish("head", task.key, {"logits": made}, {})
-                known = self.bench.store.read("head", task.key)
-            return made if known is None else known.arrays["logits"]
-
-        given = Given(train_features=lambda: evidence.features, train_logits=logits)
+        evidence, store = self.evidence, self.bench.store
+        given = Given(
+            train_features=lambda: evidence.features,
+            train_logits=lambda: head(store, evidence, progress=self.bench.progress)["logits"],
+        )
         inputs: Inputs = {"features": (self.task("features", {}, {}), Artefact(given, {}, self.bench.store.root))}
         if "projection" in needs:
-            scorer, projector = (
-                self.bench.catalogue.scorer(self.method.scorer),
-                self.bench.catalogue.projector(self.method.projector),
-            )
+            scorer = self.bench.catalogue.scorer(self.method.scorer)
+            projector = self.bench.catalogue.projector(self.method.projector)
             params = scorer.spec.resolve_params(self.method.params)
             rows = str(params[scorer.spec.projection_rows]) if scorer.spec.projection_rows else "all"
             drawn = self.drawn("projection") if projector.spec.stochastic else {}
@@ -126,12 +122,28 @@ class _Steps:
     def proxy(self, pseudo_labels: tuple[Task, Artefact] | None) -> tuple[Task, Artefact]:
         """Return the training dynamics of a linear head on the features, which stands for the proxy run of a suite."""
         labels = pseudo_labels[1].arrays["pseudo_labels"] if pseudo_labels else self.evidence.labels
-        task = self.task(
-            "pretrain", {"head": 1, **self.drawn("proxy")}, {"pseudo_labels": pseudo_labels} if pseudo_labels else {}
-        )
-        if (known := self.bench.store.read("proxy", task.key)) is None:
-            made = recorded_dynamics(self.evidence.features, labels, int(labels.max()) + 1, seed=task.config["seed"])
-            self.bench.store.publish("proxy", task.key, {"dynamics/dynamics": made}, {})
-            known = self.bench.store.read("proxy", task.key)
-        assert known is not None
-        return task, known
+        inputs = {"pseudo_labels": pseudo_labels} if pseudo_labels else {}
+        task = self.task("pretrain", {"head": HEAD, **self.drawn("proxy")}, inputs)
+
+        def record() -> dict[str, NDArray[Any]]:
+            seed, classes = task.config["seed"], int(labels.max()) + 1
+            progress = self.bench.progress
+            return {
+                "dynamics/dynamics": recorded_dynamics(
+                    self.evidence.features, labels, classes, seed=seed, progress=progress
+                )
+            }
+
+        arrays = remembered(self.bench.store, self.evidence, {"proxy": task.key}, record)
+        return task, Artefact(arrays, {}, self.bench.store.root)
+
+
+def head(store: Store, evidence: Evidence, progress: Progress = silent) -> Mapping[str, NDArray[Any]]:
+    """Return logits float32 [n, c] of a head that is fitted on the features, each by one that did not see the sample,
+    and its accuracy [1], a fraction."""
+
+    def fit() -> dict[str, NDArray[Any]]:
+        found = cross_fitted_logits(evidence.features, evidence.labels, len(evidence.class_names), progress=progress)
+        return {"logits": found.logits, "accuracy": np.array([found.accuracy])}
+
+    return remembered(store, evidence, {"head": HEAD}, fit)
