@@ -6,6 +6,6 @@ from prunebench.pictures.names import chosen_split, printable, printable_ids, sp
 from prunebench.pictures.signatures import PICTURE_ENDINGS, format_of
 
 __all__ = [
-    "MAX_BYTES", "PICTURE_ENDINGS", "Found", "Unreadable", "chosen_split", "decode", "find_pictures", "format_of", "one_colour", "printable",
-    "printable_ids", "split_of", "splits_among",
+    "MAX_BYTES", "PICTURE_ENDINGS", "Found", "Unreadable", "chosen_split", "decode", "find_pictures", "format_of",
+    "one_colour", "printable", "printable_ids", "split_of", "splits_among",
 ]  # fmt: skip

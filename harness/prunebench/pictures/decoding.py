@@ -116,8 +116,8 @@ def _unidentified(data: bytes) -> Unreadable:
         return Unreadable("unsupported-format", f"{found} pictures cannot be decoded here: save it as JPEG or PNG")
     if found:
         return Unreadable("damaged", f"it begins like {found}, and its header cannot be read")
-    text = b"\0" not in data[:256] and data[:256].decode("utf-8", "ignore").isprintable()
-    return Unreadable("not-an-image", "it is text, not a picture" if text else "its content is no picture that is known")
+    text = not set(data[:256]) & set(range(9)) and "\ufffd" not in data[:256].decode("utf-8", "replace")[:-1]
+    return Unreadable("not-an-image", "it is text, not a picture" if text else "its content is of no known picture")
 
 
 def _upright(image: Image) -> Image:
@@ -143,7 +143,7 @@ def _full_depth(file: ImageFile, data: bytes, notes: list[str]) -> Image:
         return file
     # Of 16 bits in several channels Pillow keeps the upper 8, and 12 bits would be nearly black: read the lower ones.
     with Image.open(io.BytesIO(data), formats=_known_formats()) as lower:
-        lower.tile = [tile[:3] + (_other_byte(tile[3]),) for tile in lower.tile]
+        lower.tile = [(*tile[:3], _other_byte(tile[3])) for tile in lower.tile]  # type: ignore[misc]
         lower.load()
         values = (np.asarray(file).astype(np.uint16) << 8) | np.asarray(lower)
     colours = _eight_bits(values[..., :3], 0, notes)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from prunebench.pictures.names import is_hidden, printable
 from prunebench.pictures.signatures import HEAD_BYTES, PICTURE_ENDINGS, RAW_ENDINGS, format_of
 
+_Identity = tuple[int, int]  # device and number of a folder
 MAX_LINKS = 8  # folders reached by links alone: crossing links could be followed without end
 REASONS = {
     "hidden": "hidden or of the system",
@@ -42,7 +43,7 @@ class Found:
 
     def sentences(self) -> tuple[str, ...]:
         """Return what was left out in words."""
-        return tuple(f"left out {count:,} files or folders: {REASONS[why]}" for why, count in self.left_out.items())
+        return tuple(f"files or folders left out, {REASONS[why]}: {count:,}" for why, count in self.left_out.items())
 
 
 def find_pictures(root: Path, progress: Callable[[float, str], None] = lambda fraction, text: None) -> Found:
@@ -71,7 +72,7 @@ class _Walk:
 
     def folders_below(self) -> Iterator[str]:
         """List one folder after the other, and yield the name of each when it is done."""
-        waiting = [("", (_identity(self.root),), 0)]
+        waiting: list[tuple[str, tuple[_Identity, ...], int]] = [("", (_identity(self.root),), 0)]
         while waiting:
             name, around, links = waiting.pop()
             try:
@@ -90,8 +91,8 @@ class _Walk:
             yield name
 
     def _folder(
-        self, entry: os.DirEntry[str], around: tuple[object, ...], links: int
-    ) -> tuple[tuple[object, ...], int] | None:
+        self, entry: os.DirEntry[str], around: tuple[_Identity, ...], links: int
+    ) -> tuple[tuple[_Identity, ...], int] | None:
         """Return the folders around a folder and the links to it; None for what is not to be entered."""
         if is_hidden(entry.name):
             self.left_out["hidden"] += 1
@@ -130,7 +131,7 @@ class _Walk:
         self.unread.append(Unread(name, code, f"it cannot be read: {error.strerror or printable(str(error))}"))
 
 
-def _identity(path: str) -> tuple[int, int]:
+def _identity(path: str) -> _Identity:
     found = os.stat(path)  # noqa: PTH116
     return found.st_dev, found.st_ino
 

@@ -61,7 +61,7 @@ def _words(name: str) -> list[str]:
 
 def same_split(name: str, asked: str) -> bool:
     """Tell whether a folder or file is the split that was asked for: by its name in any case, or by what it means."""
-    return name.lower() == asked.lower() or bool(split_of(asked)) and split_of(name) == split_of(asked)
+    return name.lower() == asked.lower() or (bool(split_of(asked)) and split_of(name) == split_of(asked))
 
 
 def splits_among(root: Path) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ def chosen_split(names: Sequence[str], asked: str | None, where: str) -> str:
     fitting = [name for name in fitting if name == asked] or fitting
     if len(fitting) == 1:
         return fitting[0]
-    found = ", ".join(map(printable, names))
+    found = ", ".join(map(printable, names[:8])) or "no folders"
     what = f"no split {asked!r}" if asked else "no split that is for training"
     if fitting:
         what = f"several that may be the split {asked or 'for training'!r}"

@@ -7,12 +7,14 @@ import re
 HEAD_BYTES = 32  # enough for every signature below
 
 PICTURE_ENDINGS = frozenset(
-    ".png .apng .jpg .jpeg .jpe .jfif .pjpeg .jif .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .jp2 .j2k .jpx"
-    " .jpf .avif .heic .heif".split()
-)
+    {
+        ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".jif", ".webp", ".bmp", ".dib", ".gif", ".tif",
+        ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".jpf", ".avif", ".heic", ".heif",
+    }
+)  # fmt: skip
 """Lower case; a file with one of these endings is taken for a picture until it is decoded."""
 
-RAW_ENDINGS = frozenset(".cr2 .cr3 .nef .arw .dng .raf .orf .rw2 .pef .srw".split())
+RAW_ENDINGS = frozenset({".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"})
 """Raw photographs: TIFF by their first bytes, of which a decoder would see the thumbnail alone."""
 
 _SIGNATURES = (

@@ -24,7 +24,7 @@ ID_COLUMNS = (
 )  # fmt: skip
 LABEL_COLUMNS = (
     "label", "labels", "class", "classes", "class_name", "target", "targets", "category", "y", "cls", "class_id",
-    "label_name", "breed", "species", "ground_truth",
+    "label_name", "ground_truth", "train_labels", "y_train",
 )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def read_labels(path: Path) -> LabelFile:
     rows = _csv_rows(path)
     width = Counter(len(row) for _, row in rows).most_common(1)[0][0]
     if wrong := [number for number, row in rows if len(row) != width]:
-        text = f"{printable(str(path))}, line {wrong[0]}: {len(wrong)} lines have another number of columns than {width}"
+        text = f"{printable(str(path))}, line {wrong[0]}: {len(wrong)} lines do not have {width} columns"
         raise DataError(text, "quote fields that contain the separator")
     header = [cell.strip().lower() for cell in rows[0][1]]
     if (label := _position(header, LABEL_COLUMNS)) is not None or _position(header, ID_COLUMNS) is not None:
@@ -135,7 +135,7 @@ def labelled(names: Sequence[str], file: LabelFile) -> tuple[Mapping[int, str], 
     Returns the label of each sample that has one, by position; what was skipped (samples without a row, with two
     labels, or of a name that several share; rows without a sample); and notes in words.  Raises DataError where no row
     names a sample."""
-    labels = file.by_id()
+    labels, title = file.by_id(), printable(file.path.name)
     known, shared = _aliases(names)
     matched: dict[int, set[str]] = {}
     skipped, clashing = [], set()
@@ -146,15 +146,12 @@ def labelled(names: Sequence[str], file: LabelFile) -> tuple[Mapping[int, str], 
             matched.setdefault(known[key], set()).update(given)
         elif key in shared:
             clashing |= shared[key]
-            reason = f"{len(shared[key])} samples are called so: write the path, such as {printable(min(_some(names, shared[key])))}"
-            skipped.append(Skipped(id=printable(row), code="ambiguous-name", reason=f"a row of {file.path.name}: {reason}"))
+            first = printable(min(names[position] for position in shared[key]))
+            reason = f"{len(shared[key])} samples are called so: write the path, such as {first}"
+            skipped.append(Skipped(id=printable(row), code="ambiguous-name", reason=f"a row of {title}: {reason}"))
         else:
-            skipped.append(Skipped(id=printable(row), code="missing-file", reason=f"a row of {file.path.name} without a sample"))
+            skipped.append(Skipped(id=printable(row), code="missing-file", reason=f"a row of {title} without a sample"))
     return _judged(names, file, matched, skipped, clashing)
-
-
-def _some(names: Sequence[str], positions: Iterable[int]) -> list[str]:
-    return [names[position] for position in positions]
 
 
 def _aliases(names: Sequence[str]) -> tuple[dict[str, int], dict[str, set[int]]]:
@@ -203,4 +200,4 @@ def _judged(
             code, reason = "ambiguous-name", f"{title} names it by a name that other samples have too"
         skipped.append(Skipped(id=printable(name), code=code, reason=printable(reason)))
     repeated = len(file.rows) - len({name for name, _ in file.rows})
-    return labels, skipped, [f"{title}: {repeated:,} rows repeat an id"] if repeated else []
+    return labels, skipped, [f"rows of {title} that repeat an id: {repeated:,}"] if repeated else []

@@ -53,7 +53,7 @@ class DigestMemory:
         whole = len(content) // (8 * _RECORD_WORDS) * 8 * _RECORD_WORDS
         records = np.frombuffer(content[:whole], dtype="<u8").reshape(-1, _RECORD_WORDS)
         records = records[_checksums(records[:, :4]) == records[:, 4]]
-        return records[np.argsort(records[:, 0], kind="stable")]
+        return np.asarray(records[np.argsort(records[:, 0], kind="stable")])
 
     def get(self, key: str) -> str | None:
         """Return the digest of a key (32 hexadecimal digits), None where it was never put."""
@@ -65,7 +65,7 @@ class DigestMemory:
         start, end = (np.searchsorted(self._known[:, 0], first, side=side) for side in ("left", "right"))
         for record in self._known[start:end]:
             if record[1] == second:
-                return record[2:4].tobytes().hex()
+                return bytes(record[2:4].tobytes()).hex()
         return None
 
     def put(self, key: str, digest: str) -> None:
