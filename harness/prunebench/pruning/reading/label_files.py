@@ -1,0 +1,203 @@
+"""Labels: numbered classes from any values, and the csv files that people keep beside their data."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prunebench.errors import DataError
+from prunebench.pictures import printable
+from prunebench.pruning.source import Skipped
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ID_COLUMNS = (
+    "id", "ids", "image_id", "sample_id", "key", "file", "filename", "file_name", "path", "filepath", "file_path",
+    "image", "image_path", "img", "name", "names", "paths", "filenames", "files", "uid", "index",
+)  # fmt: skip
+LABEL_COLUMNS = (
+    "label", "labels", "class", "classes", "class_name", "target", "targets", "category", "y", "cls", "class_id",
+    "label_name", "ground_truth", "train_labels", "y_train",
+)  # fmt: skip
+
+
+def encode(values: Iterable[Any], where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Number the classes: labels int64 [n] and the class names, whole numbers by value and names by their bytes.
+    Raises DataError for a label that is missing (None, NaN, an empty name) or a fraction."""
+    import numpy as np
+
+    texts = [_label(value) for value in _plain(values)]
+    if None in texts:
+        rows = [str(row) for row, text in enumerate(texts) if text is None]
+        text = f"{where}: {len(rows)} labels are missing or no class (row {', '.join(rows[:5])}, counted from 0)"
+        raise DataError(text, "give every sample a whole number or a name as its class")
+    distinct = {text for text in texts if text is not None}
+    names = sorted(distinct, key=int) if all(map(_is_number, distinct)) else sorted(distinct, key=os.fsencode)
+    number = {name: position for position, name in enumerate(names)}
+    labels = np.fromiter((number[str(text)] for text in texts), dtype=np.int64, count=len(texts))
+    return labels, tuple(map(printable, names))
+
+
+def _plain(values: Any) -> list[Any]:
+    """Return labels as a flat list of Python values; one-hot rows and nested lists are refused."""
+    values = values.tolist() if hasattr(values, "tolist") else list(values)
+    return [value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else value for value in values]
+
+
+def _label(value: Any) -> str | None:
+    if isinstance(value, bytes):
+        value = os.fsdecode(value)
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else None
+    return str(int(value)) if isinstance(value, bool | int) else None
+
+
+def _is_number(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdecimal() and str(int(text)) == text
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """A csv file of labels.  rows: (id, label) in the order of the file; the id is "" where there is no such column."""
+
+    path: Path
+    rows: tuple[tuple[str, str], ...]
+
+    def by_id(self) -> dict[str, set[str]]:
+        """Return the labels that each id has."""
+        found: dict[str, set[str]] = {}
+        for name, label in self.rows:
+            found.setdefault(name, set()).add(label)
+        return found
+
+
+def read_labels(path: Path) -> LabelFile:
+    """Read a csv file of ids and labels; with or without a header, a byte order mark, CRLF; commas, semicolons or tabs.
+    One column holds the labels in the order of the samples.  Raises DataError for a file that is none of these."""
+    rows = _csv_rows(path)
+    width = Counter(len(row) for _, row in rows).most_common(1)[0][0]
+    if wrong := [number for number, row in rows if len(row) != width]:
+        text = f"{printable(str(path))}, line {wrong[0]}: {len(wrong)} lines do not have {width} columns"
+        raise DataError(text, "quote fields that contain the separator")
+    header = [cell.strip().lower() for cell in rows[0][1]]
+    if (label := _position(header, LABEL_COLUMNS)) is not None or _position(header, ID_COLUMNS) is not None:
+        name = next((p for p in (_position(header, ID_COLUMNS),) if p is not None and p != label), None)
+        if label is None and width == 2:
+            label = 1 - (name or 0)
+        rows = rows[1:]
+    else:
+        name, label = (None, 0) if width == 1 else (0, 1) if width == 2 else (None, None)
+    if label is None:
+        text = f"{printable(str(path))} has the columns {', '.join(map(printable, rows[0][1][:6]))}, none named label"
+        raise DataError(text, "name the columns of the ids and of the classes id and label")
+    return LabelFile(path, tuple(("" if name is None else row[name].strip(), row[label].strip()) for _, row in rows))
+
+
+def _position(header: Sequence[str], known: Sequence[str]) -> int | None:
+    return next((header.index(name) for name in known if name in header), None)
+
+
+def _csv_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the lines that are not empty, with their numbers from 1."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{printable(str(path))}: {error.strerror}", "name a csv file of labels") from error
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    # Names of files need not be UTF-8, and are matched as the file system gives them.
+    text = data.decode(encoding, "surrogateescape" if encoding == "utf-8-sig" else "replace")
+    first = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        where = f"{printable(str(path))}, line {reader.line_num}"
+        raise DataError(f"{where}: it is no csv file: {error}", "save it as csv in UTF-8") from error
+    if not rows:
+        raise DataError(f"{printable(str(path))} has no rows", "write one line for each sample: its id and its class")
+    return rows
+
+
+def labelled(names: Sequence[str], file: LabelFile) -> tuple[Mapping[int, str], list[Skipped], list[str]]:
+    """Match the rows of a label file to samples: by their names, else by file name, else by stem, where unambiguous.
+
+    Returns the label of each sample that has one, by position; what was skipped (samples without a row, with two
+    labels, or of a name that several share; rows without a sample); and notes in words.  Raises DataError where no row
+    names a sample."""
+    labels, title = file.by_id(), printable(file.path.name)
+    known, shared = _aliases(names)
+    matched: dict[int, set[str]] = {}
+    skipped, clashing = [], set()
+    for row, given in labels.items():
+        key = row.removeprefix("./").replace("\\", "/") if row not in known else row
+        key = key if key in known or key in shared else key.lstrip("/")
+        if key in known:
+            matched.setdefault(known[key], set()).update(given)
+        elif key in shared:
+            clashing |= shared[key]
+            first = printable(min(names[position] for position in shared[key]))
+            reason = f"{len(shared[key])} samples are called so: write the path, such as {first}"
+            skipped.append(Skipped(id=printable(row), code="ambiguous-name", reason=f"a row of {title}: {reason}"))
+        else:
+            skipped.append(Skipped(id=printable(row), code="missing-file", reason=f"a row of {title} without a sample"))
+    return _judged(names, file, matched, skipped, clashing)
+
+
+def _aliases(names: Sequence[str]) -> tuple[dict[str, int], dict[str, set[int]]]:
+    """Return each unambiguous name, file name and stem with the position it means, and the ambiguous ones."""
+    known: dict[str, int] = {name: position for position, name in enumerate(names)}
+    shared: dict[str, set[int]] = {}
+    for shorten in (printable, lambda name: name.rpartition("/")[2], _without_ending, _stem):
+        found: dict[str, set[int]] = {}
+        for position, name in enumerate(names):
+            found.setdefault(shorten(name), set()).add(position)
+        for alias, positions in found.items():
+            if alias not in known and alias not in shared:
+                if len(positions) == 1:
+                    known[alias] = next(iter(positions))
+                else:
+                    shared[alias] = positions
+    return known, shared
+
+
+def _without_ending(name: str) -> str:
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + os.path.splitext(last)[0]  # noqa: PTH122
+
+
+def _stem(name: str) -> str:
+    return _without_ending(name.rpartition("/")[2])
+
+
+def _judged(
+    names: Sequence[str], file: LabelFile, matched: Mapping[int, set[str]], skipped: list[Skipped], clashing: set[int]
+) -> tuple[Mapping[int, str], list[Skipped], list[str]]:
+    title = file.path.name
+    if not matched:
+        text = f"{printable(str(file.path))}: no row names a sample; its first id is {printable(file.rows[0][0])!r}"
+        raise DataError(text, f"ids are paths or file names, such as {printable(names[0])!r}")
+    labels: dict[int, str] = {}
+    for position, name in enumerate(names):
+        given = matched.get(position, set())
+        if len(given) == 1 and (label := next(iter(given))):
+            labels[position] = label
+            continue
+        code, reason = "no-label", f"{title} gives it no label"
+        if len(given) > 1:
+            code, reason = "conflicting-labels", f"{title} gives it {len(given)} labels: {', '.join(sorted(given)[:3])}"
+        elif position in clashing:
+            code, reason = "ambiguous-name", f"{title} names it by a name that other samples have too"
+        skipped.append(Skipped(id=printable(name), code=code, reason=printable(reason)))
+    repeated = len(file.rows) - len({name for name, _ in file.rows})
+    return labels, skipped, [f"rows of {title} that repeat an id: {repeated:,}"] if repeated else []
