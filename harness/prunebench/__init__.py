@@ -3,8 +3,8 @@
 # fmt: off
 # isort: off
 from prunebench.contexts import (
-    Arch, Backbone, DataContext, Dataset, EmbedContext, Embedding, ProjectContext, ScoreContext, Scores,
-    SelectContext, Selection, Split, TrainContext, TrainResult,
+    Arch, Backbone, DataContext, Dataset, EmbedContext, Embedding, PictureContext, PictureNetwork,
+    ProjectContext, ScoreContext, Scores, SelectContext, Selection, Split, TrainContext, TrainResult,
 )
 from prunebench.errors import (
     DataError, DatasetMissing, Diverged, NotApplicable, OutOfMemory, PluginContractError, PrunebenchError,
@@ -23,8 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AgreementRecord", "Arch", "Backbone", "BackboneSpec", "CellRecord", "DataContext", "DataError", "Dataset",
     "DatasetMissing", "DatasetSpec", "Diverged", "EmbedContext", "Embedding", "Event", "Executor", "ExecutorSpec",
-    "LearnerSpec", "MetricSpec", "NotApplicable", "OutOfMemory", "Param", "PluginContractError", "ProjectContext",
-    "ProjectorSpec", "PrunebenchError", "ScoreContext", "ScorerSpec", "Scores", "SelectContext", "Selection",
-    "SelectorSpec", "Settings", "Split", "Task", "TrainContext", "TrainResult", "WeightsMissing", "__version__",
+    "LearnerSpec", "MetricSpec", "NotApplicable", "OutOfMemory", "Param", "PictureContext", "PictureNetwork",
+    "PluginContractError", "ProjectContext", "ProjectorSpec", "PrunebenchError", "ScoreContext", "ScorerSpec", "Scores", "SelectContext", "Selection", "SelectorSpec", "Settings", "Split", "Task", "TrainContext", "TrainResult", "WeightsMissing", "__version__",
     "hookimpl", "load_results",
 ]

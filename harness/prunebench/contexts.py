@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
 T = TypeVar("T")
 
@@ -145,6 +146,27 @@ class Backbone(Protocol):
         """Return how many classes given weights predict, None for a head made here; WeightsMissing if unknown."""
 
 
+class PictureNetwork(Protocol):
+    """A network that is ready for pictures of any size: what the `pictures` of a BackboneSpec makes.  Its methods are
+    called by several threads at once, each of which computes with one thread of its own.
+    batch_size: how many pictures `run` takes, always.  It does not change with the data: the rows of a picture are then
+    the same beside any others.  facts: JSON of all that decides the rows, such as the model, a digest of its
+    parameters, the preprocessing, and versions of libraries; rows of equal facts are stored as one.  origin: JSON of
+    where the weights come from, which decides nothing: the name of the file and its SHA-256."""
+
+    batch_size: int
+    facts: Mapping[str, Any]
+    origin: Mapping[str, Any]
+
+    def prepare(self, picture: Image) -> NDArray[np.uint8]:
+        """Return what the network sees of a picture (RGB, upright, any size): [height, width, channels], always of one
+        shape.  Raises ValueError where nothing can be seen of it."""
+
+    def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return features [batch_size, d] and the logits [batch_size, c] of the network's own head, None without one,
+        for prepared pictures uint8 [batch_size, height, width, channels]."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Context:
     """Shared by all contexts: parameters, seed, device, the only writable folder, and the deadline.
@@ -213,6 +235,17 @@ class EmbedContext(_Context):
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     batch_size: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureContext(_Context):
+    """For the `pictures` of a backbone: the network and its weights.
+    source: "hub", "file" or "random" (by the seed).  weights: the file, a safetensors or a torch one, where source is
+    "file"; the order of the classes in its head is unknown."""
+
+    arch: Arch
+    source: str
+    weights: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

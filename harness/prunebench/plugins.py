@@ -53,6 +53,14 @@ class Entry(Generic[S]):
         """Import and return the labeller of a scorer that has one; raises PluginLoadError like `load`."""
         return self._imported(getattr(self.spec, "labeller", ""))
 
+    def load_pictures(self) -> Any:
+        """Import and return what opens networks for pictures; raises UsageError for a backbone without it, and
+        PluginLoadError like `load`."""
+        if not (target := getattr(self.spec, "pictures", "")):
+            what = f"{self.spec.kind} {self.spec.name!r} of plugin {self.origin} takes arrays alone, no pictures of files"
+            raise UsageError(what, "choose a backbone that reads pictures, or give features")
+        return self._imported(target)
+
     def _imported(self, target: str) -> Any:
         module, _, attribute = target.partition(":")
         try:

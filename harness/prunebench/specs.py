@@ -185,9 +185,18 @@ class DatasetSpec(PluginSpec):
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec(PluginSpec):
     """A provider of networks; `load` is an object with `build(...)` and `embed(...)` (see contexts.Backbone).
-    check_model: name of a small model that takes images of any size, under which `prunebench check` runs it."""
+    check_model: name of a small model that takes images of any size, under which `prunebench check` runs it.
+    pictures: "module:object" of a function `open(ctx: PictureContext) -> PictureNetwork`, for a person's own pictures;
+    empty where there is none.  The version of the spec does not cover it: stored features have a version of their own.
+    """
 
     check_model: str = ""
+    pictures: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named = not self.pictures or ":" in self.pictures
+        self._check(named, f"pictures = {self.pictures!r} names no object", 'write "module:object"')
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,19 +90,26 @@ class Store:
         import numpy as np
         from safetensors.numpy import save
 
-        target = self.folder(stage, key)
-        scratch = self.root / "tmp" / f"{key}-{uuid.uuid4().hex}"  # on the same file system: it is renamed
         files: dict[str, dict[str, NDArray[Any]]] = {}
         for name, array in arrays.items():
             group, _, title = name.rpartition("/")
             # Not ascontiguousarray: it would turn a scalar, such as a counter of batches, into a vector.
             files.setdefault(f"{group}.safetensors" if group else DATA, {})[title] = np.asarray(array, order="C")
+        with self.publishing(stage, key, meta) as scratch:
+            for name, group_arrays in files.items():
+                _write(scratch / name, save(group_arrays))
+
+    @contextlib.contextmanager
+    def publishing(self, stage: str, key: str, meta: Mapping[str, Any]) -> Iterator[Path]:
+        """Yield a temporary folder for safetensors files that are too large to be held in memory; afterwards they are
+        published as `publish` does it."""
+        target = self.folder(stage, key)
+        scratch = self.root / "tmp" / f"{key}-{uuid.uuid4().hex}"  # on the same file system: it is renamed
         try:
             with self._accessed():
                 scratch.mkdir(parents=True)
-                for name, group_arrays in files.items():
-                    _write(scratch / name, save(group_arrays))
-                facts = {**meta, "digests": {name: file_digest(scratch / name) for name in files}}
+                yield scratch
+                facts = {**meta, "digests": {file.name: file_digest(file) for file in sorted(scratch.iterdir())}}
                 _write(scratch / META, json.dumps(facts, sort_keys=True, allow_nan=False).encode())
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if target.exists():

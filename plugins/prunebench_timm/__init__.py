@@ -12,6 +12,7 @@ def prunebench_backbones() -> Iterable[BackboneSpec]:
             name="timm",
             summary="Any model that timm can make; weights from the hub, a file, or trained here.",
             load="prunebench_timm.provider:TIMM",
+            pictures="prunebench_timm.pictures:open_pictures",
             paper="Wightman 2019",
             check_model="test_resnet",
         )

@@ -1,0 +1,110 @@
+"""Pictures through a network in threads: each decodes and computes a batch of its own, and little waits in between."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunebench.contexts import PictureNetwork
+from prunebench.errors import PluginContractError
+from prunebench.pruning.source import Pictures
+
+T, R = TypeVar("T"), TypeVar("R")
+UNREADABLE = (ValueError, OSError, SyntaxError)  # what Pictures promises, and what PIL raises for damaged files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """The rows of the pictures at `positions`, and the reason for each position that has none."""
+
+    positions: tuple[int, ...]
+    features: NDArray[np.float32]
+    logits: NDArray[np.float32] | None
+    skipped: Mapping[int, str]
+
+
+def in_order(work: Callable[[T], R], parts: Iterable[T], workers: int) -> Iterator[R]:
+    """Yield what `work` makes of each part, in order, by as many threads; at most two parts a thread are under way."""
+    waiting: deque[Future[R]] = deque()
+    remaining = iter(parts)
+    with ThreadPoolExecutor(workers, thread_name_prefix="pictures") as pool:
+        try:
+            waiting.extend(pool.submit(work, part) for part in itertools.islice(remaining, 2 * workers))
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(work, part) for part in itertools.islice(remaining, 1))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def batches(
+    pictures: Pictures, positions: Sequence[int], network: PictureNetwork, workers: int
+) -> Iterator[Batch]:
+    """Yield the rows of the pictures at some positions, in order; those that cannot be read have a reason instead."""
+    size = network.batch_size
+    parts = [tuple(positions[begin : begin + size]) for begin in range(0, len(positions), size)]
+    with _one_torch_thread():
+        yield from in_order(lambda part: _batch(pictures, part, network), parts, workers)
+
+
+def _batch(pictures: Pictures, positions: Sequence[int], network: PictureNetwork) -> Batch:
+    from PIL.Image import DecompressionBombError
+
+    prepared, skipped = dict[int, NDArray[np.uint8]](), dict[int, str]()
+    for position in positions:
+        try:
+            prepared[position] = network.prepare(pictures.picture(position))
+        except (*UNREADABLE, DecompressionBombError) as error:
+            skipped[position] = reason(error)
+    if not prepared:
+        return Batch(positions=(), features=np.zeros((0, 0), np.float32), logits=None, skipped=skipped)
+    # Always a full batch, so that the kernels, and with them the last bits, are those of every other batch.
+    images = np.zeros((network.batch_size, *next(iter(prepared.values())).shape), np.uint8)
+    for row, image in enumerate(prepared.values()):
+        images[row] = image
+    features, logits = (_checked(array, network.batch_size) for array in network.run(images))
+    if features is None:
+        raise PluginContractError("a network for pictures returned no features", "see prunebench.PictureNetwork")
+    finite = np.isfinite(features[: len(prepared)]).all(axis=1)
+    found = [position for position, sound in zip(prepared, finite, strict=True) if sound]
+    skipped |= {position: "the network gives features that are not finite" for position in {*prepared} - {*found}}
+    rows = np.flatnonzero(finite)
+    return Batch(
+        positions=tuple(found), features=features[rows], logits=None if logits is None else logits[rows],
+        skipped=skipped,
+    )  # fmt: skip
+
+
+def reason(error: BaseException) -> str:
+    """Return what is wrong with a picture, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _checked(array: Any, n: int) -> NDArray[np.float32] | None:
+    if array is None or (getattr(array, "dtype", None) == np.float32 and array.ndim == 2 and len(array) == n):
+        return array  # type: ignore[no-any-return]
+    came = f"{getattr(array, 'dtype', type(array).__name__)} {list(np.shape(array))}"
+    text = f"a network for pictures returned {came} for a batch of {n}, expected float32 [{n}, d]"
+    raise PluginContractError(text, "see prunebench.PictureNetwork")
+
+
+@contextlib.contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Let each thread compute alone: threads that share one operation wait for each other, more so on a busy machine,
+    and the last bits would depend on their number."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,196 @@
+"""timm models for pictures of any size: each through the transform that timm gives the model, in its own aspect."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import timm.data
+import torch
+from numpy.typing import NDArray
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from prunebench import Arch, DataError, OutOfMemory, PictureContext, WeightsMissing
+
+from .folding import folded
+from .networks import penultimate
+from .provider import OUT_OF_MEMORY, TIMM, create, precision
+from .weights import head_width, input_channels, load_into, read_weights
+
+BATCH_SIZES = {"cpu": 16, "cuda": 64}  # small ones stay in the cache of a core
+LONGEST = 16  # times the breadth: what is longer is cropped to its middle, of which the network sees a part anyway
+CLASSES = 1000  # of a random head, as ImageNet has
+
+
+class TimmPictures:
+    """A timm model in eval mode, and the way of a picture into it; see `prunebench.PictureNetwork`."""
+
+    def __init__(self, model: nn.Module, ctx: PictureContext, origin: Mapping[str, Any]) -> None:
+        dtype, self._device = precision(ctx.arch, ctx.device), ctx.device
+        config = data_config(model, ctx.arch)
+        self._name, self._channels = ctx.arch.model, int(config["input_size"][0])
+        self._is_squashed = config["crop_mode"] == "squash"
+        # The transform ends before the normalisation, which the batch gets as a whole: uint8 loses nothing until then.
+        self._transform = timm.data.create_transform(**config, is_training=False, normalize=False)  # type: ignore[no-untyped-call]
+        self._mean, self._std = (
+            torch.tensor(config[name], dtype=torch.float32, device=ctx.device).reshape(1, -1, 1, 1)
+            for name in ("mean", "std")
+        )
+        self._half = dtype == "float16"
+        self.batch_size = BATCH_SIZES.get(ctx.device.partition(":")[0], 16)
+        preprocessing = {name: list(v) if isinstance(v, tuple) else v for name, v in config.items()}
+        self.facts: Mapping[str, Any] = {
+            "model": ctx.arch.model,
+            "parameters": parameters_digest(model),
+            "preprocessing": {**preprocessing, "longest": LONGEST},
+            "dtype": dtype,
+            "device": ctx.device.partition(":")[0],
+            "batch_size": self.batch_size,
+            "versions": {name: importlib.metadata.version(name) for name in ("pillow", "timm", "torch", "torchvision")},
+        }
+        self.origin = origin
+        probe = torch.zeros(2, *config["input_size"]).uniform_(-2, 2, generator=torch.Generator().manual_seed(0))
+        self._model = folded(model, probe).to(ctx.device)
+
+    def prepare(self, picture: Image) -> NDArray[np.uint8]:
+        """Return a picture as the model's evaluation transform leaves it before normalisation."""
+        if self._channels == 1:
+            picture = picture.convert("L")
+        if not self._is_squashed:
+            picture = without_excess(picture)
+        found: Tensor = self._transform(picture)
+        array: NDArray[np.uint8] = found.permute(1, 2, 0).numpy()
+        return array
+
+    def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return features and logits; raises OutOfMemory where the device has no room for a batch."""
+        try:
+            with torch.inference_mode(), self._autocast():
+                # Channels last, as they lie in memory: convolutions are faster by half in this order.
+                x = torch.from_numpy(batch).to(self._device).permute(0, 3, 1, 2).float().div_(255)
+                features, logits = penultimate(self._model, x.sub_(self._mean).div_(self._std))
+        except RuntimeError as error:
+            if not any(phrase in str(error).lower() for phrase in OUT_OF_MEMORY):
+                raise
+            what = f"{self._name}: {len(batch)} pictures of {batch.shape[2]} x {batch.shape[1]} do not fit into memory"
+            raise OutOfMemory(what, "use a smaller model, or fewer workers") from error
+        has_head = bool(getattr(self._model, "num_classes", 0))
+        return features.float().cpu().numpy(), logits.float().cpu().numpy() if has_head else None
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast("cuda", dtype=torch.float16, enabled=self._half)
+
+
+def open_pictures(ctx: PictureContext) -> TimmPictures:
+    """Return a timm model that is ready for pictures; the target of `pictures` in the BackboneSpec.
+
+    Raises WeightsMissing when the model is unknown, or its weights cannot be had or do not fit; DataError for an
+    unknown dtype or interpolation, or a number of channels that no picture has.
+    """
+    if ctx.source == "file" and ctx.weights is None:
+        raise WeightsMissing(f"no weights were given for {ctx.arch.model}", "give a file with --weights FILE")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(ctx.seed)
+        if ctx.source == "hub":
+            model, origin = _from_hub(ctx.arch), {"weights": "hub"}
+        elif ctx.weights is not None:
+            model, origin = from_file(ctx.arch, ctx.weights)
+        else:
+            model, origin = create(ctx.arch, CLASSES, 3, ctx.arch.image_size), {"weights": "random"}
+    return TimmPictures(model.eval(), ctx, origin)
+
+
+def data_config(model: nn.Module, arch: Arch) -> dict[str, Any]:
+    """Return how timm prepares pictures for a model, except where the arch says otherwise."""
+    channels = input_channels(model, model.state_dict()) or 3
+    if channels not in (1, 3):
+        raise DataError(f"network {arch.model} takes images of {channels} channels", "pictures have 1 or 3")
+    given = {"img_size": arch.image_size, "interpolation": arch.interpolation}
+    config: dict[str, Any] = timm.data.resolve_data_config(  # type: ignore[no-untyped-call]
+        {name: value for name, value in given.items() if value}, model=model
+    )
+    for name in ("mean", "std"):
+        values = tuple(float(value) for value in getattr(arch, name) or config[name])
+        if len(values) not in (1, channels):
+            what = f"network {arch.model} takes images of {channels} channels, and has {len(values)} values of {name}"
+            raise DataError(what, f"give {name} as one number, or one per channel")
+        config[name] = values * channels if len(values) == 1 else values
+    return {**config, "input_size": (channels, *config["input_size"][1:])}
+
+
+def without_excess(picture: Image) -> Image:
+    """Return the middle of a picture that is more than LONGEST times as long as broad, and others as they are.
+
+    A resize keeps the aspect: a strip of 1 x 20,000 pixels would become one of 256 x 5,120,000 before it is cropped.
+    """
+    width, height = picture.size
+    breadth = min(width, height)
+    cut = [max(0, side - LONGEST * breadth) // 2 for side in (width, height)]
+    return picture.crop((cut[0], cut[1], width - cut[0], height - cut[1])) if any(cut) else picture
+
+
+def parameters_digest(model: nn.Module) -> str:
+    """Return the blake2b-128 of all tensors of a model with their names, types and shapes."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(_read_in_evaluation(model.state_dict()).items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def from_file(arch: Arch, path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Return a model with the weights, channels and classes of a file, and where they are from.
+
+    A file without a classifier gives a model without one.  Tensors of other names are taken in their order where each
+    has the shape and the last part of the name that the model has there.
+    """
+    template, state = create(arch, CLASSES, 3, arch.image_size), read_weights(path)
+    renamed = in_order(state, template)
+    state = renamed or state
+    channels = input_channels(template, state) or 3
+    model = create(arch, head_width(template, state) or 0, channels, arch.image_size)
+    load_into(model, state, arch.model, path)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    names = "in the order of the model: their names differ" if renamed else "by name"
+    return model, {"weights": path.name, "sha256": sha256, "matched": names}
+
+
+def in_order(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Return a state under the names of a model, matched one by one in order; empty where the names fit already or the
+    order does not.  The classifier may have another width."""
+    own, given = _read_in_evaluation(model.state_dict()), _read_in_evaluation(state)
+    if len(own) != len(given) or own.keys() & given.keys():
+        return {}
+    head = {f"{name}.{part}" for name, one in model.named_modules() if one is model.get_classifier()  # type: ignore[operator]
+            for part in ("weight", "bias")}  # fmt: skip
+    for (name, value), (other, found) in zip(own.items(), given.items(), strict=True):
+        start = 1 if name in head else 0
+        if name.rpartition(".")[2] != other.rpartition(".")[2] or value.shape[start:] != found.shape[start:]:
+            return {}
+    return dict(zip(own, given.values(), strict=True))
+
+
+def _read_in_evaluation(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out the counters of batches, which older files do not have."""
+    return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+
+
+def _from_hub(arch: Arch) -> nn.Module:
+    TIMM.outputs(arch, "hub")  # refuses a model that is unknown or has no published weights
+    try:
+        sized = {"img_size": arch.image_size} if arch.image_size else {}
+        model: nn.Module = timm.create_model(arch.model, pretrained=True, **sized, **arch.kwargs)
+        return model
+    except Exception as error:
+        raise WeightsMissing(
+            f"the weights of {arch.model} cannot be fetched from the hub ({type(error).__name__})",
+            "without a network, give a file that you have: --weights FILE (safetensors, or a torch file of tensors)",
+        ) from error
