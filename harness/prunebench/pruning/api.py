@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunebench.contexts import silent
+from prunebench.contexts import Arch, silent
 from prunebench.errors import UsageError
 from prunebench.keys import digest
 from prunebench.plugins import Catalogue, Entry
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCORER, PROJECTOR, BACKBONE = "facility-location-embeddings", "umap", "tf_efficientnet_lite0.in1k"
+PROVIDER = "timm"
 
 
 @dataclass(frozen=True)
@@ -192,11 +193,19 @@ def _embedded(
     progress: Progress,
 ) -> tuple[Source, Mapping[str, Any]]:  # fmt: skip
     """Return the source with features of the pictures that can be decoded, and what is known of the network."""
-    from prunebench.pruning.embedding import embed
+    from prunebench.pruning.embedding import embed, open_network
+    from prunebench.pruning.reading import refused
 
     assert source.pictures is not None
-    found = embed(source.pictures, Network(model=backbone, weights=weights), bench, workers=workers, progress=progress)
-    return source.without(found.skipped, strict=strict, features=found.features), found.facts
+    provider, _, model = backbone.rpartition(":")
+    arch = Arch(name=backbone, provider=provider or PROVIDER, model=model)
+    file = Path(weights).expanduser() if weights else None
+    network = open_network(bench.catalogue.backbone(arch.provider), arch, weights=file, device=bench.device)
+    found = embed(source.pictures, network, cache=bench.store.root, workers=workers, progress=progress)
+    left = source.embedded(found.features, found.positions, found.skipped)
+    if strict and found.skipped:
+        raise refused(left)
+    return left, found.facts
 
 
 def _written(keep: str | float) -> str:

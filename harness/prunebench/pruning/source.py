@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -58,3 +58,42 @@ class Source:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def embedded(
+        self, features: NDArray[np.float32], positions: NDArray[np.int64], unread: Mapping[int, str]
+    ) -> Source:
+        """Return the samples at `positions`, int64 [m], sorted, with features float32 [m, d]; the others are skipped,
+        with a reason by position.  Classes of which no sample is left are no classes."""
+        import numpy as np
+
+        labels, names = self.labels, self.class_names
+        if labels is not None:
+            present, found = np.unique(labels[positions], return_inverse=True)
+            labels, names = found.astype(np.int64), tuple(names[label] for label in present)
+        more = [Skipped(id=self.ids[place], code="unreadable", reason=why) for place, why in unread.items()]
+        pictures = self.pictures and (Taken(self.pictures, positions) if unread else self.pictures)
+        ids = tuple(self.ids[place] for place in positions)
+        skipped = (*self.skipped, *more)
+        return replace(
+            self, ids=ids, labels=labels, class_names=names, features=features, pictures=pictures, skipped=skipped
+        )
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Some of the pictures of others, by their positions int64 [m]."""
+
+    pictures: Pictures
+    positions: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def picture(self, index: int) -> Image:
+        return self.pictures.picture(int(self.positions[index]))
+
+    def digest(self, index: int) -> str:
+        return self.pictures.digest(int(self.positions[index]))
+
+    def locator(self, index: int) -> Mapping[str, Any]:
+        return self.pictures.locator(int(self.positions[index]))

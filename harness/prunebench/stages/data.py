@@ -18,8 +18,9 @@ from prunebench.tasks import Task
 def dataset(bench: Bench, task: Task) -> Dataset:
     """Return the data set that a task reads; loaded and checked once per process.  Raises DataError for unusable data
     and FingerprintMismatch when the content is not that of the task's key."""
-    expected, where = task.config["dataset"]["fingerprint"], task.locators["dataset"]
+    expected = task.config["dataset"]["fingerprint"]
     if expected not in bench.datasets:
+        where = task.locators["dataset"]
         loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], bench.data_roots)
         if (found := fingerprint(loaded)) != expected:
             text = f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started"
