@@ -104,7 +104,8 @@ class ScorerSpec(PluginSpec):
     `load` is a function `score(ctx: ScoreContext) -> ndarray[n] | Scores`.
     needs: the evidence that it reads.  stochastic: the result depends on the seed (beyond the projection).
     budget_dependent: the score depends on the budget, so subsets of two budgets need not be nested.
-    output: "scores" float64[n], higher = keep first, or "order" int64[n], best first.
+    greedy: it picks one sample after another, and the budget only says where it stops: what a smaller budget keeps are
+    the first picks of a larger one.  output: "scores" float64[n], higher = keep first, or "order" int64[n], best first.
     cost: growth with n.  selector, selector_params: how the method picks from its scores by default.
     favours: what it prefers on a planted set.
     projection_rows: name of the parameter that says which samples are projected, "all" or "classified" (those that the
@@ -117,6 +118,7 @@ class ScorerSpec(PluginSpec):
     needs: frozenset[str] = frozenset()
     stochastic: bool = False
     budget_dependent: bool = False
+    greedy: bool = False
     output: Literal["scores", "order"] = "scores"
     cost: Literal["n", "n log n", "n^2"] = "n log n"
     min_samples: int = 1

@@ -66,6 +66,7 @@ def _of_features() -> list[ScorerSpec]:
             },
             stochastic=True,  # the seed breaks ties
             budget_dependent=True,
+            greedy=True,
             cost="n^2",
             paper="Welling, Herding Dynamical Weights to Learn, ICML 2009; Chen et al., Super-Samples, UAI 2010",
         ),
@@ -88,6 +89,7 @@ def _of_features() -> list[ScorerSpec]:
             },
             stochastic=True,
             budget_dependent=True,
+            greedy=True,
             cost="n^2",
             favours="diverse",
             paper="Sener and Savarese, Active Learning for Convolutional Neural Networks, ICLR 2018",
@@ -108,6 +110,7 @@ def _of_similarities() -> list[ScorerSpec]:
             params={"softmax": _SOFTMAX},
             stochastic=True,  # the seed breaks ties
             budget_dependent=True,
+            greedy=True,
             cost="n^2",
             paper=_SUBMODULAR,
         ),
@@ -121,6 +124,7 @@ def _of_similarities() -> list[ScorerSpec]:
             params={"softmax": _SOFTMAX, "lam": _LAM},
             stochastic=True,  # the seed breaks ties
             budget_dependent=True,
+            greedy=True,
             cost="n^2",
             paper=_SUBMODULAR,
         ),
@@ -135,6 +139,7 @@ def _of_similarities() -> list[ScorerSpec]:
             params={"softmax": _SOFTMAX},
             stochastic=True,  # the seed breaks ties
             budget_dependent=True,
+            greedy=True,
             cost="n^2",
             favours="diverse",
             paper=_DETERMINANT,
@@ -152,6 +157,7 @@ def _of_embeddings() -> list[ScorerSpec]:
             needs=_FEATURES,
             stochastic=True,  # the seed breaks ties
             budget_dependent=True,
+            greedy=True,
             cost="n^2",
             differences=_ON_FEATURES,
             paper=_SUBMODULAR,
@@ -164,6 +170,7 @@ def _of_embeddings() -> list[ScorerSpec]:
             params={"lam": _LAM},
             stochastic=True,  # the seed breaks ties
             budget_dependent=True,
+            greedy=True,
             cost="n^2",
             differences=_ON_FEATURES,
             paper=_SUBMODULAR,
@@ -175,6 +182,7 @@ def _of_embeddings() -> list[ScorerSpec]:
             needs=_FEATURES,
             stochastic=True,  # the seed breaks ties
             budget_dependent=True,
+            greedy=True,
             cost="n^2",
             favours="diverse",
             differences=_ON_FEATURES,
@@ -196,6 +204,7 @@ def _of_gradients() -> list[ScorerSpec]:
             params={"softmax": _SOFTMAX},
             stochastic=True,  # the seed breaks ties
             budget_dependent=True,
+            greedy=True,
             cost="n^2",
             favours="hard",
             paper="Mirzasoleiman et al., Coresets for Data-efficient Training, ICML 2020",

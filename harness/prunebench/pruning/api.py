@@ -159,6 +159,7 @@ def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], ca
         "choice": {"selector": selector.spec.name, "params": dict(choice.params), "balance": choice.balance,
                    "drop_duplicates": wanted.drop_duplicates, "clusters": wanted.clusters,
                    "protected": list(wanted.protect), "nested": outcome.nested},
+        "keep": list(outcome.kept),
         "budgets": {keep: {"samples": len(outcome.indices(keep)), "ids": digest([source.ids[row] for row in
                     outcome.indices(keep)])} for keep in outcome.kept},
         "notes": list(outcome.notes),

@@ -70,11 +70,11 @@ def explain(written: Written, name: str) -> str:
 
 
 def _sentences(row: Mapping[str, Any], written: Written, ranked: int) -> Iterator[str]:
-    method, budgets = written.manifest["method"]["scorer"]["name"], written.manifest["budgets"]
+    method, budgets = written.manifest["method"]["scorer"]["name"], written.manifest["keep"]
     named = f"{row['id']!r}" + (f" of class {row['class']!r}" if row.get("class") else "")
-    budget = next(iter(budgets))
+    budget = budgets[0]
     yield f"{named} is {'kept' if row['kept'] == 1 else 'not kept'} at keep {budget}: {_reason(row['reason'])}."
-    others = [keep for keep in list(budgets)[1:] if row.get(f"kept_{keep}") == 1]
+    others = [keep for keep in budgets[1:] if row.get(f"kept_{keep}") == 1]
     if others:
         yield f"It is kept at keep {', '.join(others)}."
     if _there(row, "rank"):

@@ -78,9 +78,11 @@ def select(
     if choice.balance and choice.selector and not entry.spec.order:
         text = f"selector {name!r} has rules of its own, and balance = {choice.balance!r} would replace them"
         raise UsageError(text, "leave one of the two out")
-    made = []
+    nested, made = bool(order) and (spec.greedy or not spec.budget_dependent), []
+    # One order for all budgets; a class can have one sample more in it than its share of the largest budget.
+    longest = min(max(budgets) + len(evidence.class_names), len(evidence)) if nested else 0
     for count in budgets:
-        scored = score(bench, evidence, method, count)
+        scored = score(bench, evidence, method, longest or count)
         if order:
             preference = preference_order(scored.scores, _rng(method, 0), ~scored.excluded, scored.refill)
             ranked = nested_order(preference, evidence.labels if order == "class" else None, protected)
@@ -89,7 +91,7 @@ def select(
             ranked, rows, filled = _by_plugin(bench, evidence, entry, params, scored, method, count, protected)
         rows = np.union1d(rows, np.flatnonzero(scored.extra))
         made.append(Kept(rows=rows, order=ranked, scored=scored, filled=filled))
-    return made, bool(order) and not spec.budget_dependent
+    return made, nested
 
 
 def _rng(method: Method, stream: int) -> np.random.Generator:
