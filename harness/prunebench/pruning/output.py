@@ -39,7 +39,7 @@ def write_folder(
     folder that holds anything else, DataError where it cannot be written."""
     check_replaceable(folder)
     files: dict[str, Path] = {}
-    with _replaced(folder) as scratch:
+    with replaced(folder) as scratch:
         for keep in outcome.kept:
             name = "kept" if len(outcome.kept) == 1 else f"kept-{keep.replace('%', 'pct')}"
             files[name] = write_table(kept_table(outcome, keep), scratch / name, form)
@@ -84,7 +84,7 @@ def require(package: str, what: str) -> None:
 
 
 @contextlib.contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
+def replaced(folder: Path) -> Iterator[Path]:
     """Yield a folder beside `folder` that takes its place at the end; nothing is left of it after an error."""
     scratch = folder.absolute().parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
     try:
@@ -119,7 +119,7 @@ def place_files(
         raise UsageError(f"{source.title} is features, not files to {how}", "leave it out; kept.csv has the ids")
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty", f"name a new folder to {how} to")
-    with _replaced(folder) as scratch:
+    with replaced(folder) as scratch:
         for number, row in enumerate(rows.tolist()):
             where = source.pictures.locator(row)
             target = scratch / inside(where.get("name", source.ids[row]))
