@@ -95,17 +95,15 @@ def relearnt(dynamics: Array, labels: Array) -> Array:
 
 def mapped(problem: Problem, change: Callable[[str, Array], Array]) -> Problem:
     """Return the problem with every array replaced by change(kind, array), read-only; gradients are two arrays."""
+    parts = {name: value if isinstance(value, tuple) else (value,) for name, value in problem.evidence.items()}
+    made = {name: tuple(read_only(change(name, part)) for part in value) for name, value in parts.items()}
+    return replace(problem, evidence={name: value if len(value) > 1 else value[0] for name, value in made.items()})
 
-    def changed(name: str, array: Array) -> Array:
-        result = change(name, array)
-        result.flags.writeable = False
-        return result
 
-    evidence = {
-        name: tuple(changed(name, part) for part in value) if isinstance(value, tuple) else changed(name, value)
-        for name, value in problem.evidence.items()
-    }
-    return replace(problem, evidence=evidence)
+def read_only(array: Array) -> Array:
+    """Return the same array, which nobody can write to by accident from now on."""
+    array.flags.writeable = False
+    return array
 
 
 def take(problem: Problem, rows: Array) -> Problem:
