@@ -3,7 +3,6 @@
 The results are kept in the cache folder, so that only what has changed is imported by a child again."""
 
 import contextlib
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from prunebench.code_version import locate
 from prunebench.discovery.registration import GROUP, HOST, Failure, Origin
 from prunebench.errors import StoreError
 from prunebench.keys import digest
@@ -73,12 +73,9 @@ def plugin_digest(point: EntryPoint, origin: Origin, environment: str) -> str:
 
 
 def _files(package: str) -> Iterator[tuple[str, int, int]]:
-    spec = None
-    with contextlib.suppress(ImportError, ValueError):
-        spec = importlib.util.find_spec(package)
-    folders = (spec.submodule_search_locations if spec else None) or ()
-    paths = [path for folder in folders for path in Path(folder).rglob("*") if path.suffix in (".py", ".so", ".pyd")]
-    for path in [Path(spec.origin)] if spec and spec.origin and not folders else paths:
+    file, folders = locate(package)
+    inside = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".so", ".pyd")]
+    for path in inside if folders else [file] if file else []:
         with contextlib.suppress(OSError):
             state = path.stat()
             yield str(path), state.st_size, state.st_mtime_ns
