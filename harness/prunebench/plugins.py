@@ -145,11 +145,9 @@ def load_plugins(
             name = origin.entry_point + (f" of {origin.distribution}" if origin.entry_point in origins else "")
             origins[name] = origin
             failures += register(manager, load, origin, name)
-        entries: dict[str, dict[str, Entry[Any]]] = {kind: {} for kind in KINDS}
+        entries: dict[str, dict[str, Entry[Any]]] = {}
         for kind, expected in KINDS.items():
-            for declared in declarations(getattr(manager.hook, f"prunebench_{kind}"), expected, origins):
-                if isinstance(declared, Failure):
-                    failures.append(declared)
-                else:
-                    entries[kind][declared[0].name] = Entry(*declared)
+            declared, wrong = declarations(getattr(manager.hook, f"prunebench_{kind}"), expected, origins)
+            entries[kind] = {name: Entry(*one) for name, one in declared.items()}
+            failures += wrong
     return Catalogue(entries, tuple(failures), manager)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench import contexts
-from prunebench.contexts import ScoreContext, Scores, SelectContext
+from prunebench.contexts import ScoreContext, SelectContext
 from prunebench.errors import NotApplicable, PluginContractError
 from prunebench.plugins import Entry
 from prunebench.stages.score import label_problem
@@ -155,13 +155,6 @@ _MAKERS = {
     "scorer": _score_context, "selector": _select_context, "dataset": _data_context, "backbone": _embed_context,
     "learner": _train_context,
 }  # fmt: skip
-
-
-def as_scores(entry: Entry[Any], returned: Any) -> NDArray[np.float64]:
-    """Return scores float64 [n], whether the scorer gave an array, an order or `Scores`."""
-    values = np.asarray(returned.values if isinstance(returned, Scores) else returned)
-    is_order = entry.spec.output == "order" and not isinstance(returned, Scores)
-    return (-np.argsort(values) if is_order else values).astype(np.float64)
 
 
 def fingerprint(returned: Any) -> str:

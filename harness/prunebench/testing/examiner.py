@@ -1,13 +1,12 @@
 """Checks are made in another process, so that a plugin that hangs or dies takes nothing else along; also as tests."""
 
 import os
-import shutil
 import sys
 import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,21 +75,16 @@ class Examiner(AbstractContextManager["Examiner"]):
         return {"status": "failed", "reason": reason, "seconds": time.monotonic() - started}
 
     def _started(self) -> ChildProcess:
-        folder = Path(tempfile.mkdtemp(prefix="prunebench-check-"))
-        environment = child_environment(self._cache, threads=1) | {"PYTHONHASHSEED": "0", "TMPDIR": str(folder)}
+        held = ExitStack()
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="prunebench-check-", ignore_cleanup_errors=True))
+        environment = child_environment(self._cache, threads=1) | {"PYTHONHASHSEED": "0", "TMPDIR": folder}
         environment["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in sys.path if part)
         environment["PRUNEBENCH_DATA"] = os.pathsep.join(self._data_roots)
         command = [sys.executable, "-P", "-m", "prunebench.testing.child"]
-        child = ChildProcess(command, environment=environment, folder=folder)
-        self.close = weakref.finalize(self, _end, child, folder)
+        child = held.enter_context(closing(ChildProcess(command, environment=environment, folder=Path(folder))))
+        self.close = weakref.finalize(self, held.close)
         child.receive(SECONDS)  # it is ready; where it is not, the first check says so
         return child
-
-
-def _end(child: ChildProcess, folder: Path) -> None:
-    child.kill()
-    child.close()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def examine(

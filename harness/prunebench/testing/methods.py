@@ -11,7 +11,7 @@ from prunebench.contexts import Embedding, Scores, TrainResult
 from prunebench.errors import Diverged, NotApplicable, PrunebenchError
 from prunebench.plugins import Entry
 from prunebench.stats import score_agreement
-from prunebench.testing.cases import Case, as_scores, call, context, ordinary_run, run
+from prunebench.testing.cases import Case, call, context, ordinary_run, run
 from prunebench.testing.problems import Problem, odd_problems, ordinary, planted, renamed, take, with_nan
 from prunebench.testing.results import CheckFailed, ensure, ensure_array, promise
 
@@ -113,7 +113,7 @@ def check_budget_matters_where_it_is_declared(entry: Entry[Any]) -> None:
     """A budget-dependent scorer gives other scores for other budgets; else every budget scores anew for nothing."""
     if not entry.spec.budget_dependent:
         raise NotApplicable("budget_dependent=False")
-    scored = [as_scores(entry, run(entry, Case(keep=keep))) for keep in ("0.1", "0.4", "0.8")]
+    scored = [_values(entry, Case(keep=keep)) for keep in ("0.1", "0.4", "0.8")]
     differ = any(not np.array_equal(scored[0], other) for other in scored[1:])
     ensure(differ, "budgets of 0.1, 0.4 and 0.8 give the same scores: budget_dependent=True is wrong")
 
@@ -172,14 +172,17 @@ def _mean_rank(entry: Entry[Any], problem: Problem, seeds: range) -> Array:
     """Return ranks float64 [n] in 0..1, 1 = kept first, averaged over seeds; ties share the middle of their places."""
     from scipy.stats import rankdata
 
-    ranks = np.zeros(problem.n)
-    for seed in seeds:
-        returned = run(entry, Case(problem=problem, seed=seed))
-        values = as_scores(entry, returned)
-        if isinstance(returned, Scores) and returned.excluded is not None:
-            values = np.where(returned.excluded, values.min() - 1, values)
-        ranks += (rankdata(values) - 1) / (problem.n - 1) / len(seeds)
-    return ranks
+    ranks = [rankdata(_values(entry, Case(problem=problem, seed=seed))) for seed in seeds]
+    return np.asarray((np.mean(ranks, axis=0) - 1) / (problem.n - 1))
+
+
+def _values(entry: Entry[Any], case: Case) -> Array:
+    """Run a scorer, and return one value per sample, higher = keep first, whatever it gave; the excluded come last."""
+    returned = run(entry, case)
+    if isinstance(returned, Scores):
+        values, excluded = returned.values, returned.excluded
+        return values if excluded is None else np.where(excluded, values.min() - 1, values)
+    return -np.argsort(returned) if entry.spec.output == "order" else np.asarray(returned)
 
 
 @promise("projector")
