@@ -178,7 +178,12 @@ def check_nothing_outside_the_work_folder_is_touched(entry: Entry[Any]) -> None:
 def _journals() -> list[list[Event]]:
     """Return the lists to which everything is added that is done outside from now on; native code is not seen."""
     journals: list[list[Event]] = []
-    sys.addaudithook(lambda event, arguments: [journal.extend(_outside(event, arguments)) for journal in journals])
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        for journal in journals:
+            journal.extend(_outside(event, arguments))
+
+    sys.addaudithook(note)
     return journals
 
 
