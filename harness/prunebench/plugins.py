@@ -103,9 +103,7 @@ class Catalogue:
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             try:
                 implementation.function(*(payload[name] for name in implementation.argnames))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # sys.exit, too
+            except (Exception, SystemExit) as error:
                 problems.append(f"plugin {implementation.plugin_name}: {hook}: {type(error).__name__}: {error}")
         return problems
 

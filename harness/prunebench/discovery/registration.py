@@ -51,9 +51,7 @@ def register(manager: pluggy.PluginManager, load: Callable[[], Any], origin: Ori
     try:
         plugin = load()
         manager.register(plugin, name=name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as fault:  # a plugin may call sys.exit at import: it must not take the host along
+    except (Exception, SystemExit) as fault:  # a plugin that calls sys.exit must not take the host along
         if plugin is not None and manager.is_registered(plugin):
             manager.unregister(plugin)
         return [Failure(origin, f"{type(fault).__name__}: {fault}", hint_for(fault))]
@@ -71,9 +69,7 @@ def declarations(
         origin = origins[implementation.plugin_name]
         try:
             declared: list[Any] = list(implementation.function())  # type: ignore[call-overload]
-        except KeyboardInterrupt:
-            raise
-        except BaseException as fault:  # sys.exit, too
+        except (Exception, SystemExit) as fault:
             text = f"{hook.name} raised {type(fault).__name__}: {fault}"
             failures.append(Failure(origin, text, hint_for(fault), partial=True))
             continue
