@@ -23,10 +23,11 @@ from prunebench.store import default_cache
 
 Installed = tuple[EntryPoint, Origin]
 Result = tuple[str, str]  # an error and a hint, both empty where a plugin may be imported
+_Kept = tuple[Literal[3], dict[str, Result]]  # the schema of the file, and the results by key
 _TRYING = "PRUNEBENCH_FIRST_IMPORT"  # set in the process of a first import, where only the own plugins are loaded
 _START_SECONDS = 120.0
 _AGAIN = "update or uninstall it; `prunebench doctor` tries it again"
-_KEPT = 5000  # results of other environments that share the cache stay, but not for ever
+_MOST = 5000  # results of other environments that share the cache stay, but not for ever
 
 
 def importable(chosen: str | None, *, retry: bool, time_limit_seconds: float) -> tuple[list[Installed], list[Failure]]:
@@ -81,11 +82,6 @@ def _files(package: str) -> Iterator[tuple[str, int, int]]:
             yield str(path), state.st_size, state.st_mtime_ns
 
 
-class _Results(msgspec.Struct):
-    schema: Literal[2]
-    results: dict[str, Result]
-
-
 def results_file(cache: Path) -> Path:
     """Return the file of results in a cache folder."""
     return cache / "plugins" / "first_imports.json"
@@ -94,14 +90,14 @@ def results_file(cache: Path) -> Path:
 def read_results(cache: Path) -> dict[str, Result]:
     """Return the results by key; none when the file is absent, damaged or of another schema."""
     with contextlib.suppress(OSError, UnicodeDecodeError, msgspec.MsgspecError):
-        return msgspec.json.decode(results_file(cache).read_bytes(), type=_Results).results
+        return msgspec.json.decode(results_file(cache).read_bytes(), type=_Kept)[1]
     return {}
 
 
 def write_results(cache: Path, results: Mapping[str, Result]) -> None:
     """Replace the file in one step, the newest results last; a cache that cannot be written is no error."""
     with contextlib.suppress(StoreError):
-        newest = msgspec.json.encode(_Results(2, dict(list(results.items())[-_KEPT:])))
+        newest = msgspec.json.encode((3, dict(list(results.items())[-_MOST:])))
         write_text(results_file(cache), newest.decode())
 
 

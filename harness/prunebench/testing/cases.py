@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from prunebench import contexts
 from prunebench.contexts import ScoreContext, SelectContext
-from prunebench.errors import NotApplicable, PluginContractError
+from prunebench.errors import NotApplicable
 from prunebench.plugins import Entry
+from prunebench.stages.bench import broken_promise
 from prunebench.stages.score import label_problem
 from prunebench.testing.problems import SIDE, Problem, ordinary, read_only, relearnt
 from prunebench.toolbox import n_keep, preference_order
@@ -83,8 +84,7 @@ def _labelled(entry: Entry[Any], ctx: ScoreContext) -> ScoreContext:
     evidence = {name: value for name, value in ctx.evidence.items() if name in entry.spec.label_needs}
     labels = entry.load_labeller()(replace(ctx, evidence=evidence, budget=None))
     if came := label_problem(labels, ctx.n):
-        expected = f"expected pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}"
-        raise PluginContractError(f"the labeller of scorer {entry.spec.name!r}: {expected}, got {came}", expected)
+        raise broken_promise(entry, f"pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}", came)
     moved = {"dynamics": relearnt(ctx.evidence["dynamics"], labels)} if "dynamics" in ctx.evidence else {}
     return replace(ctx, evidence={**ctx.evidence, "pseudo_labels": labels, **moved})
 
