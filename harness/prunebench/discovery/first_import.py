@@ -90,7 +90,8 @@ def results_file(cache: Path) -> Path:
 def read_results(cache: Path) -> dict[str, Result]:
     """Return the results by key; none when the file is absent, damaged or of another schema."""
     with contextlib.suppress(OSError, UnicodeDecodeError, msgspec.MsgspecError):
-        return msgspec.json.decode(results_file(cache).read_bytes(), type=_Kept)[1]
+        kept: _Kept = msgspec.json.decode(results_file(cache).read_bytes(), type=_Kept)
+        return kept[1]
     return {}
 
 
