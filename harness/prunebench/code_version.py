@@ -19,7 +19,7 @@ def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
     of its own names is used.  What cannot be parsed, such as a compiled module, counts by its bytes.
     cached: a file whose time of change and size are known has not changed.  Returns "unknown" where no file is found.
     """
-    read, locate = _read if cached else _read.__wrapped__, cache(_locate)
+    read, find = _read if cached else _read.__wrapped__, cache(locate)
     reached: dict[str, str] = {}
     wanted, seen = [tuple(target.split(":")[:2]) for target in targets], set()
     while wanted:
@@ -27,8 +27,8 @@ def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
         if use in seen:
             continue
         seen.add(use)
-        file, folders = locate(module)
-        if is_submodule := bool(name and folders) and locate(f"{module}.{name}") != (None, []):
+        file, folders = find(module)
+        if is_submodule := bool(name and folders) and find(f"{module}.{name}") != (None, []):
             wanted.append((f"{module}.{name}", ""))
         if file is None or module in reached:
             continue
@@ -46,7 +46,7 @@ def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest() if reached else "unknown"
 
 
-def _locate(module: str) -> tuple[Path | None, list[Path]]:
+def locate(module: str) -> tuple[Path | None, list[Path]]:
     """Return the file of a module and the folders of its submodules, without importing a package."""
     top, *parts = module.split(".")
     spec = None

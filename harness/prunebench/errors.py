@@ -129,11 +129,6 @@ class Diverged(CellError, status="diverged"):
     Hint: Lower the learning rate of the recipe, or leave the cell as a failure of the method."""
 
 
-class WorkerDied(CellError):
-    """A worker process ended without an answer.
-    Hint: Look for a lack of memory (`dmesg`, fewer `--jobs`) or a library that crashes."""
-
-
 class StoreError(PrunebenchError, exit_code=5, status="store"):
     """The cache folder cannot be read or written.
     Hint: Free some space, or name a folder that can be written with `--cache DIR`."""

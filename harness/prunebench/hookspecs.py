@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # mypy: disable-error-code="empty-body"
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
@@ -15,44 +15,23 @@ hookspec: pluggy.HookspecMarker = pluggy.HookspecMarker("prunebench")
 hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker("prunebench")
 
 
-@hookspec
-def prunebench_scorers() -> Iterable[specs.ScorerSpec]:
-    """Declare data-pruning methods."""
+def _declaring(kind: type[specs.PluginSpec], purpose: str) -> Callable[[], Iterable[specs.PluginSpec]]:
+    """Return the hook through which plugins declare specs of one kind."""
+
+    def declare() -> Iterable[specs.PluginSpec]: ...
+
+    declare.__doc__, declare.__annotations__["return"] = purpose, f"Iterable[specs.{kind.__name__}]"
+    return hookspec(declare)
 
 
-@hookspec
-def prunebench_projectors() -> Iterable[specs.ProjectorSpec]:
-    """Declare maps from features to a few dimensions."""
-
-
-@hookspec
-def prunebench_selectors() -> Iterable[specs.SelectorSpec]:
-    """Declare ways to pick a budget from scores."""
-
-
-@hookspec
-def prunebench_datasets() -> Iterable[specs.DatasetSpec]:
-    """Declare data sets."""
-
-
-@hookspec
-def prunebench_backbones() -> Iterable[specs.BackboneSpec]:
-    """Declare providers of networks."""
-
-
-@hookspec
-def prunebench_learners() -> Iterable[specs.LearnerSpec]:
-    """Declare training recipes and objectives."""
-
-
-@hookspec
-def prunebench_executors() -> Iterable[specs.ExecutorSpec]:
-    """Declare places where tasks can run."""
-
-
-@hookspec
-def prunebench_metrics() -> Iterable[specs.MetricSpec]:
-    """Declare extra columns of the board."""
+prunebench_scorers = _declaring(specs.ScorerSpec, "Declare data-pruning methods.")
+prunebench_projectors = _declaring(specs.ProjectorSpec, "Declare maps from features to a few dimensions.")
+prunebench_selectors = _declaring(specs.SelectorSpec, "Declare ways to pick a budget from scores.")
+prunebench_datasets = _declaring(specs.DatasetSpec, "Declare data sets.")
+prunebench_backbones = _declaring(specs.BackboneSpec, "Declare providers of networks.")
+prunebench_learners = _declaring(specs.LearnerSpec, "Declare training recipes and objectives.")
+prunebench_executors = _declaring(specs.ExecutorSpec, "Declare places where tasks can run.")
+prunebench_metrics = _declaring(specs.MetricSpec, "Declare extra columns of the board.")
 
 
 @hookspec

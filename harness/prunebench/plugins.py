@@ -6,10 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any, ClassVar, Generic, TypeVar
+from functools import cached_property, partial, partialmethod
+from typing import Any, Generic, TypeVar
 
-import click
 import pluggy
 
 from prunebench import hookspecs, specs
@@ -19,7 +18,7 @@ from prunebench.discovery.registration import GROUP, HOST, Failure, Origin, decl
 from prunebench.errors import NotHere, PluginLoadError, UsageError, did_you_mean
 from prunebench.specs import PluginSpec
 
-__all__ = ["GROUP", "HOST", "KINDS", "Catalogue", "Entry", "Failure", "Origin", "add_commands", "load_plugins"]
+__all__ = ["GROUP", "HOST", "KINDS", "Catalogue", "Entry", "Failure", "Origin", "load_plugins"]
 
 KINDS: Mapping[str, type[PluginSpec]] = {
     f"{spec.kind}s": spec
@@ -72,16 +71,6 @@ class Entry(Generic[S]):
 
 
 @dataclass(frozen=True)
-class _Getter(Generic[S]):
-    """`catalogue.scorer(name)` is `catalogue.get("scorers", name)`, with the type of its spec."""
-
-    kind: str
-
-    def __get__(self, catalogue: "Catalogue", owner: type) -> Callable[[str], Entry[S]]:
-        return partial(catalogue.get, self.kind)
-
-
-@dataclass(frozen=True)
 class Catalogue:
     """All that the installed plugins declare, by kind and name, and what was left out."""
 
@@ -100,13 +89,13 @@ class Catalogue:
             raise UsageError(f"no {kind[:-1]} is named {name!r}", did_you_mean(name, known) + more)
         return known[name]
 
-    scorer: ClassVar[_Getter[specs.ScorerSpec]] = _Getter("scorers")
-    projector: ClassVar[_Getter[specs.ProjectorSpec]] = _Getter("projectors")
-    selector: ClassVar[_Getter[specs.SelectorSpec]] = _Getter("selectors")
-    dataset: ClassVar[_Getter[specs.DatasetSpec]] = _Getter("datasets")
-    backbone: ClassVar[_Getter[specs.BackboneSpec]] = _Getter("backbones")
-    learner: ClassVar[_Getter[specs.LearnerSpec]] = _Getter("learners")
-    executor: ClassVar[_Getter[specs.ExecutorSpec]] = _Getter("executors")
+    scorer = partialmethod[Entry[specs.ScorerSpec]](get, "scorers")
+    projector = partialmethod[Entry[specs.ProjectorSpec]](get, "projectors")
+    selector = partialmethod[Entry[specs.SelectorSpec]](get, "selectors")
+    dataset = partialmethod[Entry[specs.DatasetSpec]](get, "datasets")
+    backbone = partialmethod[Entry[specs.BackboneSpec]](get, "backbones")
+    learner = partialmethod[Entry[specs.LearnerSpec]](get, "learners")
+    executor = partialmethod[Entry[specs.ExecutorSpec]](get, "executors")
 
     def notify(self, hook: str, **payload: Any) -> list[str]:
         """Call every observer of `hook`; an exception becomes a line of text and never stops the run."""
@@ -114,25 +103,20 @@ class Catalogue:
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             try:
                 implementation.function(*(payload[name] for name in implementation.argnames))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # sys.exit, too
+            except (Exception, SystemExit) as error:
                 problems.append(f"plugin {implementation.plugin_name}: {hook}: {type(error).__name__}: {error}")
         return problems
 
 
-class _Builtin:
-    """The harness's own declarations, through the same hooks as everybody's."""
-
-    @staticmethod
-    @hookspecs.hookimpl
-    def prunebench_executors() -> Iterable[specs.ExecutorSpec]:
-        return [
-            specs.ExecutorSpec(name="local", summary="Warm worker processes on this machine, one per slot.",
-                         load="prunebench.executors.local:LocalExecutor"),
-            specs.ExecutorSpec(name="serial", summary="Everything in this process, for debugging.",
-                         load="prunebench.executors.local:SerialExecutor"),
-        ]  # fmt: skip
+@hookspecs.hookimpl
+def prunebench_executors() -> Iterable[specs.ExecutorSpec]:
+    """Declare the harness's own executors, through the same hook as everybody's."""
+    return [
+        specs.ExecutorSpec(name="local", summary="Warm worker processes on this machine, one per slot.",
+                     load="prunebench.executors.local:LocalExecutor"),
+        specs.ExecutorSpec(name="serial", summary="Everything in this process, for debugging.",
+                     load="prunebench.executors.local:SerialExecutor"),
+    ]  # fmt: skip
 
 
 def load_plugins(
@@ -148,7 +132,7 @@ def load_plugins(
 
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    manager.register(_Builtin(), name=HOST)
+    manager.register(sys.modules[__name__], name=HOST)
     chosen = only if only is not None else os.environ.get("PRUNEBENCH_LOAD_PLUGINS")
     found, failures = importable(chosen, retry=retry, time_limit_seconds=time_limit_seconds)
     loaders: list[tuple[Callable[[], Any], Origin]] = [(point.load, origin) for point, origin in found]
@@ -159,16 +143,9 @@ def load_plugins(
             name = origin.entry_point + (f" of {origin.distribution}" if origin.entry_point in origins else "")
             origins[name] = origin
             failures += register(manager, load, origin, name)
-        entries: dict[str, dict[str, Entry[Any]]] = {kind: {} for kind in KINDS}
+        entries: dict[str, dict[str, Entry[Any]]] = {}
         for kind, expected in KINDS.items():
-            for declared in declarations(getattr(manager.hook, f"prunebench_{kind}"), expected, origins):
-                if isinstance(declared, Failure):
-                    failures.append(declared)
-                else:
-                    entries[kind][declared[0].name] = Entry(*declared)
+            declared, wrong = declarations(getattr(manager.hook, f"prunebench_{kind}"), expected, origins)
+            entries[kind] = {name: Entry(*one) for name, one in declared.items()}
+            failures += wrong
     return Catalogue(entries, tuple(failures), manager)
-
-
-def add_commands(catalogue: Catalogue, cli: click.Group) -> None:
-    """Let plugins add commands to the command line."""
-    catalogue.notify("prunebench_commands", cli=cli)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prunebench.keys import digest
-from prunebench.plugins import Catalogue, Origin
+from prunebench.plugins import Catalogue
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "HF_HUB_OFFLINE",
                "PRUNEBENCH_DATA", "PRUNEBENCH_LOAD_PLUGINS")  # fmt: skip
@@ -41,14 +41,10 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that prunebench requires, without importing them."""
-    found = {"python": platform.python_version()}
-    required = importlib.metadata.requires("prunebench") or []
-    for name in sorted(re.split(r"[^\w.-]", requirement)[0] for requirement in required):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    required = importlib.metadata.requires("prunebench") or ()
+    names = sorted(re.split(r"[^\w.-]", requirement)[0] for requirement in required)
+    found = {name: next((d.version for d in importlib.metadata.distributions(name=name)), "absent") for name in names}
+    return {"python": platform.python_version(), **found}
 
 
 def package_list_digest() -> str:
@@ -77,9 +73,8 @@ def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict
     """Return all of this and the plugins for a manifest; `folder` is the one whose git state counts.  machine_class: a
     digest of what makes times and numbers comparable: processor or GPU, driver, torch minor."""
     packages, facts = versions(), machine()
-    found: list[tuple[Origin, dict[str, str]]]
-    found = [(entry.origin, {}) for entries in catalogue.entries.values() for entry in entries.values()]
-    found += [(failure.origin, {"error": failure.error}) for failure in catalogue.failures]
+    origins = [entry.origin for entries in catalogue.entries.values() for entry in entries.values()]
+    found = [*((origin, {}) for origin in origins), *((f.origin, {"error": f.error}) for f in catalogue.failures)]
     kind = facts["gpus"] if {*devices} != {"cpu"} and facts["gpus"] else facts["processor"]
     plugins = {o.entry_point: {"distribution": o.distribution, "version": o.version, **error} for o, error in found}
     return {

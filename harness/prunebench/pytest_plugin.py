@@ -4,23 +4,19 @@ from typing import Any
 
 import pytest
 
-PROPERTY = "prunebench_check"
+MARK = "prunebench_check"
 _TITLES = {"xfailed": "expected to fail", "failed": "failed", "skipped": "not run or not applicable",
            "passed": "passed"}  # fmt: skip
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Mark the report of a conformance check as one."""
-    check: Any = getattr(getattr(item, "callspec", None), "params", {}).get("check")
-    if type(check).__name__ == "BoundCheck":
-        item.user_properties.append((PROPERTY, str(check.check.name)))
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark of a conformance check known."""
+    config.addinivalue_line("markers", f"{MARK}: one promise that a plugin keeps")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print one line when there were conformance checks."""
-    counted = []
-    for outcome, title in _TITLES.items():
-        marked = [dict(getattr(report, "user_properties", ())) for report in terminalreporter.stats.get(outcome, ())]
-        counted.append((sum(PROPERTY in marks for marks in marked), title))
-    if text := ", ".join(f"{number} {title}" for number, title in counted if number):
+    reports = {title: terminalreporter.stats.get(outcome, ()) for outcome, title in _TITLES.items()}
+    counted = {title: sum(MARK in getattr(one, "keywords", ()) for one in found) for title, found in reports.items()}
+    if text := ", ".join(f"{number} {title}" for title, number in counted.items() if number):
         terminalreporter.write_line(f"prunebench conformance: {text}")

@@ -32,9 +32,7 @@ def apportion(total: int, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     sizes = np.asarray(sizes, dtype=np.int64)
     population = int(sizes.sum())
     total = min(total, population)
-    if population == 0:
-        return np.zeros_like(sizes)
-    whole, remainder = np.divmod(sizes * total, population)
+    whole, remainder = np.divmod(sizes * total, max(1, population))
     left = total - int(whole.sum())
     whole[np.argsort(-remainder, kind="stable")[:left]] += 1
     occupied = sizes > 0
@@ -62,11 +60,8 @@ def preference_order(
     order: NDArray[np.int64] = shuffled[np.argsort(-scores[shuffled], kind="stable")]
     if eligible is None:
         return order
-    late = order[~eligible[order]]
-    if refill is not None:
-        late = shuffled[~eligible[shuffled]]
-        late = late[np.argsort(-refill[late], kind="stable")]
-    return np.concatenate([order[eligible[order]], late])
+    late = order if refill is None else shuffled[np.argsort(-refill[shuffled], kind="stable")]
+    return np.concatenate([order[eligible[order]], late[~eligible[late]]])
 
 
 def content_order(rng: np.random.Generator, *evidence: NDArray[Any]) -> NDArray[np.int64]:

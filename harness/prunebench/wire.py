@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+import msgspec
+
 from prunebench.plugins import GROUP, KINDS, Entry, Origin
 from prunebench.specs import Param, ParamValue, PluginSpec
 
@@ -13,14 +15,8 @@ CHECKED: Mapping[str, type[PluginSpec]] = {spec.kind: spec for spec in KINDS.val
 
 def to_json(entry: Entry[Any]) -> dict[str, Any]:
     """Return JSON-able values from which `from_json` makes the same entry."""
-    plain = {name: _plain(value) for name, value in vars(entry.spec).items()}
+    plain = msgspec.to_builtins(vars(entry.spec), enc_hook=dict)  # sets become lists, and read-only mappings dicts
     return {"kind": entry.spec.kind, "spec": plain, "origin": asdict(entry.origin)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: asdict(one) if isinstance(one, Param) else one for name, one in value.items()}
-    return sorted(value) if isinstance(value, frozenset) else value
 
 
 def from_json(value: Mapping[str, Any]) -> Entry[Any]:

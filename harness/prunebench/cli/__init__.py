@@ -11,7 +11,7 @@ import click
 
 from prunebench.cli.text import Context, columns, say
 from prunebench.errors import PrunebenchError, UsageError, did_you_mean
-from prunebench.plugins import add_commands, load_plugins
+from prunebench.plugins import load_plugins
 
 VERBS = (
     "check",
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> Any:
     given = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         found = load_plugins()
-        add_commands(found, cli)
+        found.notify("prunebench_commands", cli=cli)
         code = cli.main(given, "prunebench", standalone_mode=False, obj=found, terminal_width=columns())
         sys.exit(code if isinstance(code, int) else 0)
     except (PrunebenchError, click.ClickException) as error:

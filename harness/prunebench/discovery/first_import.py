@@ -3,7 +3,6 @@
 The results are kept in the cache folder, so that only what has changed is imported by a child again."""
 
 import contextlib
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from prunebench.code_version import locate
 from prunebench.discovery.registration import GROUP, HOST, Failure, Origin
 from prunebench.errors import StoreError
 from prunebench.keys import digest
@@ -23,10 +23,11 @@ from prunebench.store import default_cache
 
 Installed = tuple[EntryPoint, Origin]
 Result = tuple[str, str]  # an error and a hint, both empty where a plugin may be imported
+_Kept = tuple[Literal[3], dict[str, Result]]  # the schema of the file, and the results by key
 _TRYING = "PRUNEBENCH_FIRST_IMPORT"  # set in the process of a first import, where only the own plugins are loaded
 _START_SECONDS = 120.0
 _AGAIN = "update or uninstall it; `prunebench doctor` tries it again"
-_KEPT = 5000  # results of other environments that share the cache stay, but not for ever
+_MOST = 5000  # results of other environments that share the cache stay, but not for ever
 
 
 def importable(chosen: str | None, *, retry: bool, time_limit_seconds: float) -> tuple[list[Installed], list[Failure]]:
@@ -73,20 +74,12 @@ def plugin_digest(point: EntryPoint, origin: Origin, environment: str) -> str:
 
 
 def _files(package: str) -> Iterator[tuple[str, int, int]]:
-    spec = None
-    with contextlib.suppress(ImportError, ValueError):
-        spec = importlib.util.find_spec(package)
-    folders = (spec.submodule_search_locations if spec else None) or ()
-    paths = [path for folder in folders for path in Path(folder).rglob("*") if path.suffix in (".py", ".so", ".pyd")]
-    for path in [Path(spec.origin)] if spec and spec.origin and not folders else paths:
+    file, folders = locate(package)
+    inside = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".so", ".pyd")]
+    for path in inside if folders else [file] if file else []:
         with contextlib.suppress(OSError):
             state = path.stat()
             yield str(path), state.st_size, state.st_mtime_ns
-
-
-class _Results(msgspec.Struct):
-    schema: Literal[2]
-    results: dict[str, Result]
 
 
 def results_file(cache: Path) -> Path:
@@ -97,14 +90,15 @@ def results_file(cache: Path) -> Path:
 def read_results(cache: Path) -> dict[str, Result]:
     """Return the results by key; none when the file is absent, damaged or of another schema."""
     with contextlib.suppress(OSError, UnicodeDecodeError, msgspec.MsgspecError):
-        return msgspec.json.decode(results_file(cache).read_bytes(), type=_Results).results
+        kept: _Kept = msgspec.json.decode(results_file(cache).read_bytes(), type=_Kept)
+        return kept[1]
     return {}
 
 
 def write_results(cache: Path, results: Mapping[str, Result]) -> None:
     """Replace the file in one step, the newest results last; a cache that cannot be written is no error."""
     with contextlib.suppress(StoreError):
-        newest = msgspec.json.encode(_Results(2, dict(list(results.items())[-_KEPT:])))
+        newest = msgspec.json.encode((3, dict(list(results.items())[-_MOST:])))
         write_text(results_file(cache), newest.decode())
 
 

@@ -1,7 +1,7 @@
 """Plugins registered and asked for their declarations one by one: a fault has one owner, and the rest works."""
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +51,7 @@ def register(manager: pluggy.PluginManager, load: Callable[[], Any], origin: Ori
     try:
         plugin = load()
         manager.register(plugin, name=name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as fault:  # a plugin may call sys.exit at import: it must not take the host along
+    except (Exception, SystemExit) as fault:  # a plugin that calls sys.exit must not take the host along
         if plugin is not None and manager.is_registered(plugin):
             manager.unregister(plugin)
         return [Failure(origin, f"{type(fault).__name__}: {fault}", hint_for(fault))]
@@ -63,31 +61,32 @@ def register(manager: pluggy.PluginManager, load: Callable[[], Any], origin: Ori
 
 def declarations(
     hook: pluggy.HookCaller, expected: type[PluginSpec], origins: Mapping[str, Origin]
-) -> Iterator[tuple[PluginSpec, Origin] | Failure]:
-    """Yield every declaration through one hook, in the order of registration; of two with one name the first."""
-    found: dict[str, Origin] = {}
+) -> tuple[dict[str, tuple[Any, Origin]], list[Failure]]:
+    """Return what is declared through one hook, by name, of two with one name the first; and what is wrong with it."""
+    found: dict[str, tuple[Any, Origin]] = {}
+    failures: list[Failure] = []
     for implementation in hook.get_hookimpls():  # each is called alone, so that a fault has one owner
         origin = origins[implementation.plugin_name]
         try:
             declared: list[Any] = list(implementation.function())  # type: ignore[call-overload]
-        except KeyboardInterrupt:
-            raise
-        except BaseException as fault:  # sys.exit, too
-            yield Failure(origin, f"{hook.name} raised {type(fault).__name__}: {fault}", hint_for(fault), partial=True)
+        except (Exception, SystemExit) as fault:
+            text = f"{hook.name} raised {type(fault).__name__}: {fault}"
+            failures.append(Failure(origin, text, hint_for(fault), partial=True))
             continue
         for spec in declared:
             if not isinstance(spec, expected):
                 text = f"{hook.name} returned {type(spec).__name__}, expected {expected.__name__}"
-                yield Failure(origin, text, "the rest of the plugin works", partial=True)
+                failures.append(Failure(origin, text, "the rest of the plugin works", partial=True))
             elif any(problem := _api_problem(spec)):
-                yield Failure(origin, *problem, partial=True)
+                failures.append(Failure(origin, *problem, partial=True))
             elif spec.name in found:
-                text = f"{spec.kind} {spec.name!r} is declared by {found[spec.name]} and by {origin}"
-                hint = f"{found[spec.name].distribution}'s is used; rename or uninstall one"
-                yield Failure(origin, text, hint, PluginCollision, partial=True)
+                first = found[spec.name][1]
+                text = f"{spec.kind} {spec.name!r} is declared by {first} and by {origin}"
+                hint = f"{first.distribution}'s is used; rename or uninstall one"
+                failures.append(Failure(origin, text, hint, PluginCollision, partial=True))
             else:
-                found[spec.name] = origin
-                yield spec, origin
+                found[spec.name] = spec, origin
+    return found, failures
 
 
 def hint_for(fault: BaseException) -> str:

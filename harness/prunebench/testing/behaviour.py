@@ -7,11 +7,12 @@ import random
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from prunebench.executors.process import ChildProcess
 from prunebench.plugins import Entry
 from prunebench.testing.cases import Case, arrays_of, call, context, fingerprint, ordinary_run, run
 from prunebench.testing.problems import Problem, duplicated, ordinary
-from prunebench.testing.results import ALL, COMPUTING, CheckFailed, promise
+from prunebench.testing.results import ALL, COMPUTING, CheckFailed, ensure, promise
 from prunebench.wire import to_json
 
 _WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
@@ -29,21 +30,21 @@ _NETWORK_OR_FORK = {"socket.connect", "socket.bind", "socket.sendto", "socket.ge
                     "os.fork", "os.forkpty"}  # fmt: skip
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _INTERNET = (2, 10, 23, 30)  # AF_INET, and AF_INET6 on Linux, Windows and macOS
+Event = tuple[str, Path | None]  # what was done, with the path that was written to, or None for network and forks
 
 
 @promise(ALL, stage=0)
 def check_declaration_is_complete(entry: Entry[Any]) -> None:
     """The version is known, choices such as `cost` are known ones, and parameters have a doc and a valid default."""
     spec = entry.spec
-    if entry.version == "unknown":
-        raise CheckFailed(f"no version: no source is found for {spec.load!r}")
+    ensure(entry.version != "unknown", f"no version: no source is found for {spec.load!r}")
     for name, hint in get_type_hints(type(spec)).items():
-        allowed = get_args(hint)
-        if name in ("output", "cost", "favours", "scope") and getattr(spec, name) not in allowed:
-            raise CheckFailed(f"{name} = {getattr(spec, name)!r}, expected one of {', '.join(map(repr, allowed))}")
+        if get_origin(hint) is Literal:
+            given, allowed = getattr(spec, name), get_args(hint)
+            ensure(given in allowed, f"{name} = {given!r}, expected one of {', '.join(map(repr, allowed))}")
     for name, param in spec.params.items():
-        if problem := param.problem(param.default) or ("" if param.doc else "it has no doc"):
-            raise CheckFailed(f"parameter {name!r} with default {param.default!r}: {problem}")
+        problem = param.problem(param.default) or ("" if param.doc else "it has no doc")
+        ensure(not problem, f"parameter {name!r} with default {param.default!r}: {problem}")
 
 
 @promise(COMPUTING, stage=3)
@@ -63,10 +64,9 @@ def check_evidence_is_left_unchanged(entry: Entry[Any]) -> None:
         returned = call(entry, ctx)
         values = getattr(returned, "values", returned)
         for (name, array), content in zip(arrays_of(ctx), before, strict=True):
-            if array.tobytes() != content:
-                raise CheckFailed(f"it changed {name}")
-            if isinstance(values, np.ndarray) and np.shares_memory(values, array):
-                raise CheckFailed(f"its result is a view of {name}: return a copy, or whoever changes one changes both")
+            ensure(array.tobytes() == content, f"it changed {name}")
+            is_view = isinstance(values, np.ndarray) and np.shares_memory(values, array)
+            ensure(not is_view, f"its result is a view of {name}: return a copy, or whoever changes one changes both")
 
 
 @promise(COMPUTING, stage=7)
@@ -74,10 +74,10 @@ def check_same_seed_gives_the_same_result(entry: Entry[Any]) -> None:
     """The same seed gives the same bytes, without the global random generators, which stay as they were."""
     first = fingerprint(ordinary_run(entry))
     before = _global_generators(98_765)  # a number that nobody chooses, so that whoever seeds them is seen
-    if fingerprint(run(entry)) != first:
-        raise CheckFailed("two runs with seed 0 differ: draw from ctx.rng or ctx.torch_generator(), and sort files")
-    if changed := [name for name, state in _global_generators().items() if state != before.get(name, state)]:
-        raise CheckFailed(f"it changes the generator of {', '.join(changed)}: draw from ctx.rng")
+    is_same = fingerprint(run(entry)) == first
+    ensure(is_same, "two runs with seed 0 differ: draw from ctx.rng or ctx.torch_generator(), and sort files")
+    changed = [name for name, state in _global_generators().items() if state != before.get(name, state)]
+    ensure(not changed, f"it changes the generator of {', '.join(changed)}: draw from ctx.rng")
 
 
 def _global_generators(seed: int | None = None) -> dict[str, str]:
@@ -98,10 +98,9 @@ def check_another_process_gives_the_same_result(entry: Entry[Any]) -> None:
         child.receive()  # it is ready
         child.send({"entry": to_json(entry), "check": "", "seconds": 600})
         answer = child.receive() or {"status": "failed", "reason": f"it {child.death}"}
-    if answer["status"] != "passed":
-        raise CheckFailed(f"a fresh interpreter fails: {answer['reason']}")
-    if answer["reason"] != fingerprint(ordinary_run(entry)):
-        raise CheckFailed("a fresh interpreter gives another result: does the order of a set or dict decide?")
+    ensure(answer["status"] == "passed", f"a fresh interpreter fails: {answer['reason']}")
+    is_same = answer["reason"] == fingerprint(ordinary_run(entry))
+    ensure(is_same, "a fresh interpreter gives another result: does the order of a set or dict decide?")
 
 
 @promise("scorer projector selector")
@@ -112,10 +111,9 @@ def check_stochastic_is_declared_truthfully(entry: Entry[Any]) -> None:
         return len({fingerprint(run(entry, Case(problem=problem, seed=seed))) for seed in range(3)}) > 1
 
     if varies(ordinary()):
-        if not entry.spec.stochastic:
-            raise CheckFailed("three seeds give different results: declare stochastic=True")
-    elif entry.spec.stochastic and not varies(duplicated()):
-        raise CheckFailed("three seeds give one result: it ignores its seed, or stochastic=True is wrong")
+        ensure(entry.spec.stochastic, "three seeds give different results: declare stochastic=True")
+    elif entry.spec.stochastic:
+        ensure(varies(duplicated()), "three seeds give one result: it ignores its seed, or stochastic=True is wrong")
 
 
 @promise(COMPUTING)
@@ -129,8 +127,8 @@ def check_memory_does_not_leak(entry: Entry[Any]) -> str:
         gc.collect()
         levels.append(int(status.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20)
     # It has to grow in every run but the first; the bound is above what allocators do.
-    if (grown := min(b - a for a, b in pairwise(levels[1:]))) > 0.5:
-        raise CheckFailed(f"each of 5 runs leaves {grown:.2f} MiB more behind than the one before")
+    grown = min(b - a for a, b in pairwise(levels[1:]))
+    ensure(grown <= 0.5, f"each of 5 runs leaves {grown:.2f} MiB more behind than the one before")
     return f"{grown:.2f} MiB per run"
 
 
@@ -142,9 +140,9 @@ def check_deadline_is_honoured(entry: Entry[Any]) -> str:
             break
     else:
         raise NotApplicable(f"a run with 1,000 samples takes {usual:.2f} seconds, too short to be cut off")
-    if (seconds := _seconds(entry, replace(case, seconds=0.1 * usual))) > 0.75 * usual:
-        limit = f"with a deadline after {0.1 * usual:.1f} s it ran for {seconds:.1f} s of the usual {usual:.1f} s"
-        raise CheckFailed(f"{limit}: call ctx.check_deadline() between steps")
+    seconds = _seconds(entry, replace(case, seconds=0.1 * usual))
+    text = f"with a deadline after {0.1 * usual:.1f} s it ran for {seconds:.1f} s of the usual {usual:.1f} s"
+    ensure(seconds <= 0.75 * usual, f"{text}: call ctx.check_deadline() between steps")
     return f"{seconds:.1f} s of {usual:.1f} s"
 
 
@@ -159,46 +157,43 @@ def _seconds(entry: Entry[Any], case: Case) -> float:
 def check_nothing_outside_the_work_folder_is_touched(entry: Entry[Any]) -> None:
     """No network, no fork (unsafe beside the threads of numerical libraries), no file outside ctx.workdir."""
     ordinary_run(entry)  # compiled code may be cached once
-    journal = _journal()
     with context(entry, Case()) as ctx:
-        folders = [os.path.abspath(ctx.workdir), "/dev", os.environ.get("NUMBA_CACHE_DIR") or "/dev"]  # noqa: PTH100
+        folders = [ctx.workdir, "/dev", os.environ.get("NUMBA_CACHE_DIR") or "/dev"]
         if entry.spec.kind == "dataset":  # it has no work folder: what it unpacks goes to the temporary one
             folders.append(tempfile.gettempdir())
-        journal.entries, journal.is_open = [], True
+        events: list[Event] = []
+        _journals().append(events)
         try:
             call(entry, ctx)
         finally:
-            journal.is_open = False
-    for event, path in journal.entries:
+            _journals().clear()
+    for event, path in events:
         if path is None:
             raise CheckFailed(f"it uses the network or forks: {event}")
-        if "__pycache__" not in path.parts and not any(path.is_relative_to(folder) for folder in folders):
-            raise CheckFailed(f"it writes to {path}: ctx.workdir is the only writable folder")
-
-
-@dataclass
-class _Journal:
-    """What was done while it was open: events with the path that is written to, or None for network and forks."""
-
-    is_open: bool = False
-    entries: list[tuple[str, Path | None]] = field(default_factory=list)
-
-    def note(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Take down an audit event of the interpreter; what native code does is not seen."""
-        if not self.is_open:
-            return
-        is_writing = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
-        paths = arguments[:1] if is_writing else arguments[:2] if event in _WRITES else ()
-        named = [os.fsdecode(path) for path in paths if isinstance(path, str | bytes | os.PathLike)]
-        self.entries += [(event, Path(os.path.abspath(path))) for path in named]  # noqa: PTH100 (the link's own place)
-        is_local = bool(arguments) and isinstance(arguments[-1], str | bytes)  # the path of a local socket
-        is_internet = event == "socket.__new__" and arguments[1] in _INTERNET
-        if is_internet or (event in _NETWORK_OR_FORK and not is_local):
-            self.entries.append((f"{event}{arguments[1:]}", None))
+        is_allowed = "__pycache__" in path.parts or any(path.is_relative_to(folder) for folder in folders)
+        ensure(is_allowed, f"it writes to {path}: ctx.workdir is the only writable folder")
 
 
 @lru_cache(maxsize=1)  # an audit hook stays for the life of the process, so one is enough
-def _journal() -> _Journal:
-    journal = _Journal()
-    sys.addaudithook(journal.note)
-    return journal
+def _journals() -> list[list[Event]]:
+    """Return the lists to which everything is added that is done outside from now on; native code is not seen."""
+    journals: list[list[Event]] = []
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        for journal in journals:
+            journal.extend(_outside(event, arguments))
+
+    sys.addaudithook(note)
+    return journals
+
+
+def _outside(event: str, arguments: tuple[Any, ...]) -> Iterator[Event]:
+    """Yield what an audit event of the interpreter writes to, or uses of the network and forks."""
+    is_writing = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
+    for path in arguments[:1] if is_writing else arguments[:2] if event in _WRITES else ():
+        if isinstance(path, str | bytes | os.PathLike):
+            yield event, Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 (the link's own place)
+    is_local = bool(arguments) and isinstance(arguments[-1], str | bytes)  # the path of a local socket
+    is_internet = event == "socket.__new__" and arguments[1] in _INTERNET
+    if is_internet or (event in _NETWORK_OR_FORK and not is_local):
+        yield f"{event}{arguments[1:]}", None

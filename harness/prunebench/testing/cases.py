@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench import contexts
-from prunebench.contexts import ScoreContext, Scores, SelectContext
-from prunebench.errors import NotApplicable, PluginContractError
+from prunebench.contexts import ScoreContext, SelectContext
+from prunebench.errors import NotApplicable
 from prunebench.plugins import Entry
+from prunebench.stages.bench import broken_promise
 from prunebench.stages.score import label_problem
-from prunebench.testing.problems import SIDE, Problem, ordinary, relearnt
+from prunebench.testing.problems import SIDE, Problem, ordinary, read_only, relearnt
 from prunebench.toolbox import n_keep, preference_order
 from prunebench.wire import from_json, to_json
 
@@ -83,37 +84,36 @@ def _labelled(entry: Entry[Any], ctx: ScoreContext) -> ScoreContext:
     evidence = {name: value for name, value in ctx.evidence.items() if name in entry.spec.label_needs}
     labels = entry.load_labeller()(replace(ctx, evidence=evidence, budget=None))
     if came := label_problem(labels, ctx.n):
-        expected = f"expected pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}"
-        raise PluginContractError(f"the labeller of scorer {entry.spec.name!r}: {expected}, got {came}", expected)
+        raise broken_promise(entry, f"pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}", came)
     moved = {"dynamics": relearnt(ctx.evidence["dynamics"], labels)} if "dynamics" in ctx.evidence else {}
     return replace(ctx, evidence={**ctx.evidence, "pseudo_labels": labels, **moved})
 
 
 def arrays_of(ctx: Any) -> list[tuple[str, NDArray[Any]]]:
     """Return every array that a context shows to the implementation, each with its name."""
-    shown = ctx.evidence if isinstance(ctx, ScoreContext) else {f.name: getattr(ctx, f.name) for f in fields(ctx)}
+    shown = ctx.evidence if isinstance(ctx, ScoreContext) else vars(ctx)
     parts = [(name, part) for name, value in shown.items() for part in (value if isinstance(value, tuple) else [value])]
     return [(name, part) for name, part in parts if isinstance(part, np.ndarray)]
 
 
 def _score_context(entry: Entry[Any], case: Case, shared: Shared) -> ScoreContext:
-    problem = case.problem
-    budget = n_keep(case.keep, problem.n) if case.everything or entry.spec.budget_dependent else None
-    evidence = {name: v for name, v in problem.evidence.items() if case.everything or name in entry.spec.needs}
-    more = {"scorer": entry.spec.name, "evidence": evidence, "budget": budget}
-    return ScoreContext(**shared, **more, n=problem.n, n_classes=problem.n_classes)
+    problem, spec = case.problem, entry.spec
+    return ScoreContext(
+        **shared, scorer=spec.name, n=problem.n, n_classes=problem.n_classes,
+        evidence={name: found for name, found in problem.evidence.items() if case.everything or name in spec.needs},
+        budget=n_keep(case.keep, problem.n) if case.everything or spec.budget_dependent else None,
+    )  # fmt: skip
 
 
 def _select_context(entry: Entry[Any], case: Case, shared: Shared) -> SelectContext:
     problem = case.problem
     # Whole numbers, so that there are ties; every sixth sample is excluded, and every class has enough others.
-    scores = np.floor(3 * problem.evidence["features"][:, 0]).astype(np.float64)
-    eligible = np.arange(problem.n) % 6 != 5
+    scores, eligible = np.floor(3 * problem.evidence["features"][:, 0], dtype=np.float64), np.arange(problem.n) % 6 != 5
     order = preference_order(scores, np.random.default_rng(1), eligible)
-    arrays = {"scores": scores, "labels": problem.labels, "order": order, "eligible": eligible}
-    for array in arrays.values():
-        array.flags.writeable = False
-    return SelectContext(**shared, **arrays, n_classes=problem.n_classes, n_keep=n_keep(case.keep, problem.n))
+    return SelectContext(
+        **shared, scores=read_only(scores), labels=problem.labels, order=read_only(order),
+        eligible=read_only(eligible), n_classes=problem.n_classes, n_keep=n_keep(case.keep, problem.n),
+    )  # fmt: skip
 
 
 def _data_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.DataContext:
@@ -124,22 +124,22 @@ def _data_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.Dat
 def _embed_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.EmbedContext:
     if not entry.spec.check_model:
         raise NotApplicable("its spec names no check_model, a small network to try it with")
-    arch = contexts.Arch(name="small", provider=entry.spec.name, model=entry.spec.check_model)
-    enlarged = np.ones((1, 4, 4, 1), dtype=np.uint8)  # networks halve the sides several times
-    images = np.kron(case.problem.evidence["pixels"], enlarged)
-    images.flags.writeable = False
-    more: dict[str, Any] = {"arch": arch, "source": "random", "mean": (0.5,), "std": (0.25,)}
-    return contexts.EmbedContext(**shared, **more, images=images, n_classes=case.problem.n_classes, batch_size=50)
+    images = case.problem.evidence["pixels"].repeat(4, axis=1).repeat(4, axis=2)  # networks halve the sides
+    return contexts.EmbedContext(
+        **shared, **_CHANNELS, images=read_only(images), n_classes=case.problem.n_classes, batch_size=50,
+        arch=contexts.Arch(name="small", provider=entry.spec.name, model=entry.spec.check_model), source="random",
+    )  # fmt: skip
 
 
 def _train_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.TrainContext:
     train, test = case.problem, ordinary(90, seed=1, n_classes=case.problem.n_classes)
-    parts, evidence = {"train": train.evidence, "test": test.evidence}, {"images": "pixels", "labels": "labels"}
-    evidence |= {"features": "features"} if "features" in entry.spec.needs else {}
-    arrays = {f"{split}_{name}": part[kind] for split, part in parts.items() for name, kind in evidence.items()}
-    more: dict[str, Any] = {"mean": (0.5,), "std": (0.25,), "build": partial(_network, train.n_classes)}
-    arch = contexts.Arch(name="small", provider="testing", model="small")
-    return contexts.TrainContext(**shared, **arrays, **more, arch=arch, n_classes=train.n_classes, keep_weights=True)
+    kinds = {"images": "pixels", "labels": "labels", **{name: name for name in entry.spec.needs & {"features"}}}
+    parts = {"train": train.evidence, "test": test.evidence}
+    arrays: dict[str, Any] = {f"{part}_{name}": parts[part][kinds[name]] for part in parts for name in kinds}
+    return contexts.TrainContext(
+        **shared, **_CHANNELS, **arrays, n_classes=train.n_classes, keep_weights=True,
+        arch=contexts.Arch(name="small", provider="testing", model="small"), build=partial(_network, train.n_classes),
+    )  # fmt: skip
 
 
 def _network(n_classes: int) -> Any:
@@ -149,6 +149,7 @@ def _network(n_classes: int) -> Any:
     return nn.Sequential(*layers, nn.Linear(4 * SIDE * SIDE, n_classes))
 
 
+_CHANNELS: Shared = {"mean": (0.5,), "std": (0.25,)}
 _MAKERS = {
     "projector": lambda _, case, shared: contexts.ProjectContext(**shared, features=case.problem.evidence["features"]),
     "scorer": _score_context, "selector": _select_context, "dataset": _data_context, "backbone": _embed_context,
@@ -156,18 +157,11 @@ _MAKERS = {
 }  # fmt: skip
 
 
-def as_scores(entry: Entry[Any], returned: Any) -> NDArray[np.float64]:
-    """Return scores float64 [n], whether the scorer gave an array, an order or `Scores`."""
-    values = np.asarray(returned.values if isinstance(returned, Scores) else returned)
-    is_order = entry.spec.output == "order" and not isinstance(returned, Scores)
-    return (-np.argsort(values) if is_order else values).astype(np.float64)
-
-
 def fingerprint(returned: Any) -> str:
     """Return a digest of everything in a result that has to be equal when two results are: types, shapes, bytes."""
     if is_dataclass(returned):  # without what is told beside the numbers, such as the memory that was used
         told = ("diagnostics", "peak_gpu_bytes", "oom_retries")
-        returned = {f.name: getattr(returned, f.name) for f in fields(returned) if f.name not in told}
+        returned = {name: value for name, value in vars(returned).items() if name not in told}
     if isinstance(returned, Mapping):
         content = "".join(f"{name} {fingerprint(returned[name])} " for name in sorted(returned)).encode()
     else:

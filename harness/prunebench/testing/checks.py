@@ -13,7 +13,7 @@ from prunebench.testing.cases import fingerprint, ordinary_run
 from prunebench.testing.results import ALL, Check, CheckFailed
 
 _MADE = [value for module in (behaviour, methods, kinds) for value in vars(module).values()]
-_FOUND = {value.check.name: value.check for value in _MADE if hasattr(value, "check")}
+_FOUND = {check.name: check for check in _MADE if isinstance(check, Check)}
 _HARNESS = str(Path(prunebench.__file__).parent)
 
 

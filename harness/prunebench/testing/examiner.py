@@ -1,14 +1,13 @@
 """Checks are made in another process, so that a plugin that hangs or dies takes nothing else along; also as tests."""
 
 import os
-import shutil
 import sys
 import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +48,10 @@ class Examiner(AbstractContextManager["Examiner"]):
         expected: failures to expect, by name of the check with the reason; an expected one bars nothing."""
         plugin = (entry.origin, entry.spec.kind, entry.spec.name)
         said = self._barred.get(plugin) or self._answer(entry, check)
-        result = CheckResult(origin=plugin[0], kind=plugin[1], plugin=plugin[2], check=check.name, **said)
-        bars = 0 < check.stage < 8 and check.name not in expected and result.status in ("failed", "not_applicable")
-        if bars and plugin not in self._barred:
+        if 0 < check.stage < 8 and check.name not in expected and said["status"] in ("failed", "not_applicable"):
             failed = {"status": "not_run", "reason": f"{check.name} failed"}
-            self._barred[plugin] = failed if result.status == "failed" else {k: said[k] for k in ("status", "reason")}
+            self._barred.setdefault(plugin, failed if said["status"] == "failed" else {**said, "seconds": 0.0})
+        result = CheckResult(origin=plugin[0], kind=plugin[1], plugin=plugin[2], check=check.name, **said)
         return expect(result, expected)
 
     def _answer(self, entry: Entry[Any], check: Check) -> dict[str, Any]:
@@ -77,21 +75,16 @@ class Examiner(AbstractContextManager["Examiner"]):
         return {"status": "failed", "reason": reason, "seconds": time.monotonic() - started}
 
     def _started(self) -> ChildProcess:
-        folder = Path(tempfile.mkdtemp(prefix="prunebench-check-"))
-        environment = child_environment(self._cache, threads=1) | {"PYTHONHASHSEED": "0", "TMPDIR": str(folder)}
+        held = ExitStack()
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="prunebench-check-", ignore_cleanup_errors=True))
+        environment = child_environment(self._cache, threads=1) | {"PYTHONHASHSEED": "0", "TMPDIR": folder}
         environment["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in sys.path if part)
         environment["PRUNEBENCH_DATA"] = os.pathsep.join(self._data_roots)
         command = [sys.executable, "-P", "-m", "prunebench.testing.child"]
-        child = ChildProcess(command, environment=environment, folder=folder)
-        self.close = weakref.finalize(self, _end, child, folder)
+        child = held.enter_context(closing(ChildProcess(command, environment=environment, folder=Path(folder))))
+        self.close = weakref.finalize(self, held.close)
         child.receive(SECONDS)  # it is ready; where it is not, the first check says so
         return child
-
-
-def _end(child: ChildProcess, folder: Path) -> None:
-    child.kill()
-    child.close()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def examine(
@@ -114,25 +107,18 @@ def _chosen(entry: Entry[Any], names: Sequence[str], expected: Mapping[str, str]
     return [check for check in available if not names or check.name in names]
 
 
-@dataclass(frozen=True)
-class BoundCheck:
-    """A check with the examiner that makes it; calling it with the entry ends as pytest wants."""
+def _as_test(examiner: Examiner, check: Check, expected: Mapping[str, str], entry: Entry[Any]) -> None:
+    """Make one check, and end as pytest wants."""
+    import pytest
 
-    check: Check
-    examiner: Examiner = field(repr=False)
-    expected: Mapping[str, str] = field(repr=False)
-
-    def __call__(self, entry: Entry[Any]) -> None:
-        import pytest
-
-        __tracebackhide__ = True
-        result = self.examiner.examine(entry, self.check, self.expected)
-        if result.is_bad:
-            raise CheckFailed(str(result))
-        if result.status == "expected_fail":
-            pytest.xfail(result.reason)
-        if result.status in ("not_applicable", "not_run"):
-            pytest.skip(f"{result.status.replace('_', ' ')}: {result.reason}")
+    __tracebackhide__ = True
+    result = examiner.examine(entry, check, expected)
+    if result.is_bad:
+        raise CheckFailed(str(result))
+    if result.status == "expected_fail":
+        pytest.xfail(result.reason)
+    if result.status in ("not_applicable", "not_run"):
+        pytest.skip(f"{result.status.replace('_', ' ')}: {result.reason}")
 
 
 def parametrize_with_checks(
@@ -148,8 +134,8 @@ def parametrize_with_checks(
 
     examiner, cases = Examiner(seconds, data_roots), []
     for entry in (plugin if isinstance(plugin, Entry) else entry_of(plugin) for plugin in plugins):
-        expected = expected_failures.get(entry.spec.name, {})
+        expected, title = expected_failures.get(entry.spec.name, {}), f"{entry.spec.kind}:{entry.spec.name}"
         for check in _chosen(entry, checks, expected):
-            bound = BoundCheck(check, examiner, expected)
-            cases.append(pytest.param(entry, bound, id=f"{entry.spec.kind}:{entry.spec.name}-{check.name}"))
+            test, marks = partial(_as_test, examiner, check, expected), pytest.mark.prunebench_check
+            cases.append(pytest.param(entry, test, id=f"{title}-{check.name}", marks=marks))
     return pytest.mark.parametrize(("entry", "check"), cases)

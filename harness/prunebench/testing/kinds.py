@@ -19,9 +19,8 @@ from prunebench.plugins import Entry
 from prunebench.records import CellRecord, encode
 from prunebench.stages.data import load_dataset
 from prunebench.testing.cases import Case, call, context, ordinary_run, run
-from prunebench.testing.methods import array_problem
 from prunebench.testing.problems import ordinary
-from prunebench.testing.results import CheckFailed, promise
+from prunebench.testing.results import CheckFailed, ensure, ensure_array, promise
 
 
 @promise("learner")
@@ -29,8 +28,7 @@ def check_an_easy_problem_is_learnt(entry: Entry[Any]) -> str:
     """On well separated classes the test accuracy is above chance by a fifth."""
     problem = ordinary(240)
     accuracy, floor = run(entry, Case(problem=problem)).accuracy, 1 / problem.n_classes + 0.2
-    if accuracy < floor:
-        raise CheckFailed(f"accuracy {accuracy:.2f} on an easy problem, expected at least {floor:.2f}")
+    ensure(accuracy >= floor, f"accuracy {accuracy:.2f} on an easy problem, expected at least {floor:.2f}")
     return f"accuracy {accuracy:.3f}"
 
 
@@ -39,13 +37,12 @@ def check_dynamics_have_the_promised_shape(entry: Entry[Any]) -> None:
     """record_dynamics gives float16 [epochs, n, classes] of probabilities, or NotApplicable."""
     with context(entry, Case()) as ctx:
         dynamics = call(entry, replace(ctx, record_dynamics=True)).dynamics
-        n, classes = len(ctx.train_labels), ctx.n_classes
     if dynamics is None:
         raise NotApplicable("it records no dynamics")
-    if wrong := array_problem("dynamics", dynamics, np.float16, (None, n, classes)):
-        raise CheckFailed(wrong)
-    if not np.allclose(sums := dynamics.astype(np.float64).sum(axis=2), 1, atol=0.02):
-        raise CheckFailed(f"dynamics: probabilities of a sample sum to {sums.min():.2f} to {sums.max():.2f}")
+    ensure_array("dynamics", dynamics, np.float16, None, len(ctx.train_labels), ctx.n_classes)
+    sums = dynamics.astype(np.float64).sum(axis=2)
+    text = f"dynamics: probabilities of a sample sum to {sums.min():.2f} to {sums.max():.2f}"
+    ensure(np.allclose(sums, 1, atol=0.02), text)
 
 
 @promise("backbone")
@@ -57,12 +54,13 @@ def check_features_belong_to_the_image(entry: Entry[Any]) -> None:
     for name in ("features", "logits"):
         a, b = getattr(whole, name)[order], getattr(some, name)
         # Sums of float32 in another order; batch statistics in train mode move them by as much as they are.
-        if not np.allclose(a, b, rtol=1e-3, atol=1e-3 * float(np.abs(a).max())):
-            raise CheckFailed(f"{name} of an image change with the images beside it: is the network in eval mode?")
-    if np.array_equal(whole.features, run(entry, Case(problem=ordinary(seed=1))).features):
-        raise CheckFailed("other images have the same features")
-    if np.array_equal(whole.features, run(entry, Case(seed=1)).features):
-        raise CheckFailed('source "random" with another seed gives the same features: draw the weights by ctx.seed')
+        is_alone = np.allclose(a, b, rtol=1e-3, atol=1e-3 * float(np.abs(a).max()))
+        ensure(is_alone, f"{name} of an image change with the images beside it: is the network in eval mode?")
+    for case, text in (
+        (Case(problem=ordinary(seed=1)), "other images have the same features"),
+        (Case(seed=1), 'source "random" with another seed gives the same features: draw the weights by ctx.seed'),
+    ):
+        ensure(not np.array_equal(whole.features, run(entry, case).features), text)
 
 
 @promise("backbone")
@@ -78,10 +76,10 @@ def check_a_built_network_can_be_trained(entry: Entry[Any]) -> None:
         first, other = (torch.nn.utils.parameters_to_vector(network.parameters()) for network in networks)
         torch.manual_seed(0)
         again = torch.nn.utils.parameters_to_vector(build(arch, n_classes, channels, size).parameters())
-        if torch.equal(first, other) or not torch.equal(first, again):
-            raise CheckFailed("the global torch seed does not decide the weights: draw them from its generator")
-        if tuple((out := networks[0](torch.zeros(4, channels, size, size))).shape) != (4, n_classes):
-            raise CheckFailed(f"four images of {n_classes} classes give {list(out.shape)}")
+        is_seeded = torch.equal(first, again) and not torch.equal(first, other)
+        ensure(is_seeded, "the global torch seed does not decide the weights: draw them from its generator")
+        out = networks[0](torch.zeros(4, channels, size, size))
+        ensure(out.shape == (4, n_classes), f"four images of {n_classes} classes give {list(out.shape)}")
         out.sum().backward()
 
 
@@ -91,16 +89,16 @@ def check_data_set_is_valid(entry: Entry[Any]) -> None:
     Images are uint8 [n, height, width, channels], features float32 [n, d], labels int64 [n]."""
     with context(entry, Case()) as ctx:
         data = load_dataset(entry, ctx.params, ctx.roots)
-    if entry.spec.n_classes not in (None, 0, data.n_classes):
-        raise CheckFailed(f"{data.n_classes} classes, declared are {entry.spec.n_classes}")
+    declared = entry.spec.n_classes
+    ensure(declared in (None, 0, data.n_classes), f"{data.n_classes} classes, declared are {declared}")
     if shared := set(data.train.ids) & set(data.test.ids):
         raise CheckFailed(f"{len(shared)} ids are in train and test, such as {min(shared)!r}")
     for title, split in (("train", data.train), ("test", data.test)):
         wanted = (("images", split.images, np.uint8, 4), ("features", split.features, np.float32, 2),
                   ("labels", split.labels, np.int64, 1))  # fmt: skip
         for name, array, dtype, dimensions in wanted:
-            if array is not None and (wrong := array_problem(f"{title} {name}", array, dtype, (None,) * dimensions)):
-                raise CheckFailed(wrong)
+            if array is not None:
+                ensure_array(f"{title} {name}", array, dtype, *[None] * dimensions)
 
 
 @promise("executor", stage=6)
@@ -119,10 +117,10 @@ def check_every_task_is_answered_once(entry: Entry[Any]) -> None:
         finally:
             executor.close(kill=True)
     *dead, refused = (outcomes[task.key] for task in tasks)
-    if fine := [outcome for outcome in dead if outcome["status"] in ("ok", "not_applicable")]:
-        raise CheckFailed(f"the worker died, and the outcome of its task is {dict(fine[0])}")
-    if refused["status"] != "failed" or "not-installed" not in refused["reason"]:
-        raise CheckFailed(f"the worker refused a task, and its outcome is {dict(refused)}")
+    fine = [dict(outcome) for outcome in dead if outcome["status"] in ("ok", "not_applicable")]
+    ensure(not fine, f"the worker died, and the outcome of its task is {fine[:1]}")
+    is_told = refused["status"] == "failed" and "not-installed" in refused["reason"]
+    ensure(is_told, f"the worker refused a task, and its outcome is {dict(refused)}")
 
 
 def _outcomes(executor: Executor, tasks: Sequence[Task]) -> dict[str, Mapping[str, Any]]:
@@ -133,11 +131,10 @@ def _outcomes(executor: Executor, tasks: Sequence[Task]) -> dict[str, Mapping[st
         while waiting and executor.idle() > 0:
             executor.submit(waiting.pop(0))
         for key, outcome in ((event.key, event.outcome) for event in executor.wait(0.2) if event.outcome is not None):
-            if key in found:
-                raise CheckFailed(f"task {key} has two outcomes")
+            ensure(key not in found, f"task {key} has two outcomes")
             found[key] = outcome
-    if set(found) != {task.key for task in tasks}:
-        raise CheckFailed(f"{len(found)} of {len(tasks)} tasks have an outcome after a minute")
+    is_complete = set(found) == {task.key for task in tasks}
+    ensure(is_complete, f"{len(found)} of {len(tasks)} tasks have an outcome after a minute")
     return found
 
 
@@ -170,15 +167,15 @@ def check_the_same_cells_give_the_same_number(entry: Entry[Any]) -> None:
     """Asked again, and in another order of the cells, it gives the same number up to rounding; no record is changed."""
     cells = _cells(entry)
     first, again = _measured(entry, cells), _measured(entry, cells)
-    if [encode(cell) for cell in cells] != [encode(cell) for cell in _cells(entry)]:
-        raise CheckFailed("it changes the records that it is given, which other columns read too")
+    is_unchanged = [encode(cell) for cell in cells] == [encode(cell) for cell in _cells(entry)]
+    ensure(is_unchanged, "it changes the records that it is given, which other columns read too")
     turned = _measured(entry, cells[::-1])
-    if first != again or (first is None) != (turned is None) or not math.isclose(first or 0.0, turned or 0.0):
-        raise CheckFailed(f"the same cells give {first}, then {again}, and in another order {turned}")
+    is_same = first == again and (first is None) == (turned is None) and math.isclose(first or 0.0, turned or 0.0)
+    ensure(is_same, f"the same cells give {first}, then {again}, and in another order {turned}")
 
 
 def _measured(entry: Entry[Any], cells: Sequence[CellRecord]) -> float | None:
     found = entry.load()(cells)
-    if found is None or (isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)):
-        return None if found is None else float(found)
-    raise CheckFailed(f"expected a finite float or None, got {found!r}")
+    is_number = isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
+    ensure(found is None or is_number, f"expected a finite float or None, got {found!r}")
+    return None if found is None else float(found)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunebench.contexts import Embedding, Scores, Selection, TrainResult
+from prunebench.contexts import Embedding, Scores, TrainResult
 from prunebench.errors import Diverged, NotApplicable, PrunebenchError
 from prunebench.plugins import Entry
 from prunebench.stats import score_agreement
-from prunebench.testing.cases import Case, as_scores, call, context, ordinary_run, run
+from prunebench.testing.cases import Case, call, context, ordinary_run, run
 from prunebench.testing.problems import Problem, odd_problems, ordinary, planted, renamed, take, with_nan
-from prunebench.testing.results import CheckFailed, promise
+from prunebench.testing.results import CheckFailed, ensure, ensure_array, promise
 
 Array = NDArray[Any]
 
@@ -57,69 +57,49 @@ def check_nan_is_refused(entry: Entry[Any]) -> None:
 def accepts(entry: Entry[Any], problem: Problem, keep: str = "0.3") -> None:
     """Run the implementation on a problem; raises CheckFailed where the form of the result is not as promised."""
     with context(entry, Case(problem=problem, keep=keep)) as ctx:
-        if wrong := _form_problem(entry, ctx, call(entry, ctx)):
-            raise CheckFailed(wrong)
+        returned = call(entry, ctx)
+        match entry.spec.kind:
+            case "scorer":
+                _ensure_scores(entry.spec.output, returned, ctx.n)
+            case "projector":
+                ensure_array("projection", returned, np.float32, problem.n, ctx.params.get("n_components"))
+            case "selector":
+                _ensure_selection(getattr(returned, "indices", returned), ctx.n_keep, problem.n)
+            case "backbone":
+                ensure(isinstance(returned, Embedding), f"expected an Embedding, got {type(returned).__name__}")
+                ensure_array("features", returned.features, np.float32, problem.n, None)
+                ensure_array("logits", returned.logits, np.float32, problem.n, problem.n_classes)
+            case "learner":
+                _ensure_training(returned)
 
 
-def _form_problem(entry: Entry[Any], ctx: Any, returned: Any) -> str:
-    """Return what is wrong with the form of a result, or an empty string."""
-    match entry.spec.kind:
-        case "scorer":
-            return _scores(entry, ctx.n, returned)
-        case "projector":
-            shape = (len(ctx.features), ctx.params.get("n_components"))
-            return array_problem("projection", returned, np.float32, shape)
-        case "selector":
-            return _selection(ctx, returned.indices if isinstance(returned, Selection) else returned)
-        case "learner":
-            return _training(returned)
-    if not isinstance(returned, Embedding):
-        return f"expected an Embedding, got {type(returned).__name__}"
-    wrong = array_problem("features", returned.features, np.float32, (len(ctx.images), None))
-    return wrong or array_problem("logits", returned.logits, np.float32, (len(ctx.images), ctx.n_classes))
-
-
-def array_problem(title: str, found: Any, dtype: Any, shape: tuple[int | None, ...]) -> str:
-    """Return what is wrong with an array, or an empty string; None in a shape is any length."""
-    expected = f"{title}: expected {np.dtype(dtype)} [{', '.join('any' if s is None else str(s) for s in shape)}]"
-    if not isinstance(found, np.ndarray):
-        return f"{expected}, got {type(found).__name__}"
-    fits = found.ndim == len(shape) and all(s in (None, m) for s, m in zip(shape, found.shape, strict=False))
-    if found.dtype != dtype or not fits:
-        return f"{expected}, got {found.dtype} {list(found.shape)}"
-    bad = int((~np.isfinite(found)).sum()) if found.dtype.kind == "f" else 0
-    return f"{title}: {bad} of {found.size} values are not finite" if bad else ""
-
-
-def _scores(entry: Entry[Any], n: int, returned: Any) -> str:
-    if entry.spec.output == "order" and not isinstance(returned, Scores):
-        wrong = array_problem("order", returned, np.int64, (n,))
-        is_permutation = bool(wrong) or np.array_equal(np.sort(returned), np.arange(n))
-        return wrong if is_permutation else f"order: expected each of 0..{n - 1} once"
+def _ensure_scores(output: str, returned: Any, n: int) -> None:
+    if output == "order" and not isinstance(returned, Scores):
+        ensure_array("order", returned, np.int64, n)
+        ensure(np.array_equal(np.sort(returned), np.arange(n)), f"order: expected each of 0..{n - 1} once")
+        return
     given = returned if isinstance(returned, Scores) else Scores(values=returned)
-    parts = (("scores", given.values, np.float64), ("excluded", given.excluded, np.bool_),
-             ("refill", given.refill, np.float64), ("extra", given.extra, np.bool_))  # fmt: skip
-    found = [array_problem(title, part, dtype, (n,)) for title, part, dtype in parts if part is not None]
-    return next(filter(None, found), "")
+    ensure_array("scores", given.values, np.float64, n)
+    for title, dtype in (("excluded", np.bool_), ("refill", np.float64), ("extra", np.bool_)):
+        if (part := getattr(given, title)) is not None:
+            ensure_array(title, part, dtype, n)
 
 
-def _selection(ctx: Any, chosen: Any) -> str:
-    if wrong := array_problem("indices", chosen, np.int64, (ctx.n_keep,)):
-        return wrong
-    is_rising = (np.diff(chosen) > 0).all() and chosen.min() >= 0 and chosen.max() < len(ctx.scores)
-    return "" if is_rising else f"expected {ctx.n_keep} distinct indices of samples, sorted: return np.sort(indices)"
+def _ensure_selection(chosen: Any, n_keep: int, n: int) -> None:
+    ensure_array("indices", chosen, np.int64, n_keep)
+    is_rising = bool((np.diff(chosen) > 0).all()) and chosen.min() >= 0 and chosen.max() < n
+    ensure(is_rising, f"expected {n_keep} distinct indices of samples, sorted: return np.sort(indices)")
 
 
-def _training(returned: Any) -> str:
-    if not isinstance(returned, TrainResult):
-        return f"expected a TrainResult, got {type(returned).__name__}"
+def _ensure_training(returned: Any) -> None:
+    ensure(isinstance(returned, TrainResult), f"expected a TrainResult, got {type(returned).__name__}")
     accuracies = (returned.accuracy, returned.accuracy_best, *returned.accuracy_per_epoch)
-    if not all(0 <= accuracy <= 1 for accuracy in accuracies):
-        return f"accuracy {max(accuracies)} is not a fraction in [0, 1]"
-    weights = returned.weights or {}
-    if not weights or not all(isinstance(array, np.ndarray) for array in weights.values()):
-        return "keep_weights=True gave no arrays, so a backbone cannot be trained with this learner"
-    return "" if math.isfinite(returned.loss) else f"loss {returned.loss} is not finite"
+    outside = [accuracy for accuracy in accuracies if not 0 <= accuracy <= 1]
+    ensure(not outside, f"accuracies {outside} are not fractions in [0, 1]")
+    weights = (returned.weights or {}).values()
+    is_kept = bool(weights) and all(isinstance(array, np.ndarray) for array in weights)
+    ensure(is_kept, "keep_weights=True gave no arrays, so a backbone cannot be trained with this learner")
+    ensure(math.isfinite(returned.loss), f"loss {returned.loss} is not finite")
 
 
 @promise("scorer", stage=4)
@@ -133,9 +113,9 @@ def check_budget_matters_where_it_is_declared(entry: Entry[Any]) -> None:
     """A budget-dependent scorer gives other scores for other budgets; else every budget scores anew for nothing."""
     if not entry.spec.budget_dependent:
         raise NotApplicable("budget_dependent=False")
-    scored = [as_scores(entry, run(entry, Case(keep=keep))) for keep in ("0.1", "0.4", "0.8")]
-    if all(np.array_equal(scored[0], other) for other in scored[1:]):
-        raise CheckFailed("budgets of 0.1, 0.4 and 0.8 give the same scores: budget_dependent=True is wrong")
+    scored = [_values(entry, Case(keep=keep)) for keep in ("0.1", "0.4", "0.8")]
+    differ = any(not np.array_equal(scored[0], other) for other in scored[1:])
+    ensure(differ, "budgets of 0.1, 0.4 and 0.8 give the same scores: budget_dependent=True is wrong")
 
 
 @promise("scorer")
@@ -167,9 +147,8 @@ def check_direction_is_as_declared(entry: Entry[Any]) -> str:
     clean, is_copy = float(ranks[roles != "noisy"].mean()), roles == "copy"
     diverse, easy = float(is_copy.mean() - is_copy[ranks >= 0.7].mean()), groups["easy"] - groups["hard"]
     margin = {"easy": easy, "hard": -easy, "clean": clean - groups["noisy"], "diverse": diverse}[favours]
-    if margin <= 0.02:
-        listed = ", ".join(f"{role} {value:.2f}" for role, value in groups.items())
-        raise CheckFailed(f"favours = {favours!r}, but the mean ranks (1 = kept first) are: {listed}")
+    listed = ", ".join(f"{role} {value:.2f}" for role, value in groups.items())
+    ensure(margin > 0.02, f"favours = {favours!r}, but the mean ranks (1 = kept first) are: {listed}")
     return f"margin {margin:.3f}"
 
 
@@ -185,22 +164,25 @@ def _compare(entry: Entry[Any], after: Problem, order: Array, change: str) -> No
     found, ceiling = agreement(plain[order], _mean_rank(entry, after, range(seeds))), agreement(plain, again)
     if found < 0.5 and ceiling < 0.5:
         raise NotApplicable(f"the seed decides: scores of different seeds agree to {ceiling:.2f}")
-    if found < ceiling - slack:
-        raise CheckFailed(f"scores agree to {ceiling:.2f} from seed to seed, and to {found:.2f} when {change}")
+    text = f"scores agree to {ceiling:.2f} from seed to seed, and to {found:.2f} when {change}"
+    ensure(found >= ceiling - slack, text)
 
 
 def _mean_rank(entry: Entry[Any], problem: Problem, seeds: range) -> Array:
     """Return ranks float64 [n] in 0..1, 1 = kept first, averaged over seeds; ties share the middle of their places."""
     from scipy.stats import rankdata
 
-    ranks = np.zeros(problem.n)
-    for seed in seeds:
-        returned = run(entry, Case(problem=problem, seed=seed))
-        values = as_scores(entry, returned)
-        if isinstance(returned, Scores) and returned.excluded is not None:
-            values = np.where(returned.excluded, values.min() - 1, values)
-        ranks += (rankdata(values) - 1) / max(1, len(values) - 1) / len(seeds)
-    return ranks
+    ranks = [rankdata(_values(entry, Case(problem=problem, seed=seed))) for seed in seeds]
+    return np.asarray((np.mean(ranks, axis=0) - 1) / (problem.n - 1))
+
+
+def _values(entry: Entry[Any], case: Case) -> Array:
+    """Run a scorer, and return one value per sample, higher = keep first, whatever it gave; the excluded come last."""
+    returned = run(entry, case)
+    if isinstance(returned, Scores):
+        values, excluded = returned.values, returned.excluded
+        return values if excluded is None else np.where(excluded, values.min() - 1, values)
+    return -np.argsort(returned) if entry.spec.output == "order" else np.asarray(returned)
 
 
 @promise("projector")
@@ -210,8 +192,8 @@ def check_neighbours_stay_neighbours(entry: Entry[Any]) -> str:
 
     problem, _ = planted()
     found = float(trustworthiness(problem.evidence["features"], run(entry, Case(problem=problem)), n_neighbors=10))
-    if found < 0.8:  # a random layout has about 0.5
-        raise CheckFailed(f"trustworthiness {found:.2f}, expected at least 0.8: do rows keep their order?")
+    # A random layout has about 0.5.
+    ensure(found >= 0.8, f"trustworthiness {found:.2f}, expected at least 0.8: do rows keep their order?")
     return f"trustworthiness {found:.3f}"
 
 
@@ -220,6 +202,5 @@ def check_excluded_samples_come_last(entry: Entry[Any]) -> None:
     """Samples that the scorer excluded are not taken while every class has others."""
     with context(entry, Case()) as ctx:
         returned = call(entry, ctx)
-    chosen = np.asarray(returned.indices if isinstance(returned, Selection) else returned)
-    if taken := int((~ctx.eligible[chosen]).sum()):
-        raise CheckFailed(f"{taken} excluded samples were taken although there were enough others")
+    taken = int((~ctx.eligible[getattr(returned, "indices", returned)]).sum())
+    ensure(not taken, f"{taken} excluded samples were taken although there were enough others")

@@ -95,17 +95,15 @@ def relearnt(dynamics: Array, labels: Array) -> Array:
 
 def mapped(problem: Problem, change: Callable[[str, Array], Array]) -> Problem:
     """Return the problem with every array replaced by change(kind, array), read-only; gradients are two arrays."""
+    parts = {name: value if isinstance(value, tuple) else (value,) for name, value in problem.evidence.items()}
+    made = {name: tuple(read_only(change(name, part)) for part in value) for name, value in parts.items()}
+    return replace(problem, evidence={name: value if len(value) > 1 else value[0] for name, value in made.items()})
 
-    def changed(name: str, array: Array) -> Array:
-        result = change(name, array)
-        result.flags.writeable = False
-        return result
 
-    evidence = {
-        name: tuple(changed(name, part) for part in value) if isinstance(value, tuple) else changed(name, value)
-        for name, value in problem.evidence.items()
-    }
-    return replace(problem, evidence=evidence)
+def read_only(array: Array) -> Array:
+    """Return the same array, which nobody can write to by accident from now on."""
+    array.flags.writeable = False
+    return array
 
 
 def take(problem: Problem, rows: Array) -> Problem:
@@ -121,8 +119,8 @@ def duplicated() -> Problem:
 def small_classes() -> Problem:
     """Return classes of 1, 2, 3 and 15 samples, in no particular order."""
     problem = ordinary(60, n_classes=4)
-    place = np.array([(problem.labels[:row] == problem.labels[row]).sum() for row in range(problem.n)])
-    return take(problem, np.flatnonzero(place < np.array([1, 2, 3, 15])[problem.labels]))
+    members = [np.flatnonzero(problem.labels == label)[:size] for label, size in enumerate((1, 2, 3, 15))]
+    return take(problem, np.sort(np.concatenate(members)))
 
 
 def odd_problems(min_samples: int) -> dict[str, Problem]:
@@ -151,7 +149,7 @@ def renamed(problem: Problem) -> Problem:
 
     def rename(name: str, array: Array) -> Array:
         is_by_class = name in ("logits", "dynamics") or (name == "gradients" and array.shape[1] == problem.n_classes)
-        return np.roll(array, 1, axis=-1) if is_by_class else array
+        given = (array + 1) % problem.n_classes if name == "labels" else array
+        return np.roll(given, 1, axis=-1) if is_by_class else given
 
-    changed = mapped(problem, rename)
-    return replace(changed, evidence={**changed.evidence, "labels": (problem.labels + 1) % problem.n_classes})
+    return mapped(problem, rename)

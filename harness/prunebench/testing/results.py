@@ -3,19 +3,36 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.plugins import KINDS, Entry, Origin
 
 Status = Literal["passed", "failed", "expected_fail", "unexpected_pass", "not_applicable", "not_run"]
-F = TypeVar("F", bound=Callable[..., Any])
 ALL = " ".join(spec.kind for spec in KINDS.values())
 COMPUTING = ALL.replace(" executor", "").replace(" metric", "")
 
 
 class CheckFailed(AssertionError):
     """A plugin broke a promise; the message says what was expected and what came."""
+
+
+def ensure(holds: bool, text: str) -> None:
+    """Raise CheckFailed with this text unless the promise holds."""
+    if not holds:
+        raise CheckFailed(text)
+
+
+def ensure_array(title: str, found: Any, dtype: Any, *shape: int | None) -> None:
+    """Raise CheckFailed unless it is an array of this type and shape, and finite; None in a shape is any length."""
+    expected = f"{title}: expected {np.dtype(dtype)} [{', '.join('any' if s is None else str(s) for s in shape)}]"
+    ensure(isinstance(found, np.ndarray), f"{expected}, got {type(found).__name__}")
+    fits = found.ndim == len(shape) and all(s in (None, m) for s, m in zip(shape, found.shape, strict=True))
+    ensure(found.dtype == dtype and fits, f"{expected}, got {found.dtype} {list(found.shape)}")
+    bad = int((~np.isfinite(found)).sum())
+    ensure(not bad, f"{title}: {bad} of {found.size} values are not finite")
 
 
 @dataclass(frozen=True)
@@ -38,14 +55,9 @@ class Check:
         return " ".join((self.function.__doc__ or "").split())
 
 
-def promise(kinds: str, *, stage: int = 8) -> Callable[[F], F]:
-    """Mark a function as a check of kinds of plugin, named with spaces between; see `Check`."""
-
-    def mark(function: F) -> F:
-        function.__dict__["check"] = Check(function, frozenset(kinds.split()), stage)
-        return function
-
-    return mark
+def promise(kinds: str, *, stage: int = 8) -> Callable[[Callable[[Entry[Any]], str | None]], Check]:
+    """Make a function a check of kinds of plugin, named with spaces between; see `Check`."""
+    return lambda function: Check(function, frozenset(kinds.split()), stage)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +107,7 @@ def count(results: Iterable[CheckResult]) -> dict[Status, int]:
 
 def assert_conformant(results: Sequence[CheckResult], min_run: int = 1) -> None:
     """Raise CheckFailed unless all results are good and at least `min_run` checks really ran."""
-    if bad := [str(result) for result in results if result.is_bad]:
-        raise CheckFailed("\n".join(bad))
-    if (ran := sum(result.status in ("passed", "expected_fail") for result in results)) < min_run:
-        raise CheckFailed(f"{ran} of {len(results)} checks ran, expected at least {min_run}")
+    bad = [str(result) for result in results if result.is_bad]
+    ensure(not bad, "\n".join(bad))
+    ran = sum(result.status in ("passed", "expected_fail") for result in results)
+    ensure(ran >= min_run, f"{ran} of {len(results)} checks ran, expected at least {min_run}")
