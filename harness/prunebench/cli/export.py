@@ -57,12 +57,13 @@ def _export_suite(out: Path, form: str, options: dict[str, Any]) -> None:
 
 def _export_pruning(folder: Path, copy_to: Path | None, link_to: Path | None) -> None:
     from prunebench.pruning.folders import open_folder
-    from prunebench.pruning.output import place_named
+    from prunebench.pruning.output import place_files
 
     if (copy_to is None) == (link_to is None):
         raise UsageError("nothing to do with the kept files", "add one of --copy-to FOLDER and --link-to FOLDER")
     written = open_folder(folder)
     with Bar() as progress:
-        count = place_named(written.files(), copy_to or link_to or folder, "copy" if copy_to else "link", progress)
+        target, how = copy_to or link_to or folder, "copy" if copy_to else "link"
+        count = place_files(written.files, written.kept, target, how, progress)  # type: ignore[arg-type]
     say(f"{count:,} files in {copy_to or link_to}")
     click.echo(json.dumps({"files": count, "folder": str(copy_to or link_to)}))

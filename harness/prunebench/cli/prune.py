@@ -37,6 +37,7 @@ def command(
     DATA is a folder of images (a folder per class, or flat), a file of features (.npy, .npz, .safetensors, .parquet), a
     Hugging Face data set saved on disk, or a folder of tar shards. It is never changed."""
     from prunebench.pruning.api import prune
+    from prunebench.pruning.folders import open_folder
     from prunebench.pruning.output import check_replaceable, place_files
 
     check_replaceable(out)
@@ -56,7 +57,7 @@ def command(
         files = pruned.save(out, form)
         for folder, how in ((copy_to, "copy"), (symlink_to, "link")):
             if folder:
-                place_files(pruned.outcome.source, pruned.indices, folder, how, progress)  # type: ignore[arg-type]
+                place_files(open_folder(out).files, pruned.ids, folder, how, progress)  # type: ignore[arg-type]
     _tell(pruned, files, as_json)
 
 

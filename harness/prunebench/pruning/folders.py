@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import DataError, UsageError, did_you_mean
-from prunebench.pruning.output import LEDGER, MANIFEST, require
+from prunebench.pruning.output import FILES, LEDGER, MANIFEST, require
 from prunebench.pruning.selecting import CHOSEN, DUPLICATE, EXTRA, FILLED, LEFT_OUT, LOWER, PROTECTED
 
 if TYPE_CHECKING:
@@ -38,6 +38,17 @@ class Written:
     def kept(self) -> set[str]:
         """The ids that are kept at the first budget."""
         return set(self.ledger.loc[self.ledger["kept"] == 1, "id"])
+
+    @property
+    def files(self) -> pd.DataFrame:
+        """Where the files of what is kept lie; raises UsageError for data that are no files."""
+        import pandas as pd
+
+        if not (path := self.folder / f"{FILES}.csv").is_file():
+            raise UsageError(f"what {self.folder} keeps are features, not files", "kept.csv has the ids")
+        return pd.read_csv(
+            path, dtype={"id": str, "path": str}, keep_default_na=False, encoding_errors="surrogateescape"
+        )
 
 
 def open_folder(folder: Path) -> Written:

@@ -6,22 +6,20 @@ import contextlib
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prunebench.errors import DataError, UsageError
-from prunebench.pruning.flow import Outcome
-from prunebench.pruning.source import Source
+from prunebench.pruning.flow import Outcome, Progress
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Format = Literal["csv", "parquet", "txt"]
-MANIFEST, LEDGER, REPORT = "manifest.json", "ledger", "report.html"
+MANIFEST, LEDGER, FILES, REPORT = "manifest.json", "ledger", "files", "report.html"
 
 
 def kept_table(outcome: Outcome, keep: str = "") -> pd.DataFrame:
@@ -46,6 +44,8 @@ def write_folder(
         files[LEDGER] = write_table(outcome.ledger, scratch / LEDGER, "parquet" if form == "parquet" else "csv")
         files["manifest"] = scratch / MANIFEST
         files["manifest"].write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        if (index := file_index(outcome)) is not None:
+            files[FILES] = write_table(index, scratch / FILES, "csv")
         if report:
             files["report"] = scratch / REPORT
             files["report"].write_text(report, encoding="utf-8")
@@ -71,7 +71,7 @@ def write_table(table: pd.DataFrame, path: Path, form: Format) -> Path:
             raise UsageError(f"the id {bad[0]!r} has a line break, and txt is one id per line", "write csv")
         path.write_text("".join(f"{name}\n" for name in table["id"]), encoding="utf-8", newline="")
     else:
-        table.to_csv(path, index=False, lineterminator="\n")
+        table.to_csv(path, index=False, lineterminator="\n", errors="surrogateescape")
     return path
 
 
@@ -105,34 +105,46 @@ def replaced(folder: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def place_files(
-    source: Source,
-    rows: NDArray[np.int64],
-    folder: Path,
-    how: Literal["copy", "link"],
-    progress: Callable[[float, str], None],
-) -> None:
-    """Copy the kept files into a new folder, or link to them there, under their own relative names.
+def file_index(outcome: Outcome) -> pd.DataFrame | None:
+    """Return where the files of what is kept at any budget lie: id, path, and offset and length in bytes inside a tar
+    file; None for data that are no files."""
+    import pandas as pd
 
-    Raises UsageError for data that are no files, and for a folder that is not empty."""
-    if source.pictures is None:
-        raise UsageError(f"{source.title} is features, not files to {how}", "leave it out; kept.csv has the ids")
-    if folder.exists() and any(folder.iterdir()):
+    pictures = outcome.source.pictures
+    rows = np.unique(np.concatenate([outcome.indices(keep) for keep in outcome.kept]))
+    if pictures is None or not len(rows) or "path" not in pictures.locator(int(rows[0])):
+        return None
+    found = [{"id": outcome.source.ids[row], **pictures.locator(row)} for row in rows.tolist()]
+    columns = ["id", "path", *(["offset", "length"] if "offset" in found[0] else [])]
+    return pd.DataFrame(found, columns=columns)
+
+
+def place_files(
+    files: pd.DataFrame, ids: Collection[str], folder: Path, how: Literal["copy", "link"], progress: Progress
+) -> int:
+    """Copy files of a file index into a new folder, or link to them there, under their ids; return how many.
+
+    ids: which of them.  A member of a tar file is always copied.  Raises UsageError for a folder that is not empty,
+    DataError for a file that is not there any more."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty", f"name a new folder to {how} to")
+    wanted = files[files["id"].isin(list(ids))].to_dict("records")
     with replaced(folder) as scratch:
-        for number, row in enumerate(rows.tolist()):
-            where = source.pictures.locator(row)
-            target = scratch / inside(where.get("name", source.ids[row]))
+        for number, row in enumerate(wanted):
+            source, target = Path(row["path"]), scratch / inside(row["id"])
+            if not source.is_file():
+                raise DataError(f"{source} is not there any more", "the data moved: prune them again")
             target.parent.mkdir(parents=True, exist_ok=True)
-            if "offset" in where:
-                with Path(where["path"]).open("rb") as file:
-                    file.seek(where["offset"])
-                    target.write_bytes(file.read(where["length"]))
+            if "offset" in row:
+                with source.open("rb") as file:
+                    file.seek(row["offset"])
+                    target.write_bytes(file.read(row["length"]))
             elif how == "copy":
-                shutil.copy2(where["path"], target)
+                shutil.copy2(source, target)
             else:
-                target.symlink_to(Path(where["path"]).absolute())
-            progress(number / len(rows), f"{how}ing the kept files")
+                target.symlink_to(source.absolute())
+            progress(number / len(wanted), f"{how}ing the kept files")
+    return len(wanted)
 
 
 def inside(name: str) -> Path:
