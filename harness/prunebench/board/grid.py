@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from prunebench.board.cells import MEAN, METHOD, NONE, SECTION, TRAINING, UNPRUNED, groups, mean, versions_in
+from prunebench.board.cells import MEAN, METHOD, NONE, SECTION, TRAINING, UNPRUNED, groups, mean
 from prunebench.records import FINAL, CellRecord, Record, complement
 
 TABLE = [*SECTION, *TRAINING]
 ROW = [*TABLE, *METHOD, "role", "keep", "score_backbone"]
 FACTS = ("n_backbones", "n_backbones_expected", "n_failed", "diagnostics", "caveat", "status", "hole", "status_reason")
+MADE_OF = ("scorer_version", "projector_version", "scorer", "scorer_params", "selector", "selector_params")
 Cell = tuple[int, str, Any]  # the number of the row, the backbone, and the record or NaN
 
 
@@ -124,6 +125,15 @@ def _diagnostics(records: Sequence[Any]) -> str:
     return "; ".join(f"{name}={mean(found):.6g}" for name, found in sorted(values.items()))
 
 
-def caveats_of(records: Sequence[Record]) -> str:
+def caveats_of(records: Iterable[Record]) -> str:
     """Return what is said against some records, each sentence once."""
     return "; ".join(sorted({part for record in records for part in record.caveat.split("; ") if part}))
+
+
+def versions_in(records: Iterable[Record]) -> str:
+    """Return what differs between the finished records of one line that should be one method; empty for one version."""
+    finished = [record for record in records if record.status == "ok"]
+    for name in MADE_OF:
+        if len(found := sorted({str(getattr(record, name, "")) for record in finished})) > 1:
+            return f"{len(found)} versions in one row, {name.replace('_', ' ')} {' and '.join(found)}"
+    return ""

@@ -108,24 +108,23 @@ def lengthened(latent: float, n_seeds: int) -> float:
     return 1 / (1 + noise / n_seeds)
 
 
-def _half_agreements(a: Floats, b: Floats, statistic: Statistic) -> tuple[float, float, float]:
-    """Return the mean agreement of halves of the seeds within `a`, within `b`, and across, 0 where undefined.
+def _half_agreements(a: Floats, b: Floats, statistic: Statistic) -> Floats:
+    """Return the mean agreement of halves of the seeds within `a`, within `b`, and across [3], 0 where undefined.
 
     Across are one half of the seeds of `a` and the other half of `b`, which share no noise.
     """
     (a_one, a_two), (b_one, b_two) = _halves(a), _halves(b)
     pairs = [(a_one, a_two), (b_one, b_two), (np.vstack([a_one, a_two]), np.vstack([b_two, b_one]))]
     found = [rank_statistic(one, two, statistic) for one, two in pairs]
-    means = [float(values[~np.isnan(values)].mean()) if (~np.isnan(values)).any() else 0.0 for values in found]
-    return means[0], means[1], means[2]
+    return np.array([np.nanmean(values) if (~np.isnan(values)).any() else 0.0 for values in found])
 
 
 def _ratio(a: Floats, b: Floats, statistic: Statistic) -> float | None:
     """Return the agreement across halves over that within, as latent correlations, turned back; None by noise."""
-    within_a, within_b, across = _half_agreements(a, b, statistic)
-    if min(within_a, within_b) < MIN_CEILING:
+    found = _half_agreements(a, b, statistic)
+    if found[:2].min() < MIN_CEILING:
         return None
-    latent = _latent(np.array([within_a, within_b, across]), statistic)
+    latent = _latent(found, statistic)
     return _observable(float(latent[2] / math.sqrt(latent[0] * latent[1])), statistic)
 
 
@@ -136,7 +135,7 @@ def ceilings_and_ratio(a: Floats, b: Floats, statistic: Statistic) -> tuple[floa
     back.  The ratio of a few methods leans up, since it divides by what is itself noisy: the jackknife over methods
     (Quenouille 1956) takes that off.
     """
-    latent = _latent(np.array(_half_agreements(a, b, statistic)[:2]), statistic).tolist()
+    latent = _latent(_half_agreements(a, b, statistic)[:2], statistic).tolist()
     ceilings = [_observable(lengthened(r, a.shape[1]), statistic) if r > 0 else None for r in latent]
     ratio, m = _ratio(a, b, statistic), len(a)
     if ratio is not None:
