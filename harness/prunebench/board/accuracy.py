@@ -63,7 +63,7 @@ def _column(
     # Written backwards, so that the first seed of an observation stays.
     distinct = {str(row): {observed[row][seed]: value for seed, value in reversed(accuracy[row].items())}
                 for row in complete.index}  # fmt: skip
-    means = mean_intervals({name: list(values.values()) for name, values in distinct.items()}) if distinct else {}
+    means = mean_intervals({name: list(values.values()) for name, values in distinct.items()})
     pruned = list(complete.index[~complete.role.isin([BASELINE, UNPRUNED])])
     gain = _gains(pruned, accuracy, observed, baseline) if baseline is not None else {}
     ranked = complete.index[complete.ranked & complete.score_backbone.isin(WHOLE)]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from prunebench.board.cells import CORRELATIONS, MEAN, METHOD, SECTION, TRAINING, UNPRUNED, WHOLE, groups, mean, rounded
 from prunebench.board.facts import listed
-from prunebench.board.grid import Grid, caveats_of, records_of, versions_in
+from prunebench.board.grid import Grid, caveats_of, versions_in
 from prunebench.records import AgreementRecord
 from prunebench.registry import Registry
 from prunebench.stats import MIN_CEILING, Statistic, mean_agreement, rank_agreement
@@ -62,7 +62,7 @@ def _architectures(
     ranked = rows[rows.ranked & rows.score_backbone.isin(WHOLE)].reset_index().set_index(METHOD)
     first, second = (ranked["index"][(ranked[TRAINING] == list(one)).all(axis=1)] for one in (a, b))
     both = pd.concat([first, second], axis=1, join="inner", keys=["a", "b"]).sort_index()
-    one_version = [not versions_in(records_of(grid.cells.loc[pair])) for pair in both.to_numpy()]
+    one_version = [not versions_in(grid.cells.record[pair].dropna()) for pair in both.to_numpy()]
     both = both[np.array(one_version, dtype=np.bool_)]
     sides = [grid.seeds.accuracy.loc[list(both[side])].unstack("seed").reindex(both[side]) for side in "ab"]
     values = [side[sides[0].columns.intersection(sides[1].columns)].to_numpy() for side in sides]

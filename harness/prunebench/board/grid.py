@@ -81,11 +81,6 @@ def _places(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Iterator
                         number += 1
 
 
-def records_of(cells: pd.DataFrame) -> list[Any]:
-    """Return the records that there are of some cells."""
-    return list(cells.record.dropna())
-
-
 def _facts(cells: Sequence[Cell], n_seeds: int, n_seeds_expected: int) -> tuple[Any, ...]:
     """Return FACTS of one row of the board from its cells."""
     records = [record for _, _, record in cells if isinstance(record, CellRecord)]
