@@ -27,9 +27,9 @@ def plain(keep: str) -> str:
     return complement(complement(keep))
 
 
-def label(method: str, projector: str) -> str:
+def label(row: Mapping[Any, Any]) -> str:
     """Return the name of a line of a table."""
-    return method if projector == NONE else f"{method} + {projector}"
+    return str(row["method"] if row["projector"] == NONE else f"{row['method']} + {row['projector']}")
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -65,7 +65,7 @@ def tidy(records: Iterable[Record], listings: Mapping[str, Listing] | None) -> p
 
 def cells_in(every: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of cells; a failure that does not know the content of its recipe stands with the known one."""
-    cells = every[[isinstance(record, CellRecord) for record in every.record]]
+    cells = every[every.backbone_a.isna()]
     cells = cells.astype({"seed": "int64", "accuracy": "float64", "accuracy_best": "float64"})
     cells = cells.assign(keep=cells.keep.map(plain))
     same = [*SECTION, *TRAINING[:2]]

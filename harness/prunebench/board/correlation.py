@@ -1,5 +1,6 @@
 """Rank correlations: of the methods between two trained networks, and of one method's scores from two backbones."""
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,13 +29,14 @@ QUANTITIES: dict[str, Statistic] = {"method_tau": "tau", "method_rho": "rho"}
 MEASURES = dict(zip(("score_rho", "score_rho_pooled", "score_pearson"), CORRELATIONS, strict=True))
 SEEDS, CROSS, CONTROL = "seed_to_seed", "cross_backbone", "control_"
 
+Row = dict[str, Any]
 Pair = tuple[str, str]
 Run = int | tuple[int, int]  # one seed, or two seeds of one backbone
 
 
 def correlation_table(every: pd.DataFrame, grid: Grid, registry: Registry | None) -> pd.DataFrame:
     """Return one row per quantity and pair of architectures or backbones; a mean is over the pairs of the suite too."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for section, members in groups(every, SECTION):
         rows += _method_correlations(grid, grid.rows[(grid.rows[SECTION] == list(section)).all(axis=1)])
         named = _named_pairs(registry, section[0]) if registry and section[0] in registry.suites else {}
@@ -44,7 +46,7 @@ def correlation_table(every: pd.DataFrame, grid: Grid, registry: Registry | None
     return table.assign(**numbers).astype(dict.fromkeys(INTEGERS, "Int64"))
 
 
-def _method_correlations(grid: Grid, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _method_correlations(grid: Grid, rows: pd.DataFrame) -> Iterator[Row]:
     """Yield method_tau and method_rho of each budget and two architectures, under one recipe where they share one."""
     trainings = list(rows[TRAINING].drop_duplicates().itertuples(index=False, name=None))
     recipes: dict[str, set[tuple[str, ...]]] = defaultdict(set)
@@ -56,9 +58,7 @@ def _method_correlations(grid: Grid, rows: pd.DataFrame) -> Iterator[dict[str, A
                 yield from _architectures(grid, budget, a, b)
 
 
-def _architectures(
-    grid: Grid, rows: pd.DataFrame, a: tuple[str, ...], b: tuple[str, ...]
-) -> Iterator[dict[str, Any]]:  # fmt: skip
+def _architectures(grid: Grid, rows: pd.DataFrame, a: tuple[str, ...], b: tuple[str, ...]) -> Iterator[Row]:
     ranked = rows[rows.ranked & rows.score_backbone.isin(WHOLE)].reset_index().set_index(METHOD)
     first, second = (ranked["index"][(ranked[TRAINING] == list(one)).all(axis=1)] for one in (a, b))
     both = pd.concat([first, second], axis=1, join="inner", keys=["a", "b"]).sort_index()
@@ -94,7 +94,7 @@ def _named_pairs(registry: Registry, suite: str) -> dict[str, set[Pair]]:
     return found
 
 
-def _score_correlations(compared: pd.DataFrame, named: Mapping[str, Collection[Pair]]) -> Iterator[dict[str, Any]]:
+def _score_correlations(compared: pd.DataFrame, named: Mapping[str, Collection[Pair]]) -> Iterator[Row]:
     """Yield score_rho and its kin of each method of a section; a mean is over the `named` pairs and any others seen."""
     places = pd.DataFrame(map(_place, compared.record), compared.index, columns=["kind", "pair", "run"])
     compared = compared.join(places)
@@ -173,7 +173,7 @@ class _Line:
             return 1.0
         return None if self.hole(SEEDS, pair) else mean_agreement(self.observations(pair)).value
 
-    def row(self, kind: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+    def row(self, kind: str, pairs: Sequence[Pair]) -> Row:
         """Return the numbers of one row: of one pair of backbones, or of the mean over several."""
         kind, members = kind.removeprefix(CONTROL), self.rows[[pair in pairs for pair in self.rows.pair]]
         caveats = [caveats_of(members.record), versions_in(self.rows.record)]
@@ -196,7 +196,8 @@ class _Line:
         """Return ceiling and ratio of a value across backbones, and why there is none."""
         known = {name: self.ceiling(name) for name in sorted({name for pair in pairs for name in pair})}
         # Of a pair the geometric mean of its two backbones, of several pairs the mean.
-        joint = mean(_joint(known[a], known[b]) for a, b in pairs)
+        positive = {name: ceiling if ceiling and ceiling > 0 else math.nan for name, ceiling in known.items()}
+        joint = mean(math.sqrt(positive[a] * positive[b]) for a, b in pairs)
         sides = [known[name] for name in pairs[0]] if len(pairs) == 1 else [None, None]
         found = dict(zip(("ceiling_a", "ceiling_b", "ceiling"), [*sides, joint], strict=True))
         if unknown := [name for name, ceiling in known.items() if ceiling is None]:
@@ -206,7 +207,3 @@ class _Line:
         if joint < MIN_CEILING:
             return found, f"no ratio: the ceiling is below {MIN_CEILING}"
         return found | {"ratio": value / joint}, ""
-
-
-def _joint(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None or min(a, b) <= 0 else float((a * b) ** 0.5)

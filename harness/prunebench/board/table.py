@@ -34,15 +34,10 @@ class Board:
 
 
 def make_board(
-    records: Iterable[Record],
-    registry: Registry | None = None,
-    metrics: Sequence[Metric] = (),
-    problems: Sequence[str] = (),
-    *,
-    missing: Missing = "show",
-    registry_file: str | None = None,
+    records: Iterable[Record], registry: Registry | None = None, metrics: Sequence[Metric] = (),
+    problems: Sequence[str] = (), *, missing: Missing = "show", registry_file: str | None = None,
     needs_data: frozenset[str] = frozenset(),
-) -> Board:
+) -> Board:  # fmt: skip
     """Return the board of some records.
 
     registry: its suites say which backbones a mean is over, its plugins who is in quarantine; None to know neither.
@@ -57,15 +52,10 @@ def make_board(
     grid = make_grid(cells, {name: suite.backbones for name, suite in suites.items()})
     accuracy, kept, failed = with_metrics(accuracy_table(grid), grid, metrics)
     return Board(
-        _without_holes(accuracy, missing),
-        correlation_table(every, grid, registry),
-        failures(every),
-        table_facts(cells),
-        section_facts(every, suites, registry_file, needs_data),
-        kept,
-        (*problems, *failed),
-        missing,
-    )
+        _without_holes(accuracy, missing), correlation_table(every, grid, registry), failures(every),
+        table_facts(cells), section_facts(every, suites, registry_file, needs_data),
+        metrics=kept, problems=(*problems, *failed), missing=missing,
+    )  # fmt: skip
 
 
 def _without_holes(rows: pd.DataFrame, missing: Missing) -> pd.DataFrame:

@@ -44,27 +44,16 @@ class RankAgreement:
     reason: str = ""
 
 
-def _signs(values: Floats) -> Floats:
-    """Return the sign of every pairwise difference, [..., m] to [..., m, m]."""
-    rounded = np.round(values, EQUAL_DECIMALS)
-    return np.sign(rounded[..., :, None] - rounded[..., None, :])
-
-
-def _cosine(a: Floats, b: Floats, axes: tuple[int, ...]) -> Floats:
-    """Return the cosine of two arrays along `axes`; NaN where one of them is zero."""
-    scale = np.sqrt((a * a).sum(axis=axes) * (b * b).sum(axis=axes))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosine: Floats = (a * b).sum(axis=axes) / scale
-    return np.clip(cosine, -1.0, 1.0)
-
-
 def rank_statistic(a: Floats, b: Floats, statistic: Statistic) -> Floats:
     """Return Kendall's tau-b or Spearman's rho of the last axes [..., m], ties averaged; NaN if constant."""
-    signs_a, signs_b = _signs(a), _signs(b)
-    if statistic == "tau":
-        return _cosine(signs_a, signs_b, (-2, -1))
-    # The sum of the signs of a row is twice its centred average rank.
-    return _cosine(signs_a.sum(axis=-1), signs_b.sum(axis=-1), (-1,))
+    a, b = np.round(a, EQUAL_DECIMALS), np.round(b, EQUAL_DECIMALS)
+    signs = [np.sign(values[..., :, None] - values[..., None, :]) for values in (a, b)]
+    # The sum of the signs of a row is twice its centred average rank.  Both statistics are cosines.
+    one, two = (pairs if statistic == "tau" else pairs.sum(axis=-1, keepdims=True) for pairs in signs)
+    product, scale = (one * two).sum((-2, -1)), (one * one).sum((-2, -1)) * (two * two).sum((-2, -1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosine: Floats = product / np.sqrt(scale)
+    return np.clip(cosine, -1.0, 1.0)
 
 
 def _latent(value: Floats, statistic: Statistic) -> Floats:
@@ -90,9 +79,7 @@ def _halves(values: Floats) -> tuple[Floats, Floats]:
     else:
         rng = np.random.default_rng(0)
         chosen = [tuple(rng.permutation(n_seeds)[:half].tolist()) for _ in range(MAX_SPLITS)]
-    first = np.zeros((len(chosen), n_seeds))
-    for row, seeds in enumerate(chosen):
-        first[row, list(seeds)] = 1
+    first = np.array([np.isin(range(n_seeds), seeds) for seeds in chosen], dtype=np.float64)
     return first @ values.T / half, (1 - first) @ values.T / (n_seeds - half)
 
 

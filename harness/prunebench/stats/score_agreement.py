@@ -121,10 +121,8 @@ def mean_agreement(observations: Mapping[tuple[str, str], Mapping[Seed, float]])
     shared = set.intersection(*map(set, observations.values())) if observations else set()
     if not shared:
         return MeanAgreement(None, None, None, 0, 0, "insufficient: no seed has a value for every pair")
-    means = {
-        run: math.fsum(sorted(values[run] for values in observations.values())) / len(observations) for run in shared
-    }
-    value = math.fsum(sorted(means.values())) / len(means)
+    means = {run: math.fsum(values[run] for values in observations.values()) / len(observations) for run in shared}
+    value = math.fsum(means.values()) / len(means)
     n_pairs = len(shared) * len(observations)
     n_seeds = len({seed for run in shared for seed in (run if isinstance(run, tuple) else (run,))})
     influences = _influences(means)

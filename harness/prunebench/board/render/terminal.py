@@ -72,7 +72,6 @@ def _cell(row: Row | None) -> str:
 
 def _agreement(view: SectionView, width: int) -> list[str]:
     """Return the agreement of scores of a section, mean over pairs, beside its ceiling."""
-    rows = [("", ["backbones", "ceiling"])]
-    for line in view.scores:
-        rows.append((marked(line), [number(line.cross["value"] if line.cross else None), number(line.ceiling)]))
+    values = [(line, [line.cross["value"] if line.cross else None, line.ceiling]) for line in view.scores]
+    rows = [("", ["backbones", "ceiling"]), *((marked(line), list(map(number, pair))) for line, pair in values)]
     return [*wrapped(f"{view.facts['title']}: Spearman of scores within class", width), *_table(rows, width)]
