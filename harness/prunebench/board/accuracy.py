@@ -45,7 +45,8 @@ def accuracy_table(grid: Grid) -> pd.DataFrame:
         numbers |= _column(column, accuracy, observed, reference.get(place[:-1]))
     best = rows.accuracy_best_mean.astype(float).round(DECIMALS) + 0.0
     table = rows.assign(accuracy_best_mean=best).join(pd.DataFrame.from_dict(numbers, orient="index"))
-    return table.reindex(columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64"))
+    # A table without rows has these types too.
+    return table.reindex(columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64") | {"status_reason": "str"})
 
 
 def _by_row(seeds: pd.Series[Any]) -> dict[int, dict[int, Any]]:
