@@ -35,7 +35,7 @@ Run = int | tuple[int, int]  # one seed, or two seeds of one backbone
 
 
 def correlation_table(every: pd.DataFrame, grid: Grid, registry: Registry | None) -> pd.DataFrame:
-    """Return one row per quantity and pair of architectures or backbones; a mean is over the pairs of the suite too."""
+    """Return one row per quantity and pair of architectures or backbones, and one per mean over pairs of backbones."""
     rows: list[Row] = []
     for section, members in groups(every, SECTION):
         rows += _method_correlations(grid, grid.rows[(grid.rows[SECTION] == list(section)).all(axis=1)])
@@ -49,9 +49,7 @@ def correlation_table(every: pd.DataFrame, grid: Grid, registry: Registry | None
 def _method_correlations(grid: Grid, rows: pd.DataFrame) -> Iterator[Row]:
     """Yield method_tau and method_rho of each budget and two architectures, under one recipe where they share one."""
     trainings = list(rows[TRAINING].drop_duplicates().itertuples(index=False, name=None))
-    recipes: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for arch, *recipe in trainings:
-        recipes[arch].add(tuple(recipe))
+    recipes = {arch: {one[1:] for one in trainings if one[0] == arch} for arch, *_ in trainings}
     for _, budget in rows[rows.role != UNPRUNED].groupby("keep", sort=False):
         for a, b in combinations(trainings, 2):
             if a[0] != b[0] and (a[1:] == b[1:] or not recipes[a[0]] & recipes[b[0]]):
@@ -120,11 +118,9 @@ class _Line:
 
     @cached_property
     def values(self) -> dict[Pair, dict[Run, float]]:
-        found: dict[Pair, dict[Run, float]] = defaultdict(dict)
-        finished = self.rows[(self.rows.status == "ok") & self.rows[self.measure].notna()]
-        for pair, run, value in finished[["pair", "run", self.measure]].itertuples(index=False):
-            found[pair][run] = value
-        return found
+        known = self.rows[(self.rows.status == "ok") & self.rows[self.measure].notna()]
+        pairs = groups(known, ["pair"])
+        return {pair: dict(zip(found.run, found[self.measure], strict=True)) for (pair,), found in pairs}
 
     @cached_property
     def keys(self) -> dict[tuple[str, int], str]:
@@ -134,12 +130,10 @@ class _Line:
     def observed(self, pairs: Sequence[Pair]) -> dict[int, int]:
         """Return for each seed the first one whose scores from these backbones have the same keys."""
         names = sorted({name for pair in pairs for name in pair})
-        first: dict[tuple[str, ...], int] = {}
-        found = {}
-        for seed in sorted({seed for name, seed in self.keys if name in names}):
-            keys = tuple(self.keys.get((name, seed), "") for name in names)
-            found[seed] = first.setdefault(keys, seed) if all(keys) else seed
-        return found
+        seeds = sorted({seed for name, seed in self.keys if name in names}, reverse=True)
+        keys = {seed: tuple(self.keys.get((name, seed), "") for name in names) for seed in seeds}
+        first = {key: seed for seed, key in keys.items()}  # from the last seed to the first
+        return {seed: first[key] if all(key) else seed for seed, key in keys.items()}
 
     def deterministic(self, pairs: Sequence[Pair]) -> bool:
         seeds = self.observed(pairs)

@@ -62,8 +62,7 @@ def score_agreement(a: NDArray[np.generic], b: NDArray[np.generic], labels: NDAr
     defined = [rho for rho in within if rho is not None]
     pooled, pearson = _spearman(x, y), _pearson(x, y)
     reasons = []
-    if len(defined) < len(within):
-        missing = len(within) - len(defined)
+    if missing := len(within) - len(defined):
         reasons.append(f"undefined in {missing} of {len(within)} classes (constant scores or one sample)")
     if pooled is None:
         reasons.append("pooled Spearman undefined (constant scores or one sample)")

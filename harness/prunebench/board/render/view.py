@@ -130,8 +130,7 @@ def marked(line: Line | ScoreLine) -> str:
 
 def sections(board: Board) -> list[SectionView]:
     """Return the sections of the board in their order."""
-    frames = (board.accuracy, board.rank_correlation, board.tables, board.failures)
-    everything = [records(frame) for frame in frames]
+    everything = [records(frame) for frame in (board.accuracy, board.rank_correlation, board.tables, board.failures)]
     found: list[SectionView] = []
     for facts in records(board.sections):
         rows, correlations, tables, failed = (_of(rows, facts, SECTION) for rows in everything)
