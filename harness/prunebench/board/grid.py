@@ -40,10 +40,10 @@ def make_grid(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Grid:
         accuracy_best_mean=("accuracy_best", mean),
     )  # fmt: skip
     rows = found[ROW].loc[~found.index.duplicated()].join(counts).merge(lines, how="left", on=[*TABLE, *METHOD])
-    rows = rows.fillna({"quarantined": False, "versions": ""})
+    rows = rows.fillna({"versions": ""})
     rows["complete"] = rows.n_seeds == rows.n_seeds_expected
     rows["deterministic"] = rows.complete & (rows.n_seeds > 1) & (rows.n_observed == 1)
-    rows["ranked"] = rows.complete & ~rows.quarantined.astype(bool) & (rows.versions == "") & (rows.role != UNPRUNED)
+    rows["ranked"] = rows.complete & ~rows.quarantined.eq(True) & (rows.versions == "") & (rows.role != UNPRUNED)
     rows["pruning_rate"] = rows.keep.map(complement)
     facts = [_facts(by_row[row], n, of) for row, n, of in rows[["n_seeds", "n_seeds_expected"]].itertuples()]
     return Grid(found, seeds, rows.join(pd.DataFrame(facts)))
