@@ -25,6 +25,7 @@ def load_board(
         raise UsageError(f"{results} holds no records", "run `prunebench run SUITE` first, or name another --results")
     metrics, problems = load_metrics(catalogue)
     named = None if registry.file.absolute() == find_registry().absolute() else str(registry.file)
+    # Whose data lie in a folder of the user's, and not in a Python package.
     entries = {name: catalogue.entries["datasets"].get(dataset.spec) for name, dataset in registry.datasets.items()}
     data = frozenset(name for name, entry in entries.items() if entry and "--data" in entry.spec.obtain)
     return make_board(records, registry, metrics, problems, missing=missing, registry_file=named, needs_data=data)
