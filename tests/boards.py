@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from prunebench.board import Board, Metric
+from prunebench.board import Board, Metric, board_files, render_terminal
 from prunebench.keys import digest
 from prunebench.records import AgreementRecord, CellRecord, Record, write_records
 from prunebench.registry import Registry, load_registry
@@ -164,3 +164,9 @@ def write_results(root: Path, records: Iterable[Record]) -> None:
         by_file.setdefault(record.file, []).append(record)
     for path, members in by_file.items():
         write_records(root / path, sorted(members, key=lambda record: record.key))
+
+
+def pages(board: Board) -> list[str]:
+    """Return the pages that a reader may see: Markdown, HTML and the terminal."""
+    files = board_files(board)
+    return [files["leaderboard.md"], files["index.html"], render_terminal(board, 80)]

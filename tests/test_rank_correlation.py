@@ -143,6 +143,3 @@ def test_a_ratio_to_a_ceiling_of_noise_is_not_given() -> None:
     assert found.value is not None
     assert found.ratio is None
     assert "halves" in found.reason
-    assert stats.ratio_to_ceiling(0.05, 0.09, 0.9) is None
-    assert stats.ratio_to_ceiling(0.5, None, 0.9) is None
-    assert stats.ratio_to_ceiling(0.3, 0.25, 1.0) == pytest.approx(0.6)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from prunebench import stats
 from prunebench.errors import DataError
+from prunebench.stats.score_agreement import average_ranks
 from rankings import small_floats, varied
 
 
@@ -47,7 +48,7 @@ def test_score_agreement_equals_scipy_on_each_class(case: tuple[list[float], lis
 
 def test_average_ranks_equal_scipy() -> None:
     values = np.random.default_rng(0).integers(0, 9, 200).astype(np.float64)
-    assert np.array_equal(stats.average_ranks(values), scipy.stats.rankdata(values))
+    assert np.array_equal(average_ranks(values), scipy.stats.rankdata(values))
 
 
 def test_scaling_a_class_leaves_the_within_class_agreement_at_one() -> None:

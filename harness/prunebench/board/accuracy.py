@@ -24,6 +24,7 @@ COLUMNS = (
 )  # fmt: skip
 INTEGERS = ("gain_n_seeds", "rank", "rank_low", "rank_high")
 Values = Mapping[int, dict[int, float]]  # accuracy by row and seed
+Names = Mapping[int, dict[int, str]]  # of observations, by row and seed
 
 
 def accuracy_table(grid: Grid) -> pd.DataFrame:
@@ -32,7 +33,7 @@ def accuracy_table(grid: Grid) -> pd.DataFrame:
     baselines = rows[(rows.role == BASELINE) & whole]
     for _, found in groups(baselines, [*TABLE, "keep"]):
         if len(found) > 1:
-            names = [label(*names) for names in found[METHOD].itertuples(index=False)]
+            names = [label(row) for row in found[METHOD].to_dict("records")]
             raise UsageError(
                 f"{found.suite.iloc[0]} on {found.dataset.iloc[0]} has two baselines, {names[0]} and {names[1]}",
                 "a gain needs one reference: give the role 'baseline' to one method of the suite",
@@ -44,7 +45,8 @@ def accuracy_table(grid: Grid) -> pd.DataFrame:
         numbers |= _column(column, accuracy, observed, reference.get(place[:-1]))
     best = rows.accuracy_best_mean.astype(float).round(DECIMALS) + 0.0
     table = rows.assign(accuracy_best_mean=best).join(pd.DataFrame.from_dict(numbers, orient="index"))
-    return table.reindex(columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64"))
+    # A table without rows has these types too.
+    return table.reindex(columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64") | {"status_reason": "str"})
 
 
 def _by_row(seeds: pd.Series[Any]) -> dict[int, dict[int, Any]]:
@@ -55,15 +57,13 @@ def _by_row(seeds: pd.Series[Any]) -> dict[int, dict[int, Any]]:
     return found
 
 
-def _column(
-    column: pd.DataFrame, accuracy: Values, observed: Mapping[int, Mapping[int, str]], baseline: int | None
-) -> dict[int, dict[str, Any]]:  # fmt: skip
+def _column(column: pd.DataFrame, accuracy: Values, observed: Names, baseline: int | None) -> dict[int, dict[str, Any]]:
     """Return the numbers of the rows that stand in one column of a table; only whole methods are ranked."""
     complete = column[column.complete]
     # Written backwards, so that the first seed of an observation stays.
     distinct = {str(row): {observed[row][seed]: value for seed, value in reversed(accuracy[row].items())}
                 for row in complete.index}  # fmt: skip
-    means = mean_intervals({name: list(values.values()) for name, values in distinct.items()}) if distinct else {}
+    means = mean_intervals({name: list(values.values()) for name, values in distinct.items()})
     pruned = list(complete.index[~complete.role.isin([BASELINE, UNPRUNED])])
     gain = _gains(pruned, accuracy, observed, baseline) if baseline is not None else {}
     ranked = complete.index[complete.ranked & complete.score_backbone.isin(WHOLE)]
@@ -71,9 +71,7 @@ def _column(
     return {int(row): _numbers(means.get(str(row)), gain.get(str(row)), places.get(str(row))) for row in column.index}
 
 
-def _gains(
-    rows: Sequence[int], accuracy: Values, observed: Mapping[int, Mapping[int, str]], baseline: int
-) -> dict[str, Gain]:  # fmt: skip
+def _gains(rows: Sequence[int], accuracy: Values, observed: Names, baseline: int) -> dict[str, Gain]:
     """Return the gains over the `n` seeds that a row and the baseline share, equal pairs of observations taken once."""
     paired, shared, reference = {}, {}, accuracy[baseline]
     for row in rows:

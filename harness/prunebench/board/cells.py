@@ -17,7 +17,6 @@ TRAINING = ["train_arch", "recipe", "recipe_digest"]
 METHOD = ["method", "projector"]
 BASELINE, UNPRUNED, NONE, MEAN = "baseline", "unpruned", "-", "mean"
 WHOLE = (NONE, MEAN)  # the score_backbone of the rows that stand for a whole method
-MADE_OF = ("scorer_version", "projector_version", "scorer", "scorer_params", "selector", "selector_params")
 CORRELATIONS = ("within_class_spearman", "pooled_spearman", "pearson")
 FIELDS = [*dict.fromkeys([*CellRecord.__struct_fields__, *AgreementRecord.__struct_fields__]), "record", "quarantined"]
 DECIMALS = 6  # of every number on the board: enough for a million test samples, blind to the last bits
@@ -28,9 +27,9 @@ def plain(keep: str) -> str:
     return complement(complement(keep))
 
 
-def label(method: str, projector: str) -> str:
+def label(row: Mapping[Any, Any]) -> str:
     """Return the name of a line of a table."""
-    return method if projector == NONE else f"{method} + {projector}"
+    return str(row["method"] if row["projector"] == NONE else f"{row['method']} + {row['projector']}")
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -66,7 +65,7 @@ def tidy(records: Iterable[Record], listings: Mapping[str, Listing] | None) -> p
 
 def cells_in(every: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of cells; a failure that does not know the content of its recipe stands with the known one."""
-    cells = every[[isinstance(record, CellRecord) for record in every.record]]
+    cells = every[every.backbone_a.isna()]
     cells = cells.astype({"seed": "int64", "accuracy": "float64", "accuracy_best": "float64"})
     cells = cells.assign(keep=cells.keep.map(plain))
     same = [*SECTION, *TRAINING[:2]]
@@ -98,12 +97,3 @@ def _merged(attempts: Sequence[Record]) -> Record:
         return first
     names = ("accuracy", "accuracy_best") if isinstance(first, CellRecord) else CORRELATIONS
     return msgspec.structs.replace(first, **{name: mean(getattr(one, name) for one in finished) for name in names})
-
-
-def versions_in(records: Iterable[Record]) -> str:
-    """Return what differs between the finished records of one line that should be one method; empty for one version."""
-    finished = [record for record in records if record.status == "ok"]
-    for name in MADE_OF:
-        if len(found := sorted({str(getattr(record, name, "")) for record in finished})) > 1:
-            return f"{len(found)} versions in one row, {name.replace('_', ' ')} {' and '.join(found)}"
-    return ""

@@ -11,7 +11,6 @@ import pandas as pd
 
 from prunebench.board.cells import METHOD, NONE, SECTION, UNPRUNED, groups, label, plain
 from prunebench.board.grid import TABLE
-from prunebench.records import CellRecord
 from prunebench.registry import Suite
 
 PLACES = {
@@ -28,8 +27,7 @@ def section_facts(
     """Return one row per section: its title, the command that computes it, and where its records come from."""
     rows = []
     for section, members in groups(every, SECTION):
-        is_cell = members.record.map(lambda record: isinstance(record, CellRecord)).astype(bool)
-        cells, compared = members[is_cell], members[~is_cell]
+        cells, compared = members[members.backbone_a.isna()], members[members.backbone_a.notna()]
         command = run_command(members, suites.get(section[0]), registry_file, section[1] in needs_data)
         rows.append({
             **dict(zip(SECTION, section, strict=True)), "title": _title(every, *section), "command": command,
@@ -89,7 +87,7 @@ def failures(every: pd.DataFrame) -> pd.DataFrame:
     rows = [
         {
             **dict(zip(SECTION, place, strict=False)), "status": place[-2], "reason": place[-1],
-            "methods": ", ".join(sorted({label(*names) for names in members[METHOD].itertuples(index=False)})),
+            "methods": ", ".join(sorted({label(row) for row in members[METHOD].to_dict("records")})),
             "n_records": len(members),
             "where": "; ".join(f"{text}{at}" for text, names in PLACES.items() if (at := _listed(members, *names))),
         }

@@ -24,33 +24,17 @@ def load_board(
     if not records:
         raise UsageError(f"{results} holds no records", "run `prunebench run SUITE` first, or name another --results")
     metrics, problems = load_metrics(catalogue)
-    elsewhere = registry.file.absolute() != find_registry().absolute()
-    return make_board(
-        records,
-        registry,
-        metrics,
-        problems,
-        missing=missing,
-        registry_file=str(registry.file) if elsewhere else None,
-        needs_data=frozenset(name for name in registry.datasets if _needs_data(registry, catalogue, name)),
-    )
-
-
-def _needs_data(registry: Registry, catalogue: Catalogue, name: str) -> bool:
-    """Whether a data set lies in a folder of the user's, and not in a Python package."""
-    entry = catalogue.entries["datasets"].get(registry.datasets[name].spec)
-    return entry is not None and "--data" in entry.spec.obtain
+    named = None if registry.file.absolute() == find_registry().absolute() else str(registry.file)
+    # Whose data lie in a folder of the user's, and not in a Python package.
+    entries = {name: catalogue.entries["datasets"].get(dataset.spec) for name, dataset in registry.datasets.items()}
+    data = frozenset(name for name, entry in entries.items() if entry and "--data" in entry.spec.obtain)
+    return make_board(records, registry, metrics, problems, missing=missing, registry_file=named, needs_data=data)
 
 
 def update_board(
-    results: Path,
-    registry: Registry,
-    catalogue: Catalogue,
-    *,
-    shown: Sequence[str] | None = None,
-    suite: str = "",
+    results: Path, registry: Registry, catalogue: Catalogue, *, shown: Sequence[str] | None = None, suite: str = "",
     missing: Missing = "show",
-) -> str:
+) -> str:  # fmt: skip
     """Write results/board/ from all records below `results`; return the text of the suites `shown` (None: all).
 
     suite: write results/<suite>/board/ from the records of that suite alone.  Raises UsageError without records,
@@ -68,9 +52,6 @@ def update_board(
 
 def check_board(results: Path, registry: Registry, catalogue: Catalogue) -> list[str]:
     """Return the names of the files in results/board/ that the records do not give, sorted; empty for a true board."""
-    files = board_files(load_board(results, registry, catalogue))
-    return sorted(name for name, text in files.items() if _content(results / FOLDER / name) != text.encode())
-
-
-def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+    files, folder = board_files(load_board(results, registry, catalogue)), results / FOLDER
+    written = {path.name: path.read_bytes() for path in folder.glob("*") if path.name in files and path.is_file()}
+    return sorted(name for name, text in files.items() if written.get(name) != text.encode())

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from prunebench.board.cells import MEAN, METHOD, NONE, SECTION, TRAINING, UNPRUNED, groups, mean, versions_in
+from prunebench.board.cells import MEAN, METHOD, NONE, SECTION, TRAINING, UNPRUNED, groups, mean
 from prunebench.records import FINAL, CellRecord, Record, complement
 
 TABLE = [*SECTION, *TRAINING]
 ROW = [*TABLE, *METHOD, "role", "keep", "score_backbone"]
-FACTS = ("n_backbones", "n_backbones_expected", "n_failed", "diagnostics", "caveat", "status", "hole", "status_reason")
+MADE_OF = ("scorer_version", "projector_version", "scorer", "scorer_params", "selector", "selector_params")
 Cell = tuple[int, str, Any]  # the number of the row, the backbone, and the record or NaN
 
 
@@ -40,13 +40,13 @@ def make_grid(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Grid:
         accuracy_best_mean=("accuracy_best", mean),
     )  # fmt: skip
     rows = found[ROW].loc[~found.index.duplicated()].join(counts).merge(lines, how="left", on=[*TABLE, *METHOD])
-    rows = rows.fillna({"quarantined": False, "versions": ""})
+    rows = rows.fillna({"versions": ""})
     rows["complete"] = rows.n_seeds == rows.n_seeds_expected
     rows["deterministic"] = rows.complete & (rows.n_seeds > 1) & (rows.n_observed == 1)
-    rows["ranked"] = rows.complete & ~rows.quarantined.astype(bool) & (rows.versions == "") & (rows.role != UNPRUNED)
+    rows["ranked"] = rows.complete & ~rows.quarantined.eq(True) & (rows.versions == "") & (rows.role != UNPRUNED)
     rows["pruning_rate"] = rows.keep.map(complement)
     facts = [_facts(by_row[row], n, of) for row, n, of in rows[["n_seeds", "n_seeds_expected"]].itertuples()]
-    return Grid(found, seeds, rows.join(pd.DataFrame(facts, columns=list(FACTS))))
+    return Grid(found, seeds, rows.join(pd.DataFrame(facts)))
 
 
 def _means_by_seed(found: pd.DataFrame) -> pd.DataFrame:
@@ -80,28 +80,27 @@ def _places(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Iterator
                         number += 1
 
 
-def records_of(cells: pd.DataFrame) -> list[Any]:
-    """Return the records that there are of some cells."""
-    return list(cells.record.dropna())
-
-
-def _facts(cells: Sequence[Cell], n_seeds: int, n_seeds_expected: int) -> tuple[Any, ...]:
-    """Return FACTS of one row of the board from its cells."""
+def _facts(cells: Sequence[Cell], n_seeds: int, n_seeds_expected: int) -> dict[str, Any]:
+    """Return what the cells of one row of the board say beside their numbers."""
     records = [record for _, _, record in cells if isinstance(record, CellRecord)]
     unfinished = {backbone for _, backbone, record in cells if getattr(record, "status", "") != "ok"}
     touched = {backbone for _, backbone, record in cells if isinstance(record, CellRecord)}
     backbones = {backbone for _, backbone, _ in cells}
     whole = len(backbones - unfinished)
-    hole = f"{n_seeds} of {n_seeds_expected} seeds"
-    if not any(record.status == "ok" for record in records):
+    if n_seeds == n_seeds_expected:
+        hole = ""
+    elif not any(record.status == "ok" for record in records):
         hole = " or ".join(sorted({record.status.replace("_", " ") for record in records})) or "not run"
     elif not n_seeds or touched != backbones:
         hole = f"{whole} of {len(backbones)} backbones"
-    complete = n_seeds == n_seeds_expected
-    return (
-        whole, len(backbones), sum(record.status not in FINAL for record in records), _diagnostics(records),
-        caveats_of(records), "ok" if complete else "hole", "" if complete else hole, _reason(cells, len(backbones)),
-    )  # fmt: skip
+    else:
+        hole = f"{n_seeds} of {n_seeds_expected} seeds"
+    return {
+        "n_backbones": whole, "n_backbones_expected": len(backbones),
+        "n_failed": sum(record.status not in FINAL for record in records), "diagnostics": _diagnostics(records),
+        "caveat": caveats_of(records), "status": "hole" if hole else "ok", "hole": hole,
+        "status_reason": _reason(cells, len(backbones)),
+    }  # fmt: skip
 
 
 def _reason(cells: Sequence[Cell], n_backbones: int) -> str:
@@ -124,6 +123,15 @@ def _diagnostics(records: Sequence[Any]) -> str:
     return "; ".join(f"{name}={mean(found):.6g}" for name, found in sorted(values.items()))
 
 
-def caveats_of(records: Sequence[Record]) -> str:
+def caveats_of(records: Iterable[Record]) -> str:
     """Return what is said against some records, each sentence once."""
     return "; ".join(sorted({part for record in records for part in record.caveat.split("; ") if part}))
+
+
+def versions_in(records: Iterable[Record]) -> str:
+    """Return what differs between the finished records of one line that should be one method; empty for one version."""
+    finished = [record for record in records if record.status == "ok"]
+    for name in MADE_OF:
+        if len(found := sorted({str(getattr(record, name, "")) for record in finished})) > 1:
+            return f"{len(found)} versions in one row, {name.replace('_', ' ')} {' and '.join(found)}"
+    return ""

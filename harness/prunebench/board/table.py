@@ -1,17 +1,16 @@
 """The board: a few tidy tables from typed records, pure, and blind to the order of the records."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
-from prunebench.board import correlation
 from prunebench.board.accuracy import accuracy_table
-from prunebench.board.cells import SECTION, cells_in, groups, tidy
-from prunebench.board.correlation import method_correlations, named_pairs, score_correlations
+from prunebench.board.cells import cells_in, tidy
+from prunebench.board.correlation import correlation_table
 from prunebench.board.facts import failures, section_facts, table_facts
-from prunebench.board.grid import Grid, make_grid
+from prunebench.board.grid import make_grid
 from prunebench.board.metrics import Metric, with_metrics
 from prunebench.errors import UsageError
 from prunebench.records import Record
@@ -35,15 +34,10 @@ class Board:
 
 
 def make_board(
-    records: Iterable[Record],
-    registry: Registry | None = None,
-    metrics: Sequence[Metric] = (),
-    problems: Sequence[str] = (),
-    *,
-    missing: Missing = "show",
-    registry_file: str | None = None,
+    records: Iterable[Record], registry: Registry | None = None, metrics: Sequence[Metric] = (),
+    problems: Sequence[str] = (), *, missing: Missing = "show", registry_file: str | None = None,
     needs_data: frozenset[str] = frozenset(),
-) -> Board:
+) -> Board:  # fmt: skip
     """Return the board of some records.
 
     registry: its suites say which backbones a mean is over, its plugins who is in quarantine; None to know neither.
@@ -57,26 +51,11 @@ def make_board(
     cells, suites = cells_in(every), registry.suites if registry else {}
     grid = make_grid(cells, {name: suite.backbones for name, suite in suites.items()})
     accuracy, kept, failed = with_metrics(accuracy_table(grid), grid, metrics)
-    correlations = pd.DataFrame(_correlations(every, grid, registry), columns=list(correlation.COLUMNS))
     return Board(
-        _without_holes(accuracy, missing),
-        correlations.astype(dict.fromkeys(correlation.INTEGERS, "Int64")),
-        failures(every),
-        table_facts(cells),
-        section_facts(every, suites, registry_file, needs_data),
-        kept,
-        (*problems, *failed),
-        missing,
-    )
-
-
-def _correlations(every: pd.DataFrame, grid: Grid, registry: Registry | None) -> Iterator[dict[str, Any]]:
-    controls = [name for name, network in registry.networks.items() if network.control] if registry else []
-    for section, members in groups(every, SECTION):
-        suite = registry.suites.get(section[0]) if registry else None
-        named = named_pairs(suite.agreement_backbones, controls) if suite else {}
-        yield from method_correlations(grid._replace(rows=grid.rows[(grid.rows[SECTION] == list(section)).all(axis=1)]))
-        yield from score_correlations(members[members.backbone_a.notna()], named)
+        _without_holes(accuracy, missing), correlation_table(every, grid, registry), failures(every),
+        table_facts(cells), section_facts(every, suites, registry_file, needs_data),
+        metrics=kept, problems=(*problems, *failed), missing=missing,
+    )  # fmt: skip
 
 
 def _without_holes(rows: pd.DataFrame, missing: Missing) -> pd.DataFrame:

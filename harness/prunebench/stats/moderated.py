@@ -1,8 +1,8 @@
 """Moderated t (Smyth 2004): the spread of each row of a table is shrunk towards what the table has in common."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from prunebench.errors import DataError
 
 MIN_ROWS = 5  # rows with a spread of their own, below which the table teaches nothing about the spread
-MIN_OBSERVATIONS = 2
 GAIN_LEVEL = 0.3  # of the nominal familywise level, by simulation: a prior from ten rows is itself uncertain
 EQUAL_DECIMALS = 12  # equal numbers stay equal whatever the order of summation
 
@@ -43,31 +42,20 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Gain:
-    """A mean paired difference to the reference over the `n` seeds that both have, with its 95 % interval.
+class Gain(Interval):
+    """The mean paired difference to the reference over the `n` seeds that both have, with its interval.
 
     p: two-sided p value of the moderated t test, None where there is no interval.  significant: whether it
     stays below .05 after Holm's correction for the number of methods in the table.
     """
 
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
     p: float | None
     significant: bool
 
 
-def t_quantile(df: float, level: float) -> float:
-    """Return the half width of a central interval of Student's t, in standard errors."""
-    from scipy.special import stdtrit  # a third of a second to import
-
-    return float(stdtrit(df, 0.5 + level / 2))
-
-
 def sample_variance(values: Sequence[float]) -> float:
     """Return the variance with n - 1 in the denominator: 0 for one value, and for values equal to 12 digits."""
-    if len(values) < MIN_OBSERVATIONS:
+    if len(values) < 2:
         return 0.0
     scale = max(map(abs, values)) or 1.0
     centre = math.fsum(value / scale for value in values) / len(values)
@@ -124,19 +112,10 @@ def moderate(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
     return np.where(df > 0, shrunk, 0.0), total
 
 
-def _intervals(rows: Sequence[Sequence[float]], level: float) -> list[Interval]:
-    variances, df = moderate(*_spreads(rows))
-    intervals = []
-    for row, variance, freedom in zip(rows, variances.tolist(), df.tolist(), strict=True):
-        mean = math.fsum(row) / len(row)
-        half = t_quantile(freedom, level) * math.sqrt(variance / len(row)) if variance > 0 else None
-        low, high = (None, None) if half is None else (mean - half, mean + half)
-        intervals.append(Interval(mean, low, high, len(row)))
-    return intervals
-
-
-def _spreads(rows: Sequence[Sequence[float]]) -> tuple[Floats, Floats]:
-    return np.array([sample_variance(row) for row in rows]), np.array([len(row) - 1.0 for row in rows])
+def _spreads(rows: Iterable[Sequence[float]]) -> tuple[Floats, Floats]:
+    """Return the sample variances and their degrees of freedom, both float64 [rows]."""
+    spreads = np.array([(sample_variance(row), len(row) - 1.0) for row in rows]).reshape(-1, 2)
+    return spreads[:, 0], spreads[:, 1]
 
 
 def p_values(means: Floats, variances: Floats, n: Floats, *, moderated: bool = True) -> Floats:
@@ -163,12 +142,20 @@ def mean_intervals(table: Mapping[str, Sequence[float]], level: float = 0.95) ->
     that the others vary says nothing of whether it does, since it may be deterministic.  The plain t interval
     where fewer than 5 methods have a spread.  Raises DataError for a method without observations.
     """
+    from scipy.special import stdtrit  # a third of a second to import
+
     for name, values in table.items():
         if not len(values):
             raise DataError(f"{name} has no observations to average", "leave methods without an accuracy out")
-    names = sorted(table)
-    intervals = _intervals([table[name] for name in names], level)
-    return dict(zip(names, intervals, strict=True))
+    rows = dict(sorted(table.items()))
+    variances, df = moderate(*_spreads(rows.values()))
+    halves = stdtrit(df, 0.5 + level / 2) * np.sqrt(variances / [len(row) for row in rows.values()])
+    found = {}
+    for (name, row), half in zip(rows.items(), halves.tolist(), strict=True):
+        mean = math.fsum(row) / len(row)
+        low, high = (mean - half, mean + half) if half > 0 else (None, None)
+        found[name] = Interval(mean, low, high, len(row))
+    return found
 
 
 def holm(found: Floats, familywise: float) -> NDArray[np.bool_]:
@@ -190,21 +177,18 @@ def gains(
     both have count, and a method that shares none is left out.  Average over scoring backbones first: the seed is
     the unit, since the backbones of one seed share their training seed and their reference.
     """
+    shared = {name: sorted(values.keys() & reference.keys()) for name, values in sorted(table.items())}
     differences = {
-        name: [
-            round(values[seed] - reference[seed], EQUAL_DECIMALS) for seed in sorted(values.keys() & reference.keys())
-        ]
-        for name, values in table.items()
+        name: [round(table[name][seed] - reference[seed], EQUAL_DECIMALS) for seed in seeds]
+        for name, seeds in shared.items()
+        if seeds
     }
-    names = sorted(name for name, row in differences.items() if row)
-    rows = [differences[name] for name in names]
-    means, n = np.array([math.fsum(row) / len(row) for row in rows]), np.array([len(row) * 1.0 for row in rows])
-    variances = _spreads(rows)[0]
-    tested, moderated = p_values(means, variances, n), variance_prior(variances, n - 1) is not None
+    found = mean_intervals(differences, level)
+    variances, df = _spreads(differences.values())
+    tested = p_values(np.array([gain.mean for gain in found.values()]), variances, df + 1)
+    moderated = variance_prior(variances, df) is not None
     significant = holm(tested, (GAIN_LEVEL if moderated else 1.0) * (1 - level))
     return {
-        name: Gain(found.mean, found.low, found.high, found.n, None if math.isnan(p) else p, bool(better))
-        for name, found, p, better in zip(
-            names, _intervals(rows, level), tested.tolist(), significant.tolist(), strict=True
-        )
+        name: Gain(**asdict(gain), p=None if math.isnan(p) else p, significant=better)
+        for (name, gain), p, better in zip(found.items(), tested.tolist(), significant.tolist(), strict=True)
     }

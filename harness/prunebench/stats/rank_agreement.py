@@ -44,27 +44,16 @@ class RankAgreement:
     reason: str = ""
 
 
-def _signs(values: Floats) -> Floats:
-    """Return the sign of every pairwise difference, [..., m] to [..., m, m]."""
-    rounded = np.round(values, EQUAL_DECIMALS)
-    return np.sign(rounded[..., :, None] - rounded[..., None, :])
-
-
-def _cosine(a: Floats, b: Floats, axes: tuple[int, ...]) -> Floats:
-    """Return the cosine of two arrays along `axes`; NaN where one of them is zero."""
-    scale = np.sqrt((a * a).sum(axis=axes) * (b * b).sum(axis=axes))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosine: Floats = (a * b).sum(axis=axes) / scale
-    return np.clip(cosine, -1.0, 1.0)
-
-
 def rank_statistic(a: Floats, b: Floats, statistic: Statistic) -> Floats:
     """Return Kendall's tau-b or Spearman's rho of the last axes [..., m], ties averaged; NaN if constant."""
-    signs_a, signs_b = _signs(a), _signs(b)
-    if statistic == "tau":
-        return _cosine(signs_a, signs_b, (-2, -1))
-    # The sum of the signs of a row is twice its centred average rank.
-    return _cosine(signs_a.sum(axis=-1), signs_b.sum(axis=-1), (-1,))
+    a, b = np.round(a, EQUAL_DECIMALS), np.round(b, EQUAL_DECIMALS)
+    signs = [np.sign(values[..., :, None] - values[..., None, :]) for values in (a, b)]
+    # The sum of the signs of a row is twice its centred average rank.  Both statistics are cosines.
+    one, two = (pairs if statistic == "tau" else pairs.sum(axis=-1, keepdims=True) for pairs in signs)
+    product, scale = (one * two).sum((-2, -1)), (one * one).sum((-2, -1)) * (two * two).sum((-2, -1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosine: Floats = product / np.sqrt(scale)
+    return np.clip(cosine, -1.0, 1.0)
 
 
 def _latent(value: Floats, statistic: Statistic) -> Floats:
@@ -90,9 +79,7 @@ def _halves(values: Floats) -> tuple[Floats, Floats]:
     else:
         rng = np.random.default_rng(0)
         chosen = [tuple(rng.permutation(n_seeds)[:half].tolist()) for _ in range(MAX_SPLITS)]
-    first = np.zeros((len(chosen), n_seeds))
-    for row, seeds in enumerate(chosen):
-        first[row, list(seeds)] = 1
+    first = np.array([np.isin(range(n_seeds), seeds) for seeds in chosen], dtype=np.float64)
     return first @ values.T / half, (1 - first) @ values.T / (n_seeds - half)
 
 
@@ -108,24 +95,23 @@ def lengthened(latent: float, n_seeds: int) -> float:
     return 1 / (1 + noise / n_seeds)
 
 
-def _half_agreements(a: Floats, b: Floats, statistic: Statistic) -> tuple[float, float, float]:
-    """Return the mean agreement of halves of the seeds within `a`, within `b`, and across, 0 where undefined.
+def _half_agreements(a: Floats, b: Floats, statistic: Statistic) -> Floats:
+    """Return the mean agreement of halves of the seeds within `a`, within `b`, and across [3], 0 where undefined.
 
     Across are one half of the seeds of `a` and the other half of `b`, which share no noise.
     """
     (a_one, a_two), (b_one, b_two) = _halves(a), _halves(b)
     pairs = [(a_one, a_two), (b_one, b_two), (np.vstack([a_one, a_two]), np.vstack([b_two, b_one]))]
     found = [rank_statistic(one, two, statistic) for one, two in pairs]
-    means = [float(values[~np.isnan(values)].mean()) if (~np.isnan(values)).any() else 0.0 for values in found]
-    return means[0], means[1], means[2]
+    return np.array([np.nanmean(values) if (~np.isnan(values)).any() else 0.0 for values in found])
 
 
 def _ratio(a: Floats, b: Floats, statistic: Statistic) -> float | None:
     """Return the agreement across halves over that within, as latent correlations, turned back; None by noise."""
-    within_a, within_b, across = _half_agreements(a, b, statistic)
-    if min(within_a, within_b) < MIN_CEILING:
+    found = _half_agreements(a, b, statistic)
+    if found[:2].min() < MIN_CEILING:
         return None
-    latent = _latent(np.array([within_a, within_b, across]), statistic)
+    latent = _latent(found, statistic)
     return _observable(float(latent[2] / math.sqrt(latent[0] * latent[1])), statistic)
 
 
@@ -136,7 +122,7 @@ def ceilings_and_ratio(a: Floats, b: Floats, statistic: Statistic) -> tuple[floa
     back.  The ratio of a few methods leans up, since it divides by what is itself noisy: the jackknife over methods
     (Quenouille 1956) takes that off.
     """
-    latent = _latent(np.array(_half_agreements(a, b, statistic)[:2]), statistic).tolist()
+    latent = _latent(_half_agreements(a, b, statistic)[:2], statistic).tolist()
     ceilings = [_observable(lengthened(r, a.shape[1]), statistic) if r > 0 else None for r in latent]
     ratio, m = _ratio(a, b, statistic), len(a)
     if ratio is not None:

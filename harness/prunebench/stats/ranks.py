@@ -33,12 +33,10 @@ def _matrix(table: Mapping[str, Mapping[int, float]]) -> tuple[list[str], Floats
     largest = max((abs(value) for values in table.values() for value in values.values()), default=0.0) or 1.0
     if not math.isfinite(largest) or not all(table.values()):
         raise DataError("a method without a finite accuracy was to be ranked", "leave incomplete methods out")
-    means = {
-        name: round(math.fsum(value / largest for value in values.values()) / len(values), EQUAL_DECIMALS)
-        for name, values in table.items()
-    }
+    scaled = {name: {seed: value / largest for seed, value in values.items()} for name, values in table.items()}
+    means = {name: round(math.fsum(values.values()) / len(values), EQUAL_DECIMALS) for name, values in scaled.items()}
     names = sorted(table, key=lambda name: (-means[name], name))
-    rows = [[table[name].get(seed, math.nan) / largest for seed in seeds] for name in names]
+    rows = [[scaled[name].get(seed, math.nan) for seed in seeds] for name in names]
     return names, np.array([means[name] for name in names]), np.array(rows, dtype=np.float64)
 
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from prunebench.errors import DataError
 from prunebench.stats.moderated import Floats, mean_intervals
 
-MIN_CEILING = 0.1  # below it a ratio to the ceiling divides by noise
-
 
 @dataclass(frozen=True)
 class ScoreAgreement:
@@ -26,12 +24,8 @@ class ScoreAgreement:
 
 def average_ranks(values: Floats) -> Floats:
     """Return ranks float64 [n] from 1, ties averaged (as scipy.stats.rankdata, without its import)."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    ends = np.append(starts[1:], len(values))
-    ranks = np.empty(len(values))
-    ranks[order] = np.repeat((starts + ends + 1) / 2, ends - starts)
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[places]
     return ranks
 
 
@@ -42,15 +36,11 @@ def _pearson(a: Floats, b: Floats) -> float | None:
     # Scaled first: the squares of tiny scores would underflow, and those of huge ones overflow.
     a, b = a / np.abs(a).max(), b / np.abs(b).max()
     a, b = a - a.mean(), b - b.mean()
-    spread_a, spread_b = np.abs(a).max(), np.abs(b).max()
-    if spread_a == 0 or spread_b == 0:
-        return None
-    a, b = a / spread_a, b / spread_b
     return float(np.clip(a @ b / math.sqrt((a @ a) * (b @ b)), -1.0, 1.0))
 
 
 def _spearman(a: Floats, b: Floats) -> float | None:
-    return _pearson(average_ranks(a), average_ranks(b)) if len(a) else None
+    return _pearson(average_ranks(a), average_ranks(b))
 
 
 def score_agreement(a: NDArray[np.generic], b: NDArray[np.generic], labels: NDArray[np.int64]) -> ScoreAgreement:
@@ -70,24 +60,16 @@ def score_agreement(a: NDArray[np.generic], b: NDArray[np.generic], labels: NDAr
     members = np.split(order, cuts) if len(order) else []
     within = [_spearman(x[member], y[member]) for member in members]
     defined = [rho for rho in within if rho is not None]
-    pooled, pearson = _spearman(x, y), _pearson(x, y) if len(x) else None
+    pooled, pearson = _spearman(x, y), _pearson(x, y)
     reasons = []
-    if len(defined) < len(within):
-        missing = len(within) - len(defined)
+    if missing := len(within) - len(defined):
         reasons.append(f"undefined in {missing} of {len(within)} classes (constant scores or one sample)")
     if pooled is None:
         reasons.append("pooled Spearman undefined (constant scores or one sample)")
     elif pearson is None:
-        reasons.append("Pearson undefined (scores are infinite or nearly constant)")
+        reasons.append("Pearson undefined (infinite scores)")
     mean = math.fsum(defined) / len(defined) if defined else None
     return ScoreAgreement(mean, pooled, pearson, len(x), "; ".join(reasons))
-
-
-def ratio_to_ceiling(value: float | None, ceiling_a: float | None, ceiling_b: float | None) -> float | None:
-    """Return value / sqrt(ceiling_a * ceiling_b), or None where a ceiling is unknown or below 0.1."""
-    if value is None or ceiling_a is None or ceiling_b is None or min(ceiling_a, ceiling_b) < MIN_CEILING:
-        return None
-    return value / math.sqrt(ceiling_a * ceiling_b)
 
 
 @dataclass(frozen=True)
@@ -119,15 +101,12 @@ def _influences(runs: Mapping[Seed, float]) -> list[float]:
     pairs = {run: value for run, value in runs.items() if isinstance(run, tuple)}
     if not pairs:
         return [runs[run] for run in sorted(runs, key=str)]
-    seeds = sorted({seed for pair in pairs for seed in pair})
-    mean = math.fsum(pairs.values()) / len(pairs)
-    found = []
-    for seed in seeds:
-        rest = [value for pair, value in pairs.items() if seed not in pair]
-        if not rest:
-            return []
-        found.append(len(seeds) * mean - (len(seeds) - 1) * math.fsum(rest) / len(rest))
-    return found
+    seeds = {seed for pair in pairs for seed in pair}
+    without = [[value for pair, value in pairs.items() if seed not in pair] for seed in sorted(seeds)]
+    if not all(without):
+        return []
+    total = len(seeds) * math.fsum(pairs.values()) / len(pairs)
+    return [total - (len(seeds) - 1) * math.fsum(rest) / len(rest) for rest in without]
 
 
 def mean_agreement(observations: Mapping[tuple[str, str], Mapping[Seed, float]]) -> MeanAgreement:
@@ -141,10 +120,8 @@ def mean_agreement(observations: Mapping[tuple[str, str], Mapping[Seed, float]])
     shared = set.intersection(*map(set, observations.values())) if observations else set()
     if not shared:
         return MeanAgreement(None, None, None, 0, 0, "insufficient: no seed has a value for every pair")
-    means = {
-        run: math.fsum(sorted(values[run] for values in observations.values())) / len(observations) for run in shared
-    }
-    value = math.fsum(sorted(means.values())) / len(means)
+    means = {run: math.fsum(values[run] for values in observations.values()) / len(observations) for run in shared}
+    value = math.fsum(means.values()) / len(means)
     n_pairs = len(shared) * len(observations)
     n_seeds = len({seed for run in shared for seed in (run if isinstance(run, tuple) else (run,))})
     influences = _influences(means)

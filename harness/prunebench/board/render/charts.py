@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from prunebench.board.render.view import MINUS, Line, Row, TrainingView
@@ -56,13 +57,8 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 def runs(rows: Sequence[Row | None]) -> list[list[tuple[int, Row]]]:
     """Return the stretches without a hole, with their places: no line is drawn across a hole."""
-    found: list[list[tuple[int, Row]]] = [[]]
-    for place, row in enumerate(rows):
-        if row is not None:
-            found[-1].append((place, row))
-        elif found[-1]:
-            found.append([])
-    return [run for run in found if run]
+    stretches = groupby(enumerate(rows), lambda one: one[1] is not None)
+    return [[(place, row) for place, row in stretch if row] for there, stretch in stretches if there]
 
 
 def tick(value: float, signed: bool) -> str:

@@ -71,10 +71,9 @@ def _csv(frame: pd.DataFrame) -> str:
 
 def _json(board: Board) -> Markup:
     """Return all tables as JSON that can stand inside a script element."""
-    names = ("accuracy", "rank_correlation", "failures", "tables", "sections")
-    frames: dict[str, pd.DataFrame] = {name: getattr(board, name) for name in names}
     tables = {
         name: {"columns": list(frame.columns), "rows": [list(row.values()) for row in view.records(frame)]}
-        for name, frame in frames.items()
+        for name, frame in vars(board).items()
+        if isinstance(frame, pd.DataFrame)
     }
     return Markup(json.dumps(tables, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))

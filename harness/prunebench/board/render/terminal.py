@@ -3,17 +3,7 @@
 import textwrap
 from collections.abc import Collection, Sequence
 
-from prunebench.board.render.view import (
-    Row,
-    SectionView,
-    TrainingView,
-    marked,
-    notes,
-    number,
-    percent,
-    rate,
-    sections,
-)
+from prunebench.board.render.view import Row, SectionView, TrainingView, marked, notes, number, percent, rate, sections
 from prunebench.board.table import Board
 
 COLUMN = 12
@@ -29,9 +19,7 @@ def render_terminal(board: Board, width: int = 80, shown: Collection[str] | None
     said = ["accuracy in %, mean ± half-width of its 95 % interval over seeds"] if trained else []
     if baselines := sorted({table.baseline for table in trained} - {""}):
         said.append(f"+ - above or below {', '.join(baselines)}, after Holm's correction for the number of methods")
-    said += sorted(
-        {note for table in trained for note in notes(table.lines)} | {n for v in chosen for n in notes(v.scores)}
-    )
+    said += notes([*(line for table in trained for line in table.lines), *(line for v in chosen for line in v.scores)])
     if failed := sum(row["n_records"] for view in chosen for row in view.failures):
         said.append(f"{failed} record{'s hold' if failed > 1 else ' holds'} no value: leaderboard.md says why")
     parts.append([line for text in (*said, *board.problems) for line in wrapped(text, width)])
@@ -54,9 +42,7 @@ def _table(rows: Sequence[tuple[str, list[str]]], width: int) -> list[str]:
     for start in range(0, n, size):
         for name, cells in rows:
             values = "".join(f"{cell:>{column}}" for cell in cells[start : start + size])
-            text += (
-                [*wrapped(name, width), " " * label + values] if len(name) >= label else [f"{name:<{label}}{values}"]
-            )
+            text += [f"{name:<{label}}{values}"] if len(name) < label else [*wrapped(name, width), " " * label + values]
     return text
 
 
@@ -86,7 +72,6 @@ def _cell(row: Row | None) -> str:
 
 def _agreement(view: SectionView, width: int) -> list[str]:
     """Return the agreement of scores of a section, mean over pairs, beside its ceiling."""
-    rows = [("", ["backbones", "ceiling"])]
-    for line in view.scores:
-        rows.append((marked(line), [number(line.cross["value"] if line.cross else None), number(line.ceiling)]))
+    values = [(line, [line.cross["value"] if line.cross else None, line.ceiling]) for line in view.scores]
+    rows = [("", ["backbones", "ceiling"]), *((marked(line), list(map(number, pair))) for line, pair in values)]
     return [*wrapped(f"{view.facts['title']}: Spearman of scores within class", width), *_table(rows, width)]

@@ -2,20 +2,20 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from prunebench.board.cells import BASELINE, SECTION, TRAINING, UNPRUNED, WHOLE, plain
-from prunebench.board.cells import label as label_of
+from prunebench.board.cells import BASELINE, SECTION, TRAINING, UNPRUNED, WHOLE, label, plain
+from prunebench.board.correlation import CONTROL, CROSS, SEEDS
 from prunebench.board.table import Board
 
 MINUS, DAGGER = "\N{MINUS SIGN}", "\N{DAGGER}"
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w.]*\w)")  # not a part of a name or a version
 
-Row = dict[str, Any]
+Row = dict[Hashable, Any]
 
 
 class Line(NamedTuple):
@@ -97,12 +97,7 @@ class SectionView(NamedTuple):
 
 def records(frame: pd.DataFrame) -> list[Row]:
     """Return the rows of a table, None where there is no number."""
-    found = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in found]
-
-
-def label(row: Row) -> str:
-    return label_of(row["method"], row["projector"])
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 def noted(rows: Iterable[Row]) -> str:
@@ -135,8 +130,7 @@ def marked(line: Line | ScoreLine) -> str:
 
 def sections(board: Board) -> list[SectionView]:
     """Return the sections of the board in their order."""
-    frames = (board.accuracy, board.rank_correlation, board.tables, board.failures)
-    everything = [records(frame) for frame in frames]
+    everything = [records(frame) for frame in (board.accuracy, board.rank_correlation, board.tables, board.failures)]
     found: list[SectionView] = []
     for facts in records(board.sections):
         rows, correlations, tables, failed = (_of(rows, facts, SECTION) for rows in everything)
@@ -197,8 +191,7 @@ def _score_lines(rows: Sequence[Row]) -> list[ScoreLine]:
     for name in sorted({label(row) for row in rows}):
         mine = [row for row in rows if label(row) == name]
         means = {row["comparison"]: row for row in mine if (row["quantity"], row["a"]) == ("score_rho", "mean")}
-        cross, seed, control = map(means.get, ("cross_backbone", "seed_to_seed", "control_cross_backbone"))
-        lines.append(ScoreLine(name, cross, seed, control, mine))
+        lines.append(ScoreLine(name, means.get(CROSS), means.get(SEEDS), means.get(CONTROL + CROSS), mine))
     return sorted(lines, key=lambda line: line.place)
 
 
