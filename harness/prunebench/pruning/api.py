@@ -195,7 +195,7 @@ def _embedded(
 ) -> tuple[Source, Mapping[str, Any]]:  # fmt: skip
     """Return the source with features of the pictures that can be decoded, and what is known of the network."""
     from prunebench.pruning.embedding import embed, open_network
-    from prunebench.pruning.reading import refused
+    from prunebench.pruning.reading.entrance import refused
 
     assert source.pictures is not None
     provider, _, model = backbone.rpartition(":")
