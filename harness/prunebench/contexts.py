@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from prunebench.errors import CellTimeout, DatasetMissing, PluginContractError
 from prunebench.specs import API, ParamValue
@@ -264,18 +264,11 @@ class _Evidence(Generic[T]):
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    @overload
-    def __get__(self, ctx: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, ctx: ScoreContext, owner: type) -> T: ...
-    def __get__(self, ctx: ScoreContext | None, owner: type) -> Self | T:
-        if ctx is None:
-            return self
-        if self._name not in ctx.evidence:
+    def __get__(self, ctx: ScoreContext | None, owner: type) -> T:
+        if ctx is not None and self._name not in ctx.evidence:
             text = f"scorer {ctx.scorer!r} read {self._name!r}, which it did not declare"
             raise PluginContractError(text, f"add {self._name!r} to `needs` in its ScorerSpec")
-        value: T = ctx.evidence[self._name]
-        return value
+        return cast(T, self if ctx is None else ctx.evidence[self._name])  # of the class: its documentation
 
 
 @dataclass(frozen=True, kw_only=True)

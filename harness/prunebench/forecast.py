@@ -3,16 +3,18 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from prunebench.errors import DataError
+from prunebench.identify import load_registered
 from prunebench.plan import NONE, Goal, Plan
 from prunebench.plugins import Catalogue
 from prunebench.records import CellRecord, parse
-from prunebench.registry import DatasetEntry, Network, Registry
+from prunebench.registry import Network, Registry
+from prunebench.stages.embed import find_weights
 from prunebench.store import Store
 from prunebench.tasks import Task
 
@@ -20,7 +22,7 @@ _SCORING = ("score_backbone", "backbone_a", "backbone_b")  # the axes of a goal 
 
 
 def obstacles(
-    plan: Plan, registry: Registry, catalogue: Catalogue, roots: Iterable[str], missing: Iterable[Task]
+    plan: Plan, registry: Registry, catalogue: Catalogue, roots: tuple[str, ...], missing: Iterable[Task]
 ) -> list[str]:
     """Return what will keep networks from being built and methods from being applied, a sentence for each.  missing:
     tasks to compute; what only the others need is not looked at.  Providers of networks are imported."""
@@ -29,46 +31,37 @@ def obstacles(
     names = {str(goal.axes[axis]) for goal in goals for axis in (*_SCORING, "train_arch") if axis in goal.axes}
     if plan.suite.proxy and any(goal.axes.get("proxy_key") for goal in goals):
         names.add(plan.suite.proxy[0])
-    networks = {name: registry.networks[name] for name in sorted(names - {NONE})}
-    problems, outputs = _outputs(networks, catalogue, tuple(map(Path, roots)))
-    size = cache(partial(_size, registry.datasets[plan.suite.dataset], catalogue, roots))
+    problems, outputs = list[str](), dict[str, int | None]()
+    for name in sorted(names - {NONE}):
+        try:
+            outputs[name] = _outputs(registry.networks[name], catalogue, roots)
+        except DataError as error:
+            problems.append(f"network {name} cannot be had: {error.message}: {error.hint}")
+
+    @cache
+    def size() -> tuple[int, int] | None:
+        """The number of training samples and of classes; None where the data are not here."""
+        with suppress(DataError):
+            data = load_registered(registry.datasets[plan.suite.dataset], catalogue, roots)
+            return len(data.train), data.n_classes
+        return None
+
     for goal in goals:
         reasons = _reasons(goal, catalogue, outputs, size)
         problems += [f"{goal.axes['method']} will not apply: {reason}" for reason in reasons]
     return list(dict.fromkeys(problems))
 
 
-def _size(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> tuple[int, int] | None:
-    """Return the number of training samples and of classes, None where the data are not here."""
-    from prunebench.identify import load_registered
-
-    with suppress(DataError):
-        data = load_registered(entry, catalogue, roots)
-        return len(data.train), data.n_classes
-    return None
-
-
-def _outputs(
-    networks: Mapping[str, Network], catalogue: Catalogue, folders: tuple[Path, ...]
-) -> tuple[list[str], dict[str, int]]:
-    """Return what is wrong with networks, and how many classes those that come with a head of their own predict."""
-    from prunebench.stages.embed import find_weights
-
-    problems, outputs = [], {}
-    for name, network in networks.items():
-        weights = network.weights
-        ask = getattr(catalogue.backbone(network.arch.provider).load(), "outputs", None)
-        try:
-            file = find_weights(weights.file, weights.sha256, folders)[0] if weights.source == "file" else None
-            if ask is not None and (found := ask(network.arch, weights.source, file)) is not None:
-                outputs[name] = found
-        except DataError as error:
-            problems.append(f"network {name} cannot be had: {error.message}: {error.hint}")
-    return problems, outputs
+def _outputs(network: Network, catalogue: Catalogue, roots: tuple[str, ...]) -> int | None:
+    """Return how many classes a network predicts that comes with a head of its own; DataError where it is not here."""
+    weights, provider = network.weights, catalogue.backbone(network.arch.provider).load()
+    file = find_weights(weights.file, weights.sha256, roots)[0] if weights.source == "file" else None
+    found: int | None = provider.outputs(network.arch, weights.source, file) if hasattr(provider, "outputs") else None
+    return found
 
 
 def _reasons(
-    goal: Goal, catalogue: Catalogue, outputs: Mapping[str, int], size: Callable[[], tuple[int, int] | None]
+    goal: Goal, catalogue: Catalogue, outputs: Mapping[str, int | None], size: Callable[[], tuple[int, int] | None]
 ) -> Iterator[str]:
     axes, scorer = goal.axes, catalogue.scorer(goal.axes["scorer"]).spec
     projectors: list[Any] = [] if axes["projector"] == NONE else [catalogue.projector(axes["projector"]).spec]
@@ -78,7 +71,7 @@ def _reasons(
     classified = any(t.stage == "projection" and t.config["rows"] == "classified" for t in goal.task.ancestors())
     if scorer.needs & {"logits", "gradients"} or classified:
         for backbone in (axes[axis] for axis in _SCORING if axis in axes):
-            if backbone in outputs and (found := size()) and outputs[backbone] != found[1]:
+            if outputs.get(backbone) is not None and (found := size()) and outputs[backbone] != found[1]:
                 heads = f"{backbone} predicts {outputs[backbone]} classes where the data set has {found[1]}"
                 advice = "train the backbone on the data set (weights = { train = RECIPE })"
                 yield f"it reads class predictions, and {heads}; {advice}, or choose a method without logits"

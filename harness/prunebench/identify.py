@@ -1,11 +1,15 @@
 """What the files of a suite hold: the content of its data and of its weights, looked at before anything is planned."""
 
 from collections.abc import Iterable
-from pathlib import Path
+from functools import partial
 
 from prunebench.contexts import Dataset
+from prunebench.errors import UsageError
+from prunebench.plan import Filters, Plan, make_plan
+from prunebench.planner import Contents
 from prunebench.plugins import Catalogue
-from prunebench.registry import DatasetEntry, Weights
+from prunebench.registry import DatasetEntry, Registry
+from prunebench.settings import Settings
 from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset
 from prunebench.stages.embed import find_weights
 
@@ -13,7 +17,7 @@ from prunebench.stages.embed import find_weights
 def load_registered(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> Dataset:
     """Load and validate a data set of the registry, whatever its content."""
     plugin = catalogue.dataset(entry.spec)
-    return load_dataset(plugin, plugin.spec.resolve_params(entry.params), tuple(map(Path, roots)))
+    return load_dataset(plugin, plugin.spec.resolve_params(entry.params), roots)
 
 
 def identify_dataset(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> str:
@@ -24,8 +28,18 @@ def identify_dataset(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[
     return found
 
 
-def identify_weights(weights: Iterable[Weights], roots: Iterable[str]) -> dict[str, str]:
-    """Find the files of weights, check them against the registry, and return the SHA-256 of each by name.  Raises
-    WeightsMissing where a file is not found, or is not the registered one."""
-    folders, wanted = tuple(map(Path, roots)), {(one.file, one.sha256) for one in weights if one.source == "file"}
-    return {file: find_weights(file, expected, folders)[1] for file, expected in sorted(wanted)}
+def identified_plan(
+    registry: Registry, catalogue: Catalogue, suite: str, filters: Filters, settings: Settings,
+    faults: dict[str, UsageError] | None = None, tolerated: type[UsageError] = UsageError,
+) -> Plan:  # fmt: skip
+    """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.  Raises
+    DataError where they are missing, or are not the registered ones.  faults, tolerated: those of `make_plan`."""
+    entry, roots = registry.datasets[registry.suite(suite).dataset], settings.data_roots
+    planned = partial(make_plan, registry, catalogue, suite, filters, faults=faults, tolerated=tolerated)
+    planned(Contents({entry.name: "0" * 32}))  # faults of names come first
+    datasets = {entry.name: identify_dataset(entry, catalogue, roots)}
+    plan = planned(Contents(datasets))
+    embedded = [task for task in plan.tasks() if "weights_file" in task.locators]
+    files = sorted({(task.locators["weights_file"], task.config["weights"]["sha256"]) for task in embedded})
+    weights = {file: find_weights(file, expected, roots)[1] for file, expected in files}
+    return planned(Contents(datasets, weights)) if weights else plan

@@ -6,10 +6,8 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one JSON text of `value`: sorted keys, no spaces, no NaN.
-
-    Raises TypeError for anything that JSON does not hold and ValueError for NaN or infinity.
-    """
+    """Return the one JSON text of `value`: sorted keys, no spaces, no NaN.  Raises TypeError for anything that
+    JSON does not hold and ValueError for NaN or infinity."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -20,9 +18,7 @@ def digest(value: Any) -> str:
 
 def seed_for(stage: str, base_seed: int, **axes: Any) -> int:
     """Return a 32-bit seed that depends on the stage, the base seed and the named axes alone.
-
-    Naming the axes is what makes runs comparable: a training seed that leaves the scorer out gives every
-    method the same initial network and the same order of batches.
-    """
+    Naming the axes is what makes runs comparable: a training seed that leaves the scorer out gives every method the
+    same initial network and the same order of batches."""
     text = canonical_json({"stage": stage, "base_seed": base_seed, "axes": axes})
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")

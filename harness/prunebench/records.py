@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from prunebench.errors import DataError, Fault, ResultConflict, SchemaTooNew, StoreError
+from prunebench.store import locked, write_synced
 
 SCHEMA = 2
 AGREEMENT_FILE = "agreement.jsonl"
@@ -66,8 +66,9 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     @property
     def file(self) -> Path:
-        """The file that the record belongs to, below the results folder."""
-        return Path(self.suite) / self.dataset / f"{self.method}.jsonl"
+        """The file that the record belongs to, below the results folder: its method's, or that of all comparisons."""
+        name = AGREEMENT_FILE if isinstance(self, AgreementRecord) else f"{self.method}.jsonl"
+        return Path(self.suite) / self.dataset / name
 
 
 class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
@@ -128,9 +129,8 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
     def place(self) -> tuple[Any, ...]:
         """Method, backbone, projector, keep, architecture, recipe and seed; one place holds one record."""
         keep = complement(complement(self.keep))  # "0.10" and "0.1" are one place
-        return (
-            "cell", self.method, self.score_backbone, self.projector, keep, self.train_arch, self.recipe, self.seed,
-        )  # fmt: skip
+        trained = (keep, self.train_arch, self.recipe, self.seed)
+        return ("cell", self.method, self.score_backbone, self.projector, *trained)
 
 
 class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
@@ -161,15 +161,10 @@ class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
         pair = sorted([(self.backbone_a, self.seed_a), (self.backbone_b, self.seed_b)])
         return ("agreement", self.method, self.projector, *pair[0], *pair[1])
 
-    @property
-    def file(self) -> Path:
-        """The file of all comparisons of a suite on a data set, below the results folder."""
-        return Path(self.suite) / self.dataset / AGREEMENT_FILE
-
 
 Record = CellRecord | AgreementRecord
-_DECODER = msgspec.json.Decoder(Record)
-_Schema = msgspec.defstruct("_Schema", [("schema", int, 0)])
+_DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+_Header: Any = msgspec.defstruct("_Header", [("schema", int, 0)])
 
 
 def complement(fraction: str) -> str:
@@ -179,8 +174,7 @@ def complement(fraction: str) -> str:
 
 def decode(line: str | bytes) -> Record:
     """Return the record of one line; raises ValueError with the field and what was expected."""
-    record: Record = _DECODER.decode(line)
-    return record
+    return _DECODER.decode(line)
 
 
 def encode(record: Record) -> str:
@@ -195,14 +189,11 @@ def parse(text: str) -> Iterator[Record | Fault]:
         try:
             yield decode(line)
         except (ValueError, RecursionError) as error:
-            fault = Fault(number, f"is not a record: {error}", kind=DataError)
+            schema: int = SCHEMA
             with contextlib.suppress(ValueError, RecursionError):
-                header: Any = msgspec.json.decode(line, type=_Schema)
-                if header.schema > SCHEMA:
-                    fault = Fault(
-                        number, f"has schema {header.schema}, this prunebench reads {SCHEMA}", kind=SchemaTooNew
-                    )
-            yield fault
+                schema = msgspec.json.decode(line, type=_Header).schema
+            newer = Fault(number, f"has schema {schema}, this prunebench reads {SCHEMA}", kind=SchemaTooNew)
+            yield newer if schema > SCHEMA else Fault(number, f"is not a record: {error}", kind=DataError)
 
 
 def read_records(path: Path) -> list[Record]:
@@ -267,11 +258,8 @@ def update_file(path: Path, new: Sequence[Record], *, tolerance: Mapping[str, fl
     """Merge records into one file under its lock and return how many older versions gave way.  Several runs may write
     one file at a time: each reads, merges and writes while it alone holds the lock. Raises StoreError when the folder
     cannot be written, DataError for a damaged file, ResultConflict as `merge` does."""
-    from filelock import FileLock
-
-    with _written(path, RESULTS_HINT):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(str(path.with_name(f".{path.name}.lock"))).acquire()
+    with _written(path):
+        held = locked(path.with_name(f".{path.name}.lock"))
     with held:
         old = read_records(path) if path.exists() else []
         merged, replaced = merge(old, new, tolerance=tolerance, supersede=supersede)
@@ -289,16 +277,13 @@ def write_text(path: Path, text: str, hint: str = RESULTS_HINT) -> None:
     """Replace a file in one step; StoreError when the folder cannot be written."""
     with _written(path, hint):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=".", delete=False) as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        scratch = path.with_name(f".{uuid.uuid4().hex}")  # in the same folder: it is renamed
+        write_synced(scratch, text.encode())
+        scratch.replace(path)
 
 
 @contextlib.contextmanager
-def _written(path: Path, hint: str) -> Iterator[None]:
+def _written(path: Path, hint: str = RESULTS_HINT) -> Iterator[None]:
     try:
         yield
     except OSError as error:

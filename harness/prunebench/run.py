@@ -7,20 +7,18 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from prunebench import __version__, provenance
-from prunebench.errors import ResultConflict, UsageError
+from prunebench.errors import ResultConflict
 from prunebench.executors import Event, Executor
 from prunebench.keys import digest
-from prunebench.plan import MAX_TEXT, Filters, Goal, Plan, make_plan
-from prunebench.planner import Contents
+from prunebench.plan import MAX_TEXT, Goal, Plan
 from prunebench.plugins import Catalogue
 from prunebench.records import FINAL, Record, read_records, update_file, write_text
 from prunebench.registry import Registry
@@ -29,19 +27,7 @@ from prunebench.settings import Settings
 from prunebench.store import Store
 from prunebench.tasks import Task
 
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run is carried out; nothing here changes a result.  grace_seconds: how long a run that is interrupted waits
-    for what is running."""
-
-    settings: Settings
-    slots: tuple[str, ...]
-    results: Path
-    executor: str = "local"
-    supersede: str = ""
-    max_failures: int | None = None
-    grace_seconds: float = 30.0
+Outcomes = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass
@@ -90,28 +76,24 @@ class Interruption:
             self.request()
             notice(f"stopping: waiting {self.grace_seconds:g} s for what runs; press Ctrl-C again to stop at once")
 
-        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with ExitStack() as restoring:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                restoring.callback(signal.signal, number, signal.signal(number, handle))
             yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
 
 class Results:
-    """The records of one plan in a results folder: which are there, and those that the run adds."""
+    """The records of one plan in a results folder: which are there, and those that a run adds."""
 
-    def __init__(self, plan: Plan, options: RunOptions, tolerance: Mapping[str, float]) -> None:
-        self._options, self._tolerance = options, tolerance
+    def __init__(self, plan: Plan, folder: Path, tolerance: Mapping[str, float] = {}, supersede: str = "") -> None:
+        self._folder, self._tolerance, self._supersede = folder, tolerance, supersede
         self.goals: dict[str, list[Goal]] = {}
         for goal in plan.goals:
             self.goals.setdefault(goal.key, []).append(goal)
-        self.records: dict[tuple[Any, ...], Record] = {}
         places = {goal.place: goal.key for goal in plan.goals}
-        files = {options.results / goal.record(status="interrupted").file for goal in plan.goals}
-        for record in (record for path in sorted(files) if path.exists() for record in read_records(path)):
-            if places.get(record.place) == record.key:
-                self.records[record.place] = record
+        files = {folder / goal.record(status="interrupted").file for goal in plan.goals}
+        there = [record for path in sorted(files) if path.exists() for record in read_records(path)]
+        self.records = {record.place: record for record in there if places.get(record.place) == record.key}
         self.replaced = 0
         self.conflicts: list[ResultConflict] = []
 
@@ -120,7 +102,7 @@ class Results:
         final = {place for place, record in self.records.items() if record.status in FINAL}
         return {key for key, goals in self.goals.items() if all(goal.place in final for goal in goals)}
 
-    def add(self, keys: Iterable[str], store: Store, outcomes: Mapping[str, Mapping[str, Any]]) -> list[Record]:
+    def add(self, keys: Iterable[str], store: Store, outcomes: Outcomes) -> list[Record]:
         """Merge the records of goals that have an artefact or an outcome into their files at once, and return them.
         Goals that were never tried have none.  A repeat that contradicts a result is told when the run ends."""
         files: dict[Path, list[Record]] = {}
@@ -132,16 +114,16 @@ class Results:
             else:
                 continue
             self.records[record.place] = record
-            files.setdefault(self._options.results / record.file, []).append(record)
+            files.setdefault(self._folder / record.file, []).append(record)
         for path, new in sorted(files.items()):
             try:
-                self.replaced += update_file(path, new, tolerance=self._tolerance, supersede=self._options.supersede)
+                self.replaced += update_file(path, new, tolerance=self._tolerance, supersede=self._supersede)
             except ResultConflict as error:
                 self.conflicts.append(error)
         return [record for new in files.values() for record in new]
 
 
-def blame(task: Task, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def blame(task: Task, outcomes: Outcomes) -> dict[str, Any]:
     """Return why a goal has no result: the first input to blame in the order of the plan, not of time."""
     tried = [outcomes[one.key] for one in (*task.ancestors(), task) if one.key in outcomes]
     failed = [outcome for outcome in tried if outcome["status"] not in FINAL]
@@ -149,94 +131,70 @@ def blame(task: Task, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     return {"status": outcome["status"], "status_reason": str(outcome["reason"])[:MAX_TEXT]}
 
 
-def identified_plan(
-    registry: Registry,
-    catalogue: Catalogue,
-    suite: str,
-    filters: Filters,
-    settings: Settings,
-    faults: dict[str, UsageError] | None = None,
-    tolerated: type[UsageError] = UsageError,
-) -> Plan:
-    """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.  Raises
-    DataError where they are missing, or are not the registered ones.  faults, tolerated: those of `make_plan`."""
-    from prunebench.identify import identify_dataset, identify_weights
-
-    entry = registry.datasets[registry.suite(suite).dataset]
-    planned = partial(make_plan, registry, catalogue, suite, filters, faults=faults, tolerated=tolerated)
-    planned(Contents({entry.name: "0" * 32}))  # faults of names come first
-    contents = Contents({entry.name: identify_dataset(entry, catalogue, settings.data_roots)})
-    plan = planned(contents)
-    used = {task.locators["weights_file"] for task in plan.tasks() if "weights_file" in task.locators}
-    weights = [network.weights for network in registry.networks.values() if network.weights.file in used]
-    return planned(replace(contents, weights=identify_weights(weights, settings.data_roots))) if weights else plan
-
-
-def execute(
-    plan: Plan,
-    registry: Registry,
-    catalogue: Catalogue,
-    options: RunOptions,
-    *,
-    observe: Callable[[RunState, Event | None], None] = lambda state, event: None,
-    notice: Callable[[str], None] = lambda text: None,
-) -> RunReport:
-    """Compute the missing cells of a plan; the record of each is in the results folder when it ends.  Raises StoreError
-    when the cache or the results cannot be written and ResultConflict when a repeat differs."""
-    store = Store(Path(options.settings.cache))
-    store.check_writable()
-    results = Results(plan, options, {name: recipe.tolerance for name, recipe in registry.recipes.items()})
-    done = results.done()
-    tasks = missing_tasks((goal.task for goal in plan.goals), store, done)
-    results.add((key for key in results.goals if key not in done), store, {})  # those that ended unseen before
-    report = RunReport()
-    outcomes: Mapping[str, Mapping[str, Any]] = {}
-    if tasks:
-        manifest = describe_run(plan, registry, catalogue, options, tasks)
-        outcomes = _Run(options, catalogue, store, results, report, observe, notice).compute(tasks, manifest)
-        results.add((key for key in results.goals if key in tasks), store, outcomes)
-    cells, pairs = ([goal for goal in goals if goal.key in tasks] for goals in (plan.cells, plan.agreements))
-    report.done_before, report.compared_before = len(plan.cells) - len(cells), len(plan.agreements) - len(pairs)
-    report.computed, report.compared = (sum(store.has(g.task.stage, g.key) for g in goals) for goals in (cells, pairs))
-    report.n_records, report.replaced = len(results.records), results.replaced
-    report.failures = [record for record in results.records.values() if record.status not in FINAL]
-    codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}
-    report.exit_code = 130 if report.interrupted else codes.pop() if len(codes) == 1 else int(bool(codes))
-    if results.conflicts:
-        raise results.conflicts[0]
-    return report
-
-
 @dataclass
-class _Run:
-    """The part of a run in which something is computed."""
+class Run:
+    """A plan, and how it is carried out: none of that changes a result.  grace_seconds: how long a run that is
+    interrupted waits for what is running.  observe: is told what happens.  notice: takes messages for the user."""
 
-    options: RunOptions
+    plan: Plan
+    registry: Registry
     catalogue: Catalogue
-    store: Store
-    results: Results
-    report: RunReport
-    observe: Callable[[RunState, Event | None], None]
-    notice: Callable[[str], None]
-    published: int = 0  # how many outcomes have their records on disk
+    settings: Settings
+    slots: tuple[str, ...]
+    results_folder: Path
+    executor: str = "local"
+    supersede: str = ""
+    max_failures: int | None = None
+    grace_seconds: float = 30.0
+    observe: Callable[[RunState, Event | None], None] = lambda state, event: None
+    notice: Callable[[str], None] = lambda text: None
+    published: int = field(default=0, init=False)  # how many outcomes have their records on disk
 
-    def compute(self, tasks: Mapping[str, Task], manifest: dict[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    def execute(self) -> RunReport:
+        """Compute the missing cells; the record of each is in the results folder when it ends.  Raises StoreError when
+        the cache or the results cannot be written and ResultConflict when a repeat differs."""
+        plan = self.plan
+        self.store = store = Store(Path(self.settings.cache))
+        store.check_writable()
+        tolerance = {name: recipe.tolerance for name, recipe in self.registry.recipes.items()}
+        self.results = results = Results(plan, self.results_folder, tolerance, self.supersede)
+        done = results.done()
+        tasks = missing_tasks((goal.task for goal in plan.goals), store, done)
+        results.add((key for key in results.goals if key not in done), store, {})  # those that ended unseen before
+        self.report = report = RunReport()
+        outcomes: Outcomes = {}
+        if tasks:
+            outcomes = self._compute(tasks)
+            results.add((key for key in results.goals if key in tasks), store, outcomes)
+        cells, pairs = ([goal for goal in goals if goal.key in tasks] for goals in (plan.cells, plan.agreements))
+        report.done_before, report.compared_before = len(plan.cells) - len(cells), len(plan.agreements) - len(pairs)
+        report.computed = sum(store.has(cell.task.stage, cell.key) for cell in cells)
+        report.compared = sum(store.has(pair.task.stage, pair.key) for pair in pairs)
+        report.n_records, report.replaced = len(results.records), results.replaced
+        report.failures = [record for record in results.records.values() if record.status not in FINAL]
+        codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}
+        report.exit_code = 130 if report.interrupted else codes.pop() if len(codes) == 1 else int(bool(codes))
+        if results.conflicts:
+            raise results.conflicts[0]
+        return report
+
+    def _compute(self, tasks: Mapping[str, Task]) -> Outcomes:
         """Run the tasks and return their outcomes; the manifest is written before and after."""
-        report, options = self.report, self.options
+        report, manifest = self.report, self._manifest(tasks)
         report.run_id = manifest["run_id"]
-        folder = options.results.absolute().parent / "runs" / report.run_id  # of the manifest and the logs
+        folder = self.results_folder.absolute().parent / "runs" / report.run_id  # of the manifest and the logs
         self.store.clear_scratch()
-        write_manifest(folder, manifest)
+        _write_manifest(folder, manifest)
         named = {name: manifest[name] for name in ("run_id", "started", "machine_class", "prunebench_version")}
         git = {f"git_{name}": manifest["git"][name] for name in ("commit", "dirty") if manifest["git"]}
-        load = self.catalogue.executor(options.executor).load()
-        settings = replace(options.settings, provenance={**named, **git})
-        executor: Executor = load(settings, options.slots, folder / "logs")
-        self.interruption = stop = Interruption(options.grace_seconds)
+        load = self.catalogue.executor(self.executor).load()
+        settings = replace(self.settings, provenance={**named, **git})
+        executor: Executor = load(settings, self.slots, folder / "logs")
+        self.interruption = stop = Interruption(self.grace_seconds)
         started, state, killed = time.monotonic(), RunState(tasks), True
         try:
             with stop.on_signals(self.notice):
-                state = run_tasks(tasks, executor, draining=stop.requested, abandoned=stop.over, observe=self.watch)
+                state = run_tasks(tasks, executor, draining=stop.requested, abandoned=stop.over, observe=self._watch)
             killed = bool(state.running)
         except KeyboardInterrupt:
             stop.request()
@@ -246,42 +204,38 @@ class _Run:
         counts = sorted(Counter(str(one["status"]) for one in state.outcomes.values()).items())
         ended = {"wall_seconds": report.seconds, "exit_reason": "interrupted" if report.interrupted else "finished"}
         manifest["finished"] = {"tasks_by_status": dict(counts), **ended}
-        write_manifest(folder, manifest)
+        _write_manifest(folder, manifest)
         report.problems += self.catalogue.notify("prunebench_run_finished", manifest=manifest)
         return state.outcomes
 
-    def watch(self, state: RunState, event: Event | None) -> None:
+    def _watch(self, state: RunState, event: Event | None) -> None:
         """Write the records of what ended since the last call, and stop after too many failures."""
         fresh = [*islice(state.outcomes, self.published, None)]
         self.published = len(state.outcomes)
         for record in self.results.add(fresh, self.store, state.outcomes):
             self.report.problems += self.catalogue.notify("prunebench_cell_finished", record=record)
         failed = sum(outcome["status"] not in FINAL for outcome in state.outcomes.values()) if fresh else 0
-        limit = self.options.max_failures
+        limit = self.max_failures
         if limit is not None and failed >= limit and not self.interruption.requested():
             self.interruption.request()
             self.notice(f"stopping: {failed} tasks failed, the limit is {limit}")
         self.observe(state, event)
 
-
-def describe_run(
-    plan: Plan, registry: Registry, catalogue: Catalogue, options: RunOptions, tasks: Mapping[str, Task]
-) -> dict[str, Any]:
-    """Return the manifest of a run before it starts."""
-    now = datetime.now(UTC)
-    return {
-        "schema": 1, "run_id": f"{now:%Y%m%dT%H%M%S}-{plan.suite.name}-{uuid.uuid4().hex[:4]}",
-        "started": now.isoformat(timespec="seconds"), "command": sys.argv[1:], "suite": plan.suite.name,
-        "results": str(options.results.absolute()), "protocol": plan.protocol,
-        "suite_digest": digest([goal.key for goal in plan.goals]), "registry_digest": digest(registry.text),
-        "cells": {cell.key: "planned" if cell.key in tasks else "done" for cell in plan.cells},
-        "comparisons": {pair.key: "planned" if pair.key in tasks else "done" for pair in plan.agreements},
-        "devices": list(options.slots), "threads_per_slot": options.settings.threads, "prunebench_version": __version__,
-        "datasets": {goal.axes["dataset"]: goal.axes["dataset_fingerprint"] for goal in plan.goals},
-        **provenance.describe(catalogue, registry.file.resolve().parent, options.slots),
-    }  # fmt: skip
+    def _manifest(self, tasks: Mapping[str, Task]) -> dict[str, Any]:
+        """Return the manifest before the run starts."""
+        plan, now = self.plan, datetime.now(UTC)
+        return {
+            "schema": 1, "run_id": f"{now:%Y%m%dT%H%M%S}-{plan.suite.name}-{uuid.uuid4().hex[:4]}",
+            "started": now.isoformat(timespec="seconds"), "command": sys.argv[1:], "suite": plan.suite.name,
+            "results": str(self.results_folder.absolute()), "protocol": plan.protocol,
+            "suite_digest": digest([goal.key for goal in plan.goals]), "registry_digest": digest(self.registry.text),
+            "cells": {cell.key: "planned" if cell.key in tasks else "done" for cell in plan.cells},
+            "comparisons": {pair.key: "planned" if pair.key in tasks else "done" for pair in plan.agreements},
+            "devices": list(self.slots), "threads_per_slot": self.settings.threads, "prunebench_version": __version__,
+            "datasets": {goal.axes["dataset"]: goal.axes["dataset_fingerprint"] for goal in plan.goals},
+            **provenance.describe(self.catalogue, self.registry.file.resolve().parent, self.slots),
+        }  # fmt: skip
 
 
-def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write runs/<run_id>/manifest.json."""
+def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     write_text(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")

@@ -93,17 +93,14 @@ def run_tasks(
             state.running[key] = time.monotonic()
         if not state.running and (not ready or draining()):
             break
-        events = executor.wait(0.25)
-        for event in events:
-            if event.outcome is not None:
+        for event in executor.wait(0.25) or (None,):
+            if event is not None and event.outcome is not None:
                 if event.outcome["status"] == "store":
                     raise StoreError(event.outcome["reason"], event.outcome["hint"])
                 state.settle(event.key, event.outcome)
                 if event.outcome["status"] == "ok":
                     graph.done(event.key)
             observe(state, event)
-        if not events:
-            observe(state, None)
     return state
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import platformdirs
+
 from prunebench.errors import CorruptArtefact, StoreError
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class Store:
             files.setdefault(f"{group}.safetensors" if group else DATA, {})[title] = np.asarray(array, order="C")
         with self.publishing(stage, key, meta) as scratch:
             for name, group_arrays in files.items():
-                _write(scratch / name, save(group_arrays))
+                write_synced(scratch / name, save(group_arrays))
 
     @contextlib.contextmanager
     def publishing(self, stage: str, key: str, meta: Mapping[str, Any]) -> Iterator[Path]:
@@ -105,35 +107,25 @@ class Store:
         published as `publish` does it."""
         target = self.folder(stage, key)
         scratch = self.root / "tmp" / f"{key}-{uuid.uuid4().hex}"  # on the same file system: it is renamed
-        try:
-            with self._accessed():
-                scratch.mkdir(parents=True)
-                yield scratch
-                facts = {**meta, "digests": {file.name: file_digest(file) for file in sorted(scratch.iterdir())}}
-                _write(scratch / META, json.dumps(facts, sort_keys=True, allow_nan=False).encode())
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if target.exists():
-                    shutil.rmtree(target)
-                scratch.rename(target)
-                _flush_folder(target.parent)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with self._accessed(), contextlib.ExitStack() as cleaning:
+            cleaning.callback(shutil.rmtree, scratch, ignore_errors=True)
+            scratch.mkdir(parents=True)
+            yield scratch
+            facts = {**meta, "digests": {file.name: file_digest(file) for file in sorted(scratch.iterdir())}}
+            write_synced(scratch / META, json.dumps(facts, sort_keys=True, allow_nan=False).encode())
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.discard(stage, key)
+            scratch.rename(target)
+            _flush_folder(target.parent)
 
     def discard(self, stage: str, key: str) -> None:
         """Remove an artefact if it is there."""
         shutil.rmtree(self.folder(stage, key), ignore_errors=True)
 
-    @contextlib.contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Hold the lock of `key`; the operating system frees it when the holder dies."""
-        from filelock import FileLock
-
-        folder = self.root / "locks"
+    def lock(self, key: str) -> contextlib.AbstractContextManager[object]:
+        """Take the lock of `key`, to be held in a `with` block; the operating system frees it when the holder dies."""
         with self._accessed():
-            folder.mkdir(parents=True, exist_ok=True)
-            held = FileLock(str(folder / f"{key}.lock")).acquire()
-        with held:
-            yield
+            return locked(self.root / "locks" / f"{key}.lock")
 
     def check_writable(self) -> None:
         """Raise StoreError now rather than after an hour of work when nothing can be written here."""
@@ -187,14 +179,19 @@ def map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
 
 def default_cache() -> Path:
     """Return PRUNEBENCH_CACHE, or the user's cache folder."""
-    if chosen := os.environ.get("PRUNEBENCH_CACHE"):
-        return Path(chosen).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("prunebench"))
+    return Path(os.environ.get("PRUNEBENCH_CACHE") or platformdirs.user_cache_dir("prunebench")).expanduser()
 
 
-def _write(path: Path, data: bytes) -> None:
+def locked(path: Path) -> contextlib.AbstractContextManager[object]:
+    """Wait for the lock of a file, and return it held: a `with` block sets it free."""
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(str(path)).acquire()
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file and flush it to disk."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()

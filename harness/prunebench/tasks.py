@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from prunebench.keys import digest
 from prunebench.stages import STAGES
 
@@ -14,10 +16,8 @@ from prunebench.stages import STAGES
 @dataclass(frozen=True, eq=False)
 class Task:
     """One stage with its configuration (in the key), its inputs (their keys are in the key) and locators.
-
     Locators say where to find what the configuration identifies by its content, such as the path of a weights file or
-    the plugin that reads a data set; they are not in the key.
-    """
+    the plugin that reads a data set; they are not in the key."""
 
     stage: str
     config: Mapping[str, Any]
@@ -46,11 +46,9 @@ class Task:
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as JSON-able values."""
-        upstream = {role: task.to_json() for role, task in self.upstream.items()}
-        return {"stage": self.stage, "config": {**self.config}, "upstream": upstream, "locators": {**self.locators}}
+        return dict(msgspec.to_builtins(self))
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Task:
         """Return the task that `to_json` described."""
-        upstream = {role: Task.from_json(task) for role, task in value["upstream"].items()}
-        return Task(value["stage"], value["config"], upstream, value["locators"])
+        return msgspec.convert(value, Task)

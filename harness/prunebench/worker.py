@@ -29,20 +29,17 @@ def perform(bench: Bench, task: Task) -> dict[str, Any]:
     """Compute one task and return its outcome: status, reason, hint, and how long it took in seconds.  An exception of
     any kind becomes an outcome; its traceback goes to standard error, the log of the run."""
     started = time.perf_counter()
-    status, reason, hint, exit_code = "ok", "", "", 0
+    outcome = {"key": task.key, "status": "ok", "reason": "", "hint": "", "exit_code": 0}
     try:
         ensure(bench, task)
-    except PrunebenchError as error:
+    except Exception as error:
         if not isinstance(error, NotApplicable | StoreError):
             traceback.print_exc()
-        status, reason, hint, exit_code = error.status, error.message, error.hint, error.exit_code
-    except Exception as error:
-        traceback.print_exc()
-        status, reason = "failed", f"stage {task.stage}: {type(error).__name__}: {error}"
-        hint, exit_code = "this is a defect of prunebench itself; the traceback is in the log of the run", 1
-    seconds = round(time.perf_counter() - started, 3)
-    outcome = {"key": task.key, "status": status, "reason": reason, "hint": hint, "exit_code": exit_code}
-    return {**outcome, "seconds": seconds, "device": bench.device}
+        hint = "this is a defect of prunebench itself; the traceback is in the log of the run"
+        defect = CellFailed(f"stage {task.stage}: {type(error).__name__}: {error}", hint)
+        told = error if isinstance(error, PrunebenchError) else defect
+        outcome |= {"status": told.status, "reason": told.message, "hint": told.hint, "exit_code": told.exit_code}
+    return {**outcome, "seconds": round(time.perf_counter() - started, 3), "device": bench.device}
 
 
 def ensure(bench: Bench, task: Task, inputs: Mapping[str, Artefact] | None = None) -> Artefact:
@@ -57,14 +54,12 @@ def ensure(bench: Bench, task: Task, inputs: Mapping[str, Artefact] | None = Non
         further: Mapping[str, Task] = resolve_name(stage.expand)(task, inputs)
         inputs = {**inputs, **{role: ensure(bench, found, inputs) for role, found in further.items()}}
     with bench.store.lock(task.key):
-        if (artefact := bench.store.read(task.stage, task.key)) is not None:
-            return artefact
-        started = time.perf_counter()
-        arrays, facts = resolve_name(stage.function)(bench, task, inputs)
-        seconds = round(time.perf_counter() - started, 3)
-        bench.store.publish(task.stage, task.key, arrays, {"seconds": seconds, **facts})
-    artefact = bench.store.read(task.stage, task.key)
-    if artefact is None:
+        if not bench.store.has(task.stage, task.key):  # nobody else has computed it meanwhile
+            started = time.perf_counter()
+            arrays, facts = resolve_name(stage.function)(bench, task, inputs)
+            seconds = round(time.perf_counter() - started, 3)
+            bench.store.publish(task.stage, task.key, arrays, {"seconds": seconds, **facts})
+    if (artefact := bench.store.read(task.stage, task.key)) is None:
         text = f"the artefact of stage {task.stage} vanished after it was written"
         raise CellFailed(text, "is something else cleaning the cache folder?")
     return artefact

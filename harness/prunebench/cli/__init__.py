@@ -14,20 +14,9 @@ from prunebench.errors import PrunebenchError, UsageError, did_you_mean
 from prunebench.plugins import load_plugins
 
 VERBS = (
-    "check",
-    "diff",
-    "doctor",
-    "explain",
-    "leaderboard",
-    "list",
-    "new",
-    "plan",
-    "prune",
-    "registry",
-    "run",
-    "status",
+    "check", "diff", "doctor", "explain", "leaderboard", "list", "new", "plan", "prune", "registry", "run", "status",
     "validate",
-)
+)  # fmt: skip
 
 
 class _Verbs(click.Group):

@@ -15,9 +15,10 @@ from prunebench.cli.options import cache_folder, cache_option, data_folders, dat
 from prunebench.cli.text import columns, wrapped
 from prunebench.errors import PrunebenchError
 from prunebench.executors.process import ChildProcess, child_environment
+from prunebench.identify import load_registered
 from prunebench.plugins import Catalogue, load_plugins
 from prunebench.registry import Registry, load_registry
-from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset
+from prunebench.stages.data import check_fingerprint, fingerprint
 from prunebench.store import Store
 
 _COMPILE_SECONDS = 120.0
@@ -117,8 +118,7 @@ def _compiled_code(cache: Path) -> Iterator[Diagnosis]:
 def _datasets(registry: Registry, found: Catalogue, roots: tuple[str, ...]) -> Iterator[Diagnosis]:
     for entry in registry.datasets.values():
         try:
-            plugin = found.dataset(entry.spec)
-            data = load_dataset(plugin, plugin.spec.resolve_params(entry.params), tuple(map(Path, roots)))
+            data = load_registered(entry, found, roots)
             check_fingerprint(entry.name, entry.fingerprint, seen := fingerprint(data))
             text = f"{len(data.train)} + {len(data.test)} images, fingerprint {seen}"
             yield Diagnosis("ok", f"data set {entry.name}", text)

@@ -13,8 +13,9 @@ from prunebench.cli.progress import about
 from prunebench.cli.text import columns, fitted, say, table
 from prunebench.errors import DataError, UsageError
 from prunebench.forecast import expected_seconds, obstacles
+from prunebench.identify import identified_plan
 from prunebench.plan import Plan, make_plan
-from prunebench.run import Results, RunOptions, identified_plan
+from prunebench.run import Results
 from prunebench.schedule import missing_tasks
 from prunebench.stages import STAGE_ORDER
 from prunebench.store import Store
@@ -42,7 +43,7 @@ def show(asked: Request, as_json: bool = False) -> None:
         plan = make_plan(registry, asked.plugins, asked.suite, asked.filters, faults=faults)
         notes.append(f"a run would stop at its data: {error.message}: {error.hint}")
     notes = [*will_not_run(faults), *notes]
-    done = Results(plan, RunOptions(settings, (), asked.results), {}).done()
+    done = Results(plan, asked.results).done()
     missing = missing_tasks((goal.task for goal in plan.goals), store, done)
     notes += obstacles(plan, registry, asked.plugins, settings.data_roots, missing.values())
     if as_json:

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from typing import Any, Self
+from contextlib import ExitStack
+from typing import Any
 
 from prunebench.cli.text import columns, say
 from prunebench.executors import Event
@@ -31,22 +32,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-class Progress:
+class Progress(ExitStack):
     """Watches a run; use as a context manager and pass it as the observer."""
 
     def __init__(self, slots: int, quiet: bool = False) -> None:
+        super().__init__()
         self._slots, self._quiet, self._last = slots, quiet, 0.0
         self._texts: dict[str, str] = {}  # what tasks that run say of themselves
-        self._bar = _live_bar() if sys.stderr.isatty() and not quiet else None
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar = self.enter_context(_live_bar()) if sys.stderr.isatty() and not quiet else None
 
     def notice(self, text: str) -> None:
         """Show a message that stays."""

@@ -11,8 +11,9 @@ from prunebench.cli.plan import show, will_not_run
 from prunebench.cli.progress import Progress, duration
 from prunebench.cli.text import say
 from prunebench.errors import NotHere, UsageError
+from prunebench.identify import identified_plan
 from prunebench.plan import Plan
-from prunebench.run import RunOptions, RunReport, execute, identified_plan
+from prunebench.run import Run, RunReport
 
 
 @click.command()
@@ -50,9 +51,11 @@ def command(
     plan = identified_plan(registry, plugins, asked.suite, asked.filters, asked.settings, faults, NotHere)
     for reason in will_not_run(faults):
         say(f"warning: {reason}")
-    how = RunOptions(asked.settings, slots, results, executor, supersede, max_failures, grace_seconds)
     with Progress(len(slots), quiet) as progress:
-        report = execute(plan, registry, plugins, how, observe=progress, notice=progress.notice)
+        report = Run(
+            plan, registry, plugins, asked.settings, slots, results, executor, supersede, max_failures, grace_seconds,
+            observe=progress, notice=progress.notice,
+        ).execute()  # fmt: skip
     text = "no cell is finished yet"
     if report.n_records:
         from prunebench.board import update_board

@@ -9,7 +9,7 @@ import click
 from prunebench.cli.options import json_option, results_option
 from prunebench.cli.text import columns, definitions
 from prunebench.errors import UsageError, did_you_mean
-from prunebench.records import FINAL, read_records
+from prunebench.records import FINAL, read_results
 
 
 @click.command()
@@ -22,8 +22,7 @@ def command(run: str | None, results: Path, as_json: bool) -> None:
     Runs are looked for in the folder runs beside the results folder. A cell is done when its record is there."""
     manifest = _manifest(runs := results.parent / "runs", run)
     cells, finished = set(manifest["cells"]), manifest.get("finished", {})
-    records = [record for path in results.glob(f"{manifest['suite']}/*/*.jsonl") for record in read_records(path)]
-    tried = {record.key: record for record in records if record.key in cells}
+    tried = {record.key: record for record in read_results(results, manifest["suite"]) if record.key in cells}
     failed = [record for record in tried.values() if record.status not in FINAL]
     facts = {
         "run": manifest["run_id"], "suite": manifest["suite"], "started": manifest["started"], "cells": len(cells),

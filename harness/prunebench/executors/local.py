@@ -43,10 +43,9 @@ class LocalExecutor:
 
     def submit(self, task: Task) -> None:
         slot = next(slot for slot in self._slots if not slot.busy)
-        if slot.child is not None and not slot.child.is_running:
-            slot.child.close(_END_SECONDS)
-            slot.child = None
-        slot.child, slot.busy = slot.child or self._start(slot), True
+        if slot.child is None or not slot.child.is_running:
+            slot.child = self._start(slot)
+        slot.busy = True
         slot.child.send(task.to_json())
         threading.Thread(target=self._listen, args=(slot, slot.child, task), daemon=True).start()
 

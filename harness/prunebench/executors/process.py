@@ -24,32 +24,23 @@ def child_environment(cache: Path, threads: int) -> dict[str, str]:
     return {**os.environ, **limits, "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(cache / "numba")}
 
 
-class ChildProcess:
+class ChildProcess(subprocess.Popen[str]):
     """A process in a session of its own, so that Ctrl-C reaches the parent alone and the whole group can be killed.
     log: file that takes its standard error; by default it is thrown away.  Raises OSError when it cannot be started."""
 
     def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        environment: Mapping[str, str],
-        log: Path = _NOWHERE,
+        self, command: Sequence[str], *, environment: Mapping[str, str], log: Path = _NOWHERE,
         folder: Path | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._inbox: queue.Queue[Message | None] = queue.Queue()
         self._ended = threading.Event()
         with log.open("ab") as errors:
-            self._process = subprocess.Popen(
+            super().__init__(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=folder,
                 encoding="utf-8", errors="replace", start_new_session=True,
             )  # fmt: skip
         for task in (self._watch, self._listen):
             threading.Thread(target=task, daemon=True).start()
-
-    @property
-    def pid(self) -> int:
-        """Its process id, which is that of its group."""
-        return self._process.pid
 
     @property
     def is_running(self) -> bool:
@@ -59,7 +50,7 @@ class ChildProcess:
     @property
     def death(self) -> str:
         """How it ended, to follow "it" in a sentence."""
-        code = self._process.returncode
+        code: int | None = self.returncode
         if code is None or code >= 0:
             return "is still running" if code is None else f"ended with exit code {code}"
         name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
@@ -67,10 +58,10 @@ class ChildProcess:
 
     def send(self, message: Message) -> None:
         """Write one line to its input; what a dead process can no longer read is dropped, its end is in the inbox."""
-        assert self._process.stdin is not None
+        assert self.stdin is not None
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write(json.dumps(message) + "\n")
-            self._process.stdin.flush()
+            self.stdin.write(json.dumps(message) + "\n")
+            self.stdin.flush()
 
     def receive(self, seconds: float | None = None) -> Message | None:
         """Return its next message, or None when it has ended; raises TimeoutError after so many seconds."""
@@ -84,15 +75,15 @@ class ChildProcess:
 
     def end_input(self) -> None:
         """Close its input: a process that reads lines then ends by itself."""
-        assert self._process.stdin is not None
+        assert self.stdin is not None
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self.stdin.close()
 
     def kill(self) -> None:
         """Kill it and everything that it has started."""
         if self.is_running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL) if hasattr(os, "killpg") else self._process.kill()
+                os.killpg(self.pid, signal.SIGKILL) if hasattr(os, "killpg") else super().kill()
 
     def close(self, seconds: float = 0.0) -> None:
         """Close its input, wait so long for its end, then kill it; returns when it has ended."""
@@ -107,17 +98,17 @@ class ChildProcess:
             # standard output open: the listener would wait for that for ever.
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             self.kill()
-        self._process.wait()
+        self.wait()
         self.end_input()
         self._ended.set()
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        assert self.stdout is not None
+        for line in self.stdout:
             with contextlib.suppress(ValueError):
                 message = json.loads(line)
                 if isinstance(message, dict):  # anything else was printed by somebody else
                     self._inbox.put(message)
-        self._process.stdout.close()
+        self.stdout.close()
         self._ended.wait()
         self._inbox.put(None)

@@ -32,11 +32,6 @@ class Bench:
     progress: Callable[[float, str], None] = silent
     datasets: dict[str, Dataset] = field(default_factory=dict, repr=False)
 
-    @property
-    def data_roots(self) -> tuple[Path, ...]:
-        """The folders that hold data and weights."""
-        return tuple(map(Path, self.settings.data_roots))
-
     def context(self, task: Task, **more: Any) -> dict[str, Any]:
         """Return the keyword arguments that all contexts share: `more`, and those of the task and this machine."""
         timeout = self.settings.timeout_seconds
@@ -94,22 +89,19 @@ def check_array(entry: Entry[Any], title: str, array: NDArray[Any], kind: type, 
         raise broken_promise(entry, f"finite {title.split()[0]}", f"{int((~finite).sum())} that are not")
 
 
-def resolve_device(wanted: str) -> str:
-    """Return "cuda", "mps" or "cpu" for "auto", else what was asked for.  Raises CellFailed when the device asked for
-    is not there."""
-    import torch
-
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise CellFailed(f"device {wanted!r} was asked for, and torch sees no CUDA device", "use --devices cpu")
-    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    return best if wanted == "auto" else wanted
-
-
 def title(entry: Entry[Any]) -> str:
     """Return how messages name a plugin: distribution, version, kind and name."""
     return f"plugin {entry.origin}: {entry.spec.kind} {entry.spec.name!r}"
 
 
 def make_bench(settings: Settings, catalogue: Catalogue) -> Bench:
-    """Return the bench of this process, with the device resolved."""
-    return Bench(settings, Store(Path(settings.cache)), catalogue, resolve_device(settings.device))
+    """Return the bench of this process; its device is "cuda", "mps" or "cpu" for "auto", else what was asked for.
+    Raises CellFailed when the device asked for is not there."""
+    import torch
+
+    wanted, best = settings.device, "mps" if torch.backends.mps.is_available() else "cpu"
+    if torch.cuda.is_available():
+        best = "cuda"
+    elif wanted.startswith("cuda"):
+        raise CellFailed(f"device {wanted!r} was asked for, and torch sees no CUDA device", "use --devices cpu")
+    return Bench(settings, Store(Path(settings.cache)), catalogue, best if wanted == "auto" else wanted)

@@ -1,7 +1,7 @@
 """Load a data set through its plugin, and check that it is the one that was promised."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ def dataset(bench: Bench, task: Task) -> Dataset:
     expected = task.config["dataset"]["fingerprint"]
     if expected not in bench.datasets:
         where = task.locators["dataset"]
-        loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], bench.data_roots)
+        loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], bench.settings.data_roots)
         if (found := fingerprint(loaded)) != expected:
             text = f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started"
             raise FingerprintMismatch(text, "its files changed meanwhile: run the suite again")
@@ -37,9 +37,9 @@ def check_rows(data: Dataset, what: str, rows: int) -> None:
         raise DataError(text, "they were computed from other data: remove the cache folder and run the suite again")
 
 
-def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: tuple[Path, ...]) -> Dataset:
+def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: Iterable[str | Path]) -> Dataset:
     """Load and validate a data set; arrays come back read-only."""
-    context = DataContext(params=params, roots=roots, obtain=entry.spec.obtain)
+    context = DataContext(params=params, roots=tuple(map(Path, roots)), obtain=entry.spec.obtain)
     loaded = entry.load()(context)
     if not isinstance(loaded, Dataset):
         raise broken_promise(entry, "a prunebench.Dataset", type(loaded).__name__)

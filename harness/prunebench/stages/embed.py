@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from prunebench.contexts import Arch, EmbedContext, Embedding, ProjectContext
 from prunebench.errors import DataError, NotApplicable, WeightsMissing
@@ -19,9 +19,7 @@ from prunebench.tasks import Task
 
 def arch_of(config: Mapping[str, Any]) -> Arch:
     """Return the network of a task's `arch` configuration."""
-    fields: dict[str, Any] = {key: value for key, value in config.items() if key != "plugin"}
-    fields |= {key: tuple(fields[key]) for key in ("mean", "std")}
-    return Arch(name=fields["model"], provider=config["plugin"]["name"], **fields)
+    return msgspec.convert({**config, "name": config["model"], "provider": config["plugin"]["name"]}, Arch)
 
 
 def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
@@ -31,7 +29,7 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
     entry = bench.plugin(task.config["arch"]["plugin"])
     weights = inputs["weights"].path / DATA if "weights" in inputs else None
     if source["source"] == "file":
-        weights, _ = find_weights(task.locators["weights_file"], source["sha256"], bench.data_roots)
+        weights, _ = find_weights(task.locators["weights_file"], source["sha256"], bench.settings.data_roots)
     arrays, facts = dict[str, Any](), dict[str, Any]()
     for name, split in (("train", data.train), ("test", data.test)):
         if split.images is None:
@@ -57,38 +55,30 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
 def projection(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Project the training features; array: projection float32 [n, k], NaN in the rows that are not projected."""
     entry, every = bench.plugin(task.config["plugin"]), inputs["features"].arrays["train_features"]
-    rows = _projected_rows(bench, task, inputs)
-    features = every if rows is None else np.ascontiguousarray(every[rows])
+    rows: Any = slice(None)
+    if is_partial := task.config.get("rows", "all") != "all":  # those predicted as labelled
+        data = dataset(bench, task)
+        logits = class_logits(f"a projection of the {task.config['rows']} samples", data, inputs)
+        rows = logits.argmax(axis=1) == data.train.labels
+        if not rows.any():
+            raise NotApplicable("the backbone predicts no training sample as labelled: nothing is left to project")
+    features = np.ascontiguousarray(every[rows])
     context = ProjectContext(**bench.context(task), features=features)
     with guarded(entry, context) as project:
         projected = np.asarray(project(context))
         check_array(entry, "coordinates float32", projected, np.float32, len(features), "k")
-    if rows is None:
-        return {"projection": projected}, {}
     filled = np.full((len(every), projected.shape[1]), np.nan, dtype=np.float32)
     filled[rows] = projected
-    return {"projection": filled}, {"n_projected": len(features)}
+    return {"projection": filled}, {"n_projected": len(features)} if is_partial else {}
 
 
-def _projected_rows(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> NDArray[np.bool_] | None:
-    """Return which samples are projected, bool [n]: those predicted as labelled; None for all."""
-    if task.config.get("rows", "all") == "all":
-        return None
-    data = dataset(bench, task)
-    logits = class_logits(f"a projection of the {task.config['rows']} samples", data, inputs)
-    rows: NDArray[np.bool_] = logits.argmax(axis=1) == data.train.labels
-    if not rows.any():
-        raise NotApplicable("the backbone predicts no training sample as labelled: nothing is left to project")
-    return rows
-
-
-def find_weights(name: str, expected: str, roots: tuple[Path, ...]) -> tuple[Path, str]:
+def find_weights(name: str, expected: str, roots: tuple[str, ...]) -> tuple[Path, str]:
     """Return the file `name` from the data roots or their sub-folder `weights`, and its SHA-256.  expected: the
     registered SHA-256, or "" where none is.  Raises WeightsMissing when it is nowhere or another file."""
-    candidates = [Path(name), *(root / name for root in roots), *(root / "weights" / name for root in roots)]
+    candidates = [Path(name), *(Path(root, name) for root in roots), *(Path(root, "weights", name) for root in roots)]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
-        text = f"weights file {name!r} was not found (looked in: {', '.join(map(str, roots)) or 'no data root is set'})"
+        text = f"weights file {name!r} was not found (looked in: {', '.join(roots) or 'no data root is set'})"
         hint = "put it in a data root (--data DIR or PRUNEBENCH_DATA), there or in its sub-folder weights"
         raise WeightsMissing(text, hint)
     with path.open("rb") as file:

@@ -28,6 +28,9 @@ def score_context(
     n = len(data.train)
     if n < entry.spec.min_samples:
         raise NotApplicable(f"{entry.spec.name} needs {entry.spec.min_samples} samples, the data set has {n}")
+    if "dynamics" in needs and "dynamics/dynamics" not in inputs["proxy"].arrays:
+        hint = "its learner must return them where record_dynamics is set: choose another recipe for the proxy"
+        raise CellFailed("the proxy run recorded no training dynamics", hint)
     logits = partial(class_logits, entry.spec.name, data, inputs)
     makers: Mapping[str, Callable[[], Any]] = {
         "labels": lambda: data.train.labels,
@@ -36,7 +39,7 @@ def score_context(
         "logits": logits,
         "projection": lambda: inputs["projection"].arrays["projection"],
         "pseudo_labels": lambda: inputs["pseudo_labels"].arrays["pseudo_labels"],
-        "dynamics": lambda: _dynamics(inputs["proxy"]),
+        "dynamics": lambda: inputs["proxy"].arrays["dynamics/dynamics"],
         "gradients": lambda: last_layer_gradients(logits(), data.train.labels, makers["features"]()),
     }
 
@@ -62,13 +65,6 @@ def class_logits(reader: str, data: Dataset, inputs: Mapping[str, Artefact]) -> 
         hint = "train the backbone on this data set (weights = { train = RECIPE }), or choose a method without logits"
         raise NotApplicable(f"{reader} needs class predictions, and {heads}", hint)
     return logits
-
-
-def _dynamics(proxy: Artefact) -> Any:
-    if "dynamics/dynamics" not in proxy.arrays:
-        hint = "its learner must return them where record_dynamics is set: choose another recipe for the proxy"
-        raise CellFailed("the proxy run recorded no training dynamics", hint)
-    return proxy.arrays["dynamics/dynamics"]
 
 
 def last_layer_gradients(

@@ -64,7 +64,12 @@ def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
         returned = score(context)
         seconds = time.perf_counter() - started
         result = returned if isinstance(returned, Scores) else _as_scores(entry, np.asarray(returned), context.n)
-        arrays, diagnostics = _checked_arrays(entry, result, context.n), _checked_diagnostics(entry, result)
+        arrays = _checked_arrays(entry, result, context.n)
+        try:
+            diagnostics = {str(name): jsonable(x, f"diagnostic {name!r}") for name, x in result.diagnostics.items()}
+        except TypeError as error:
+            expected = "diagnostics that are numbers, texts, true, false or None"
+            raise broken_promise(entry, expected, str(error)) from error
     labels = inputs.get("pseudo_labels")
     earlier: Mapping[str, Any] = labels.meta if labels else {"diagnostics": {}, "seconds": 0.0}
     facts = {"caveat": result.caveat, "seconds": round(seconds, 3), "seconds_labels": earlier["seconds"]}
@@ -78,9 +83,7 @@ def _as_scores(entry: Entry[Any], returned: NDArray[Any], n: int) -> Scores:
     if returned.shape != (n,) or returned.dtype.kind != "i" or not np.array_equal(np.sort(returned), np.arange(n)):
         expected = f"an order: each of 0..{n - 1} once, int64"
         raise broken_promise(entry, expected, f"{returned.dtype} {list(returned.shape)}")
-    ranks = np.empty(n, dtype=np.float64)
-    ranks[returned] = -np.arange(n, dtype=np.float64)
-    return Scores(values=ranks)
+    return Scores(values=-np.argsort(returned).astype(np.float64))  # the place of each sample in the order
 
 
 def _checked_arrays(entry: Entry[Any], result: Scores, n: int) -> dict[str, Any]:
@@ -95,13 +98,6 @@ def _checked_arrays(entry: Entry[Any], result: Scores, n: int) -> dict[str, Any]
     if np.any(arrays.get("extra", False)) and not result.caveat:
         raise broken_promise(entry, "a caveat that says how many images are used beyond the budget", "none")
     return arrays
-
-
-def _checked_diagnostics(entry: Entry[Any], result: Scores) -> dict[str, Any]:
-    try:
-        return {str(name): jsonable(value, f"diagnostic {name!r}") for name, value in result.diagnostics.items()}
-    except TypeError as error:
-        raise broken_promise(entry, "diagnostics that are numbers, texts, true, false or None", str(error)) from error
 
 
 def agreement(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:

@@ -21,8 +21,7 @@ def subset(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
     values = scored.arrays["scores"]
     check_rows(data, "scores", len(values))
     budget = n_keep(task.config["keep"], len(values))
-    excluded = scored.arrays.get("excluded")
-    eligible = np.ones(len(values), dtype=np.bool_) if excluded is None else ~excluded
+    eligible = ~scored.arrays.get("excluded", np.zeros(len(values), dtype=np.bool_))
     # A stream of its own: the selector's draws must not depend on how many numbers the tie-break used.
     rng = np.random.default_rng([task.config["seed"], 1])
     context = SelectContext(
@@ -56,9 +55,7 @@ def ties_at_cut(
 ) -> tuple[int, int]:
     """Return how many samples share the lowest kept score and how many of these are kept; zeros where all are.  Samples
     that the scorer excluded have no score of their own and never count."""
-    kept = np.zeros(len(scores), dtype=np.bool_)
-    kept[indices] = True
-    kept &= eligible
+    kept = eligible & np.isin(np.arange(len(scores)), indices)
     if not kept.any():
         return 0, 0
     tied = eligible & (scores == scores[kept].min())

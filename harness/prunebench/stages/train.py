@@ -1,7 +1,7 @@
 """Train on a subset. Training is keyed by the subset's content: equal subsets train once."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -50,12 +50,9 @@ def _relabelled(data: Dataset, labels: NDArray[np.int64]) -> Dataset:
 def training_of(task: Task, inputs: Mapping[str, Artefact]) -> dict[str, Task]:
     """Return the training that a cell stands for, named by the content of its subset."""
     features = task.upstream.get("arch_features")
-    config = {
-        **{name: task.config[name] for name in ("dataset", "arch", "recipe", "seed") if name in task.config},
-        "subset": inputs["subset"].meta["record"]["subset_digest"],
-        "features": features.key if features else "",
-    }
-    return {"training": Task("training", config, {}, task.locators)}
+    config = {name: value for name, value in task.config.items() if name != "keep"}
+    content = {"subset": inputs["subset"].meta["record"]["subset_digest"], "features": features.key if features else ""}
+    return {"training": Task("training", {**config, **content}, {}, task.locators)}
 
 
 def training(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
@@ -111,10 +108,7 @@ def _build(bench: Bench, arch: Arch, data: Dataset) -> Any:
     return provider.build(arch, data.n_classes, channels, arch.image_size or height)
 
 
-_FACTS = (
-    "accuracy", "accuracy_best", "accuracy_per_epoch", "class_accuracy", "loss", "epochs", "batch_size_used",
-    "oom_retries", "peak_gpu_bytes",
-)  # fmt: skip
+_FACTS = [one.name for one in fields(TrainResult) if one.name not in ("weights", "dynamics")]  # in records, too
 
 
 def _facts(result: TrainResult) -> dict[str, Any]:
