@@ -270,7 +270,7 @@ def test_a_minimal_suite_has_a_baseline_budgets_and_seeds():
     assert (suite.baseline, suite.unpruned, suite.seeds) == ("random", "", 3)
     assert (suite.proxy_seeds, suite.backbone_seeds, suite.proxy) == (1, 1, None)
     assert suite.pruning_rates
-    assert (suite.agreement_methods, suite.agreement_backbones) == (suite.methods, suite.backbones)
+    assert (suite.agreement.methods, suite.agreement.backbones) == (suite.methods, suite.backbones)
     assert registry.networks["net"].weights.sha256 == ""
     assert (registry.datasets["pets"].spec, registry.datasets["pets"].params) == ("image-folder", {"path": "photos"})
     load_plugins().get("datasets", "image-folder").spec.resolve_params(registry.datasets["pets"].params)
@@ -279,12 +279,15 @@ def test_a_minimal_suite_has_a_baseline_budgets_and_seeds():
 def test_the_method_that_keeps_everything_may_be_named_with_the_others():
     suite = read(MINIMAL.replace('"moderate"]', '"moderate", "full"]')).suite("mine")
     assert (suite.methods, suite.unpruned) == (("random", "moderate"), "full")
+    suite = read(MINIMAL.replace('"random", "moderate"]', '"full"]')).suite("mine")
+    assert (suite.methods, suite.unpruned, suite.baseline) == ((), "full", "")
 
 
 @pytest.mark.parametrize(
     ("written", "rates"),
     [('keep = ["0.1"]', ("0.9",)), ("keep = [0.1, 0.25, 1]", ("0.9", "0.75", "0")), ('keep = [".30"]', ("0.7",)),
-     ("pruning_rates = [0.90, 1e-7]", ("0.9", "0.0000001")), ('pruning_rates = ["0"]', ("0",))],
+     ("pruning_rates = [0.90, 1e-7]", ("0.9", "0.0000001")), ('pruning_rates = ["0"]', ("0",)),
+     ("pruning_rates = [1.5e-21]", ("0.0000000000000000000015",))],
 )  # fmt: skip
 def test_budgets_are_fractions_to_keep_or_to_remove_as_numbers_or_text(written, rates):
     assert read(MINIMAL + written + "\n").suite("mine").pruning_rates == rates

@@ -30,7 +30,7 @@ def obstacles(
     goals = [goal for goal in plan.goals if goal.key in wanted]
     names = {str(goal.axes[axis]) for goal in goals for axis in (*_SCORING, "train_arch") if axis in goal.axes}
     if plan.suite.proxy and any(goal.axes.get("proxy_key") for goal in goals):
-        names.add(plan.suite.proxy[0])
+        names.add(plan.suite.proxy.arch)
     problems, outputs = list[str](), dict[str, int | None]()
     for name in sorted(names - {NONE}):
         try:

@@ -1,9 +1,9 @@
 """Suite and filters to cells: pure, without data and without torch."""
 
+import dataclasses
 import itertools
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from prunebench.errors import DataError, UsageError, did_you_mean
 from prunebench.planner import Contents, Planner
 from prunebench.plugins import Catalogue
-from prunebench.records import Record, complement
+from prunebench.records import Record, complement, is_kept_fraction
 from prunebench.registry import Method, Registry, Suite
-from prunebench.specs import ScorerSpec
+from prunebench.registry.model import Agreement, Names, Pair
 from prunebench.tasks import Task
 
 NONE = "-"
@@ -85,10 +85,15 @@ class Plan:
         return list({task.key: task for task in every}.values())
 
 
-def axes_of(spec: ScorerSpec, backbones: tuple[str, ...], projectors: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Yield the (backbone, projector) pairs that a scorer distinguishes; "-" where it reads none."""
-    read = backbones if spec.needs & FROM_BACKBONE else (NONE,)
-    yield from itertools.product(read, projectors if "projection" in spec.needs else (NONE,))
+def cell_axes(
+    suite: Suite, method: str, needs: frozenset[str]
+) -> tuple[Names, Names, tuple[Pair, ...], Names, Iterable[int]]:
+    """Return the backbones, projectors, trainings, fractions to keep and seeds of a method whose scorer reads the
+    evidence `needs`, "-" where it reads no backbone or projection.  Each combination is a cell."""
+    backbones = suite.backbones if FROM_BACKBONE & needs else (NONE,)
+    projectors = suite.projectors if "projection" in needs else (NONE,)
+    keeps = ("1",) if method == suite.unpruned else suite.keeps
+    return backbones, projectors, suite.training, keeps, range(suite.seeds)
 
 
 def make_plan(
@@ -104,138 +109,111 @@ def make_plan(
     data and weights, where they were looked at; by default what the registry expects.  faults: where given, takes why
     methods of the suite cannot run, by their names, if it is a `tolerated` error; the others are planned."""
     filters = filters or Filters()
-    suite = _with_added(registry.suite(suite_name), filters.added)
-    _check_filters(suite, filters)
+    filters = dataclasses.replace(filters, keep=tuple(map(_plain, filters.keep)))
+    _check_filters(registry.suite(suite_name), filters)
+    suite = _narrowed(registry.suite(suite_name), registry, filters)
+    planner, goals = Planner(registry, catalogue, suite, contents or Contents()), list[Goal]()
+    for name in filter(None, dict.fromkeys((*suite.methods, *suite.agreement.methods, suite.unpruned))):
+        try:
+            goals += [*_cells(planner, name), *_agreements(planner, name)]
+        except tolerated as error:
+            if faults is None or name in (*filters.added, suite.unpruned):
+                raise
+            faults[name] = error
+    if not goals:
+        raise next(iter(faults.values())) if faults else _nothing(planner)
+    cells, agreements = (tuple(g for g in goals if g.axes["kind"] == kind) for kind in ("cell", "agreement"))
+    return Plan(suite, registry.protocol, cells, agreements)
 
-    def planner_of(kept: Container[str]) -> Planner:
-        only = {axis: tuple(n for n in getattr(suite, axis) if n in kept) for axis in ("methods", "agreement_methods")}
-        chosen = _narrowed(replace(suite, **only), registry, filters)
-        return Planner(registry, catalogue, chosen, contents or Contents())
 
-    names = dict.fromkeys((*suite.methods, *suite.agreement_methods))  # in their order
-    if faults is not None:
-        for name in (name for name in names if name not in filters.added):
-            try:
-                _goals(planner_of((name, *filters.added)))
-            except tolerated as error:
-                faults[name] = error
-    planner = planner_of(names.keys() - (faults or {}))
-    cells, agreements = _goals(planner)
-    if cells or agreements:
-        return Plan(suite, registry.protocol, cells, agreements)
-    if faults:
-        raise next(iter(faults.values()))
-    compared = planner.suite.agreement_methods
+def _nothing(planner: Planner) -> UsageError:
+    """Return why a suite has neither cells nor comparisons."""
+    suite, compared = planner.suite, planner.suite.agreement.methods
     if compared and not suite.training and not any(_is_compared(planner, name) for name in compared):
         text = f"no cell and no comparison: suite {suite.name!r} trains no network, and scores are compared only of"
         text += f" methods that read a backbone and no budget, unlike {', '.join(compared)}"
         training = f"training = [{{ arch = ..., recipe = ... }}] to [suite.{suite.name}]"
-        raise UsageError(text, f"add {training}, or methods that read a backbone")
+        return UsageError(text, f"add {training}, or methods that read a backbone")
     hint = f"see them all with `prunebench plan {suite.name}`"
-    raise UsageError(f"no cell of suite {suite.name!r} passes the filters", hint)
+    return UsageError(f"no cell of suite {suite.name!r} passes the filters", hint)
 
 
-def _goals(planner: Planner) -> tuple[tuple[Goal, ...], tuple[Goal, ...]]:
-    """Return the cells and comparisons of a suite; raises UsageError for a method that cannot run."""
-    suite = planner.registry.suite(planner.suite.name)
-    for name in filter(None, (*planner.suite.methods, planner.suite.unpruned)):
-        needs = planner.catalogue.scorer(planner.registry.method(name).scorer).spec.needs
-        lacking = ["backbones"] if needs & FROM_BACKBONE and not suite.backbones else []
-        lacking += ["projectors"] if "projection" in needs and not suite.projectors else []
-        if lacking:
-            text = f"method {name!r} needs {' and '.join(lacking)}, and suite {suite.name!r} names none"
-            raise UsageError(text, f"add {lacking[0]} = [...] to [suite.{suite.name}]")
-    return tuple(_cells(planner)), tuple(_agreements(planner))
-
-
-def _with_added(suite: Suite, added: tuple[str, ...]) -> Suite:
-    def extended(names: tuple[str, ...]) -> tuple[str, ...]:
-        return (*names, *(name for name in dict.fromkeys(added) if name not in (*names, suite.unpruned)))
-
-    # An agreement that names no method wants none.
-    agreement = extended(suite.agreement_methods) if suite.agreement_methods else ()
-    return replace(suite, methods=extended(suite.methods), agreement_methods=agreement)
+def _plain(keep: str) -> str:
+    """Return a fraction to keep as suites write it, or a glob as it is."""
+    if any(character in keep for character in "*?["):
+        return keep
+    if not is_kept_fraction(keep):
+        text = f"keep = {keep!r} is not a number, or outside (0, 1]"
+        raise UsageError(text, "write the fraction to keep: 0.1 keeps 10 %")
+    return complement(complement(keep))
 
 
 def _check_filters(suite: Suite, filters: Filters) -> None:
-    for axis, globs, names in (
-        ("backbone", filters.backbone, (NONE, *suite.backbones, *suite.agreement_backbones)),
-        ("projector", filters.projector, (NONE, *suite.projectors, *suite.agreement_projectors)),
-        ("arch", filters.arch, tuple(arch for arch, _ in suite.training)),
-    ):
-        for glob in globs:
-            if not any(fnmatchcase(name, glob) for name in names):
-                raise UsageError(f"suite {suite.name!r} has no {axis} {glob!r}", did_you_mean(glob, set(names)))
-    known = [complement(rate) for rate in suite.pruning_rates]
-    for keep in filters.keep:
-        if _is_glob(keep):
-            continue
-        try:
-            is_fraction = 0 < Decimal(keep) <= 1
-        except ArithmeticError:
-            raise UsageError(f"keep = {keep!r} is not a number", "write a fraction such as 0.1") from None
-        if not is_fraction:
-            raise UsageError(f"keep = {keep} is outside (0, 1]", "it is the fraction to keep: 0.1 keeps 10 %")
-        if not any(Decimal(k) == Decimal(keep) for k in ("1", *known)):
-            raise UsageError(f"suite {suite.name!r} has no keep = {keep}", "known: " + ", ".join(known))
+    axes = {
+        "backbone": (NONE, *suite.backbones, *suite.agreement.backbones),
+        "projector": (NONE, *suite.projectors, *suite.agreement.projectors),
+        "arch": tuple(pair.arch for pair in suite.training),
+        "keep": ("1", *suite.keeps),
+    }
+    for axis, names in axes.items():
+        for glob in getattr(filters, axis):
+            if not _passing(names, (glob,)):
+                named = f"keep = {glob}" if axis == "keep" else f"{axis} {glob!r}"
+                raise UsageError(f"suite {suite.name!r} has no {named}", did_you_mean(glob, {*names}))
 
 
-def _is_glob(text: str) -> bool:
-    return any(character in text for character in "*?[")
-
-
-def _passing(values: Iterable[str], globs: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(v for v in values if not globs or v == NONE or any(fnmatchcase(v, glob) for glob in globs))
-
-
-def is_chosen(method: Method, filters: Filters) -> bool:
-    """Tell whether a method of a suite passes the filters, by its name or its scorer's, or was added."""
-    return method.name in filters.added or bool(_passing((method.name, method.scorer), filters.scorer))
+def _passing(values: Iterable[str], globs: tuple[str, ...]) -> Names:
+    return tuple(value for value in values if not globs or any(fnmatchcase(value, glob) for glob in globs))
 
 
 def _narrowed(suite: Suite, registry: Registry, filters: Filters) -> Suite:
-    """Return the suite with what passes the filters alone; the whole set is trained on whatever `keep` says."""
-    globs = filters.keep
+    """Return the suite with the methods that are added, and else with what passes the filters alone; the whole set is
+    trained on whatever `keep` says."""
+    added = tuple(name for name in filters.added if name != suite.unpruned)
 
-    def chosen(names: Iterable[str]) -> tuple[str, ...]:
-        return tuple(name for name in names if is_chosen(registry.method(name), filters))
+    def chosen(*names: str) -> Names:
+        passing = (n for n in names if n in filters.added or _passing((n, registry.method(n).scorer), filters.scorer))
+        return tuple(dict.fromkeys(filter(None, passing)))
 
-    def fits(keep: str, glob: str) -> bool:
-        return fnmatchcase(keep, glob) if _is_glob(glob) else Decimal(glob) == Decimal(keep)
-
+    compared = suite.agreement  # one that names no method wants none
+    agreement = Agreement(
+        methods=chosen(*compared.methods, *added) if compared.methods else (),
+        projectors=_passing(compared.projectors, filters.projector),
+        backbones=_passing(compared.backbones, filters.backbone),
+    )
     return replace(
         suite,
-        methods=chosen(suite.methods),
-        unpruned=suite.unpruned if suite.unpruned and chosen((suite.unpruned,)) else "",
+        methods=chosen(*suite.methods, *added),
+        unpruned="".join(chosen(suite.unpruned)),
         backbones=_passing(suite.backbones, filters.backbone),
         projectors=_passing(suite.projectors, filters.projector),
-        training=tuple(pair for pair in suite.training if _passing(pair[:1], filters.arch)),
-        pruning_rates=tuple(r for r in suite.pruning_rates if not globs or any(fits(complement(r), g) for g in globs)),
+        training=tuple(pair for pair in suite.training if _passing([pair.arch], filters.arch)),
+        pruning_rates=tuple(map(complement, _passing(suite.keeps, filters.keep))),
         seeds=min(suite.seeds, filters.seeds or suite.seeds),
-        agreement_methods=chosen(suite.agreement_methods),
-        agreement_backbones=_passing(suite.agreement_backbones, filters.backbone),
-        agreement_projectors=_passing(suite.agreement_projectors, filters.projector),
+        agreement=agreement,
     )
 
 
-def _cells(planner: Planner) -> Iterator[Goal]:
-    suite = planner.suite
-    roles = [(name, "baseline" if name == suite.baseline else "method") for name in suite.methods]
-    for name, role in (*roles, *([(suite.unpruned, "unpruned")] if suite.unpruned else [])):
-        method = planner.registry.method(name)
-        spec = planner.catalogue.scorer(method.scorer).spec
-        selector, selector_params = planner.selector(method)
-        keeps = ("1",) if role == "unpruned" else tuple(complement(rate) for rate in suite.pruning_rates)
-        for (backbone, projector), (arch, recipe), keep, seed in itertools.product(
-            axes_of(spec, suite.backbones, suite.projectors), suite.training, keeps, range(suite.seeds)
-        ):
-            task = planner.cell(method, backbone, projector, keep, (arch, recipe), seed)
-            axes = {
-                "kind": "cell", **_shared_axes(planner, method, projector), "role": role, "api": spec.api,
-                "score_backbone": backbone, "selector": selector.spec.name, "selector_params": selector_params,
-                "keep": keep, "train_arch": arch, "recipe": recipe, "seed": seed, **_made_of(task),
-            }  # fmt: skip
-            yield Goal(axes, task)
+def _cells(planner: Planner, name: str) -> Iterator[Goal]:
+    """Yield the cells of a method; raises UsageError where it cannot run."""
+    suite, method = planner.suite, planner.registry.method(name)
+    if name not in (*suite.methods, suite.unpruned):
+        return
+    spec = planner.catalogue.scorer(method.scorer).spec
+    whole = planner.registry.suite(suite.name)
+    axes_read = zip(("backbones", "projectors"), cell_axes(whole, name, spec.needs), strict=False)
+    if lacking := [axis for axis, names in axes_read if not names]:
+        text = f"method {name!r} needs {' and '.join(lacking)}, and suite {suite.name!r} names none"
+        raise UsageError(text, f"add {lacking[0]} = [...] to [suite.{suite.name}]")
+    selector, selector_params = planner.selector(method)
+    for backbone, projector, training, keep, seed in itertools.product(*cell_axes(suite, name, spec.needs)):
+        task = planner.cell(method, backbone, projector, keep, training, seed)
+        axes = {
+            "kind": "cell", **_shared_axes(planner, method, projector), "role": suite.role(name), "api": spec.api,
+            "score_backbone": backbone, "selector": selector.spec.name, "selector_params": selector_params,
+            "keep": keep, "train_arch": training.arch, "recipe": training.recipe, "seed": seed, **_made_of(task),
+        }  # fmt: skip
+        yield Goal(axes, task)
 
 
 def _shared_axes(planner: Planner, method: Method, projector: str) -> dict[str, Any]:
@@ -260,22 +238,24 @@ def _made_of(cell: Task) -> dict[str, str]:
 
 def _is_compared(planner: Planner, name: str) -> bool:
     spec = planner.catalogue.scorer(planner.registry.method(name).scorer).spec
-    return bool(spec.needs & FROM_BACKBONE) and not spec.budget_dependent
+    return bool(FROM_BACKBONE & spec.needs) and not spec.budget_dependent
 
 
-def _agreements(planner: Planner) -> Iterator[Goal]:
-    suite, networks, seeds = planner.suite, planner.registry.networks, range(planner.suite.seeds)
-    pairs = [((a, s), (b, s)) for a, b in itertools.combinations(suite.agreement_backbones, 2) for s in seeds]
-    pairs += [((b, s), (b, t)) for b in suite.agreement_backbones for s, t in itertools.combinations(seeds, 2)]
-    for method in (planner.registry.method(name) for name in suite.agreement_methods if _is_compared(planner, name)):
-        spec = planner.catalogue.scorer(method.scorer).spec
-        projectors = suite.agreement_projectors if "projection" in spec.needs else (NONE,)
-        for projector, ((backbone_a, seed_a), (backbone_b, seed_b)) in itertools.product(projectors, pairs):
-            a = planner.scores(method, backbone_a, projector, "", seed_a)
-            b = planner.scores(method, backbone_b, projector, "", seed_b)
-            axes = {
-                "kind": "agreement", **_shared_axes(planner, method, projector), "backbone_a": backbone_a,
-                "seed_a": seed_a, "backbone_b": backbone_b, "seed_b": seed_b, "scores_key_a": a.key,
-                "scores_key_b": b.key, "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
-            }  # fmt: skip
-            yield Goal(axes, planner.agreement(a, b))
+def _agreements(planner: Planner, name: str) -> Iterator[Goal]:
+    """Yield the comparisons of a method's scores between backbones and between seeds."""
+    suite, method, networks = planner.suite.agreement, planner.registry.method(name), planner.registry.networks
+    if name not in suite.methods or not _is_compared(planner, name):
+        return
+    seeds, spec = range(planner.suite.seeds), planner.catalogue.scorer(method.scorer).spec
+    pairs = [((a, s), (b, s)) for a, b in itertools.combinations(suite.backbones, 2) for s in seeds]
+    pairs += [((b, s), (b, t)) for b in suite.backbones for s, t in itertools.combinations(seeds, 2)]
+    projectors = suite.projectors if "projection" in spec.needs else (NONE,)
+    for projector, ((backbone_a, seed_a), (backbone_b, seed_b)) in itertools.product(projectors, pairs):
+        a = planner.scores(method, backbone_a, projector, "", seed_a)
+        b = planner.scores(method, backbone_b, projector, "", seed_b)
+        axes = {
+            "kind": "agreement", **_shared_axes(planner, method, projector), "backbone_a": backbone_a,
+            "seed_a": seed_a, "backbone_b": backbone_b, "seed_b": seed_b, "scores_key_a": a.key,
+            "scores_key_b": b.key, "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
+        }  # fmt: skip
+        yield Goal(axes, planner.agreement(a, b))

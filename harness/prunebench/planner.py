@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from prunebench.contexts import Arch
 from prunebench.errors import UsageError
 from prunebench.keys import seed_for
 from prunebench.plugins import Catalogue, Entry
 from prunebench.registry import Method, Registry, Suite
+from prunebench.registry.model import Pair
 from prunebench.tasks import Task
 
 BASE_SEED = 0  # of all seeds; another one is another protocol
@@ -30,7 +30,7 @@ class Planner:
     catalogue: Catalogue
     suite: Suite
     contents: Contents = Contents()
-    _memo: dict[Any, Task] = field(default_factory=dict, repr=False)
+    _memo: dict[str, Task] = field(default_factory=dict, repr=False)
 
     @property
     def fingerprint(self) -> str:
@@ -56,8 +56,9 @@ class Planner:
         spec = entry.spec
         return {"kind": spec.kind, "name": spec.name, "params": spec.resolve_params(given), "version": entry.version}
 
-    def arch(self, arch: Arch) -> dict[str, Any]:
+    def arch(self, name: str) -> dict[str, Any]:
         """Return the keyed description of a network: everything but the name that it has here."""
+        arch = self.registry.networks[name].arch
         described = {key: value for key, value in asdict(arch).items() if key not in ("name", "provider")}
         return {**described, "plugin": self.plugin(self.catalogue.backbone(arch.provider), {})}
 
@@ -66,30 +67,26 @@ class Planner:
         recipe = self.registry.recipes[name]
         return self.plugin(self.catalogue.learner(recipe.learner), recipe.params)
 
-    def pretrain(self, arch: Arch, recipe: str, replicate: int, labels: Task | None = None) -> Task:
+    def pretrain(self, arch: str, recipe: str, replicate: int, labels: Task | None = None) -> Task:
         """Train `arch` on the whole training set, keeping its weights and its training dynamics.  replicate: of how
         many networks trained here, which one.  labels: pseudo-labels in place of the labels."""
-        drawn = _drawn(True, "pretrain", arch=arch.name, recipe=recipe, **_replicated(replicate))
+        drawn = _drawn(True, "pretrain", arch=arch, recipe=recipe, replicate=replicate)
         config = {"arch": self.arch(arch), "recipe": self.recipe(recipe), **drawn}
         return self._on_data("pretrain", config, {"pseudo_labels": labels} if labels else {})
 
     def features(self, name: str, seed: int = 0) -> Task:
         """Embed the data set with a registered network; `seed` chooses among the networks that are trained here."""
-        network, replicate = self.registry.networks[name], seed % self.suite.backbone_seeds
-        if (made := self._memo.get((name, replicate))) is not None:
-            return made
-        weights, arch = network.weights, network.arch
+        weights, replicate = self.registry.networks[name].weights, seed % self.suite.backbone_seeds
         upstream, where = {}, {}
         source: dict[str, Any] = {"source": weights.source}
         if weights.source == "file":
             source["sha256"] = self.contents.weights.get(weights.file) or weights.sha256
             where = {"weights_file": weights.file}
         elif weights.source == "trained":
-            upstream = {"weights": self.pretrain(arch, weights.recipe, replicate)}
+            upstream = {"weights": self.pretrain(name, weights.recipe, replicate)}
         elif weights.source == "random":
-            source |= _drawn(True, "random-weights", arch=arch.name, **_replicated(replicate))
-        task = self._on_data("features", {"arch": self.arch(arch), "weights": source}, upstream, **where)
-        return self._memo.setdefault((name, replicate), task)
+            source |= _drawn(True, "random-weights", arch=name, replicate=replicate)
+        return self._on_data("features", {"arch": self.arch(name), "weights": source}, upstream, **where)
 
     def projection(self, backbone: str, projector: str, seed: int, rows: str) -> Task:
         """Project the features of a backbone: those of all samples, or of those that it classifies as labelled."""
@@ -122,8 +119,7 @@ class Planner:
         if self.suite.proxy is None:
             text = f"method {method.name!r} reads training dynamics, and suite {self.suite.name!r} has no proxy run"
             raise UsageError(text, f"add proxy = {{ arch = ..., recipe = ... }} to [suite.{self.suite.name}]")
-        arch, recipe = self.suite.proxy
-        return self.pretrain(self.registry.networks[arch].arch, recipe, seed % self.suite.proxy_seeds, labels)
+        return self.pretrain(self.suite.proxy.arch, self.suite.proxy.recipe, seed % self.suite.proxy_seeds, labels)
 
     def subset(self, method: Method, backbone: str, projector: str, keep: str, seed: int) -> Task:
         """Select by the scores of a method."""
@@ -133,19 +129,16 @@ class Planner:
         config = {"plugin": self.plugin(selector, given), "keep": keep, **drawn}
         return self._on_data("subset", config, {"scores": scores})
 
-    def cell(
-        self, method: Method, backbone: str, projector: str, keep: str, training: tuple[str, str], seed: int
-    ) -> Task:
+    def cell(self, method: Method, backbone: str, projector: str, keep: str, training: Pair, seed: int) -> Task:
         """Train on what a method keeps."""
-        arch, recipe = training
+        arch, recipe = training.arch, training.recipe
         learner = self.catalogue.learner(self.registry.recipes[recipe].learner).spec
         upstream = {"subset": self.subset(method, backbone, projector, keep, seed)}
         if "features" in learner.needs:
             upstream["arch_features"] = self.features(arch)
         # The method is left out on purpose: all methods train from the same start, so differences pair.
         drawn = _drawn(learner.stochastic, "train", arch=arch, recipe=recipe, seed=seed)
-        network = self.registry.networks[arch].arch
-        config = {"arch": self.arch(network), "recipe": self.recipe(recipe), "keep": keep, **drawn}
+        config = {"arch": self.arch(arch), "recipe": self.recipe(recipe), "keep": keep, **drawn}
         return self._on_data("cell", config, upstream)
 
     def agreement(self, a: Task, b: Task) -> Task:
@@ -161,9 +154,6 @@ class Planner:
 
 
 def _drawn(stochastic: bool, stage: str, **axes: Any) -> dict[str, int]:
-    return {"seed": seed_for(stage, BASE_SEED, **axes)} if stochastic else {}
-
-
-def _replicated(replicate: int) -> dict[str, int]:
     # The first of several networks has the seed that it would have alone: what was computed stays.
-    return {"replicate": replicate} if replicate else {}
+    named = {axis: value for axis, value in axes.items() if (axis, value) != ("replicate", 0)}
+    return {"seed": seed_for(stage, BASE_SEED, **named)} if stochastic else {}

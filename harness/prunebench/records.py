@@ -111,11 +111,7 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
     peak_gpu_bytes: Count = 0
 
     def __post_init__(self) -> None:
-        try:
-            fits = 0 < Decimal(self.keep) <= 1
-        except InvalidOperation:
-            fits = False
-        if not fits or len(self.keep) > 30:
+        if not is_kept_fraction(self.keep) or len(self.keep) > 30:
             raise ValueError(f'keep = {self.keep[:30]!r}: expected a decimal fraction as text, such as "0.1"')
         if (self.status == "ok") != (self.accuracy is not None):
             raise ValueError(f"status {self.status!r} with accuracy {self.accuracy}: an accuracy goes with status 'ok'")
@@ -170,6 +166,14 @@ _Header: Any = msgspec.defstruct("_Header", [("schema", int, 0)])
 def complement(fraction: str) -> str:
     """Return 1 - fraction, both decimal strings without trailing zeros: "0.90" to "0.1"."""
     return format((1 - Decimal(fraction)).normalize(), "f")
+
+
+def is_kept_fraction(text: str) -> bool:
+    """Tell whether a text is a decimal number in (0, 1]."""
+    try:
+        return 0 < Decimal(text) <= 1
+    except InvalidOperation:
+        return False
 
 
 def decode(line: str | bytes) -> Record:

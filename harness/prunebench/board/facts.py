@@ -61,7 +61,7 @@ def run_command(records: pd.DataFrame, suite: Suite | None, registry_file: str |
     parts = ["prunebench", "run", records.suite.iloc[0], "--seeds", str(max(_values(records, *PLACES["seeds "])) + 1)]
     parts += [part for keep in reversed(keeps) for part in ("--keep", keep)]
     if suite is not None:
-        known = {*suite.methods, *suite.agreement_methods, suite.unpruned, suite.baseline}
+        known = {*suite.methods, *suite.agreement.methods, suite.unpruned, suite.baseline}
         parts += [part for method in sorted(_values(records, "method") - known) for part in ("--with", method)]
     parts += ["--registry", registry_file] if registry_file else []
     return " ".join(map(shlex.quote, parts)) + (" --data DIR" if data else "")

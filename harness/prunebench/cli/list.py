@@ -86,8 +86,8 @@ def _suite(suite: Suite) -> Row:
     facts = {
         "dataset": suite.dataset, "methods": ", ".join(suite.methods), "baseline": suite.baseline,
         "unpruned": suite.unpruned, "backbones": ", ".join(suite.backbones), "projectors": ", ".join(suite.projectors),
-        "pruning rates": ", ".join(suite.pruning_rates), "seeds": str(suite.seeds),
-        "training": ", ".join(map(" by ".join, suite.training)), "proxy": " by ".join(suite.proxy or ()),
+        "pruning rates": ", ".join(map(str, suite.pruning_rates)), "seeds": str(suite.seeds),
+        "training": ", ".join(map(str, suite.training)), "proxy": str(suite.proxy or ""),
         "backbone seeds": str(suite.backbone_seeds), "proxy seeds": str(suite.proxy_seeds),
     }  # fmt: skip
     return _row("suite", suite.name, suite.summary, facts, dataset=suite.dataset, methods=suite.methods)

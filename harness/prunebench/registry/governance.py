@@ -171,9 +171,9 @@ def new_table(entry: Entry[Any], *, tier: str, maintainer: str, reason: str, ver
     values = {"kind": entry.spec.kind, "dist": origin.distribution, "version": version, "tier": tier,
               "maintainer": maintainer, "reason": reason}  # fmt: skip
     # A JSON string is a TOML basic string, but for the one control character that JSON lets through.
-    quoted = {key: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") for key, value in values.items()}
-    lines = "".join(f"{key} = {text}\n" for key, text in quoted.items() if values[key])
-    return f"[plugin.{entry.spec.name}]\n{lines}added = {added.isoformat()}\n"
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items() if value]
+    table = f"[plugin.{entry.spec.name}]\n{''.join(lines)}added = {added.isoformat()}\n"
+    return table.replace("\x7f", "\\u007f")
 
 
 def compatible_range(version: str) -> str:

@@ -13,6 +13,7 @@ from packaging.version import InvalidVersion
 
 from prunebench.contexts import Arch
 from prunebench.errors import UsageError, did_you_mean
+from prunebench.records import Role, complement
 
 SCHEMA = 1
 PRUNING_RATES = ("0.5", "0.9")  # of a suite that names no budget
@@ -79,6 +80,7 @@ class NetworkTable(Table, frozen=True):
     """A network that scores (backbone) or is trained on subsets (arch)."""
 
     ONE_OF: ClassVar[tuple[Names, ...]] = (("timm",), ("provider", "model"))
+    name: str
     timm: Annotated[Text, Meta(description="Model of timm: short for that model of the provider timm.")] = ""
     provider: Annotated[Text, Meta(description="Plugin that provides the network.")] = ""
     model: Annotated[Text, Meta(description="Name of the network there.")] = ""
@@ -131,16 +133,24 @@ class Pair(Table, frozen=True):
     arch: NetworkName
     recipe: RecipeName
 
+    def __str__(self) -> str:
+        return f"{self.arch} by {self.recipe}"
+
 
 class Agreement(Table, frozen=True):
-    """Whose scores are compared between backbones and between seeds; each axis is the suite's by default."""
+    """Whose scores are compared between backbones and between seeds."""
 
-    methods: Names | None = None
-    projectors: Names | None = None
-    backbones: tuple[NetworkName, ...] | None = None
+    methods: Annotated[Names, Meta(description="Methods; default: those of the suite.")] = ()
+    projectors: Annotated[Names, Meta(description="Projectors; default: those of the suite.")] = ()
+    backbones: Annotated[tuple[NetworkName, ...], Meta(description="Networks; default: those of the suite.")] = ()
 
 
-class _Grid(Table, frozen=True, kw_only=True):
+class Suite(Table, frozen=True, kw_only=True):
+    """A grid of cells on one data set; without training, only scores are compared."""
+
+    # Once it is read, all defaults are filled in, and the budgets are `pruning_rates`; `keep` is empty.
+    # Seed s uses proxy run s modulo proxy_seeds, and training s modulo backbone_seeds of a backbone trained here.
+    name: str
     summary: Annotated[str, Meta(description="One sentence.")] = ""
     dataset: DatasetName
     methods: Annotated[Names, Meta(min_length=1, description="Methods, or scorers with their defaults.")]
@@ -151,29 +161,20 @@ class _Grid(Table, frozen=True, kw_only=True):
     seeds: Annotated[Count, Meta(description="Number of seeds.")] = 3
     proxy_seeds: Annotated[Count, Meta(description="Proxy runs that the seeds are spread over.")] = 1
     backbone_seeds: Annotated[Count, Meta(description="Trainings of a backbone that the seeds are spread over.")] = 1
-
-
-class Suite(_Grid, frozen=True, kw_only=True):
-    """A grid: methods x backbones x projectors x budgets x training x seeds on one data set."""
-
-    # Seed s uses proxy run s modulo proxy_seeds, and training s modulo backbone_seeds of a backbone trained here.
-    name: str
-    training: tuple[tuple[str, str], ...] = ()
-    pruning_rates: Names = ()
-    proxy: tuple[str, str] | None = None
-    agreement_methods: Names = ()
-    agreement_projectors: Names = ()
-    agreement_backbones: Names = ()
-
-
-class SuiteTable(_Grid, frozen=True, kw_only=True):
-    """A grid of cells on one data set; without training, only scores are compared."""
-
     training: Annotated[tuple[Pair, ...], Meta(description="Architectures that are trained, with recipes.")] = ()
-    pruning_rates: Annotated[tuple[Rate, ...], Meta(description="Budgets, or write `keep`.")] | None = None
-    keep: Annotated[tuple[Keep, ...], Meta(description="Budgets, or write `pruning_rates`.")] | None = None
+    pruning_rates: Annotated[tuple[Rate, ...], Meta(description="Budgets, or write `keep`.")] = ()
+    keep: Annotated[tuple[Keep, ...], Meta(description="Budgets, or write `pruning_rates`.")] = ()
     proxy: Annotated[Pair, Meta(description="Run that records training dynamics.")] | None = None
     agreement: Agreement = Agreement()
+
+    @property
+    def keeps(self) -> Names:
+        """The fractions to keep, as decimal strings in the order of the budgets."""
+        return tuple(complement(str(rate)) for rate in self.pruning_rates)
+
+    def role(self, method: str) -> Role:
+        """Return what a method is on the board."""
+        return "unpruned" if method == self.unpruned else "baseline" if method == self.baseline else "method"
 
     @staticmethod
     def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
@@ -236,32 +237,26 @@ class Listing(Table, frozen=True, kw_only=True):
         return False
 
 
-class File(Table, frozen=True):
+class File(Table, frozen=True, rename=lambda name: name.removesuffix("s")):
     """The whole of registry.toml."""
 
     schema: Annotated[int, Meta(ge=1, description="Version of this format.")]
     protocol: Annotated[str, Meta(pattern=rf"^{_NAME}", description="Raised whenever numbers stop being comparable.")]
-    dataset: Mapping[TableName, DatasetEntry] = {}
-    backbone: Mapping[TableName, NetworkTable] = {}
-    arch: Mapping[TableName, NetworkTable] = {}
-    recipe: Mapping[TableName, Recipe] = {}
-    method: Mapping[MethodName, Method] = {}
-    suite: Mapping[SuiteName, SuiteTable] = {}
-    plugin: Mapping[TableName, Listing] = {}
+    datasets: Mapping[TableName, DatasetEntry] = {}
+    backbones: Mapping[TableName, NetworkTable] = {}
+    archs: Mapping[TableName, NetworkTable] = {}
+    recipes: Mapping[TableName, Recipe] = {}
+    methods: Mapping[MethodName, Method] = {}
+    suites: Mapping[SuiteName, Suite] = {}
+    plugins: Mapping[TableName, Listing] = {}
 
 
-class Registry(Struct, frozen=True):
-    """All tables of registry.toml by name; `text` is the file as it was read."""
+class Registry(File, frozen=True, kw_only=True):
+    """All tables of registry.toml by name; networks are backbones and archs, `text` is the file as it was read."""
 
     file: Path
-    protocol: str
-    datasets: Mapping[str, DatasetEntry]
+    text: str
     networks: Mapping[str, Network]
-    recipes: Mapping[str, Recipe]
-    methods: Mapping[str, Method]
-    suites: Mapping[str, Suite]
-    plugins: Mapping[str, Listing] = {}
-    text: str = ""
 
     def suite(self, name: str) -> Suite:
         """Return the suite `name`; raises UsageError with the nearest name."""

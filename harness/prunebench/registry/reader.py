@@ -4,7 +4,6 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -12,7 +11,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
-from msgspec.structs import asdict, astuple, replace
+from msgspec.structs import asdict, replace
 
 from prunebench.contexts import Arch
 from prunebench.errors import SchemaTooNew, did_you_mean
@@ -31,8 +30,8 @@ Faults = Iterator[model.Broken]
 def find_registry(given: Path | None = None) -> Path:
     """Return the file named, else ./registry.toml, else the one that ships with prunebench."""
     packaged = Path(str(resources.files("prunebench"))) / "registry.toml"
-    named = [given] if given else [file for file in (Path("registry.toml"), packaged) if file.is_file()]
-    return named[0] if named else packaged.parents[2] / "registry.toml"
+    found = filter(Path.is_file, (Path("registry.toml"), packaged))
+    return given or next(found, packaged.parents[2] / "registry.toml")
 
 
 def load_registry(given: Path | None = None) -> model.Registry:
@@ -51,16 +50,14 @@ def make_registry(source: Source) -> model.Registry:
     broken = itertools.chain(twice, _of_table(raw, model.File, (), names))
     if faults := [source.fault(*found) for found in itertools.islice(broken, MAX_FAULTS)]:
         raise registry_error(faults)
-    kinds = ("dataset", "recipe", "method", "plugin")
-    named = {kind: {name: {"name": name, **table} for name, table in raw.get(kind, {}).items()} for kind in kinds}
+    named = {kind: {name: {"name": name, **table} for name, table in raw[kind].items()} for kind in names}
     file = msgspec.convert({**raw, **named}, model.File)
-    return model.Registry(
-        source.file, file.protocol,
-        {name: _dataset(entry) for name, entry in file.dataset.items()},
-        {name: _network(name, table) for name, table in {**file.backbone, **file.arch}.items()},
-        file.recipe, file.method, {name: _suite(name, table) for name, table in file.suite.items()},
-        file.plugin, source.text,
-    )  # fmt: skip
+    filled = {
+        "datasets": {name: _dataset(entry) for name, entry in file.datasets.items()},
+        "networks": {name: _network(table) for name, table in {**file.backbones, **file.archs}.items()},
+        "suites": {name: _suite(suite, raw["suite"][name]) for name, suite in file.suites.items()},
+    }
+    return model.Registry(**asdict(file) | filled, file=source.file, text=source.text)
 
 
 def _of_table(values: Mapping[str, Any], struct: type[model.Table], key: model.Key, names: Names) -> Faults:
@@ -158,7 +155,7 @@ def schema_text() -> str:
         table["required"] = [key for key in table["required"] if key not in _NOT_IN_FILE]
         if groups := getattr(model, name).ONE_OF:
             table["oneOf"] = [{"required": keys} for keys in groups]
-    schema["$defs"]["SuiteTable"]["not"] = {"required": ["keep", "pruning_rates"]}
+    schema["$defs"]["Suite"]["not"] = {"required": ["keep", "pruning_rates"]}
     quarantine = {"properties": {"tier": {"const": "quarantine"}}, "required": ["tier"]}
     reason = {"properties": {"reason": {"minLength": 1}}, "required": ["reason"]}
     schema["$defs"]["Listing"] |= {"if": quarantine, "then": reason}
@@ -166,35 +163,27 @@ def schema_text() -> str:
     return json.dumps({**head, **schema}, indent=2, ensure_ascii=False) + "\n"
 
 
+def _network(table: model.NetworkTable) -> model.Network:
+    shared = {key: getattr(table, key) for key in ("name", "image_size", "mean", "std", "interpolation", "kwargs")}
+    arch = Arch(provider="timm" if table.timm else table.provider, model=table.timm or table.model, **shared)
+    weights = model.Weights(table.weights) if isinstance(table.weights, str) else table.weights
+    return model.Network(arch, replace(weights, source="trained") if weights.recipe else weights, table.control)
+
+
 def _dataset(entry: model.DatasetEntry) -> model.DatasetEntry:
     params = {"path": entry.folder, **entry.params} if entry.folder else entry.params
     return replace(entry, spec=entry.spec or ("image-folder" if entry.folder else entry.name), params=params)
 
 
-def _network(name: str, table: model.NetworkTable) -> model.Network:
-    shared = {key: getattr(table, key) for key in ("image_size", "mean", "std", "interpolation", "kwargs")}
-    arch = Arch(name=name, provider="timm" if table.timm else table.provider, model=table.timm or table.model, **shared)
-    weights = model.Weights(table.weights) if isinstance(table.weights, str) else table.weights
-    return model.Network(arch, replace(weights, source="trained") if weights.recipe else weights, table.control)
-
-
-def _suite(name: str, table: model.SuiteTable) -> model.Suite:
-    unpruned = table.unpruned or ("full" if "full" in table.methods else "")
-    methods = tuple(method for method in table.methods if method != unpruned)
-    rates = table.pruning_rates
-    if rates is None:
-        rates = model.PRUNING_RATES if table.training else ()
-    keeps = [_complement(rate) for rate in rates] if table.keep is None else table.keep
-    values = {key: value for key, value in asdict(table).items() if key in model.Suite.__struct_fields__} | {
-        "name": name, "methods": methods, "unpruned": unpruned,
-        "baseline": table.baseline or ("random" if "random" in methods else ""),
-        "training": tuple(map(astuple, table.training)),
-        "pruning_rates": tuple(map(_complement, keeps)),
-        "proxy": table.proxy and astuple(table.proxy),
-    }  # fmt: skip
-    chosen = asdict(table.agreement)
-    return model.Suite(**values, **{f"agreement_{a}": values[a] if chosen[a] is None else chosen[a] for a in chosen})
-
-
-def _complement(fraction: str | float) -> str:
-    return complement(format(Decimal(str(fraction)), "f"))
+def _suite(suite: model.Suite, written: Mapping[str, Any]) -> model.Suite:
+    unpruned = suite.unpruned or ("full" if "full" in suite.methods else "")
+    methods = tuple(method for method in suite.methods if method != unpruned)
+    default = model.PRUNING_RATES if suite.training and "pruning_rates" not in written else ()
+    keep = suite.keep or [complement(str(rate)) for rate in suite.pruning_rates or default]
+    axes = {"methods": methods, "projectors": suite.projectors, "backbones": suite.backbones}
+    compared = {axis: getattr(suite.agreement, axis) for axis in written.get("agreement", {})}
+    return replace(
+        suite, methods=methods, unpruned=unpruned, baseline=suite.baseline or ("random" if "random" in methods else ""),
+        keep=(), pruning_rates=tuple(complement(str(fraction)) for fraction in keep),
+        agreement=model.Agreement(**{**axes, **compared}),
+    )  # fmt: skip

@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,11 +51,8 @@ def _refusal(path: Path, name: Path, max_bytes: int) -> str:
         return f"has {size:,} bytes, the limit is {max_bytes:,}"
     if size == 0 and name.name.startswith(".") and name.suffix == ".lock":
         return ""  # an update of the file beside it leaves one
-    if len(name.parts) == 3 and name.parts[1] == "board" and name.name in _BOARD_FILES:
-        return ""  # the board of one suite, which every run writes and nobody commits
-    if name.parts[0] == "board":
-        fits = len(name.parts) == 2 and name.name in _BOARD_FILES
-        return "" if fits else f"is not a file of the board: {', '.join(_BOARD_FILES)}"
+    if name.suffix != ".jsonl" and name.parent.name == "board" and len(name.parts) <= 3:  # of all suites, or of one
+        return "" if name.name in _BOARD_FILES else f"is not a file of the board: {', '.join(_BOARD_FILES)}"
     fits = len(name.parts) == 3 and name.suffix == ".jsonl"
     return "" if fits else "is out of place: records are in <suite>/<dataset>/<method>.jsonl"
 
@@ -62,7 +60,7 @@ def _refusal(path: Path, name: Path, max_bytes: int) -> str:
 def read_lines(file: str, content: bytes) -> tuple[list[Row], list[Fault]]:
     """Return the sound records of one file, and a fault for every line that is none, out of order or repeated."""
     rows = list[Row]()
-    faults = (replace(fault, file=file) for fault in _faults(file, content, rows))
+    faults = _faults(file, content, rows)
     found = list(itertools.islice(faults, MAX_FAULTS))
     if next(faults, None):
         found.append(Fault(found[-1].line + 1, "is not read any further: too much is wrong", file=file, kind=DataError))
@@ -71,31 +69,32 @@ def read_lines(file: str, content: bytes) -> tuple[list[Row], list[Fault]]:
 
 def _faults(file: str, content: bytes, rows: list[Row]) -> Iterator[Fault]:
     """Yield what is wrong with the lines of a file, and add those that are records to `rows`."""
+    fault = partial(Fault, file=file, kind=DataError)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        yield Fault(0, f"is not UTF-8: {error.reason} at byte {error.start}", kind=DataError)
+        yield fault(0, f"is not UTF-8: {error.reason} at byte {error.start}")
         return
     lines = text.split("\n")
     if lines[-1]:
-        yield Fault(len(lines), "does not end with a newline", kind=DataError)
+        yield fault(len(lines), "does not end with a newline")
     if too_long := next((number for number, line in enumerate(lines, start=1) if len(line) > MAX_LINE), 0):
-        yield Fault(too_long, f"has more than {MAX_LINE:,} characters", kind=DataError)
+        yield fault(too_long, f"has more than {MAX_LINE:,} characters")
         return
     seen: dict[object, int] = {}
     for number, item in enumerate(parse(text), start=1):
         if isinstance(item, Fault):
-            yield item
+            yield replace(item, file=file)
             continue
-        rows.append(row := Row(file, number, item))
+        rows.append(Row(file, number, item))
         if encode(item) != lines[number - 1]:
-            yield row.fault("is not written as prunebench writes it: sorted keys, each once, no spaces")
+            yield fault(number, "is not written as prunebench writes it: sorted keys, each once, no spaces")
         if item.file.as_posix() != file:
-            yield row.fault(f"belongs to {item.file.as_posix()}")
+            yield fault(number, f"belongs to {item.file.as_posix()}")
         if item.place in seen:
-            yield row.fault(f"is about the same cell as line {seen[item.place]}")
+            yield fault(number, f"is about the same cell as line {seen[item.place]}")
         elif len(rows) > 1 and (item.key, item.place) < (rows[-2].record.key, rows[-2].record.place):
-            yield row.fault("is out of order: records are sorted by key")
+            yield fault(number, "is out of order: records are sorted by key")
         seen.setdefault(item.place, number)
 
 

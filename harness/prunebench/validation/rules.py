@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prunebench.errors import DataError, Fault, PrunebenchError, ResultConflict, SchemaTooNew
-from prunebench.plan import NONE, axes_of
+from prunebench.plan import NONE, cell_axes
 from prunebench.plugins import Catalogue
-from prunebench.records import AgreementRecord, CellRecord, Record, complement
+from prunebench.records import AgreementRecord, CellRecord, Record
 from prunebench.registry import Registry, Suite
-from prunebench.specs import ScorerSpec
+from prunebench.registry.model import Pair
 from prunebench.validation.lines import MAX_BYTES, Row, read_folder
 
 
@@ -80,7 +80,7 @@ def disagreements(record: Record, registry: Registry, catalogue: Catalogue) -> I
         yield f"data set {record.dataset!r}, suite {suite.name!r} has {suite.dataset!r}"
     elif (expected := registry.datasets[suite.dataset].fingerprint) not in ("", record.dataset_fingerprint):
         yield f"fingerprint {record.dataset_fingerprint} of data set {suite.dataset!r}, the registry has {expected}"
-    for axis, value, known in _axes(record, suite, _spec(catalogue, "scorers", record.scorer)):
+    for axis, value, known in _axes(record, suite, catalogue):
         if value not in known:
             yield f"{axis} {value!r} is not of suite {suite.name!r}"
 
@@ -90,31 +90,31 @@ def _spec(catalogue: Catalogue, kind: str, name: str) -> Any:
     return entry.spec if entry else None  # a contributor's plugin need not be installed
 
 
-def _axes(record: Record, suite: Suite, spec: ScorerSpec | None) -> Iterator[tuple[str, Any, Container[Any]]]:
+def _axes(record: Record, suite: Suite, catalogue: Catalogue) -> Iterator[tuple[str, Any, Container[Any]]]:
     """Yield what a record has on each axis, and what its suite has there."""
     if isinstance(record, AgreementRecord):
         for backbone in sorted({record.backbone_a, record.backbone_b}):
-            yield "backbone", backbone, suite.agreement_backbones
-        yield "projector", record.projector, (*suite.agreement_projectors, NONE)
+            yield "backbone", backbone, suite.agreement.backbones
+        yield "projector", record.projector, (*suite.agreement.projectors, NONE)
         yield "seed", max(record.seed_a, record.seed_b), range(suite.seeds)
         return
-    role = {suite.baseline: "baseline", suite.unpruned: "unpruned"}.get(record.method, "method")
-    inputs = _inputs(suite, spec, [record])
-    yield "role", record.role, (role,)
-    yield "backbone", record.score_backbone, {backbone for backbone, _ in inputs}
-    yield "projector", record.projector, {projector for _, projector in inputs}
-    yield "training (architecture, recipe)", (record.train_arch, record.recipe), suite.training
-    yield "budget keep =", record.keep, ["1"] if role == "unpruned" else [*map(complement, suite.pruning_rates)]
-    yield "seed", record.seed, range(suite.seeds)
+    yield "role", record.role, (suite.role(record.method),)
+    names = ("backbone", "projector", "training", "budget keep =", "seed")
+    yield from zip(names, _cell(record), cell_axes(suite, record.method, _needs([record], catalogue)), strict=True)
 
 
-def _inputs(suite: Suite, spec: ScorerSpec | None, cells: Sequence[CellRecord]) -> list[tuple[str, str]]:
-    """Return the backbones and projectors that a scorer reads in a suite, where it is not installed as cells say."""
-    if spec is not None:
-        return sorted(axes_of(spec, suite.backbones, suite.projectors))
-    backbones = suite.backbones if any(cell.score_backbone != NONE for cell in cells) else (NONE,)
-    projectors = suite.projectors if any(cell.projector != NONE for cell in cells) else (NONE,)
-    return sorted(itertools.product(backbones, projectors))
+def _cell(record: CellRecord) -> tuple[str, str, Pair, str, int]:
+    training = Pair(record.train_arch, record.recipe)
+    return record.score_backbone, record.projector, training, record.keep, record.seed
+
+
+def _needs(cells: Sequence[CellRecord], catalogue: Catalogue) -> frozenset[str]:
+    """Return the evidence that a scorer reads; where it is not installed, as far as its cells tell."""
+    if spec := _spec(catalogue, "scorers", cells[0].scorer):
+        return frozenset(spec.needs)
+    told = {"features": any(cell.score_backbone != NONE for cell in cells)}
+    told["projection"] = any(cell.projector != NONE for cell in cells)
+    return frozenset(evidence for evidence, is_read in told.items() if is_read)
 
 
 def _of_method(record: Record, registry: Registry, catalogue: Catalogue) -> Iterator[str]:
@@ -123,8 +123,8 @@ def _of_method(record: Record, registry: Registry, catalogue: Catalogue) -> Iter
         yield f"method {record.method!r} scores by {method.scorer!r}, not by {record.scorer!r}"
         return
     spec = _spec(catalogue, "scorers", method.scorer)
-    params = spec.resolve_params(method.params) if spec else method.params
-    yield from _differing("scorer_params", record.scorer_params, params, exact=bool(spec))
+    params = spec.resolve_params(method.params) if spec else {**record.scorer_params, **method.params}
+    yield from _differing("scorer_params", record.scorer_params, params)
     selector, chosen = method.selector, method.selector_params
     if spec and not selector:
         selector, chosen = spec.selector, {**spec.selector_params, **chosen}
@@ -136,8 +136,8 @@ def _of_method(record: Record, registry: Registry, catalogue: Catalogue) -> Iter
         yield from _differing("selector_params", record.selector_params, spec.resolve_params(chosen))
 
 
-def _differing(field: str, found: Mapping[str, Any], expected: Mapping[str, Any], exact: bool = True) -> Iterator[str]:
-    for name in sorted({*expected, *(found if exact else ())}):
+def _differing(field: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*expected, *found}):
         if name not in found or name not in expected or found[name] != expected[name]:
             yield f"{field}.{name} = {found.get(name)!r}, the method has {expected.get(name)!r}"
 
@@ -148,9 +148,7 @@ def missing_cells(file: str, rows: Sequence[Row], registry: Registry, catalogue:
     suite = registry.suites.get(cells[0].suite) if cells else None
     if suite is None:
         return ()
-    inputs = _inputs(suite, _spec(catalogue, "scorers", cells[0].scorer), cells)
-    budgets = sorted({(cell.keep, cell.seed) for cell in cells})
-    present = {(c.score_backbone, c.projector, c.train_arch, c.recipe, c.keep, c.seed) for c in cells}
-    wanted = (a + b + c for a, b, c in itertools.product(inputs, suite.training, budgets))
-    form = "backbone {}, projector {}, {} by {}, keep {}, seed {}"
-    return tuple(form.format(*cell) for cell in wanted if cell not in present)
+    budgets, present = {(cell.keep, cell.seed) for cell in cells}, set(map(_cell, cells))
+    axes = cell_axes(suite, cells[0].method, _needs(cells, catalogue))
+    wanted = (cell for cell in itertools.product(*axes) if cell[-2:] in budgets and cell not in present)
+    return tuple("backbone {}, projector {}, {}, keep {}, seed {}".format(*cell) for cell in wanted)
