@@ -85,7 +85,7 @@ def _place(record: AgreementRecord) -> tuple[str, Pair, Run]:
 
 def _named_pairs(registry: Registry, suite: str) -> dict[str, set[Pair]]:
     """Return the pairs that a suite names with its backbones, by kind of comparison."""
-    backbones, found = registry.suites[suite].agreement_backbones, defaultdict(set)
+    backbones, found = registry.suites[suite].agreement.backbones, defaultdict(set)
     controls = {name for name, network in registry.networks.items() if network.control}
     for a, b in [*combinations(sorted(backbones), 2), *((name, name) for name in backbones)]:
         found[_kind((a, b), not controls.isdisjoint([a, b]))].add((a, b))

@@ -41,7 +41,7 @@ def command(
 def _export_suite(out: Path, form: str, options: dict[str, Any]) -> None:
     from prunebench.identify import load_registered
     from prunebench.pruning.suites import export_selections, selections
-    from prunebench.run import identified_plan
+    from prunebench.identify import identified_plan
     from prunebench.store import Store
 
     asked = requested(options)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -29,7 +29,7 @@ from prunebench.errors import UsageError
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest and the files as JSON.")
 def command(
     data: Path, keep: tuple[str, ...], out: Path, form: str, copy_to: Path | None, symlink_to: Path | None,
-    balance: str | None, cache: Path | None, device: str, workers: int | None, quiet: bool, as_json: bool,
+    balance: Literal["class", "none"] | None, cache: Path | None, device: str, workers: int | None, quiet: bool, as_json: bool,
     **options: Any,
 ) -> None:  # fmt: skip
     """Choose what to keep of DATA, and write ids, ledger and report to a folder.

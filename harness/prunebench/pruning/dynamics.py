@@ -41,9 +41,10 @@ def recorded_dynamics(
     generator = torch.Generator().manual_seed(seed)
     recorded = np.empty((epochs, n, n_classes), dtype=np.float16)
     for epoch in range(epochs):
-        for rows in torch.randperm(n, generator=generator).split(BATCH):
+        for rows in torch.split(torch.randperm(n, generator=generator), BATCH):
             optimiser.zero_grad()
-            functional.cross_entropy(functional.linear(x[rows], weight, bias), y[rows]).backward()
+            loss = functional.cross_entropy(functional.linear(x[rows], weight, bias), y[rows])
+            torch.autograd.backward(loss)
             optimiser.step()
         schedule.step()
         with torch.inference_mode():

@@ -195,4 +195,8 @@ def _findings(
 
 def part(progress: Progress, start: float, stop: float) -> Progress:
     """Return a progress of its own for a piece of the work between two fractions."""
-    return lambda fraction, text="": progress(start + (stop - start) * fraction, text)
+
+    def within(fraction: float, text: str = "") -> None:
+        progress(start + (stop - start) * fraction, text)
+
+    return within

@@ -76,7 +76,7 @@ def explain(written: Written, name: str) -> str:
     if found.empty:
         text = f"no sample is named {name!r} in {written.folder}"
         raise UsageError(text, did_you_mean(name, ledger["id"].iloc[:10_000].tolist()))
-    row = found.iloc[0].to_dict()
+    row = {str(name): value for name, value in found.iloc[0].items()}
     return "\n".join(_sentences(row, written, int(ledger["rank"].notna().sum())))
 
 

@@ -65,7 +65,7 @@ def make_ledger(
     table["score"] = _spread(n, rows, first.scored.scores)
     place = np.empty(len(rows))
     place[first.order] = np.arange(1, len(rows) + 1)
-    table["rank"] = pd.array(_spread(n, rows, place), dtype="Int64")
+    table["rank"] = pd.Series(_spread(n, rows, place)).astype("Int64")
     for name, one in {"kept": first, **{f"kept_{keep}": one for keep, one in kept.items() if len(kept) > 1}}.items():
         table[name] = 0
         table.loc[rows[one.rows], name] = 1
@@ -78,7 +78,7 @@ def make_ledger(
     if found.cosine is not None and found.neighbour is not None:
         table["cosine"] = np.where(found.neighbour >= 0, np.round(found.cosine, 6), np.nan)
     if found.group is not None:
-        table["duplicate_group"] = pd.array(np.where(found.group >= 0, found.group, np.nan), dtype="Int64")
+        table["duplicate_group"] = pd.Series(np.where(found.group >= 0, found.group, np.nan)).astype("Int64")
     if found.suspected is not None and found.votes is not None:
         names = np.array([*classes, ""], dtype=object)
         table["suspected_class"] = names[found.suspected]

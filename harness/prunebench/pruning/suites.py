@@ -25,8 +25,8 @@ AXES = ("method", "score_backbone", "projector", "keep", "seed")
 
 @dataclass(frozen=True)
 class CellSelection:
-    """What one cell keeps.  axes: method, score_backbone, projector, keep, seed.  table: one row per training sample, with
-    its id, label, score (higher is kept first), and whether it is kept, 1 or 0."""
+    """What one cell keeps.  axes: method, score_backbone, projector, keep, seed.  table: one row per training sample,
+    with its id, label, score (higher is kept first), and whether it is kept, 1 or 0."""
 
     axes: Mapping[str, Any]
     keys: Mapping[str, str]
@@ -92,6 +92,6 @@ def _write(one: CellSelection, plan: Plan, path: Path, form: Form) -> Path:
         one.table.to_parquet(path, index=False)
     else:
         facts = json.dumps({**_facts(plan), **one.axes}, sort_keys=True)
-        arrays = {name: np.array(one.table[name].tolist()) for name in one.table}
-        np.savez_compressed(path, facts=np.array(facts), **arrays)
+        arrays = {str(name): np.array(one.table[name].tolist()) for name in one.table}
+        np.savez_compressed(path, allow_pickle=False, facts=np.array(facts), **arrays)
     return path
