@@ -39,9 +39,8 @@ def command(
 
 
 def _export_suite(out: Path, form: str, options: dict[str, Any]) -> None:
-    from prunebench.identify import load_registered
+    from prunebench.identify import identified_plan, load_registered
     from prunebench.pruning.suites import export_selections, selections
-    from prunebench.identify import identified_plan
     from prunebench.store import Store
 
     asked = requested(options)

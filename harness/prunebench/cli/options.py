@@ -127,21 +127,20 @@ def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...
 
 def pruning_options(function: F) -> F:
     """Add what says how to choose from your own data: what `prunebench.prune` takes by the same names."""
-    from prunebench.pruning.api import BACKBONE, PROJECTOR, SCORER
-
     options = (
         click.option("--labels", type=PATH, metavar="CSV", help="Labels: columns id and label."),
         click.option("--split", metavar="NAME", help="Which of several splits to read, such as train."),
-        click.option("--scorer", default=SCORER, show_default=True, help="Method: see `prunebench list scorers`."),
+        click.option("--scorer", default="", help="Method: see `prunebench list`.  [default: that of registry.toml]"),
         click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", callback=_assignments,
                      help="Parameter of the scorer. Repeatable."),
         click.option("--selector", default="", help="How to choose from scores.  [default: the scorer's own]"),
         click.option("--selector-param", "selector_params", multiple=True, metavar="NAME=VALUE", callback=_assignments,
                      help="Parameter of the selector. Repeatable."),
-        click.option("--projector", default=PROJECTOR, show_default=True, help="For scorers that read a projection."),
+        click.option("--projector", default="", help="For scorers that read a projection."),
         click.option("--balance", type=click.Choice(["class", "none"]), default=None,
                      help="Give each class its share, or take the best of all.  [default: as the method says]"),
-        click.option("--backbone", default=BACKBONE, show_default=True, metavar="MODEL", help="Model for pictures."),
+        click.option("--backbone", default="", metavar="MODEL",
+                     help="Network of registry.toml or timm model, for pictures."),
         click.option("--weights", type=PATH, metavar="FILE", help="Its weights, instead of those of the hub."),
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn."),
         click.option("--protect", type=PATH, metavar="FILE", callback=_lines,

@@ -19,13 +19,11 @@ from prunebench.pruning.flow import Outcome, Progress, Wanted, part, prune_featu
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Balance, Choice
 from prunebench.pruning.source import Source
+from prunebench.registry import Network, Registry, Weights, load_registry
 from prunebench.stages.bench import Bench
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SCORER, PROJECTOR, BACKBONE = "facility-location-embeddings", "umap", "tf_efficientnet_lite0.in1k"
-PROVIDER = "timm"
 
 
 @dataclass(frozen=True)
@@ -85,13 +83,13 @@ def prune(
     labels: Any = None,
     keep: str | float | Sequence[str | float] = "0.1",
     *,
-    scorer: str = SCORER,
+    scorer: str = "",
     params: Mapping[str, Any] | None = None,
     selector: str = "",
     selector_params: Mapping[str, Any] | None = None,
-    projector: str = PROJECTOR,
+    projector: str = "",
     balance: Balance = "",
-    backbone: str = BACKBONE,
+    backbone: str = "",
     weights: str | Path | None = None,
     seed: int = 0,
     protect: Iterable[str] = (),
@@ -110,10 +108,11 @@ def prune(
     data: a path (image folder, feature file, Hugging Face data set on disk, tar shards), or an array of images
     uint8 [n, h, w, c] or of features [n, d], a torch Dataset or a Hugging Face data set.  labels: int [n], names, or a
     CSV file with columns id and label.  keep: one or several budgets; "0.1" is a fraction, 500 a number.  scorer,
-    params, selector, projector: any installed plugin.  balance: "class" or "none", by default as the method says.
-    backbone, weights: a timm model and a file of weights, for data that are pictures.  protect: ids that are always
-    kept.  drop_duplicates: cosine from which near-duplicates are removed first.  clusters: pseudo-classes for data
-    without labels.  Raises UsageError and DataError with what to do about it."""
+    params, selector, projector: any installed plugin; by default those of [own-data] in registry.toml.  balance:
+    "class" or "none", by default as the method says.  backbone, weights: for data that are pictures, a network of the
+    registry or a timm model, and a file of weights.  protect: ids that are always kept.  drop_duplicates: cosine from
+    which near-duplicates are removed first.  clusters: pseudo-classes for data without labels.  Raises UsageError and
+    DataError with what to do about it."""
     from prunebench.plugins import load_plugins
     from prunebench.pruning.reading import read
     from prunebench.settings import Settings
@@ -122,7 +121,11 @@ def prune(
 
     folder = Path(cache or default_cache()).expanduser().absolute()
     keeps = (keep,) if isinstance(keep, str | int | float) else tuple(keep)
-    method = Method(scorer=scorer, params=dict(params or {}), projector=projector, seed=seed)
+    registry = load_registry()
+    usual = registry.own_data
+    method = Method(
+        scorer=scorer or usual.scorer, params=dict(params or {}), projector=projector or usual.projector, seed=seed
+    )
     wanted = Wanted(
         keep=tuple(map(_written, keeps)), method=method, protect=tuple(protect), drop_duplicates=drop_duplicates,
         choice=Choice(selector=selector, params=dict(selector_params or {}), balance=balance), clusters=clusters,
@@ -135,7 +138,8 @@ def prune(
     bench = make_bench(Settings(str(folder), device=device), catalogue)
     facts: Mapping[str, Any] = {}
     if source.features is None:
-        source, facts = _embedded(source, backbone, weights, bench, workers, strict, part(progress, 0.1, 0.7))
+        network = _network(registry, backbone or usual.backbone, weights)
+        source, facts = _embedded(source, network, bench, workers, strict, part(progress, 0.1, 0.7))
     outcome = prune_features(bench, source, wanted, part(progress, 0.7, 1.0))
     return Pruned(outcome, manifest_of(outcome, wanted, facts, catalogue))
 
@@ -189,20 +193,33 @@ def _check(catalogue: Catalogue, wanted: Wanted) -> None:
         raise UsageError(f"drop_duplicates = {wanted.drop_duplicates:g} is no cosine in (0, 1]", "0.95 is usual")
 
 
+def _network(registry: Registry, backbone: str, weights: str | Path | None) -> Network:
+    """Return a network of the registry, or the model of that name by the provider of the usual one ("provider:model" by
+    another).  weights: a file that takes the place of what the registry says."""
+    usual = registry.networks[registry.own_data.backbone]
+    provider, _, model = backbone.rpartition(":")
+    other = Arch(name=backbone, provider=provider or usual.arch.provider, model=model)
+    found = registry.networks.get(backbone) or Network(other, Weights(source="hub"))
+    return Network(found.arch, Weights(file=str(weights))) if weights else found
+
+
 def _embedded(
-    source: Source, backbone: str, weights: str | Path | None, bench: Bench, workers: int | None, strict: bool,
-    progress: Progress,
-) -> tuple[Source, Mapping[str, Any]]:  # fmt: skip
+    source: Source, network: Network, bench: Bench, workers: int | None, strict: bool, progress: Progress
+) -> tuple[Source, Mapping[str, Any]]:
     """Return the source with features of the pictures that can be decoded, and what is known of the network."""
     from prunebench.pruning.embedding import embed, open_network
     from prunebench.pruning.reading.entrance import refused
 
     assert source.pictures is not None
-    provider, _, model = backbone.rpartition(":")
-    arch = Arch(name=backbone, provider=provider or PROVIDER, model=model)
-    file = Path(weights).expanduser() if weights else None
-    network = open_network(bench.catalogue.backbone(arch.provider), arch, weights=file, device=bench.device)
-    found = embed(source.pictures, network, cache=bench.store.root, workers=workers, progress=progress)
+    arch, weights = network.arch, network.weights
+    if weights.source == "trained":
+        text = f"network {arch.name!r} is trained on the data set of a suite, and your own data are another"
+        raise UsageError(text, "name a pretrained one with --backbone, or give --weights FILE")
+    file = Path(weights.file).expanduser() if weights.file else None
+    ready = open_network(
+        bench.catalogue.backbone(arch.provider), arch, weights=file, device=bench.device, source=weights.source
+    )
+    found = embed(source.pictures, ready, cache=bench.store.root, workers=workers, progress=progress)
     left = source.embedded(found.features, found.positions, found.skipped)
     if strict and found.skipped:
         raise refused(left)

@@ -34,7 +34,7 @@ class Method:
 
     scorer: str
     params: Mapping[str, Any] = field(default_factory=dict)
-    projector: str = "umap"
+    projector: str = ""
     seed: int = 0
 
 

@@ -237,7 +237,16 @@ class Listing(Table, frozen=True, kw_only=True):
         return False
 
 
-class File(Table, frozen=True, rename=lambda name: name.removesuffix("s")):
+class OwnData(Table, frozen=True):
+    """What `prunebench prune` and `prunebench try` take for a person's own data where nothing else is asked for."""
+
+    scorer: Annotated[Text, Meta(description="Plugin that scores.")] = ""
+    projector: Annotated[Text, Meta(description="Plugin that projects, for scorers that read a projection.")] = ""
+    backbone: NetworkName = ""
+    tried: Annotated[Names, Meta(description="Methods that `prunebench try` compares.")] = ()
+
+
+class File(Table, frozen=True, rename=lambda name: name.removesuffix("s").replace("_", "-")):
     """The whole of registry.toml."""
 
     schema: Annotated[int, Meta(ge=1, description="Version of this format.")]
@@ -249,6 +258,7 @@ class File(Table, frozen=True, rename=lambda name: name.removesuffix("s")):
     methods: Mapping[MethodName, Method] = {}
     suites: Mapping[SuiteName, Suite] = {}
     plugins: Mapping[TableName, Listing] = {}
+    own_data: OwnData = OwnData()
 
 
 class Registry(File, frozen=True, kw_only=True):

@@ -44,7 +44,7 @@ def make_registry(source: Source) -> model.Registry:
     raw, name = source.parse(), source.file.name
     if isinstance(schema := raw.get("schema"), int) and schema > model.SCHEMA:
         raise SchemaTooNew(f"{name} has schema {schema}, this prunebench reads {model.SCHEMA}", "update prunebench")
-    names = {kind: list(tables) for kind, tables in raw.items() if isinstance(tables, dict)}
+    names = {kind: list(tables) for kind, tables in raw.items() if isinstance(tables, dict) and kind != "own-data"}
     same = sorted({*names.get("arch", ())} & {*names.get("backbone", ())})
     twice = [(("arch", name), "is also the name of a backbone", "give the two different names") for name in same]
     broken = itertools.chain(twice, _of_table(raw, model.File, (), names))
