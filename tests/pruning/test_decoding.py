@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from picture_bytes import encoded, noise, png
 from PIL import Image
 
-from picture_bytes import encoded, noise, png
 from prunebench.pictures import Unreadable, decode
 
 
@@ -48,8 +48,8 @@ def test_a_picture_is_upright(form: str, orientation: int) -> None:
     exif[0x0112] = orientation
     found = pixels(encoded(Image.fromarray(wide), form, exif=exif))
     turn = {1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-            5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, -1), 7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
-            8: lambda a: np.rot90(a)}[orientation]  # fmt: skip
+            5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, -1),
+            7: lambda a: a[::-1, ::-1].transpose(1, 0, 2), 8: lambda a: np.rot90(a)}[orientation]  # fmt: skip
     expected = turn(wide)
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected).max() < 60
@@ -221,9 +221,7 @@ def test_no_bytes_raise_anything_but_unreadable(data: bytes, form: str, at: int)
         whole = encoded(noise(), form)
         data = whole[:at] + data + whole[at + len(data) :]
     try:
-        image = decode(data)
+        found = decode(data).mode
     except Unreadable as error:
-        assert error.code
-        assert str(error)
-    else:
-        assert image.mode == "RGB"
+        found = error.code
+    assert found in {"RGB", "empty", "not-an-image", "too-many-pixels", "truncated", "damaged", "unknown-range"}

@@ -116,7 +116,8 @@ def _class_folders(found: Found, base: str) -> tuple[str, ...]:
     """Return the names of the folders that are classes, with pictures or without; none where the folder is flat."""
     inner = {name[len(base) :].split("/")[0] for name in found.folders if len(name) > len(base)}
     beside = sum("/" not in name[len(base) :] for name in found.names)
-    if len(inner) == 1 and beside:  # pictures with one folder beside them, such as one of thumbnails
+    full = {name[len(base) :].split("/")[0] for name in found.names if "/" in name[len(base) :]}
+    if beside and len(full) < 2:  # pictures with one folder beside them, such as one of thumbnails
         return ()
     return tuple(sorted(inner, key=os.fsencode))
 
