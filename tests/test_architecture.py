@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import prunebench
+import prunebench.pictures
 import prunebench.toolbox
 from prunebench import hookspecs
 from prunebench.stages import STAGES
@@ -21,7 +22,7 @@ from prunebench.stages import STAGES
 ROOT = Path(__file__).resolve().parent.parent
 PLUGINS = sorted((ROOT / "plugins").glob("prunebench_*"))
 HARNESS = sorted((ROOT / "harness" / "prunebench").rglob("*.py"))
-PUBLIC = {"prunebench": set(prunebench.__all__), "prunebench.toolbox": set(prunebench.toolbox.__all__)}
+PUBLIC = {module.__name__: set(module.__all__) for module in (prunebench, prunebench.pictures, prunebench.toolbox)}
 
 
 @cache

@@ -73,6 +73,11 @@ def prunebench_datasets() -> Iterable[DatasetSpec]:
                 "image_size": Param(
                     default=224, doc="Shorter side after resizing, then a centre crop.", minimum=8, unit="pixels"
                 ),
+                "train": Param(
+                    default="", doc="Folder of the training images, where it is not named train or the like; "
+                    "'.' says that the folder itself holds the classes.",
+                ),
+                "test": Param(default="", doc="Folder of the test images, where it is not named test or the like."),
                 "test_fraction": Param(
                     default=0.2, doc="Share of each class that becomes the test split where there is none.",
                     minimum=0.01, maximum=0.9,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,15 @@ def test_every_unreadable_image_is_named(tmp_path: Path) -> None:
     assert "005.png" not in message
 
 
+def test_all_unreadable_images_are_listed_at_once(tmp_path: Path) -> None:
+    folder_of(tmp_path, 10)
+    for number in range(9):
+        (tmp_path / "bee" / f"{number:03d}.png").write_bytes(b"")
+    message = refusal("image-folder", path=str(tmp_path), image_size=8)
+    assert message.startswith("9 of 30 images cannot be read: ")
+    assert all(f"bee/{number:03d}.png" in message for number in range(9))
+
+
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_pixels_without_a_range_are_refused(mode: str, tmp_path: Path) -> None:
     path = colour(tmp_path / "x" / "a.tiff", 70_000, mode=mode)
@@ -170,7 +180,7 @@ def test_folders_that_make_no_data_set_are_refused(tmp_path: Path) -> None:
     assert "readme.txt is a file" in refusal("image-folder", path=str(root / "readme.txt"))
 
 
-@pytest.mark.parametrize("names", [["train"], ["test"], ["test", "val"], ["Test", "Train"], ["training", "validation"]])
+@pytest.mark.parametrize("names", [["train"], ["test"], ["test", "val"], ["Dev", "eval"], ["train2017"]])
 def test_folders_of_splits_are_not_taken_for_classes(names: list[str], tmp_path: Path) -> None:
     for name in names:
         folder_of(tmp_path, 2, name)
@@ -217,7 +227,106 @@ def test_linked_folders_are_read_once_under_the_names_of_the_links(tmp_path: Pat
     assert sorted(found) == ["bee/000.png", "bee/001.png", "cow/more/000.png", "cow/more/001.png"]
 
 
-def test_a_name_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_a_name_that_is_no_text_gets_a_printable_id(tmp_path: Path) -> None:
     folder_of(tmp_path, 2)
-    (tmp_path / "ant" / "001.png").rename(tmp_path / "ant" / os.fsdecode(b"\xe9\xe8.png"))
-    assert r"ant/\xe9\xe8.png" in refusal("image-folder", path=str(tmp_path), image_size=8)
+    odd = os.fsdecode(b"caf\xe9")
+    colour(tmp_path / odd / os.fsdecode(b'a\n"\xe8.png'), 1)
+    colour(tmp_path / odd / "b.png", 2)
+    loaded = load("image-folder", path=str(tmp_path), image_size=8, test_fraction=0.5)
+    ids = {*loaded.train.ids, *loaded.test.ids}
+    assert {name for name in ids if name.startswith("caf")} == {r'caf\xe9/a\x0a"\xe8.png', r"caf\xe9/b.png"}
+    assert loaded.class_names == ("ant", "bee", r"caf\xe9", "cow")
+    for name in (*ids, *loaded.class_names):
+        assert name.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("training", "testing"),
+    [
+        ("Train", "Test"),
+        ("training", "validation"),
+        ("TRAIN", "dev"),
+        ("train2017", "val2017"),
+        ("training_set", "eval"),
+    ],
+)
+def test_splits_are_known_by_any_of_their_names(training: str, testing: str, tmp_path: Path) -> None:
+    folder_of(tmp_path, 2, training)
+    folder_of(tmp_path, 1, testing)
+    loaded = load("image-folder", path=str(tmp_path), image_size=8)
+    assert loaded.class_names == ("ant", "bee", "cow")
+    assert loaded.train.ids[0] == f"{training}/ant/000.png"
+    assert loaded.test.ids[0] == f"{testing}/ant/000.png"
+
+
+def test_a_folder_for_training_beside_one_with_the_same_classes_is_refused_and_parameters_name_the_splits(
+    tmp_path: Path,
+) -> None:
+    folder_of(tmp_path, 2, "train")
+    folder_of(tmp_path, 1, "unseen")
+    assert "train and unseen look like splits" in refusal("image-folder", path=str(tmp_path), image_size=8)
+    named = load("image-folder", path=str(tmp_path), image_size=8, train="train", test="unseen")
+    assert (len(named.train), len(named.test), named.n_classes) == (6, 3, 3)
+    as_classes = load("image-folder", path=str(tmp_path), image_size=8, train=".")
+    assert as_classes.class_names == ("train", "unseen")
+    assert "without train" in refusal("image-folder", path=str(tmp_path), test="unseen")
+
+
+def test_two_folders_that_may_be_one_split_are_refused(tmp_path: Path) -> None:
+    for name in ("train", "training", "test"):
+        folder_of(tmp_path, 1, name)
+    assert "several may be one split" in refusal("image-folder", path=str(tmp_path), image_size=8)
+
+
+def test_splits_inside_of_classes_are_refused(tmp_path: Path) -> None:
+    for name in ("ant", "bee"):
+        folder_of(tmp_path / name, 1, "train")
+        folder_of(tmp_path / name, 1, "test")
+    assert "class folders hold splits, such as ant/test" in refusal("image-folder", path=str(tmp_path), image_size=8)
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    for name in ("bus", "bullet train", "train"):
+        for number in range(3):
+            colour(tmp_path / name / f"{number}.png", number)
+    loaded = load("image-folder", path=str(tmp_path), image_size=8, test_fraction=0.4)
+    assert loaded.class_names == ("bullet train", "bus", "train")
+
+
+def test_images_are_known_by_their_content_where_the_ending_does_not_say(tmp_path: Path) -> None:
+    for name in ("a.jfif", "b.ppm", "c.JPE", "d.dat", "e"):
+        path = colour(tmp_path / "x" / "picture.png" if name[0] in "de" else tmp_path / "x" / f"{name}.tmp.ppm", 9)
+        path.rename(tmp_path / "x" / name)
+    (tmp_path / "x" / "notes.md").write_text("# not an image")
+    assert sorted(images_of(tmp_path, image_size=8, test_fraction=0.4)) == [
+        "x/a.jfif", "x/b.ppm", "x/c.JPE", "x/d.dat", "x/e",
+    ]  # fmt: skip
+
+
+def test_an_image_of_one_pixel_by_many_is_not_enlarged_as_a_whole(tmp_path: Path) -> None:
+    strip = np.zeros((20_000, 1), np.uint8)
+    strip[10_000] = 255
+    (tmp_path / "x").mkdir()
+    for name, pixels_of in (("a", strip), ("b", strip.T)):
+        Image.fromarray(np.ascontiguousarray(pixels_of)).save(tmp_path / "x" / f"{name}.png")
+    tracemalloc.start()
+    found = images_of(tmp_path, image_size=224, test_fraction=0.5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert set(found) == {"x/a.png", "x/b.png"}
+    assert all(image.max() > 200 for image in found.values())
+    assert peak < 100e6
+
+
+def test_a_shape_in_the_alpha_channel_is_seen(tmp_path: Path) -> None:
+    for name, value in (("black", 0), ("white", 255)):
+        drawn = np.full((16, 16, 4), value, np.uint8)
+        drawn[..., 3] = 0
+        drawn[4:12, 4:12, 3] = 255
+        (tmp_path / "x").mkdir(exist_ok=True)
+        Image.fromarray(drawn).save(tmp_path / "x" / f"{name}.png")
+    found = images_of(tmp_path, image_size=16, test_fraction=0.5)
+    inside = np.zeros((16, 16), bool)
+    inside[4:12, 4:12] = True
+    assert np.array_equal(found["x/black.png"][..., 0] == 0, inside)
+    assert np.array_equal(found["x/white.png"][..., 0] == 255, inside)

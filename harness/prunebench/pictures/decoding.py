@@ -6,7 +6,7 @@ import io
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -123,10 +123,9 @@ def _unidentified(data: bytes) -> Unreadable:
 def _upright(image: Image) -> Image:
     from PIL import ImageOps
 
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # metadata that cannot be read say nothing of the orientation
-        return image
+    with suppress(Exception):  # metadata that cannot be read say nothing of the orientation
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _full_depth(file: ImageFile, data: bytes, notes: list[str]) -> Image:
@@ -192,6 +191,8 @@ def _eight_bits(values: NDArray[Any], declared: int, notes: list[str]) -> NDArra
 def _rgb(image: Image, notes: list[str]) -> Image:
     from PIL import Image as Images
 
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy()  # an image, and no longer a file
     if not image.has_transparency_data:
         return image.convert("RGB")
     image = image.convert("RGBA")

@@ -80,7 +80,9 @@ class _Walk:
                     for entry in entries:
                         inner = f"{name}/{entry.name}" if name else entry.name
                         try:
-                            if (down := self._folder(entry, around, links)) is not None:
+                            if _ending(entry.name) in PICTURE_ENDINGS and entry.name[0] != "." and entry.is_file():
+                                self.names.append(inner)  # nearly all of them
+                            elif (down := self._folder(entry, inner, around, links)) is not None:
                                 waiting.append((inner, *down))
                         except OSError as error:  # a link that leads in a circle, a folder that may not be entered
                             self._cannot(inner, error)
@@ -91,13 +93,13 @@ class _Walk:
             yield name
 
     def _folder(
-        self, entry: os.DirEntry[str], around: tuple[_Identity, ...], links: int
+        self, entry: os.DirEntry[str], name: str, around: tuple[_Identity, ...], links: int
     ) -> tuple[tuple[_Identity, ...], int] | None:
         """Return the folders around a folder and the links to it; None for what is not to be entered."""
         if is_hidden(entry.name):
             self.left_out["hidden"] += 1
         elif not entry.is_dir():
-            self._file(entry)
+            self._file(entry, name)
         else:
             identity, links = _identity(entry.path), links + entry.is_symlink()
             if identity not in around and links <= MAX_LINKS:
@@ -105,19 +107,15 @@ class _Walk:
             self.left_out["link-loop" if identity in around else "too-many-links"] += 1
         return None
 
-    def _file(self, entry: os.DirEntry[str]) -> None:
-        name = os.path.relpath(entry.path, self.root) if os.sep != "/" else entry.path[len(self.root) :].lstrip("/")
-        ending = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
-        named_so = ending in PICTURE_ENDINGS
+    def _file(self, entry: os.DirEntry[str], name: str) -> None:
+        ending = _ending(entry.name)
         if not entry.is_file():
-            if named_so:
+            if ending in PICTURE_ENDINGS:
                 link = entry.is_symlink()
                 code, reason = ("broken-link", "a link to nothing") if link else ("not-a-file", "not a regular file")
                 self.unread.append(Unread(name, code, reason))
             else:
                 self.left_out["not-an-image"] += 1
-        elif named_so:
-            self.names.append(name)
         elif ending in RAW_ENDINGS:
             reason = f"raw photographs ({ending}) are not decoded: export it as JPEG, TIFF or PNG"
             self.unread.append(Unread(name, "unsupported-format", reason))
@@ -129,6 +127,10 @@ class _Walk:
     def _cannot(self, name: str, error: OSError) -> None:
         code = "no-permission" if isinstance(error, PermissionError) else "unreadable"
         self.unread.append(Unread(name, code, f"it cannot be read: {error.strerror or printable(str(error))}"))
+
+
+def _ending(name: str) -> str:
+    return name[name.rfind(".") :].lower()
 
 
 def _identity(path: str) -> _Identity:

@@ -84,7 +84,7 @@ def splits_among(root: Path) -> tuple[str, ...]:
         if other := _sibling(name, classes):
             text = f"{root}: the folders {printable(name)} and {printable(other)} look like splits, not classes"
             shared = ", ".join(sorted(map(printable, classes[name]))[:3])
-            hint = "name the folder to read as the split; '.' says that they are classes"
+            hint = "name the split to read, such as train; '.' says that they are classes"
             raise DataError(f"{text}: {printable(name)} holds folders of its own ({shared})", hint)
     return ()
 
@@ -107,6 +107,17 @@ def chosen_split(names: Sequence[str], asked: str | None, where: str) -> str:
     if fitting:
         what = f"several that may be the split {asked or 'for training'!r}"
     raise DataError(f"{where} has {what} among {found}", "name the one to read as the split")
+
+
+def check_no_split_in_classes(root: Path, names: Iterable[str]) -> None:
+    """Raise DataError for splits inside of classes, such as cat/train and cat/test.
+    names: of the pictures below the folder that holds the classes, relative to it."""
+    inner = {tuple(parts[:2]) for name in names if name.count("/") > 1 and len(parts := name.split("/")) > 2}
+    roles = {split_of(second) for _, second in inner}
+    if "" not in roles and len(roles) > 1:
+        first, second = (printable(name) for name in min(inner))
+        text = f"{printable(str(root))}: class folders hold splits, such as {first}/{second}"
+        raise DataError(text, "put the splits around the classes: train/cat rather than cat/train")
 
 
 def visible_folders(root: Path) -> tuple[str, ...]:

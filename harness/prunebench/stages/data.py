@@ -43,8 +43,36 @@ def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: Iterable[s
     loaded = entry.load()(context)
     if not isinstance(loaded, Dataset):
         raise broken_promise(entry, "a prunebench.Dataset", type(loaded).__name__)
-    for title, split in (("train", loaded.train), ("test", loaded.test)):
-        _check_split(f"{loaded.name} ({title})", split, loaded.class_names)
+    check_dataset(loaded)
+    return loaded
+
+
+def check_dataset(loaded: Dataset) -> None:
+    """Raise DataError unless a data set is as plugins promise it; its arrays become read-only.
+
+    Images are uint8 [n, height, width, channels], features float32 [n, d] and finite, labels int64 [n] in
+    0..n_classes-1; ids are strings, unique over both splits; class names are distinct; each class has a training
+    sample; both splits hold the same kind of samples."""
+    names = [str(name) for name in loaded.class_names]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        text = f"data set {loaded.name}: {len(repeated)} class names stand for two classes, such as {repeated[0]!r}"
+        raise DataError(text, "give each class a name of its own")
+    splits = {"train": loaded.train, "test": loaded.test}
+    for title, split in splits.items():
+        _check_split(f"{loaded.name} ({title})", split, loaded.n_classes)
+    shapes = [[None if array is None else array.shape[1:] for array in (s.images, s.features)] for s in splits.values()]
+    if shapes[0] != shapes[1]:
+        described = " and ".join(
+            f"{title} samples of shape {shape}" for title, shape in zip(splits, shapes, strict=True)
+        )
+        raise DataError(f"data set {loaded.name} has {described}", "give both splits the same kind of samples")
+    if shared := set(loaded.train.ids) & set(loaded.test.ids):
+        text = f"data set {loaded.name}: {len(shared)} ids are in train and test, such as {min(shared)!r}"
+        raise DataError(text, "ids must be unique over both splits")
+    _check_classes(loaded)
+
+
+def _check_classes(loaded: Dataset) -> None:
     n, n_classes = len(loaded.train), loaded.n_classes
     if n < n_classes:
         text = f"data set {loaded.name} has {n} training samples for {n_classes} classes"
@@ -53,27 +81,46 @@ def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: Iterable[s
         names = ", ".join(loaded.class_names[i] for i in empty[:5])
         text = f"data set {loaded.name}: no training sample of class {names}"
         raise DataError(text, "remove the empty class, or add images to it")
-    return loaded
 
 
-def _check_split(title: str, split: Split, class_names: tuple[str, ...]) -> None:
+def _check_split(title: str, split: Split, n_classes: int) -> None:
     n, distinct = len(split.labels), len(set(split.ids))
     if n == 0:
-        raise DataError(f"data set {title} has no samples", "check the folder or file that it was read from")
+        hint = "if a share of each class is held out, it may round to none: check the folder or file that it came from"
+        raise DataError(f"data set {title} has no samples", hint)
     if not n == len(split.ids) == distinct:
         raise DataError(f"data set {title}: {distinct} distinct ids for {n} samples", "ids must be unique")
-    arrays, labels = [array for array in (split.images, split.features) if array is not None], split.labels
-    if not arrays or any(len(array) != n for array in arrays):
-        samples = [len(array) for array in arrays]
-        raise DataError(f"data set {title}: {n} labels, {samples} samples", "give each sample one label")
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        text = f"data set {title}: labels are {labels.dtype} {list(labels.shape)}, expected int64 [{n}]"
-        raise DataError(text, "number the classes 0..n_classes-1 and give their names as class_names")
-    if labels.min() < 0 or labels.max() >= len(class_names):
-        found = f"from {labels.min()} to {labels.max()}, and there are {len(class_names)} classes"
+    if odd := [name for name in split.ids if not isinstance(name, str)]:
+        text = f"data set {title}: ids are strings, and {odd[0]!r} is {type(odd[0]).__name__}"
+        raise DataError(text, "give ids as strings that do not change, such as paths")
+    hint = "number the classes 0..n_classes-1 and give their names as class_names"
+    _check_array(title, "labels", split.labels, np.int64, n, (), hint)
+    if split.labels.min() < 0 or split.labels.max() >= n_classes:
+        found = f"from {split.labels.min()} to {split.labels.max()}, and there are {n_classes} classes"
         raise DataError(f"data set {title}: labels run {found}", "labels must be 0..n_classes-1")
-    for array in (*arrays, labels):
-        array.flags.writeable = False
+    if split.images is None and split.features is None:
+        raise DataError(f"data set {title} has neither images nor features", "give one of the two for each sample")
+    if split.images is not None:
+        hint = "give pixels 0..255 as uint8, with a last axis of 1 or 3 channels: grey images are [n, height, width, 1]"
+        _check_array(title, "images", split.images, np.uint8, n, ("height", "width", "channels"), hint)
+    if split.features is not None:
+        _check_array(title, "features", split.features, np.float32, n, ("d",), "give each sample one row of float32")
+
+
+def _check_array(
+    title: str, name: str, array: Any, dtype: type[np.generic], n: int, axes: tuple[str, ...], hint: str
+) -> None:
+    expected = f"expected {np.dtype(dtype)} [{', '.join((str(n), *axes))}]"
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"data set {title}: {name} are a {type(array).__name__}, {expected}", hint)
+    if array.dtype != dtype or array.ndim != 1 + len(axes) or 0 in array.shape:
+        raise DataError(f"data set {title}: {name} are {array.dtype} {list(array.shape)}, {expected}", hint)
+    if len(array) != n:
+        raise DataError(f"data set {title}: {n} labels, {len(array)} {name}", "give each sample one label")
+    if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+        rows = int((~finite).any(axis=-1).sum())
+        raise DataError(f"data set {title}: {name} of {rows} samples are not finite", "remove or recompute them")
+    array.flags.writeable = False
 
 
 def fingerprint(loaded: Dataset) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from prunebench.contexts import Arch, EmbedContext, Embedding, ProjectContext
-from prunebench.errors import DataError, NotApplicable, WeightsMissing
+from prunebench.contexts import Arch, Dataset, EmbedContext, Embedding, ProjectContext
+from prunebench.errors import NotApplicable, WeightsMissing
 from prunebench.stages.bench import Bench, StageResult, broken_promise, check_array, guarded
 from prunebench.stages.data import dataset
 from prunebench.stages.evidence import class_logits
@@ -26,14 +26,15 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
     """Embed both splits.  Arrays: train_features, test_features float32 [n, d] and train_logits, test_logits float32
     [n, c]."""
     data, source = dataset(bench, task), task.config["weights"]
+    if data.train.images is None:
+        return _features_of_the_data(data)
     entry = bench.plugin(task.config["arch"]["plugin"])
     weights = inputs["weights"].path / DATA if "weights" in inputs else None
     if source["source"] == "file":
         weights, _ = find_weights(task.locators["weights_file"], source["sha256"], bench.settings.data_roots)
     arrays, facts = dict[str, Any](), dict[str, Any]()
     for name, split in (("train", data.train), ("test", data.test)):
-        if split.images is None:
-            raise DataError(f"data set {data.name!r} has no images to embed", "score its own features instead")
+        assert split.images is not None  # both splits hold the same kind of samples
         context = EmbedContext(
             **bench.context(task, seed=source.get("seed", 0)), images=split.images, n_classes=data.n_classes,
             arch=arch_of(task.config["arch"]), source=source["source"], weights=weights, mean=data.mean, std=data.std,
@@ -50,6 +51,30 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
         accuracy = round(float((embedding.logits.argmax(axis=1) == split.labels).mean()), 6) if own else None
         facts |= {"oom_retries": embedding.oom_retries, f"accuracy_{name}": accuracy}
     return arrays, facts
+
+
+def _features_of_the_data(data: Dataset) -> StageResult:
+    """Return the features that a data set brings in place of images, whatever the network, and the logits of a linear
+    head that is fitted on them: each training sample is judged by heads that did not see it or its label."""
+    from prunebench.pruning.head import cross_fitted_logits
+
+    train, test = data.train, data.test
+    assert train.features is not None
+    assert test.features is not None
+    judged = cross_fitted_logits(
+        np.concatenate([train.features, test.features]),
+        np.concatenate([train.labels, np.full(len(test), -1)]),  # which fit none
+        data.n_classes, ids=(*train.ids, *test.ids),
+    )  # fmt: skip
+    arrays, facts = dict[str, Any](), dict[str, Any]()
+    for name, split, logits in (
+        ("train", train, judged.logits[: len(train)]),
+        ("test", test, judged.logits[len(train) :]),
+    ):
+        arrays[f"{name}_features"], arrays[f"{name}_logits"] = split.features, logits
+        facts[f"accuracy_{name}"] = round(float((logits.argmax(axis=1) == split.labels).mean()), 6)
+    preprocessing = {"features": "of the data set", "logits": "of a cross-fitted linear head"}
+    return arrays, {**facts, "preprocessing": preprocessing, "batch_size_used": 0, "oom_retries": 0}
 
 
 def projection(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:

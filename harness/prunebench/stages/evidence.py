@@ -34,7 +34,7 @@ def score_context(
     logits = partial(class_logits, entry.spec.name, data, inputs)
     makers: Mapping[str, Callable[[], Any]] = {
         "labels": lambda: data.train.labels,
-        "pixels": lambda: data.train.images,
+        "pixels": partial(_pixels, entry.spec.name, data),
         "features": lambda: inputs["features"].arrays["train_features"],
         "logits": logits,
         "projection": lambda: inputs["projection"].arrays["projection"],
@@ -55,6 +55,13 @@ def score_context(
     facts = {"n": n, "n_classes": data.n_classes, "scorer": entry.spec.name, "evidence": evidence}
     budget = n_keep(task.config["keep"], n) if "keep" in task.config else None
     return ScoreContext(**bench.context(task, **facts), budget=budget)
+
+
+def _pixels(reader: str, data: Dataset) -> NDArray[np.uint8]:
+    if data.train.images is None:
+        text = f"{reader} reads pixels, and data set {data.name!r} has features alone"
+        raise NotApplicable(text, "choose a method that reads features, or a data set of images")
+    return data.train.images
 
 
 def class_logits(reader: str, data: Dataset, inputs: Mapping[str, Artefact]) -> Any:

@@ -102,7 +102,8 @@ def _run(
 
 def _build(bench: Bench, arch: Arch, data: Dataset) -> Any:
     if data.train.images is None:
-        raise DataError("the data set has no images to train on", "use a learner that trains on features")
+        text = f"data set {data.name!r} has features alone, and no images to train a network on"
+        raise DataError(text, "name a recipe whose learner trains on features (`prunebench list learners`)")
     _, height, _, channels = data.train.images.shape
     provider = bench.catalogue.backbone(arch.provider).load()
     return provider.build(arch, data.n_classes, channels, arch.image_size or height)

@@ -37,7 +37,7 @@ def read(
     and converted features are remembered.  Raises DataError with what to do for data that cannot be read."""
     options = Options(labels=_labels(labels), ids=ids, split=split, cache=cache, progress=progress)
     source = _from_path(Path(data), options) if isinstance(data, str | os.PathLike) else _from_object(data, options)
-    if strict and source.skipped:
+    if source.skipped and (strict or not len(source)):
         raise refused(source)
     return source
 
@@ -56,7 +56,9 @@ def refused(source: Source) -> DataError:
     kinds = ", ".join(f"{count} {code}" for code, count in sorted(counts.items()))
     listed = "; ".join(f"{one.id} ({one.reason})" for one in source.skipped)
     text = f"{source.title}: {len(source.skipped)} samples cannot be read ({kinds}): {listed}"
-    return DataError(text, "mend or remove them, or read without strict, which skips them")
+    return DataError(
+        text, "mend or remove them" + (", or read without strict, which skips them" if len(source) else "")
+    )
 
 
 def _labels(given: Any) -> Any:

@@ -9,8 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import DataError
-from prunebench.pictures import Found, chosen_split, find_pictures, printable, printable_ids, split_of, splits_among
-from prunebench.pictures.names import same_split, visible_folders
+from prunebench.pictures import (
+    PICTURE_ENDINGS,
+    Found,
+    check_no_split_in_classes,
+    chosen_split,
+    find_pictures,
+    printable,
+    printable_ids,
+    same_split,
+    splits_among,
+    visible_folders,
+)
 from prunebench.pruning.reading.label_files import encode, labelled, read_labels
 from prunebench.pruning.reading.options import Options
 from prunebench.pruning.reading.picture_files import PictureFiles, memory_below
@@ -78,8 +88,6 @@ def _splits(here: Path, folders: Sequence[str], split: str | None) -> Sequence[s
 
 
 def _holds_pictures(folder: Path) -> bool:
-    from prunebench.pictures import PICTURE_ENDINGS
-
     with os.scandir(folder) as entries:
         return any(os.path.splitext(entry.name)[1].lower() in PICTURE_ENDINGS for entry in entries)  # noqa: PTH122
 
@@ -108,7 +116,8 @@ def _class_folders(found: Found, base: str) -> tuple[str, ...]:
     """Return the names of the folders that are classes, with pictures or without; none where the folder is flat."""
     inner = {name[len(base) :].split("/")[0] for name in found.folders if len(name) > len(base)}
     beside = sum("/" not in name[len(base) :] for name in found.names)
-    if len(inner) == 1 and beside:  # pictures with one folder beside them, such as one of thumbnails
+    full = {name[len(base) :].split("/")[0] for name in found.names if "/" in name[len(base) :]}
+    if beside and len(full) < 2:  # pictures with one folder beside them, such as one of thumbnails
         return ()
     return tuple(sorted(inner, key=os.fsencode))
 
@@ -120,7 +129,7 @@ def _by_class(
     import numpy as np
 
     start = len(place.base)
-    _refuse_splits_in_classes(root, found, start)
+    check_no_split_in_classes(root / place.base, [name[start:] for name in found.names])
     names, of = [], []
     for name in found.names:
         label, slash, _ = name[start:].partition("/")
@@ -138,16 +147,6 @@ def _by_class(
     number = {name: position for position, name in enumerate(kept)}
     labels = np.fromiter((number[name] for name in of), dtype=np.int64, count=len(of))
     return _source(root, names, labels, printable_ids(kept), skipped, notes, options)
-
-
-def _refuse_splits_in_classes(root: Path, found: Found, start: int) -> None:
-    """Refuse cat/train, cat/test, dog/train: split folders inside of class folders."""
-    inner = {tuple(parts[:2]) for name in found.names if len(parts := name[start:].split("/")) > 2}
-    roles = {split_of(second) for _, second in inner}
-    if inner and "" not in roles and len(roles) > 1:
-        first, second = (printable(name) for name in min(inner))
-        text = f"{printable(str(root))}: class folders hold splits, such as {first}/{second}"
-        raise DataError(text, "put the splits around the classes: train/cat rather than cat/train")
 
 
 def _flat(

@@ -92,8 +92,9 @@ def read_labels(path: Path) -> LabelFile:
     header = [cell.strip().lower() for cell in rows[0][1]]
     if (label := _position(header, LABEL_COLUMNS)) is not None or _position(header, ID_COLUMNS) is not None:
         name = next((p for p in (_position(header, ID_COLUMNS),) if p is not None and p != label), None)
-        if label is None and width == 2:
-            label = 1 - (name or 0)
+        if width == 2:  # the other column is named as its author likes
+            label = 1 - (name or 0) if label is None else label
+            name = 1 - label
         rows = rows[1:]
     else:
         name, label = (None, 0) if width == 1 else (0, 1) if width == 2 else (None, None)

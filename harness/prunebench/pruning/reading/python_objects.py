@@ -144,14 +144,24 @@ def read_object(data: Any, options: Options) -> Source:
         return _files([os.fspath(one) for one in data], options)
     if hasattr(data, "detach"):
         data = data.detach().cpu().numpy()
-    if isinstance(data, list | tuple) and data and not hasattr(data[0], "size"):
-        data = np.asarray(data)
+    if isinstance(data, list | tuple) and data and _is_vector(data[0]):
+        try:
+            data = np.stack([np.asarray(row) for row in data])
+        except ValueError as error:
+            raise DataError(f"rows of features differ: {error}", "give each sample as many numbers") from error
     if isinstance(data, np.ndarray):
         return read_array(data, "arrays", options)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         return _items(data, options)
     text = f"data of type {type(data).__name__} are not understood"
     raise DataError(text, "give a path, an array [n, h, w, c] or [n, d], or a data set with a length and items")
+
+
+def _is_vector(item: Any) -> bool:
+    """Tell whether an item is a row of features rather than a picture, with or without its label."""
+    if isinstance(item, list | tuple):
+        return bool(item) and all(isinstance(value, int | float) for value in item)
+    return getattr(item, "ndim", 0) == 1
 
 
 def read_array(array: NDArray[Any], title: str, options: Options) -> Source:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prunebench.errors import DataError
-from prunebench.pictures import PICTURE_ENDINGS, chosen_split, printable, printable_ids, split_of
-from prunebench.pictures.names import is_hidden
+from prunebench.pictures import PICTURE_ENDINGS, chosen_split, is_hidden, printable, printable_ids, split_of
 from prunebench.pruning.reading.features import check_distinct
 from prunebench.pruning.reading.folders import match_labels
 from prunebench.pruning.reading.label_files import encode
