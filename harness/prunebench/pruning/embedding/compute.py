@@ -45,9 +45,7 @@ def in_order(work: Callable[[T], R], parts: Iterable[T], workers: int) -> Iterat
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def batches(
-    pictures: Pictures, positions: Sequence[int], network: PictureNetwork, workers: int
-) -> Iterator[Batch]:
+def batches(pictures: Pictures, positions: Sequence[int], network: PictureNetwork, workers: int) -> Iterator[Batch]:
     """Yield the rows of the pictures at some positions, in order; those that cannot be read have a reason instead."""
     size = network.batch_size
     parts = [tuple(positions[begin : begin + size]) for begin in range(0, len(positions), size)]
