@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pictures import Numbers, echo, row
+from embedding_doubles import Numbers, echo, row
 from prunebench.errors import DataError, PluginContractError
 from prunebench.pruning.embedding import embed
 from prunebench.pruning.embedding.compute import in_order
@@ -139,7 +139,7 @@ def test_kill_loses_at_most_one_shard(tmp_path):
         sys.path.insert(0, {str(HERE)!r})
         from pathlib import Path
         import importlib
-        from pictures import Numbers, echo
+        from embedding_doubles import Numbers, echo
         module = importlib.import_module("prunebench.pruning.embedding.embed")
         module.SHARD = 8
         class Slow(Numbers):

@@ -73,7 +73,7 @@ def _batch(pictures: Pictures, positions: Sequence[int], network: PictureNetwork
         raise PluginContractError("a network for pictures returned no features", "see prunebench.PictureNetwork")
     finite = np.isfinite(features[: len(prepared)]).all(axis=1)
     found = [position for position, sound in zip(prepared, finite, strict=True) if sound]
-    skipped |= {position: "the network gives features that are not finite" for position in {*prepared} - {*found}}
+    skipped |= dict.fromkeys({*prepared} - {*found}, "the network gives features that are not finite")
     rows = np.flatnonzero(finite)
     return Batch(
         positions=tuple(found), features=features[rows], logits=None if logits is None else logits[rows],
