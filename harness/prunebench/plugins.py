@@ -56,9 +56,7 @@ class Entry(Generic[S]):
         """Import and return what opens networks for pictures; raises UsageError for a backbone without it, and
         PluginLoadError like `load`."""
         if not (target := getattr(self.spec, "pictures", "")):
-            what = (
-                f"{self.spec.kind} {self.spec.name!r} of plugin {self.origin} takes arrays alone, no pictures of files"
-            )
+            what = f"{self.spec.kind} {self.spec.name!r} of plugin {self.origin} takes arrays, not pictures"
             raise UsageError(what, "choose a backbone that reads pictures, or give features")
         return self._imported(target)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ import numpy as np
 import timm
 import timm.data
 import torch
+from huggingface_hub import constants
 from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor, nn
@@ -24,7 +29,7 @@ from .networks import penultimate
 from .provider import OUT_OF_MEMORY, TIMM, create, precision
 from .weights import head_width, input_channels, load_into, read_weights
 
-BATCH_SIZES = {"cpu": 16, "cuda": 64}  # small ones stay in the cache of a core
+BATCH_SIZES = {"cpu": 8, "cuda": 64}  # on a core no slower than greater ones, and a picture takes up to 15 MB in it
 LONGEST = 16  # times the breadth: what is longer is cropped to its middle, of which the network sees a part anyway
 CLASSES = 1000  # of a random head, as ImageNet has
 
@@ -44,7 +49,7 @@ class TimmPictures:
             for name in ("mean", "std")
         )
         self._half = dtype == "float16"
-        self.batch_size = BATCH_SIZES.get(ctx.device.partition(":")[0], 16)
+        self.batch_size = BATCH_SIZES.get(ctx.device.partition(":")[0], 8)
         preprocessing = {name: list(v) if isinstance(v, tuple) else v for name, v in config.items()}
         self.facts: Mapping[str, Any] = {
             "model": ctx.arch.model,
@@ -187,10 +192,30 @@ def _from_hub(arch: Arch) -> nn.Module:
     TIMM.outputs(arch, "hub")  # refuses a model that is unknown or has no published weights
     try:
         sized = {"img_size": arch.image_size} if arch.image_size else {}
-        model: nn.Module = timm.create_model(arch.model, pretrained=True, **sized, **arch.kwargs)
+        with _without_waiting():
+            model: nn.Module = timm.create_model(arch.model, pretrained=True, **sized, **arch.kwargs)
         return model
     except Exception as error:
         raise WeightsMissing(
             f"the weights of {arch.model} cannot be fetched from the hub ({type(error).__name__})",
             "without a network, give a file that you have: --weights FILE (safetensors, or a torch file of tensors)",
         ) from error
+
+
+@contextlib.contextmanager
+def _without_waiting() -> Iterator[None]:
+    """Tell the client of the hub where there is no network: it would try for a minute, and has what it fetched before.
+
+    Behind a proxy it tries by itself: only the proxy may know the name of the hub.
+    """
+    address = urllib.parse.urlsplit(constants.ENDPOINT)
+    before = constants.HF_HUB_OFFLINE
+    try:
+        if not urllib.request.getproxies():
+            socket.create_connection((address.hostname or "", address.port or 443), timeout=5).close()
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
