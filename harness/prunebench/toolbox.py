@@ -154,8 +154,16 @@ def misclassified(
     logits that are not finite: NaN would count as the prediction."""
     from scipy.special import log_softmax
 
-    if bad := int((~np.isfinite(logits).all(axis=1)).sum()):
+    wrong, log_probability, bad = np.empty(len(labels), dtype=np.bool_), np.empty(len(labels)), 0
+    step = max(1, _BLOCK_VALUES // max(1, logits.shape[1]))
+    for start in range(0, len(labels), step):  # logits may be larger than the memory
+        rows, own = logits[start : start + step], labels[start : start + step]
+        bad += int((~np.isfinite(rows).all(axis=1)).sum())
+        if not bad:
+            wrong[start : start + step] = rows.argmax(axis=1) != own
+            log_odds = log_softmax(np.asarray(rows, dtype=np.float64), axis=1)
+            log_probability[start : start + step] = log_odds[np.arange(len(own)), own]
+    if bad:
         text = f"the logits of {bad} of {len(logits)} samples are not finite"
         raise DataError(text, "look at the backbone and its weights")
-    log_probability: NDArray[np.float64] = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
-    return logits.argmax(axis=1) != labels, log_probability[np.arange(len(labels)), labels]
+    return wrong, log_probability

@@ -370,3 +370,12 @@ def test_what_cannot_be_searched_is_refused_with_a_sentence(call: Any, message: 
     with pytest.raises(DataError, match=message) as caught:
         call(cloud(10))
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("work", [near_duplicates, nearest])
+def test_progress_never_falls_and_ends_at_the_whole(work: Any, exact: bool) -> None:
+    seen: list[float] = []
+    work(cloud(300), exact=exact, progress=lambda part, text: seen.append(part))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1

@@ -59,25 +59,28 @@ def near_duplicates(
     _likely(cosine)
     rows = checked(features)
     order = np.arange(len(rows)) if order is None else np.asarray(order, dtype=np.int64)
-    first = _first_of_equal(rows, order)
-    distinct = order[first[order] == order]
-    distinct = distinct[rows[distinct].any(axis=1)] if len(distinct) else distinct
+    first, directed = _first_of_equal(rows, order), np.asarray(rows.any(axis=1))
+    distinct = order[(first[order] == order) & directed[order]]
     exact = len(distinct) <= _EXACT_ROWS if exact is None else exact
-    cells = [Cell(queries=distinct, base=distinct)]
+    cells, before, within = [Cell(queries=distinct, base=distinct)], *((0.0, 0.95) if exact else (0.35, 0.4))
     if not exact:
         cells = cluster_cells(
             rows, distinct, rows, distinct, probes=_PROBES, seed=seed, workers=workers,
-            progress=lambda part, text: progress(0.3 * part, text),
+            progress=lambda part, text: progress(before * part, text),
         )  # fmt: skip
-    copies = np.flatnonzero((first != np.arange(len(rows))) & rows.any(axis=1))
+    copies = np.flatnonzero((first != np.arange(len(rows))) & directed)
     edges = [np.stack([copies, first[copies]], axis=1)]
-    edges += _edges(rows, cells, cosine, workers, lambda part, text: progress(0.3 + 0.5 * part, text))
+    edges += _edges(rows, cells, cosine, workers, lambda part, text: progress(before + within * part, text))
     groups, members, starts = _components(np.concatenate(edges), order)
     copy_of, cosines = np.arange(len(rows)), np.ones(len(rows), dtype=np.float32)
     from prunebench.pruning.kernels import lead
 
     lead(rows, members, starts, cosine, copy_of, cosines)
-    recall, pairs = (1.0, 0) if exact else _recall(rows, groups, order, cosine, seed, workers)
+    recall, pairs = (
+        (1.0, 0)
+        if exact
+        else _recall(rows, groups, order, cosine, seed, workers, lambda part, text: progress(0.75 + 0.25 * part, text))
+    )
     progress(1.0, "near-duplicates")
     return Duplicates(
         cosine=cosine, groups=groups, representatives=members[starts[:-1]], copy_of=copy_of, cosines=cosines,
@@ -153,10 +156,13 @@ def _components(edges: Ints, order: Ints) -> tuple[Ints, Ints, Ints]:
     return groups, members, starts
 
 
-def _recall(rows: Floats, groups: Ints, order: Ints, cosine: float, seed: int, workers: int) -> tuple[float, int]:
+def _recall(
+    rows: Floats, groups: Ints, order: Ints, cosine: float, seed: int, workers: int, progress: Progress
+) -> tuple[float, int]:
     """Return the share of the true pairs of a sample that is in one group, and how many there are."""
     sample = order[np.sort(np.random.default_rng(seed).permutation(len(order))[:_RECALL_ROWS])]
-    truth = nearest(rows[sample], rows, _RECALL_NEAREST + 1, exact=True, order=order, workers=workers)
+    size = _RECALL_NEAREST + 1
+    truth = nearest(rows[sample], rows, size, exact=True, order=order, workers=workers, progress=progress)
     true = (truth.similarities >= np.float32(cosine)) & (truth.indices != sample[:, None])
     together = (groups[truth.indices] == groups[sample, None]) & (groups[sample, None] >= 0)
     pairs = int(true.sum())
