@@ -148,6 +148,8 @@ def pruning_options(function: F) -> F:
         click.option("--drop-duplicates", type=float, metavar="COSINE",
                      help="Remove near-duplicates first: 0.95 is usual."),
         click.option("--clusters", type=COUNT, metavar="K", help="Pseudo-classes for data without labels."),
+        click.option("--reference", type=PATH, metavar="DATA",
+                     help="Tell near-duplicates of these, such as a test set."),
         click.option("--strict", is_flag=True, help="Stop where a sample cannot be read."),
     )  # fmt: skip
     for add in reversed(options):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunebench.contexts import Arch, silent
+from prunebench.contexts import silent
 from prunebench.errors import UsageError
 from prunebench.keys import digest
 from prunebench.plugins import Catalogue, Entry
 from prunebench.pruning.flow import Outcome, Progress, Wanted, part, prune_features
+from prunebench.pruning.gathering import Given, Machine, gather
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Balance, Choice
-from prunebench.pruning.source import Source
-from prunebench.registry import Network, Registry, Weights, load_registry
-from prunebench.stages.bench import Bench
+from prunebench.registry import load_registry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +94,7 @@ def prune(
     protect: Iterable[str] = (),
     drop_duplicates: float | None = None,
     clusters: int | None = None,
+    reference: Any = None,
     ids: Sequence[str] | None = None,
     split: str | None = None,
     strict: bool = False,
@@ -111,37 +111,32 @@ def prune(
     params, selector, projector: any installed plugin; by default those of [own-data] in registry.toml.  balance:
     "class" or "none", by default as the method says.  backbone, weights: for data that are pictures, a network of the
     registry or a timm model, and a file of weights.  protect: ids that are always kept.  drop_duplicates: cosine from
-    which near-duplicates are removed first.  clusters: pseudo-classes for data without labels.  Raises UsageError and
-    DataError with what to do about it."""
+    which near-duplicates are removed first.  clusters: pseudo-classes for data without labels.  reference: data such as
+    a test set, of which near-duplicates are told.  Raises UsageError and DataError with what to do about it."""
     from prunebench.plugins import load_plugins
-    from prunebench.pruning.reading import read
-    from prunebench.settings import Settings
-    from prunebench.stages.bench import make_bench
     from prunebench.store import default_cache
 
-    folder = Path(cache or default_cache()).expanduser().absolute()
-    keeps = (keep,) if isinstance(keep, str | int | float) else tuple(keep)
-    registry = load_registry()
+    registry, catalogue = load_registry(), load_plugins()
     usual = registry.own_data
     method = Method(
         scorer=scorer or usual.scorer, params=dict(params or {}), projector=projector or usual.projector, seed=seed
     )
+    choice = Choice(selector=selector, params=dict(selector_params or {}), balance=balance)
     wanted = Wanted(
-        keep=tuple(map(_written, keeps)), method=method, protect=tuple(protect), drop_duplicates=drop_duplicates,
-        choice=Choice(selector=selector, params=dict(selector_params or {}), balance=balance), clusters=clusters,
+        keep=budgets_of(keep), method=method, choice=choice, protect=tuple(protect), drop_duplicates=drop_duplicates,
+        clusters=clusters,
     )  # fmt: skip
-    catalogue = load_plugins()
-    _check(catalogue, wanted)
-    source = read(
-        data, labels=labels, ids=ids, split=split, strict=strict, cache=folder, progress=part(progress, 0, 0.1)
-    )
-    bench = make_bench(Settings(str(folder), device=device), catalogue)
-    facts: Mapping[str, Any] = {}
-    if source.features is None:
-        network = _network(registry, backbone or usual.backbone, weights)
-        source, facts = _embedded(source, network, bench, workers, strict, part(progress, 0.1, 0.7))
-    outcome = prune_features(bench, source, wanted, part(progress, 0.7, 1.0))
-    return Pruned(outcome, manifest_of(outcome, wanted, facts, catalogue))
+    check_names(catalogue, wanted)
+    given = Given(
+        data=data, labels=labels, ids=ids, split=split, strict=strict, backbone=backbone, weights=weights,
+        reference=reference,
+    )  # fmt: skip
+    folder = Path(cache or default_cache()).expanduser().absolute()
+    machine = Machine(cache=folder, device=device, workers=workers)
+    gathered = gather(given, machine, registry, catalogue, part(progress, 0, 0.7))
+    wanted = replace(wanted, reference=gathered.reference)
+    outcome = prune_features(gathered.bench, gathered.source, wanted, part(progress, 0.7, 1.0))
+    return Pruned(outcome, manifest_of(outcome, wanted, gathered.network, catalogue))
 
 
 def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
@@ -161,7 +156,8 @@ def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], ca
                  "fingerprint": outcome.evidence.fingerprint, "ids": digest(list(source.ids))},
         "method": described,
         "choice": {"selector": selector.spec.name, "params": dict(choice.params), "balance": choice.balance,
-                   "drop_duplicates": wanted.drop_duplicates, "clusters": wanted.clusters,
+                   "drop_duplicates": wanted.drop_duplicates, "reference": wanted.reference and wanted.reference.title,
+                    "clusters": wanted.clusters,
                    "protected": list(wanted.protect), "nested": outcome.nested},
         "keep": list(outcome.kept),
         "budgets": {keep: {"samples": len(outcome.indices(keep)), "ids": digest([source.ids[row] for row in
@@ -181,7 +177,7 @@ def _version() -> str:
     return __version__
 
 
-def _check(catalogue: Catalogue, wanted: Wanted) -> None:
+def check_names(catalogue: Catalogue, wanted: Wanted) -> None:
     """Raise UsageError for a name or a parameter that is unknown, before anything is read."""
     spec = catalogue.scorer(wanted.method.scorer).spec
     spec.resolve_params(wanted.method.params)
@@ -193,37 +189,9 @@ def _check(catalogue: Catalogue, wanted: Wanted) -> None:
         raise UsageError(f"drop_duplicates = {wanted.drop_duplicates:g} is no cosine in (0, 1]", "0.95 is usual")
 
 
-def _network(registry: Registry, backbone: str, weights: str | Path | None) -> Network:
-    """Return a network of the registry, or the model of that name by the provider of the usual one ("provider:model" by
-    another).  weights: a file that takes the place of what the registry says."""
-    usual = registry.networks[registry.own_data.backbone]
-    provider, _, model = backbone.rpartition(":")
-    other = Arch(name=backbone, provider=provider or usual.arch.provider, model=model)
-    found = registry.networks.get(backbone) or Network(other, Weights(source="hub"))
-    return Network(found.arch, Weights(file=str(weights))) if weights else found
-
-
-def _embedded(
-    source: Source, network: Network, bench: Bench, workers: int | None, strict: bool, progress: Progress
-) -> tuple[Source, Mapping[str, Any]]:
-    """Return the source with features of the pictures that can be decoded, and what is known of the network."""
-    from prunebench.pruning.embedding import embed, open_network
-    from prunebench.pruning.reading.entrance import refused
-
-    assert source.pictures is not None
-    arch, weights = network.arch, network.weights
-    if weights.source == "trained":
-        text = f"network {arch.name!r} is trained on the data set of a suite, and your own data are another"
-        raise UsageError(text, "name a pretrained one with --backbone, or give --weights FILE")
-    file = Path(weights.file).expanduser() if weights.file else None
-    ready = open_network(
-        bench.catalogue.backbone(arch.provider), arch, weights=file, device=bench.device, source=weights.source
-    )
-    found = embed(source.pictures, ready, cache=bench.store.root, workers=workers, progress=progress)
-    left = source.embedded(found.features, found.positions, found.skipped)
-    if strict and found.skipped:
-        raise refused(left)
-    return left, found.facts
+def budgets_of(keep: str | float | Sequence[str | float]) -> tuple[str, ...]:
+    """Return budgets as they are written: of one or several numbers or texts."""
+    return tuple(map(_written, (keep,) if isinstance(keep, str | int | float) else keep))
 
 
 def _written(keep: str | float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from prunebench.pruning.choose import check_budgets
 from prunebench.pruning.duplicates import near_duplicates
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.ledger import Findings, make_ledger
-from prunebench.pruning.neighbours import label_votes, nearest, nearest_kept
+from prunebench.pruning.neighbours import label_votes, leaks, nearest, nearest_kept
 from prunebench.pruning.remembered import remembered
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Choice, Kept, select
@@ -37,7 +37,8 @@ class Wanted:
 
     keep: budgets as they are written, such as "0.1" or "500"; the first is that of most columns of the ledger.
     protect: ids that are always kept, and count.  drop_duplicates: cosine from which samples are near-duplicates, of
-    which one stays, or None.  clusters: number of pseudo-classes for data without labels, or None."""
+    which one stays, or None.  clusters: number of pseudo-classes for data without labels, or None.  reference: samples
+    such as a test set, of which near-duplicates are told, with features by the same network."""
 
     keep: tuple[str, ...]
     method: Method
@@ -45,6 +46,7 @@ class Wanted:
     protect: tuple[str, ...] = ()
     drop_duplicates: float | None = None
     clusters: int | None = None
+    reference: Source | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +97,11 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
         notes += ("the method chooses each budget anew: a smaller one need not be inside a larger one",)
     progress(0.8, "looking for neighbours")
     first = found_kept[0]
-    findings = _findings(bench, source, every, rows[first.rows], group, stays, part(progress, 0.8, 1.0))
+    findings = _findings(bench, source, every, rows[first.rows], group, stays, part(progress, 0.8, 0.95))
+    if wanted.reference is not None:
+        findings = replace(findings, leaks=_leaks(every, wanted.reference))
+        share = f"{len(findings.leaks or ())} of {len(source)} samples"
+        notes += (f"{share} are near-duplicates of a sample of {wanted.reference.title} (cosine {DUPLICATE_COSINE:g})",)
     labels = source.labels if source.labels is not None else evidence.labels if wanted.clusters else None
     names = source.class_names if source.labels is not None else evidence.class_names
     ledger = make_ledger(source, rows, kept, first.reasons(protected[rows]), findings, names, labels)
@@ -191,6 +197,15 @@ def _findings(
         group=group, copy_of=np.where(stays == np.arange(len(stays)), -1, stays), suspected=suspected, votes=votes,
         neighbour=np.where(dropped, near.indices[:, 0], -1), cosine=near.similarities[:, 0],
     )  # fmt: skip
+
+
+def _leaks(evidence: Evidence, reference: Source) -> dict[int, tuple[str, float]]:
+    """Return for each row that nearly equals a reference sample the id of the most similar one, and the cosine."""
+    if reference.features is None or not len(reference):
+        raise DataError(f"{reference.title} has no sample to compare with", "look at what was skipped, and why")
+    found = leaks(evidence.features, reference.features, DUPLICATE_COSINE, k=1)
+    pairs = zip(found.train.tolist(), found.reference.tolist(), found.cosines.tolist(), strict=True)
+    return {row: (reference.ids[other], cosine) for row, other, cosine in pairs}
 
 
 def part(progress: Progress, start: float, stop: float) -> Progress:

@@ -28,6 +28,8 @@ COLUMNS: Mapping[str, str] = {
     "copy_of": "of a removed near-duplicate: the sample of its group that stayed",
     "suspected_class": "the class that most of its neighbours have, where that is another one",
     "votes": "fraction of its neighbours with that class",
+    "reference_copy": "the sample of the reference set that it is a near-duplicate of",
+    "reference_cosine": "similarity to it",
     "keep_probability": "fraction of repeated choices, with other seeds, that keep it",
 }
 
@@ -38,7 +40,8 @@ class Findings:
 
     group: int64 [n], -1 for none.  copy_of: int64 [n], the row that stayed, -1 for one that was not removed.
     neighbour: int64 [n] and cosine: float32 [n] of the nearest kept sample.  suspected: int64 [n], a class or -1, with
-    votes float32 [n].  probability: float64 [n]."""
+    votes float32 [n].  leaks: by row, the id of a reference sample that it nearly equals, and the cosine.  probability:
+    float64 [n]."""
 
     group: NDArray[np.int64] | None = None
     copy_of: NDArray[np.int64] | None = None
@@ -46,6 +49,7 @@ class Findings:
     cosine: NDArray[np.float32] | None = None
     suspected: NDArray[np.int64] | None = None
     votes: NDArray[np.float32] | None = None
+    leaks: Mapping[int, tuple[str, float]] | None = None
     probability: NDArray[np.float64] | None = None
 
 
@@ -83,6 +87,11 @@ def make_ledger(
         names = np.array([*classes, ""], dtype=object)
         table["suspected_class"] = names[found.suspected]
         table["votes"] = np.where(found.suspected >= 0, np.round(found.votes, 4), np.nan)
+    if found.leaks is not None:
+        table["reference_copy"] = [found.leaks.get(row, ("", 0.0))[0] for row in range(n)]
+        table["reference_cosine"] = [
+            round(found.leaks[row][1], 6) if row in found.leaks else np.nan for row in range(n)
+        ]
     if found.probability is not None:
         table["keep_probability"] = np.round(found.probability, 4)
     return pd.concat([table, _unread(source.skipped)], ignore_index=True) if source.skipped else table
