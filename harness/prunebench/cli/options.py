@@ -1,6 +1,5 @@
 """Options that several verbs share, and what they mean."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -123,58 +122,3 @@ def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...
         hint = 'write "auto", "cpu", "mps", or indices such as 0,1'
         raise UsageError(f"--devices {devices!r} is not understood", hint)
     return (tuple(indices) * per_device)[: jobs or None]
-
-
-def pruning_options(function: F) -> F:
-    """Add what says how to choose from your own data: what `prunebench.prune` takes by the same names."""
-    options = (
-        click.option("--labels", type=PATH, metavar="CSV", help="Labels: columns id and label."),
-        click.option("--split", metavar="NAME", help="Which of several splits to read, such as train."),
-        click.option("--scorer", default="", help="Method: see `prunebench list`.  [default: that of registry.toml]"),
-        click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", callback=_assignments,
-                     help="Parameter of the scorer. Repeatable."),
-        click.option("--selector", default="", help="How to choose from scores.  [default: the scorer's own]"),
-        click.option("--selector-param", "selector_params", multiple=True, metavar="NAME=VALUE", callback=_assignments,
-                     help="Parameter of the selector. Repeatable."),
-        click.option("--projector", default="", help="For scorers that read a projection."),
-        click.option("--balance", type=click.Choice(["class", "none"]), default=None,
-                     help="Give each class its share, or take the best of all.  [default: as the method says]"),
-        click.option("--backbone", default="", metavar="MODEL",
-                     help="Network of registry.toml or timm model, for pictures."),
-        click.option("--weights", type=PATH, metavar="FILE", help="Its weights, instead of those of the hub."),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn."),
-        click.option("--protect", type=PATH, metavar="FILE", callback=_lines,
-                     help="Ids that are always kept, one per line."),
-        click.option("--drop-duplicates", type=float, metavar="COSINE",
-                     help="Remove near-duplicates first: 0.95 is usual."),
-        click.option("--clusters", type=COUNT, metavar="K", help="Pseudo-classes for data without labels."),
-        click.option("--reference", type=PATH, metavar="DATA",
-                     help="Tell near-duplicates of these, such as a test set."),
-        click.option("--strict", is_flag=True, help="Stop where a sample cannot be read."),
-    )  # fmt: skip
-    for add in reversed(options):
-        function = add(function)
-    return function
-
-
-def _assignments(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
-    """Return NAME=VALUE as numbers, true, false or text."""
-    found = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"{option.opts[-1]} {text!r} is no NAME=VALUE", "write, for example, k=10")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
-
-
-def _lines(context: click.Context, option: click.Parameter, given: Path | None) -> tuple[str, ...]:
-    if given is None:
-        return ()
-    try:
-        return tuple(line for line in given.read_text(encoding="utf-8-sig").splitlines() if line)
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"{given} cannot be read: {error}", "name a text file with one id per line") from error

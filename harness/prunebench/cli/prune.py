@@ -7,7 +7,8 @@ from typing import Any, Literal
 import click
 
 from prunebench.cli.bar import Bar
-from prunebench.cli.options import COUNT, PATH, cache_option, pruning_options
+from prunebench.cli.options import COUNT, PATH, cache_option
+from prunebench.cli.own_data import pruning_options
 from prunebench.cli.text import say
 from prunebench.errors import UsageError
 

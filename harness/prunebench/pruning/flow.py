@@ -53,11 +53,14 @@ class Wanted:
 class Outcome:
     """What came of it: the ledger, and for each budget the rows of the source that are kept, int64, sorted.
 
-    evidence: what methods read, of the samples `rows` of the source (all but removed near-duplicates).  nested: whether
-    smaller budgets are inside larger ones.  notes: what a reader has to know, one sentence each."""
+    whole: the evidence of all samples; evidence: that which the method read, of the samples `rows` of the source (all
+    but removed near-duplicates).  found: what else is known of all samples.  nested: whether smaller budgets are inside
+    larger ones.  notes: what a reader has to know, one sentence each."""
 
     source: Source
+    whole: Evidence
     evidence: Evidence
+    found: Findings
     rows: NDArray[np.int64]
     kept: Mapping[str, Kept]
     ledger: pd.DataFrame
@@ -106,8 +109,9 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
     names = source.class_names if source.labels is not None else evidence.class_names
     ledger = make_ledger(source, rows, kept, first.reasons(protected[rows]), findings, names, labels)
     return Outcome(
-        source=source, evidence=evidence, rows=rows, kept=kept, ledger=ledger, nested=nested, notes=source.notes + notes
-    )
+        source=source, whole=every, evidence=evidence, found=findings, rows=rows, kept=kept, ledger=ledger,
+        nested=nested, notes=source.notes + notes,
+    )  # fmt: skip
 
 
 def _evidence(source: Source, clusters: int | None) -> tuple[Evidence, tuple[str, ...]]:

@@ -21,7 +21,7 @@ from prunebench.stages.bench import Bench, make_bench
 class Given:
     """Data as they were given, and how to read them.
 
-    labels: see `prunebench.prune`.  backbone: for pictures, "" is the usual one.  reference: data such as a test set."""
+    labels: see `prunebench.prune`.  backbone: for pictures, "" is the usual one.  reference: such as a test set."""
 
     data: Any
     labels: Any = None
