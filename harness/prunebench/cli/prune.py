@@ -1,6 +1,7 @@
 """`prunebench prune`: the ids of what to keep of your own data."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import click
 from prunebench.cli.bar import Bar
 from prunebench.cli.options import COUNT, PATH, cache_option
 from prunebench.cli.own_data import pruning_options
-from prunebench.cli.text import say
+from prunebench.cli.text import columns, say
 from prunebench.errors import UsageError
 
 
@@ -19,6 +20,8 @@ from prunebench.errors import UsageError
               "Repeatable; the first decides the columns of the ledger.  [default: 0.1]")  # fmt: skip
 @click.option("--out", type=PATH, required=True, metavar="FOLDER", help="Folder to write.")
 @pruning_options
+@click.option("--prove/--no-prove", default=None, help="Prove the cut by a probe on held-out samples, and how stable it "
+              "is.  [default: where there are labels and it costs little]")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["csv", "parquet", "txt"]), default="csv", show_default=True,
               help="Of the kept ids and the ledger.")  # fmt: skip
 @click.option("--copy-to", type=PATH, metavar="FOLDER", help="Copy the kept files into a new folder, too.")
@@ -63,6 +66,8 @@ def command(
 
 
 def _tell(pruned: Any, files: dict[str, Path], as_json: bool) -> None:
+    from prunebench.pruning.assurance import texts
+
     if as_json:
         named = {name: str(path) for name, path in files.items()}
         click.echo(json.dumps({"files": named, "manifest": dict(pruned.manifest)}))
@@ -74,6 +79,8 @@ def _tell(pruned: Any, files: dict[str, Path], as_json: bool) -> None:
     for keep in pruned.outcome.kept:
         rows = pruned.outcome.indices(keep)
         say(f"keep {keep}: {len(rows):,} of {len(pruned.outcome.source):,} samples")
+    for text in texts(pruned.assurance, columns(sys.stderr)):
+        say(text)
     if not as_json:
         for path in files.values():
             click.echo(path)

@@ -15,6 +15,7 @@ from prunebench.contexts import silent
 from prunebench.errors import UsageError
 from prunebench.keys import digest
 from prunebench.plugins import Catalogue, Entry
+from prunebench.pruning.assurance import Assurance, assure, with_probabilities
 from prunebench.pruning.flow import Outcome, Progress, Wanted, part, prune_features
 from prunebench.pruning.gathering import Given, Machine, gather
 from prunebench.pruning.scoring import Method
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 class Pruned:
     """What is kept of your data, and why.
 
-    outcome: everything in the order of the input.  manifest: all that is needed to repeat it, JSON-able."""
+    outcome: everything in the order of the input.  assurance: proof and stability.  manifest: all that is needed to
+    repeat it, JSON-able."""
 
     outcome: Outcome
+    assurance: Assurance
     manifest: Mapping[str, Any]
 
     @property
@@ -95,6 +98,7 @@ def prune(
     drop_duplicates: float | None = None,
     clusters: int | None = None,
     reference: Any = None,
+    prove: bool | None = None,
     ids: Sequence[str] | None = None,
     split: str | None = None,
     strict: bool = False,
@@ -112,7 +116,8 @@ def prune(
     "class" or "none", by default as the method says.  backbone, weights: for data that are pictures, a network of the
     registry or a timm model, and a file of weights.  protect: ids that are always kept.  drop_duplicates: cosine from
     which near-duplicates are removed first.  clusters: pseudo-classes for data without labels.  reference: data such as
-    a test set, of which near-duplicates are told.  Raises UsageError and DataError with what to do about it."""
+    a test set, of which near-duplicates are told.  prove: True for a proof and stability at any size, False for none;
+    by default where they cost little beside the rest.  Raises UsageError and DataError with what to do about it."""
     from prunebench.plugins import load_plugins
     from prunebench.store import default_cache
 
@@ -135,8 +140,11 @@ def prune(
     machine = Machine(cache=folder, device=device, workers=workers)
     gathered = gather(given, machine, registry, catalogue, part(progress, 0, 0.7))
     wanted = replace(wanted, reference=gathered.reference)
-    outcome = prune_features(gathered.bench, gathered.source, wanted, part(progress, 0.7, 1.0))
-    return Pruned(outcome, manifest_of(outcome, wanted, gathered.network, catalogue))
+    outcome = prune_features(gathered.bench, gathered.source, wanted, part(progress, 0.7, 0.85))
+    found = assure(gathered.bench, outcome, wanted, prove, part(progress, 0.85, 1.0))
+    outcome = with_probabilities(outcome, found)
+    facts = manifest_of(outcome, wanted, gathered.network, catalogue)
+    return Pruned(outcome, found, {**facts, **found.as_json()})
 
 
 def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:

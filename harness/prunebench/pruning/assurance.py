@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from prunebench.pruning.flow import Outcome, Progress, Wanted, part
 from prunebench.pruning.proof import Proof, prove
 from prunebench.pruning.selecting import select
 from prunebench.pruning.splits import Choose
-from prunebench.pruning.stability import Stability, agreement
+from prunebench.pruning.stability import Stability, agreement, stability_text
+from prunebench.pruning.verdict import proof_text
 from prunebench.stages.bench import Bench
 
 SEEDS = 4  # of the method, beside the one that was asked for
@@ -31,6 +33,20 @@ class Assurance:
 
     proof: Proof | None = None
     stability: Stability | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return both for a manifest."""
+        return {"proof": self.proof and self.proof.as_json(), "stability": self.stability and self.stability.as_json()}
+
+
+def with_probabilities(outcome: Outcome, found: Assurance) -> Outcome:
+    """Return the outcome with the keep probability of each sample in its ledger, where stability is known."""
+    if found.stability is None:
+        return outcome
+    ledger = outcome.ledger.copy()
+    ledger["keep_probability"] = np.nan
+    ledger.loc[: len(outcome.source) - 1, "keep_probability"] = np.round(found.stability.keep_probability, 4)
+    return replace(outcome, ledger=ledger)
 
 
 def assure(
@@ -89,3 +105,9 @@ def _stability(bench: Bench, outcome: Outcome, wanted: Wanted, progress: Progres
         chosen.append(outcome.rows[made[0].rows])
     labels = outcome.whole.labels if _by_class(bench, wanted) else None
     return agreement(chosen, len(outcome.source), labels)
+
+
+def texts(found: Assurance, width: int = 80) -> list[str]:
+    """Return what a person should read of both, in lines of at most `width` characters."""
+    told = [proof_text(found.proof, width)] if found.proof else []
+    return told + ([stability_text(found.stability)] if found.stability else [])

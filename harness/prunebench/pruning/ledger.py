@@ -40,8 +40,7 @@ class Findings:
 
     group: int64 [n], -1 for none.  copy_of: int64 [n], the row that stayed, -1 for one that was not removed.
     neighbour: int64 [n] and cosine: float32 [n] of the nearest kept sample.  suspected: int64 [n], a class or -1, with
-    votes float32 [n].  leaks: by row, the id of a reference sample that it nearly equals, and the cosine.  probability:
-    float64 [n]."""
+    votes float32 [n].  leaks: by row, the id of a reference sample that it nearly equals, and the cosine."""
 
     group: NDArray[np.int64] | None = None
     copy_of: NDArray[np.int64] | None = None
@@ -50,7 +49,6 @@ class Findings:
     suspected: NDArray[np.int64] | None = None
     votes: NDArray[np.float32] | None = None
     leaks: Mapping[int, tuple[str, float]] | None = None
-    probability: NDArray[np.float64] | None = None
 
 
 def make_ledger(
@@ -92,8 +90,6 @@ def make_ledger(
         table["reference_cosine"] = [
             round(found.leaks[row][1], 6) if row in found.leaks else np.nan for row in range(n)
         ]
-    if found.probability is not None:
-        table["keep_probability"] = np.round(found.probability, 4)
     return pd.concat([table, _unread(source.skipped)], ignore_index=True) if source.skipped else table
 
 

@@ -1,0 +1,297 @@
+"""Does training on the kept part do as well?  A linear probe on held-out samples says so, with intervals.
+
+Each sample is held out once in a repeat, and a probe is trained on parts of the other folds alone: on what is kept, on
+random parts of the same size, on the next larger budget, and on everything.  All of them judge the same held-out
+samples, so differences are paired.  A selection that saw all samples could have been led by those held out, so it is
+made anew inside the training folds of each split wherever that can be paid for (design "repeated"; it is given as
+`choose`).  Otherwise the one selection is restricted to the training folds and compared with random parts of the size
+that is left (design "restricted"): no sample is trained on and judged, but the choice of the others knew it, which
+flatters the method a little, most where scores come from labels.  Near-duplicates are held out together.
+
+All parts, everything too, are (folds - 1) / folds of what you would train on: accuracies are a little low, and
+differences are between equals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunebench.contexts import silent
+from prunebench.pruning.probe import fit, seconds_per_row, standardised, threads_for
+from prunebench.pruning.splits import (
+    BEYOND,
+    EVERYTHING,
+    NO_COPIES,
+    Arm,
+    Arms,
+    Choose,
+    Ints,
+    Judged,
+    sample,
+    splits,
+    units_of,
+)
+from prunebench.pruning.verdict import MARGIN, Finding, against_everything, against_random, verdict
+from prunebench.stats.moderated import Interval
+from prunebench.stats.resampled import corrected_interval
+
+FOLDS, DRAWS, MIN_SAMPLES, MIN_AFFORDED = 5, 3, 30, 1000
+_ROWS_AT_ONCE = 1 << 14
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorstClass:
+    """The class that a probe on the kept part knows least, and its accuracies (recall)."""
+
+    name: str
+    kept: float
+    random: float
+    everything: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProofRow:
+    """One budget: accuracies 0..1 on held-out samples, means over all splits, and paired differences.
+
+    samples: that the budget keeps of all data.  trained_on: the mean size of the parts.  next_keep: the next larger
+    budget, "" where everything is the next.  against_random, against_everything: what the differences say."""
+
+    keep: str
+    samples: int
+    trained_on: float
+    kept: Interval
+    random: Interval
+    everything: Interval
+    next_keep: str
+    next: Interval | None
+    over_random: Interval
+    over_everything: Interval
+    against_random: Finding
+    against_everything: Finding
+    worst_class: WorstClass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What training on the kept part is worth beside random and beside everything.
+
+    verdict: in words.  design: "repeated" (the selection is made anew without the held-out samples) or "restricted"
+    (the one selection, without its held-out samples), "" where nothing was proven.  samples: that were judged.
+    without_duplicates: minus everything, None where no near-duplicate was removed.  margin: the difference in accuracy
+    that does not matter.  notes: what a reader has to know."""
+
+    verdict: str
+    rows: tuple[ProofRow, ...] = ()
+    design: Literal["repeated", "restricted", ""] = ""
+    samples: int = 0
+    folds: int = 0
+    repeats: int = 0
+    draws: int = 0
+    without_duplicates: Interval | None = None
+    margin: float = MARGIN
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-able values, which `proof_from_json` reads."""
+        import msgspec
+
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
+def proof_from_json(values: Mapping[str, Any]) -> Proof:
+    """Return the proof of which `as_json` gave these values."""
+    import msgspec
+
+    return msgspec.convert(values, Proof)
+
+
+@dataclass
+class _Tally:
+    """Accuracy of each split, and right answers of each class, of one arm."""
+
+    accuracy: list[float] = field(default_factory=list)
+    trained_on: list[float] = field(default_factory=list)
+    right: NDArray[np.float64] | float = 0.0
+
+
+def prove(
+    features: NDArray[np.floating],
+    labels: Ints,
+    n_classes: int,
+    kept: Mapping[str, Ints],
+    *,
+    choose: Choose | None = None,
+    beyond: Ints | None = None,
+    by_class: bool = True,
+    group: Ints | None = None,
+    copy_of: Ints | None = None,
+    class_names: Sequence[str] = (),
+    seed: int = 0,
+    folds: int = FOLDS,
+    repeats: int | None = None,
+    draws: int = DRAWS,
+    at_most: int | None = None,
+    margin: float = MARGIN,
+    progress: Callable[[float, str], None] = silent,
+) -> Proof:
+    """Compare a probe trained on what is kept with one on random parts, on more, and on everything.
+
+    features: floating [n, d].  labels: int64 [n].  kept: rows int64 by budget.  choose: (rows int64, number to keep by
+    budget, seed) to the kept ones of these rows by budget; None restricts `kept` instead.  beyond: what twice the
+    largest budget keeps; without it, `choose` is asked for it.  by_class: whether random parts have the class shares of
+    the data, as those of the method do.  group: int64 [n], near-duplicates that are held out together, -1 for none;
+    copy_of: int64 [n], the row in whose place a removed near-duplicate was, -1 for none: only "everything" trains on
+    these, and none is judged.  repeats: of the folds, by default as `usual_repeats` says.  draws:
+    random parts of each split.  at_most: number of samples, drawn by class, that take part.
+
+    Intervals are 95 % of the corrected resampled t (Nadeau and Bengio 2003), see `corrected_interval`.  The result has
+    no rows, and a verdict that says so, where there is one class or too little.  Raises DataError where `choose`
+    returns what it was not given."""
+    sizes = {keep: len(rows) for keep, rows in kept.items()}
+    if n_classes < 2 or len(np.unique(labels)) < 2:
+        return Proof(verdict="Nothing to prove: there is one class.", margin=margin)
+    drawn = sample(labels, copy_of, at_most, seed)
+    spare = np.zeros(len(labels), dtype=np.bool_) if copy_of is None else copy_of >= 0
+    judged = int((~spare[drawn]).sum())
+    least = min(int(np.isin(rows, drawn).sum()) for rows in kept.values())
+    if judged < MIN_SAMPLES or least < folds:
+        text = f"Too few samples to tell: {judged} take part and a budget keeps {least} of them"
+        return Proof(verdict=f"{text}; {MIN_SAMPLES} and {folds} are needed.", margin=margin)
+    data = Judged(
+        rows=drawn, features=standardised(features[drawn] if len(drawn) < len(labels) else features),
+        labels=labels[drawn], units=units_of(group, copy_of, len(labels))[drawn], copies=spare[drawn],
+        n_classes=n_classes,
+    )  # fmt: skip
+    wanted = {**kept, **({} if beyond is None else {BEYOND: beyond})}
+    inside = {keep: np.flatnonzero(np.isin(drawn, rows)) for keep, rows in wanted.items()}
+    arms = Arms(data, inside, choose, by_class, draws)
+    repeats = repeats or usual_repeats(judged)
+    parted = list(splits(data, inside, folds, repeats, seed, restricted=choose is None))
+    tallies: dict[Arm, _Tally] = {}
+    unsolved = 0
+    for number, (train, test) in enumerate(parted):
+        progress(number / len(parted), f"proof, split {number + 1} of {len(parted)}")
+        parts_of = arms.of(train, seed, number)
+        with threads_for(len(train), features.shape[1], n_classes):
+            unsolved += sum(
+                _judge(data, parts, test, tallies.setdefault(arm, _Tally())) for arm, parts in parts_of.items()
+            )
+    notes = _notes(judged, int((~spare).sum()), folds, unsolved, choose is None)
+    made = _Rows(tallies, sizes, np.bincount(data.labels[~data.copies], minlength=n_classes) * repeats,
+                 folds, judged, margin, tuple(class_names) or tuple(map(str, range(n_classes))))  # fmt: skip
+    rows = made.rows()
+    lost = made.difference(NO_COPIES, EVERYTHING) if data.copies.any() else None
+    return Proof(
+        verdict=verdict(rows, lost, margin), rows=rows, design="restricted" if choose is None else "repeated",
+        samples=judged, folds=folds, repeats=repeats, draws=draws, without_duplicates=lost, margin=margin, notes=notes,
+    )  # fmt: skip
+
+
+def proof_seconds(
+    n: int, d: int, n_classes: int, sizes: Sequence[int], *, folds: int = FOLDS, repeats: int | None = None,
+    draws: int = DRAWS, choose_seconds: float = 0.0, copies: bool = False,
+) -> float:  # fmt: skip
+    """Return about how long a proof of n samples takes on this machine, in seconds; a small fit is timed.
+
+    sizes: of the budgets.  choose_seconds: of one selection of all samples, 0 where it is not repeated.  copies:
+    whether near-duplicates were removed."""
+    largest = max(sizes)
+    more = [min(n, 2 * largest)] if 2 * largest < n else []
+    per_split = (sum(sizes) * (1 + draws) + sum(more) + (2 if copies else 1) * n + n * 0.1) * (1 - 1 / folds)
+    splits = folds * (repeats or usual_repeats(n))
+    return splits * (per_split * seconds_per_row(d, n_classes, min(n, 1000)) + choose_seconds)
+
+
+def affordable(seconds: float, allowed: float, n: int) -> tuple[int, int | None] | None:
+    """Return `repeats` and `at_most` of a proof of n samples that takes no longer than is allowed, None for no proof.
+
+    seconds: that one repeat takes.  First repeats are saved, then samples, of which 1,000 are the least."""
+    if allowed >= seconds:
+        return min(usual_repeats(n), int(allowed / seconds)), None
+    fewer = int(n * allowed / seconds)
+    return (1, fewer) if fewer >= MIN_AFFORDED else None
+
+
+def usual_repeats(n: int) -> int:
+    """Return how often n samples are held out: 4 times below 5,000, twice below 20,000, else once."""
+    return 4 if n < 5_000 else 2 if n < 20_000 else 1
+
+
+def _judge(data: Judged, parts: Sequence[Ints], test: Ints, tally: _Tally) -> int:
+    """Train on each part, judge the held-out samples, and note the mean; return how many fits did not converge."""
+    right, unsolved = np.zeros(len(test)), 0
+    for rows in parts:
+        probe = fit(data.features[rows], data.labels[rows])
+        unsolved += not probe.converged
+        for start in range(0, len(test), _ROWS_AT_ONCE):
+            some = test[start : start + _ROWS_AT_ONCE]
+            right[start : start + len(some)] += probe.predict(data.features[some]) == data.labels[some]
+    right /= len(parts)
+    tally.accuracy.append(float(right.mean()))
+    tally.trained_on.append(float(np.mean([len(rows) for rows in parts])))
+    tally.right = tally.right + np.bincount(data.labels[test], right, data.n_classes)
+    return unsolved
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """From tallies to rows."""
+
+    tallies: Mapping[Arm, _Tally]
+    sizes: Mapping[str, int]
+    class_sizes: Ints  # judged over all repeats
+    folds: int
+    samples: int
+    margin: float
+    names: tuple[str, ...]
+
+    def accuracy(self, arm: Arm) -> Interval:
+        return corrected_interval(self.tallies[arm].accuracy, self.folds, self.samples)
+
+    def difference(self, arm: Arm, other: Arm) -> Interval:
+        pairs = zip(self.tallies[arm].accuracy, self.tallies[other].accuracy, strict=True)
+        return corrected_interval([one - two for one, two in pairs], self.folds, self.samples)
+
+    def rows(self) -> tuple[ProofRow, ...]:
+        order = sorted(self.sizes, key=lambda keep: self.sizes[keep])
+        return tuple(self._row(keep, (*order, BEYOND)[order.index(keep) + 1]) for keep in self.sizes)
+
+    def _row(self, keep: str, following: str) -> ProofRow:
+        kept, random, everything = ("kept", keep), ("random", keep), EVERYTHING
+        over_random, over_everything = self.difference(kept, random), self.difference(kept, everything)
+        more = ("kept", following)
+        return ProofRow(
+            keep=keep, samples=self.sizes[keep], trained_on=float(np.mean(self.tallies[kept].trained_on)),
+            kept=self.accuracy(kept), random=self.accuracy(random), everything=self.accuracy(everything),
+            next_keep=following if more in self.tallies else "",
+            next=self.accuracy(more) if more in self.tallies else None,
+            over_random=over_random, over_everything=over_everything,
+            against_random=against_random(over_random, self.margin),
+            against_everything=against_everything(over_everything, self.margin),
+            worst_class=self._worst([kept, random, everything]),
+        )  # fmt: skip
+
+    def _worst(self, arms: Sequence[Arm]) -> WorstClass:
+        share = [self.tallies[arm].right / np.maximum(self.class_sizes, 1) for arm in arms]
+        worst = int(np.where(self.class_sizes > 0, share[0], np.inf).argmin())
+        kept, random, everything = (float(one[worst]) for one in share)
+        return WorstClass(name=self.names[worst], kept=kept, random=random, everything=everything)
+
+
+def _notes(judged: int, all_samples: int, folds: int, unsolved: int, restricted: bool) -> tuple[str, ...]:
+    notes = [f"each part, everything too, is {folds - 1}/{folds} of what you would train on"]
+    if restricted:
+        notes.append("the selection knew the samples it is judged by, though none was trained on: a little flattering")
+    else:
+        notes.append("the selection was made anew in each split, without the samples it is judged by")
+    if judged < all_samples:
+        notes.append(f"{judged:,} of {all_samples:,} samples, drawn by class, take part")
+    if unsolved:
+        notes.append(f"{unsolved} probes stopped before they converged")
+    return tuple(notes)
