@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from prunebench import DataError, Dataset, DatasetSpec, Split
+from prunebench.errors import FingerprintMismatch
 from prunebench.plugins import Entry, Origin
-from prunebench.stages.data import load_dataset
+from prunebench.settings import Settings
+from prunebench.stages import data as stages_data
+from prunebench.stages.bench import make_bench
+from prunebench.stages.data import dataset, fingerprint, load_dataset
+from prunebench.tasks import Task
 from registries import HEAD, NETWORK, TRAINING
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
@@ -137,3 +143,29 @@ def test_every_method_that_needs_no_pixels_runs_on_features_alone(sandbox: Any) 
     assert {state for state, _ in status.values()} == {"ok"}, status
     assert "reads pixels, and data set 'embedded' has features alone" in found["echo"]["status_reason"]
     assert found["full"]["accuracy"] > 0.8
+
+
+def test_a_large_data_set_is_decoded_once_and_shared_by_all_processes(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages_data, "_SHARED_BYTES", 1000)
+    whole = data(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+    LOADED.append(whole)
+    key = fingerprint(whole)
+    where = {"name": "mine", "spec": "mine", "params": {}}
+    task = Task("features", {"dataset": {"fingerprint": key}}, locators={"dataset": where})
+    catalogue = SimpleNamespace(dataset=lambda name: ENTRY)
+    benches = [make_bench(Settings(str(tmp_path), device="cpu"), catalogue) for _ in range(2)]  # type: ignore[arg-type]
+    first = dataset(benches[0], task)
+    LOADED.append(data(name="another"))  # nobody loads it: what is stored has the content of the key
+    second = dataset(benches[1], task)
+    for found in (first, second):
+        assert fingerprint(found) == key
+        assert (found.name, found.class_names, found.mean) == ("mine", whole.class_names, whole.mean)
+        assert found.train.images is not None
+        assert isinstance(found.train.images, np.memmap)
+        assert not found.train.images.flags.writeable
+    LOADED.append(data(class_names=("x", "y", "z")))
+    other = Task("features", {"dataset": {"fingerprint": "0" * 32}}, locators={"dataset": where})
+    with pytest.raises(FingerprintMismatch, match="had 00000000000000000000000000000000 when the run started"):
+        dataset(benches[0], other)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -207,6 +209,15 @@ def test_a_decompression_bomb_is_refused_by_its_pixels() -> None:
 @pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1), (1, 1)])
 def test_thin_pictures_keep_their_size(size: tuple[int, int]) -> None:
     assert decode(encoded(Image.new("L", size, 3))).size == size
+
+
+def test_threads_decode_alike_and_leave_the_warnings_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 150)  # a warning for each, which is an error here
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: decode(encoded(noise())).tobytes(), range(200)))
+    assert set(found) == {noise().tobytes()}
+    assert warnings.filters == before
 
 
 def test_damaged_metadata_do_not_cost_a_picture() -> None:

@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunebench.contexts import DataContext, Dataset, Split
 from prunebench.errors import DataError, FingerprintMismatch
 from prunebench.keys import canonical_json
 from prunebench.plugins import Entry
 from prunebench.stages.bench import Bench, broken_promise
+from prunebench.store import Store
 from prunebench.tasks import Task
+
+_STAGE = "datasets"
+_SHARED_BYTES = 1 << 24  # less is loaded as quickly as it is mapped and checked
 
 
 def dataset(bench: Bench, task: Task) -> Dataset:
@@ -20,14 +25,60 @@ def dataset(bench: Bench, task: Task) -> Dataset:
     and FingerprintMismatch when the content is not that of the task's key."""
     expected = task.config["dataset"]["fingerprint"]
     if expected not in bench.datasets:
-        where = task.locators["dataset"]
+        bench.datasets.clear()  # one at a time: images are the largest thing in memory
+        bench.datasets[expected] = _shared(bench.store, expected) or _loaded(bench, task, expected)
+    return bench.datasets[expected]
+
+
+def _loaded(bench: Bench, task: Task, expected: str) -> Dataset:
+    """Load a data set through its plugin, and share it with the other processes where it is large."""
+    where = task.locators["dataset"]
+    with bench.store.lock(f"dataset-{expected}"):
+        if (stored := _shared(bench.store, expected)) is not None:  # by another process, meanwhile
+            return stored
         loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], bench.settings.data_roots)
         if (found := fingerprint(loaded)) != expected:
             text = f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started"
             raise FingerprintMismatch(text, "its files changed meanwhile: run the suite again")
-        bench.datasets.clear()  # one at a time: images are the largest thing in memory
-        bench.datasets[expected] = loaded
-    return bench.datasets[expected]
+        if sum(array.nbytes for split in _splits(loaded).values() for array in _arrays(split).values()) < _SHARED_BYTES:
+            return loaded
+        _share(bench.store, expected, loaded)
+    return _shared(bench.store, expected) or loaded
+
+
+def _splits(data: Dataset) -> dict[str, Split]:
+    return {"train": data.train, "test": data.test}
+
+
+def _arrays(split: Split) -> dict[str, NDArray[Any]]:
+    given = {"images": split.images, "labels": split.labels, "features": split.features}
+    return {name: array for name, array in given.items() if array is not None}
+
+
+def _share(store: Store, key: str, data: Dataset) -> None:
+    """Write a data set below the cache, one file for each split, for `_shared` to map."""
+    from safetensors.numpy import save_file
+
+    meta = {"name": data.name, "class_names": data.class_names, "mean": data.mean, "std": data.std}
+    ids = {name: split.ids for name, split in _splits(data).items()}
+    with store.publishing(_STAGE, key, {**meta, "ids": ids}) as scratch:
+        for name, split in _splits(data).items():
+            contiguous = {title: np.ascontiguousarray(array) for title, array in _arrays(split).items()}
+            save_file(contiguous, scratch / f"{name}.safetensors")
+
+
+def _shared(store: Store, key: str) -> Dataset | None:
+    """Return a data set that was written below the cache, mapped into memory: all processes share one copy."""
+    if not store.has(_STAGE, key) or (stored := store.read(_STAGE, key)) is None:
+        return None
+    meta = stored.meta
+    splits = {}
+    for name in ("train", "test"):
+        images, features = (stored.arrays.get(f"{name}/{title}") for title in ("images", "features"))
+        labels, ids = stored.arrays[f"{name}/labels"], tuple(meta["ids"][name])
+        splits[name] = Split(images=images, features=features, labels=labels, ids=ids)
+    lists = {title: tuple(meta[title]) for title in ("class_names", "mean", "std")}
+    return Dataset(name=meta["name"], **splits, **lists)
 
 
 def check_rows(data: Dataset, what: str, rows: int) -> None:
