@@ -5,6 +5,7 @@ import inspect
 import os
 import sys
 import traceback
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -28,7 +29,8 @@ class _Verbs(click.Group):
         return sorted({*VERBS, *super().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        ours = importlib.import_module(f"prunebench.cli.{cmd_name}").command if cmd_name in VERBS else None
+        module = f"prunebench.cli.{cmd_name}{'_' if iskeyword(cmd_name) else ''}"
+        ours = importlib.import_module(module).command if cmd_name in VERBS else None
         command = ours or super().get_command(ctx, cmd_name)
         for one in (command, *getattr(command, "commands", {}).values()) if command else ():
             one.context_class, one.no_args_is_help = Context, False  # no arguments are a usage error like any other

@@ -20,8 +20,8 @@ from prunebench.errors import UsageError
               "Repeatable; the first decides the columns of the ledger.  [default: 0.1]")  # fmt: skip
 @click.option("--out", type=PATH, required=True, metavar="FOLDER", help="Folder to write.")
 @pruning_options
-@click.option("--prove/--no-prove", default=None, help="Prove the cut by a probe on held-out samples, and how stable it "
-              "is.  [default: where there are labels and it costs little]")  # fmt: skip
+@click.option("--prove/--no-prove", default=None, help="Prove the cut by a probe on held-out samples, and how stable "
+              "it is.  [default: where there are labels and it costs little]")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["csv", "parquet", "txt"]), default="csv", show_default=True,
               help="Of the kept ids and the ledger.")  # fmt: skip
 @click.option("--copy-to", type=PATH, metavar="FOLDER", help="Copy the kept files into a new folder, too.")

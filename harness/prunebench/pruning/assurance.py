@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prunebench.contexts import silent
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.flow import Outcome, Progress, Wanted, part
-from prunebench.pruning.proof import Proof, prove
+from prunebench.pruning.proof import FOLDS, Proof, prove
 from prunebench.pruning.selecting import select
 from prunebench.pruning.splits import Choose
 from prunebench.pruning.stability import Stability, agreement, stability_text
@@ -62,10 +62,11 @@ def assure(
     choose, proof = chooser(bench, whole, wanted), None
     labelled = outcome.source.labels is not None and len(whole.class_names) > 1
     if labelled and (asked or n * size <= within or outcome.source.pictures is not None):
-        group, copies = outcome.found.group, outcome.found.copy_of
+        copies = outcome.found.copy_of
         proof = prove(
-            whole.features, whole.labels, len(whole.class_names), {keep: outcome.indices(keep) for keep in outcome.kept},
-            choose=choose if n <= ANEW else None, by_class=_by_class(bench, wanted), group=group,
+            whole.features, whole.labels, len(whole.class_names),
+            {keep: outcome.indices(keep) for keep in outcome.kept}, choose=choose if n <= ANEW else None,
+            by_class=_by_class(bench, wanted), group=held_together(outcome.found.group, whole.labels),
             copy_of=copies if copies is not None and (copies >= 0).any() else None, class_names=whole.class_names,
             seed=wanted.method.seed, at_most=None if asked else max(ANEW, BESIDE_PICTURES // size),
             progress=part(progress, 0.0, 0.7),
@@ -84,6 +85,16 @@ def chooser(bench: Bench, evidence: Evidence, wanted: Wanted) -> Choose:
         return {keep: rows[one.rows] for keep, one in zip(counts, kept, strict=True)}
 
     return choose
+
+
+def held_together(group: NDArray[np.int64] | None, labels: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the groups of near-duplicates that are held out as one, int64 [n], -1 for none.
+
+    A group that fills a good part of a class is no set of copies: held out as one, it would take the class away."""
+    if group is None:
+        return None
+    sizes = np.bincount(group[group >= 0], minlength=1)[np.maximum(group, 0)]
+    return np.where(2 * FOLDS * sizes > np.bincount(labels)[labels], -1, group)
 
 
 def _by_class(bench: Bench, wanted: Wanted) -> bool:

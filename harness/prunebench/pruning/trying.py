@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunebench.contexts import silent
-from prunebench.errors import NotApplicable, PrunebenchError, UsageError
-from prunebench.pruning.assurance import ANEW, chooser
+from prunebench.errors import PrunebenchError, UsageError
+from prunebench.pruning.assurance import ANEW, chooser, held_together
 from prunebench.pruning.flow import Progress, Wanted, part, prune_features
-from prunebench.pruning.proof import FOLDS, ProofRow, prove, usual_repeats
+from prunebench.pruning.proof import ProofRow, prove
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Choice
 from prunebench.pruning.source import Source
 from prunebench.registry import Registry
 from prunebench.stages.bench import Bench
-from prunebench.stats.moderated import Interval, t_quantile
+from prunebench.stats.moderated import Interval
+from prunebench.stats.resampled import t_quantile
 
 LARGEST = 20_000  # samples that take part in a trial, drawn by class
 
@@ -55,7 +56,9 @@ def try_methods(
     Each is compared with random parts of the same size on held-out samples; the level of 95 % is shared among the
     methods.  Raises UsageError for data without labels, or with one class."""
     if source.labels is None or len(source.class_names) < 2:
-        text = f"{source.title} has {'no labels' if source.labels is None else 'one class'}, and a trial is judged by them"
+        text = (
+            f"{source.title} has {'no labels' if source.labels is None else 'one class'}, and a trial is judged by them"
+        )
         raise UsageError(text, "give --labels FILE, or choose by `prunebench prune` without a trial")
     tried = []
     for number, name in enumerate(names):
@@ -89,9 +92,7 @@ def _try(
     method = registry.method(name)
     wanted = Wanted(
         keep=keep,
-        method=Method(
-            scorer=method.scorer, params=method.params, projector=registry.own_data.projector, seed=seed
-        ),
+        method=Method(scorer=method.scorer, params=method.params, projector=registry.own_data.projector, seed=seed),
         choice=Choice(selector=method.selector, params=method.selector_params),
     )
     started = time.monotonic()
@@ -101,11 +102,9 @@ def _try(
         whole = outcome.whole
         found = prove(
             whole.features, whole.labels, len(whole.class_names), {text: outcome.indices(text) for text in keep},
-            choose=chooser(bench, whole, wanted) if len(source) <= ANEW else None, group=outcome.found.group,
+            choose=chooser(bench, whole, wanted) if len(source) <= ANEW else None, group=held_together(outcome.found.group, whole.labels),
             class_names=whole.class_names, seed=seed, at_most=LARGEST, progress=part(progress, 0.3, 1.0),
         )  # fmt: skip
-    except NotApplicable as error:
-        return Tried(method=name, reason=error.message)
     except PrunebenchError as error:
         return Tried(method=name, reason=error.message)
     return Tried(method=name, rows=found.rows, seconds=seconds, reason="" if found.rows else found.verdict)
@@ -116,4 +115,5 @@ def _low(difference: Interval, methods: int) -> float:
     if difference.half_width is None:
         return -math.inf
     df = difference.n - 1
-    return difference.mean - difference.half_width * t_quantile(df, 1 - 0.05 / methods) / t_quantile(df, 0.95)
+    wider = t_quantile(df, 1 - 0.05 / methods) / t_quantile(df, 0.95)
+    return difference.mean - float(difference.half_width) * wider
