@@ -147,7 +147,8 @@ class _Search:
         best = np.full((len(self.queries), self.k), -np.inf)
         indices = np.full((len(self.queries), self.k), -1, dtype=np.int64)
         total, done = max(1, sum(len(cell.queries) * len(cell.base) for cell in cells)), 0
-        for rows, values, found, pairs in in_order(self._block, self._tasks(cells), self.workers):
+        mapped = self.queries, self.base
+        for rows, values, found, pairs in in_order(self._block, self._tasks(cells), self.workers, mapped):
             merge(values, found, self.rank, best, indices, rows)
             done += pairs
             progress(done / total, "neighbours")
