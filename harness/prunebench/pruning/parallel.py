@@ -52,6 +52,5 @@ def release(*arrays: NDArray[Any]) -> None:
         owner: Any = array
         while owner is not None and not isinstance(owner, np.memmap):
             owner = getattr(owner, "base", None)
-        pages = getattr(owner, "_mmap", None)
-        if pages is not None and owner.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
-            pages.madvise(mmap.MADV_DONTNEED)
+        if owner is not None and owner.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
+            owner._mmap.madvise(mmap.MADV_DONTNEED)
