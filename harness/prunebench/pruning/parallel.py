@@ -6,7 +6,7 @@ import mmap
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,4 +53,4 @@ def release(*arrays: NDArray[Any]) -> None:
         while owner is not None and not isinstance(owner, np.memmap):
             owner = getattr(owner, "base", None)
         if owner is not None and owner.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
-            owner._mmap.madvise(mmap.MADV_DONTNEED)
+            cast(Any, owner)._mmap.madvise(mmap.MADV_DONTNEED)
