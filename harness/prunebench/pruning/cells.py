@@ -48,6 +48,19 @@ def checked(features: NDArray[np.floating], what: str = "the features") -> Float
     return rows
 
 
+def inverse(order: Ints, n: int) -> Ints:
+    """Return the place of each row in `order`, int64 [n]; n for those that are not in it."""
+    rank = np.full(n, n, dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank
+
+
+def check_cosine(cosine: float) -> None:
+    """Raise DataError for a cosine that cannot mean near-duplicates."""
+    if not 0 < cosine <= 1:
+        raise DataError(f"a cosine of {cosine:g} makes no near-duplicate", "give one above 0 and up to 1, such as 0.95")
+
+
 def unit(rows: Floats) -> Floats:
     """Return rows float32 [m, d] at length 1, whatever their magnitude; a row of zeros stays."""
     wide = rows.astype(np.float64)

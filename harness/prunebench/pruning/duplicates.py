@@ -9,8 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
-from prunebench.pruning.cells import BLOCK_ROWS, Cell, blocks, checked, cluster_cells, unit
-from prunebench.pruning.neighbours import Floats, Ints, Progress, _inverse, _likely, nearest
+from prunebench.pruning.cells import (
+    BLOCK_ROWS,
+    Cell,
+    blocks,
+    check_cosine,
+    checked,
+    cluster_cells,
+    inverse,
+    unit,
+)  # fmt: skip
+from prunebench.pruning.neighbours import Floats, Ints, Progress, nearest
 from prunebench.pruning.parallel import in_order, release
 
 _EXACT_ROWS = 20_000
@@ -56,7 +65,7 @@ def near_duplicates(
     lie, and the recall is measured against all pairs of a sample.  Equal rows are one before any search; rows of
     zeros have no direction and are nobody's duplicates.  Raises DataError for features that are not finite.
     """
-    _likely(cosine)
+    check_cosine(cosine)
     rows = checked(features)
     order = np.arange(len(rows)) if order is None else np.asarray(order, dtype=np.int64)
     first, directed = _first_of_equal(rows, order), np.asarray(rows.any(axis=1))
@@ -147,7 +156,7 @@ def _components(edges: Ints, order: Ints) -> tuple[Ints, Ints, Ints]:
     n = len(order)
     graph = coo_matrix((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(n, n))
     component = connected_components(graph, directed=False)[1].astype(np.int64) if n else np.empty(0, dtype=np.int64)
-    rank = _inverse(order, n)
+    rank = inverse(order, n)
     first = np.full(n, n, dtype=np.int64)
     np.minimum.at(first, component, rank)
     several = np.bincount(component, minlength=n)[component] > 1
