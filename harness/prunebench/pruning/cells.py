@@ -36,13 +36,29 @@ def checked(features: NDArray[np.floating], what: str = "the features") -> Float
     with np.errstate(over="ignore"):
         rows = np.ascontiguousarray(features, dtype=np.float32).view(np.ndarray)
     step = max(1, (1 << 22) // rows.shape[1])
-    blocks = range(0, len(rows), step)
-    bad = [start + np.flatnonzero(~np.isfinite(rows[start : start + step]).all(axis=1)) for start in blocks]
+
+    def faults(start: int) -> Ints:
+        return start + np.flatnonzero(~np.isfinite(rows[start : start + step]).all(axis=1))
+
+    bad = list(in_order(faults, range(0, len(rows), step), 1, [rows]))
     if count := sum(map(len, bad)):
         text = f"{what} of {count} of {len(rows)} samples are not finite (NaN or infinite), first in row"
         first = int(np.concatenate(bad)[0])
         raise DataError(f"{text} {first}", "leave these samples out, or embed them again in single precision")
     return rows
+
+
+def inverse(order: Ints, n: int) -> Ints:
+    """Return the place of each row in `order`, int64 [n]; n for those that are not in it."""
+    rank = np.full(n, n, dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank
+
+
+def check_cosine(cosine: float) -> None:
+    """Raise DataError for a cosine that cannot mean near-duplicates."""
+    if not 0 < cosine <= 1:
+        raise DataError(f"a cosine of {cosine:g} makes no near-duplicate", "give one above 0 and up to 1, such as 0.95")
 
 
 def unit(rows: Floats) -> Floats:
@@ -132,4 +148,5 @@ def _assign(rows: Floats, order: Ints, centres: Floats, count: int, workers: int
         keep_best(unit(rows[members]) @ centres.T, np.full(len(members), -1), 0, best, places)
         return places
 
-    return np.concatenate(list(in_order(nearest, blocks(order), workers)) or [np.empty((0, count), dtype=np.int64)])
+    found = list(in_order(nearest, blocks(order), workers, [rows]))
+    return np.concatenate(found or [np.empty((0, count), dtype=np.int64)])

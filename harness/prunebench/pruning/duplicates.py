@@ -9,9 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
-from prunebench.pruning.cells import BLOCK_ROWS, Cell, blocks, checked, cluster_cells, unit
-from prunebench.pruning.neighbours import Floats, Ints, Progress, _inverse, _likely, nearest
-from prunebench.pruning.parallel import in_order
+from prunebench.pruning.cells import (
+    BLOCK_ROWS,
+    Cell,
+    blocks,
+    check_cosine,
+    checked,
+    cluster_cells,
+    inverse,
+    unit,
+)  # fmt: skip
+from prunebench.pruning.neighbours import Floats, Ints, Progress, nearest
+from prunebench.pruning.parallel import in_order, release
 
 _EXACT_ROWS = 20_000
 _PROBES = 3
@@ -56,10 +65,11 @@ def near_duplicates(
     lie, and the recall is measured against all pairs of a sample.  Equal rows are one before any search; rows of
     zeros have no direction and are nobody's duplicates.  Raises DataError for features that are not finite.
     """
-    _likely(cosine)
+    check_cosine(cosine)
     rows = checked(features)
     order = np.arange(len(rows)) if order is None else np.asarray(order, dtype=np.int64)
     first, directed = _first_of_equal(rows, order), np.asarray(rows.any(axis=1))
+    release(rows)
     distinct = order[(first[order] == order) & directed[order]]
     exact = len(distinct) <= _EXACT_ROWS if exact is None else exact
     cells, before, within = [Cell(queries=distinct, base=distinct)], *((0.0, 0.95) if exact else (0.35, 0.4))
@@ -92,9 +102,11 @@ def _first_of_equal(rows: Floats, order: Ints) -> Ints:
     """Return for each row the first in `order` that is equal to it, itself where there is none."""
     from prunebench.pruning.kernels import row_hashes
 
-    hashes = np.concatenate([row_hashes((rows[part] + np.float32(0)).view(np.uint32)) for part in blocks(order)] or [
-        np.empty(0, dtype=np.uint64)
-    ])  # fmt: skip
+    def block(part: Ints) -> NDArray[np.uint64]:
+        return row_hashes((rows[part] + np.float32(0)).view(np.uint32))
+
+    parts = list(in_order(block, blocks(order), 1, [rows]))
+    hashes = np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
     sorted_rows = order[np.argsort(hashes, kind="stable")]
     same = np.diff(np.sort(hashes)) == 0
     for at in np.flatnonzero(same):  # two rows may share a hash by chance
@@ -122,7 +134,7 @@ def _edges(rows: Floats, cells: Sequence[Cell], cosine: float, workers: int, pro
 
     tasks = list(_tasks(cells))
     total, done = max(1, sum(len(task.queries) * len(task.base) for task in tasks)), 0
-    for edges, pairs in in_order(block, tasks, workers):
+    for edges, pairs in in_order(block, tasks, workers, [rows]):
         done += pairs
         progress(done / total, "near-duplicates")
         yield edges
@@ -144,7 +156,7 @@ def _components(edges: Ints, order: Ints) -> tuple[Ints, Ints, Ints]:
     n = len(order)
     graph = coo_matrix((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(n, n))
     component = connected_components(graph, directed=False)[1].astype(np.int64) if n else np.empty(0, dtype=np.int64)
-    rank = _inverse(order, n)
+    rank = inverse(order, n)
     first = np.full(n, n, dtype=np.int64)
     np.minimum.at(first, component, rank)
     several = np.bincount(component, minlength=n)[component] > 1

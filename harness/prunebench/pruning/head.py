@@ -103,7 +103,7 @@ def cross_fitted_logits(
         raise DataError(f"a shrinkage of {shrinkage:g} is not between 0 and 1", "give one, or leave it out")
     drawn = digests(rows, ids, seed)
     assigned = fold_of(drawn, labels, min(folds, n_labelled))
-    scaling = _scaling(rows)
+    scaling = _scaling(rows, workers)
     parts = _moments(rows, labels, assigned, n_classes, scaling, workers, lambda part: progress(0.4 * part, "head"))
     total = Moments(
         counts=sum(part.counts for part in parts),  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def cross_fitted_logits(
         return _tally(posteriors, labels[part])
 
     tasks = _slices(len(rows), max(shape[1], rows.shape[1]))
-    for done, (hits, lost) in enumerate(in_order(judge, tasks, workers)):
+    for done, (hits, lost) in enumerate(in_order(judge, tasks, workers, [rows, logits])):
         right, loss = right + hits, loss + lost
         progress(0.4 + 0.6 * (done + 1) / len(tasks), "head")
     return Judged(
@@ -157,11 +157,16 @@ def _slices(n: int, width: int) -> list[slice]:
     return [slice(start, min(n, start + step)) for start in range(0, n, step)]
 
 
-def _scaling(rows: Floats) -> tuple[Doubles, float]:
+def _scaling(rows: Floats, workers: int) -> tuple[Doubles, float]:
     """Return the mean of the features float64 [d] and the power of two above their largest distance from it."""
-    parts = _slices(len(rows), rows.shape[1])
-    shift = np.sum([rows[part].sum(axis=0, dtype=np.float64) for part in parts], axis=0) / len(rows)
-    largest = max(float(np.abs(rows[part] - shift).max()) for part in parts)
+
+    def block(part: slice) -> tuple[Doubles, Floats, Floats]:
+        own = rows[part]
+        return own.sum(axis=0, dtype=np.float64), own.min(axis=0), own.max(axis=0)
+
+    sums, low, high = zip(*in_order(block, _slices(len(rows), rows.shape[1]), workers, [rows]), strict=True)
+    shift: Doubles = np.sum(sums, axis=0) / len(rows)
+    largest = max(float((np.max(high, axis=0) - shift).max()), float((shift - np.min(low, axis=0)).max()))
     return shift, float(np.ldexp(1.0, int(np.frexp(largest)[1])))
 
 
@@ -188,7 +193,7 @@ def _moments(
     shapes = (n_classes,), (n_classes, d), (d, d)
     total = [tuple(np.zeros(shape) for shape in shapes) for _ in range(n_folds)]
     parts = _slices(len(rows), d)
-    for done, found in enumerate(in_order(block, parts, workers)):
+    for done, found in enumerate(in_order(block, parts, workers, [rows])):
         for fold, *sums in found:
             for whole, more in zip(total[fold], sums, strict=True):
                 whole += more

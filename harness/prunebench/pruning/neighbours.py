@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from prunebench.contexts import silent
 from prunebench.errors import DataError
-from prunebench.pruning.cells import BLOCK_ROWS, Cell, blocks, checked, class_cells, cluster_cells, unit
+from prunebench.pruning.cells import (
+    BLOCK_ROWS,
+    Cell,
+    blocks,
+    check_cosine,
+    checked,
+    class_cells,
+    cluster_cells,
+    inverse,
+    unit,
+)  # fmt: skip
 from prunebench.pruning.parallel import in_order
 
 Floats = NDArray[np.float32]
@@ -78,7 +88,7 @@ def nearest(
         allowed = np.zeros(len(right), dtype=np.bool_)
         allowed[among] = True
         base_order = base_order[allowed[base_order]]
-    search = _Search(left, right, k, own, metric, _inverse(base_order, len(right)), workers)
+    search = _Search(left, right, k, own, metric, inverse(base_order, len(right)), workers)
     if labels is not None:
         right_labels = labels if base_labels is None else base_labels
         return search.within(class_cells(labels, query_order, right_labels, base_order), progress)
@@ -115,13 +125,6 @@ def _fit(left: Floats, right: Floats, labels: Ints | None, base_labels: Ints | N
             raise DataError(f"there are {len(given)} labels for {len(rows)} samples", "give one label per sample")
 
 
-def _inverse(order: Ints, n: int) -> Ints:
-    """Return the place of each row in `order`, int64 [n]; n for those that are not in it."""
-    rank = np.full(n, n, dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return rank
-
-
 def _recall(found: Ints, truth: Ints) -> float:
     """Return the share of the entries of `truth` that are in the same row of `found`."""
     hits = ((truth[:, :, None] == found[:, None, :]).any(axis=2) & (truth >= 0)).sum()
@@ -147,7 +150,8 @@ class _Search:
         best = np.full((len(self.queries), self.k), -np.inf)
         indices = np.full((len(self.queries), self.k), -1, dtype=np.int64)
         total, done = max(1, sum(len(cell.queries) * len(cell.base) for cell in cells)), 0
-        for rows, values, found, pairs in in_order(self._block, self._tasks(cells), self.workers):
+        mapped = self.queries, self.base
+        for rows, values, found, pairs in in_order(self._block, self._tasks(cells), self.workers, mapped):
             merge(values, found, self.rank, best, indices, rows)
             done += pairs
             progress(done / total, "neighbours")
@@ -245,20 +249,11 @@ def leaks(
     progress: Progress = silent,
 ) -> Leaks:
     """Return the train rows that have a reference row at `cosine` or more, each with its `k` most similar at most."""
-    _likely(cosine)
+    check_cosine(cosine)
     found = nearest(train, reference, k, exact=exact, workers=workers, progress=progress)
     rows, columns = np.nonzero(found.similarities >= np.float32(cosine))
-    return Leaks(
-        train=rows,
-        reference=found.indices[rows, columns],
-        cosines=found.similarities[rows, columns],
-        recall=found.recall,
-    )
-
-
-def _likely(cosine: float) -> None:
-    if not 0 < cosine <= 1:
-        raise DataError(f"a cosine of {cosine:g} makes no near-duplicate", "give one above 0 and up to 1, such as 0.95")
+    near, cosines = found.indices[rows, columns], found.similarities[rows, columns]
+    return Leaks(train=rows, reference=near, cosines=cosines, recall=found.recall)
 
 
 @dataclass(frozen=True, kw_only=True)
