@@ -14,6 +14,7 @@ import click
 import msgspec
 
 import prunebench
+import prunebench.pictures
 import prunebench.toolbox
 from prunebench import errors, hookspecs
 from prunebench.specs import API, OLDEST_API
@@ -114,7 +115,7 @@ def _error_rows(kind: type[errors.PrunebenchError], depth: int) -> Iterator[str]
 
 def _api() -> Iterator[str]:
     yield from ("# API", "", _WRITTEN, "", _API)
-    for module in (prunebench, prunebench.toolbox):
+    for module in (prunebench, prunebench.toolbox, prunebench.pictures):
         yield from (f"## `{module.__name__}`", "")
         yield from _module(module)
     bases = {base for name in prunebench.__all__ for base in _bases(getattr(prunebench, name))}

@@ -292,6 +292,30 @@ def test_a_sample_is_named_by_its_path_its_file_name_or_its_stem(tmp_path: Path)
     assert source.class_names == ("1", "2", "3", "10")
 
 
+def test_letters_with_accents_match_in_either_normal_form(tmp_path: Path) -> None:
+    put(tmp_path / "cafe\u0301.png")
+    put(tmp_path / "na\u00efve.png")
+    (tmp_path / "labels.csv").write_text("id,label\ncaf\u00e9.png,1\nnai\u0308ve,2\n")
+    assert labels_of(read(tmp_path)) == {"cafe\u0301.png": "1", "na\u00efve.png": "2"}
+
+
+def test_labels_beside_class_folders_win_where_they_name_the_pictures(tmp_path: Path) -> None:
+    classes(tmp_path, "000", "001")
+    table = tmp_path / "labels.csv"
+    table.write_text("id,label\n000,ant\n001,bee\n")
+    source = read(tmp_path)
+    assert source.class_names == ("000", "001")
+    assert any(note.startswith("labels.csv was not used: no row names a sample") for note in source.notes)
+    table.write_text("id,label\n000/0.png,ant\n000/1.png,bee\n001/0.png,bee\n001/1.png,ant\n")
+    assert read(tmp_path).class_names == ("ant", "bee")
+
+
+def test_options_that_a_folder_cannot_have_are_refused(tmp_path: Path) -> None:
+    classes(tmp_path, "ant", "bee")
+    assert "the names of its pictures are their ids" in refusal(tmp_path, ids=["a"] * 4)
+    assert "no split 'train' among ant, bee" in refusal(tmp_path, split="train")
+
+
 def test_rows_that_do_not_fit_are_skipped_with_their_reasons(tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "c.png", "d.png", "s/e.png", "t/e.png"):
         put(tmp_path / name)

@@ -158,6 +158,22 @@ def test_a_data_set_saved_on_disk_is_read_from_its_bytes(tmp_path: Path) -> None
     assert (in_memory.ids, names_of(in_memory)) == (source.ids, names_of(source))
 
 
+def test_digests_of_a_data_set_on_disk_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub().save_to_disk(tmp_path / "mine")
+    pictures = read(tmp_path / "mine", cache=tmp_path / "cache").pictures
+    assert pictures is not None
+    first = [pictures.digest(row) for row in range(4)]
+    again = read(tmp_path / "mine", cache=tmp_path / "cache").pictures
+    assert again is not None
+    monkeypatch.setattr(type(again), "encoded", lambda self, index: pytest.fail("read its bytes"))
+    assert [again.digest(row) for row in range(4)] == first
+
+
+def test_data_without_splits_refuse_one(tmp_path: Path) -> None:
+    for given in (hub(), np.ones((3, 2)), np.zeros((2, 4, 4), np.uint8), torch.ones(3, 2)):
+        assert "has no splits, and 'train' was asked for" in refusal(given, split="train")
+
+
 def test_of_several_splits_on_disk_one_is_read(tmp_path: Path) -> None:
     datasets.DatasetDict({"train": hub(), "validation": hub().select([1])}).save_to_disk(tmp_path / "mine")
     assert read(tmp_path / "mine").notes == ("read the split train; validation is not read",)
@@ -215,7 +231,8 @@ def test_arrays_of_pictures(shape: tuple[int, ...], kind: str) -> None:
     [(np.full((2, 4, 4), 1.5), "floating pixels run from 1.5"), (np.full((2, 4, 4, 3), np.nan), "floating pixels"),
      (np.zeros((2, 3, 8, 8), np.uint8), "the channels come last"), (np.zeros((2, 8, 8), np.int64), "pixels are int64"),
      (np.zeros((0, 8, 8), np.uint8), "neither features nor pictures"), (np.zeros(4), "neither features"),
-     (object(), "data of type object"), ([[1.0], [1.0, 2.0]], "rows of features differ"), (np.array([["a"]], dtype=object), "expected numbers")],
+     (object(), "data of type object"), ([[1.0], [1.0, 2.0]], "rows of features differ"),
+     (np.array([["a"]], dtype=object), "expected numbers")],
 )  # fmt: skip
 def test_arrays_that_are_neither_pictures_nor_features_are_refused(array: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
@@ -279,12 +296,20 @@ def test_a_broken_item_of_a_data_set_is_a_picture_that_cannot_be_read() -> None:
         source.pictures.picture(3)
 
 
-def test_an_image_folder_of_torchvision_is_read_from_its_files(tmp_path: Path) -> None:
-    from torchvision.datasets import ImageFolder
+def test_a_data_set_that_lists_its_files_is_read_from_them(tmp_path: Path) -> None:
+    class Folder(_Items):
+        """What torchvision's ImageFolder shows of itself."""
 
-    for name in ("bee/0.png", "ant/0.png", "ant/1.png"):
-        put(tmp_path / name)
-    source = from_python(ImageFolder(str(tmp_path), transform=lambda image: pytest.fail("decoded")))
+        classes = ("ant", "bee")
+        samples = [(str(put(tmp_path / name)), int(name[0] == "b")) for name in ("ant/0.png", "ant/1.png", "bee/0.png")]  # noqa: RUF012
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, index: int) -> Any:
+            pytest.fail("decoded")
+
+    source = from_python(Folder("image"))
     assert (source.ids, source.class_names) == (("ant/0.png", "ant/1.png", "bee/0.png"), ("ant", "bee"))
     assert names_of(source) == ["ant", "ant", "bee"]
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from prunebench.pictures.names import is_hidden, printable
 from prunebench.pictures.signatures import HEAD_BYTES, PICTURE_ENDINGS, RAW_ENDINGS, format_of
@@ -22,7 +21,8 @@ REASONS = {
 }
 
 
-class Unread(NamedTuple):
+@dataclass(frozen=True)
+class Unread:
     """A file or folder that cannot be read: its name relative to the root, a code, and the reason in words."""
 
     name: str
@@ -46,7 +46,7 @@ class Found:
         return tuple(f"files or folders left out, {REASONS[why]}: {count:,}" for why, count in self.left_out.items())
 
 
-def find_pictures(root: Path, progress: Callable[[float, str], None] = lambda fraction, text: None) -> Found:
+def find_pictures(root: Path, progress: Callable[[float, str], None] | None = None) -> Found:
     """Return the pictures below a folder, in all its sub-folders; links are followed.
 
     A file is a picture by its ending, and by its first bytes where the ending is no picture's.  No file with a known
@@ -54,7 +54,7 @@ def find_pictures(root: Path, progress: Callable[[float, str], None] = lambda fr
     picture are counted."""
     walk = _Walk(os.fspath(root), [], [], [], Counter())
     for listed, _ in enumerate(walk.folders_below()):
-        if listed % 64 == 0:
+        if progress is not None and listed % 64 == 0:
             progress(0.0, f"{len(walk.names):,} pictures in {listed + 1:,} folders")
     names = sorted(walk.names, key=os.fsencode)
     folders = sorted(walk.folders, key=os.fsencode)

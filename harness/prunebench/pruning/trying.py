@@ -102,7 +102,8 @@ def _try(
         whole = outcome.whole
         found = prove(
             whole.features, whole.labels, len(whole.class_names), {text: outcome.indices(text) for text in keep},
-            choose=chooser(bench, whole, wanted) if len(source) <= ANEW else None, group=held_together(outcome.found.group, whole.labels),
+            choose=chooser(bench, whole, wanted) if len(source) <= ANEW else None,
+            group=held_together(outcome.found.group, whole.labels),
             class_names=whole.class_names, seed=seed, at_most=LARGEST, progress=part(progress, 0.3, 1.0),
         )  # fmt: skip
     except PrunebenchError as error:

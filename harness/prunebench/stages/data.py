@@ -72,14 +72,15 @@ def _shared(store: Store, key: str) -> Dataset | None:
     if not store.has(_STAGE, key) or (stored := store.read(_STAGE, key)) is None:
         return None
     meta = stored.meta
-
-    def split(name: str) -> Split:
-        images, features = (stored.arrays.get(f"{name}/{title}") for title in ("images", "features"))
-        labels, ids = stored.arrays[f"{name}/labels"], tuple(meta["ids"][name])
-        return Split(images=images, features=features, labels=labels, ids=ids)
-
+    train, test = (
+        Split(
+            images=stored.arrays.get(f"{name}/images"), features=stored.arrays.get(f"{name}/features"),
+            labels=stored.arrays[f"{name}/labels"], ids=tuple(meta["ids"][name]),
+        )
+        for name in ("train", "test")
+    )  # fmt: skip
     names, mean, std = (tuple(meta[title]) for title in ("class_names", "mean", "std"))
-    return Dataset(name=meta["name"], train=split("train"), test=split("test"), class_names=names, mean=mean, std=std)
+    return Dataset(name=meta["name"], train=train, test=test, class_names=names, mean=mean, std=std)
 
 
 def check_rows(data: Dataset, what: str, rows: int) -> None:

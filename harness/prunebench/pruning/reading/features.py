@@ -38,6 +38,7 @@ def features_source(table: Table, title: str, options: Options, target: Path | N
     """Return a Source of features.  target: where to write them if they have to be converted and are large."""
 
     where = printable(title)
+    options.without_splits(where)
     values = as_float32(table.values, where, options, target)
     ids = _ids(options.ids if options.ids is not None else table.ids, len(values), where)
     labels: Any = options.labels if options.labels is not None else table.labels

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import DataError
 from prunebench.pictures import (
-    PICTURE_ENDINGS,
     Found,
     check_no_split_in_classes,
     chosen_split,
     find_pictures,
     printable,
     printable_ids,
-    same_split,
     splits_among,
     visible_folders,
 )
+from prunebench.pictures.names import same_split
+from prunebench.pictures.signatures import PICTURE_ENDINGS
 from prunebench.pruning.reading.label_files import encode, labelled, read_labels
 from prunebench.pruning.reading.options import Options
 from prunebench.pruning.reading.picture_files import PictureFiles, memory_below
@@ -47,6 +47,7 @@ def read_folder(root: Path, options: Options) -> Source:
     Sub-folders are the classes; pictures beside them are skipped.  A folder without sub-folders, or with labels, is
     flat: labels come from a csv file (labels.csv in it, or the one that is given).  Folders named as splits are splits,
     of which one is read.  Raises DataError where it holds no pictures, or where classes and splits cannot be told."""
+    options.without_ids(printable(str(root)))
     place = _place(root, options.split, classes=options.labels is None)
     found = find_pictures(root / place.base, options.progress)
     found = _below(found, place.base)
@@ -54,10 +55,19 @@ def read_folder(root: Path, options: Options) -> Source:
         raise DataError(f"{printable(str(root / place.base))} has no pictures", _what_there_is(found))
     skipped = [Skipped(id=printable(one.name), code=one.code, reason=one.reason) for one in found.unread]
     notes = [*place.notes, *found.sentences()]
-    labels = options.labels if options.labels is not None else _own_labels(root, place.base, found)
-    if labels is None and (classes := _class_folders(found, place.base)):
+    if options.labels is not None:
+        return _flat(root, found, options.labels, skipped, notes, options)
+    classes, own = _class_folders(found, place.base), root / place.base / LABEL_FILE
+    if own.is_file():
+        try:
+            return _flat(root, found, own, [*skipped], [*notes], options)
+        except DataError as error:  # it may be about something else, such as the names of the classes
+            if not classes:
+                raise
+            notes.append(f"{LABEL_FILE} was not used: {error.message.removeprefix(printable(str(own)) + ': ')}")
+    if classes:
         return _by_class(root, place, found, classes, skipped, notes, options)
-    return _flat(root, found, labels, skipped, notes, options)
+    return _flat(root, found, None, skipped, notes, options)
 
 
 def _place(root: Path, split: str | None, *, classes: bool) -> _Place:
@@ -98,18 +108,13 @@ def _below(found: Found, base: str) -> Found:
         found,
         names=tuple(base + name for name in found.names),
         folders=tuple(base + name for name in found.folders),
-        unread=tuple(one._replace(name=base + one.name) for one in found.unread),
+        unread=tuple(replace(one, name=base + one.name) for one in found.unread),
     )
 
 
 def _what_there_is(found: Found) -> str:
     files = found.left_out.get("not-an-image", 0)
     return f"it has {files:,} other files: name a folder of pictures, a feature file or tar shards"
-
-
-def _own_labels(root: Path, base: str, found: Found) -> Path | None:
-    path = root / base / LABEL_FILE
-    return path if path.is_file() else None
 
 
 def _class_folders(found: Found, base: str) -> tuple[str, ...]:

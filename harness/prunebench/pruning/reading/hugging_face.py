@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from prunebench.pruning.reading.features import check_distinct, features_source
 from prunebench.pruning.reading.folders import match_labels
 from prunebench.pruning.reading.label_files import ID_COLUMNS, LABEL_COLUMNS, encode
 from prunebench.pruning.reading.options import Options
-from prunebench.pruning.reading.picture_files import content_digest
+from prunebench.pruning.reading.picture_files import DigestMemory, content_digest, memory_below
 from prunebench.pruning.source import Skipped, Source
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class ColumnPictures:
     column: Any  # a data set of this one column, not decoded
     name: str
     rows: tuple[int, ...]
+    memory: DigestMemory | None = None
+    identity: str = ""  # of the files that hold the data set
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -71,8 +74,16 @@ class ColumnPictures:
         return decode(self.encoded(index))
 
     def digest(self, index: int) -> str:
-        """Return the blake2b-128 of the encoded bytes, 32 hexadecimal digits; raises Unreadable."""
-        return content_digest(self.encoded(index))
+        """Return the blake2b-128 of the encoded bytes, 32 hexadecimal digits; raises Unreadable.
+        It is remembered for bytes that lie in the files of the data set, while these are what they were."""
+        if self.memory is None:
+            return content_digest(self.encoded(index))
+        key = content_digest(f"{self.identity}/{self.name}/{self.rows[index]}".encode())
+        if (digest := self.memory.get(key)) is None:
+            digest = content_digest(self.encoded(index))
+            if "path" not in self.locator(index):
+                self.memory.put(key, digest)
+        return digest
 
     def locator(self, index: int) -> Mapping[str, Any]:
         """Return {"row"}, and "path" where the picture has a file of its own."""
@@ -89,7 +100,8 @@ def read_data_set(data: Any, title: str, options: Options) -> Source:
         name = names[0] if len(names) == 1 and not options.split else chosen_split(names, options.split, title)
         others = ", ".join(other for other in names if other != name)
         notes.append(f"read the split {name}" + (f"; {others} is not read" if others else ""))
-        data = data[name]
+        data, options = data[name], replace(options, split=None)
+    options.without_splits(title)
     if len(data) == 0:
         raise DataError(f"{title} has no rows", "name a split with samples")
     kinds = {name: type(feature).__name__ for name, feature in data.features.items()}
@@ -145,8 +157,12 @@ def _pictures(
                     for row, value in enumerate(labels) if value is None]  # fmt: skip
         numbers, classes = encode([labels[row] for row in rows], title)
     encoded = data.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    files = [str(file["filename"]) for file in encoded.cache_files]
+    states = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in map(os.stat, files)]
+    identity = repr([encoded._fingerprint, *zip(files, states, strict=True)])
+    memory = memory_below(options.cache, files[0]) if files else None
     return Source(
         title=title, ids=printable_ids([names[row] for row in rows]), labels=numbers, class_names=classes,
-        pictures=ColumnPictures(encoded, column, tuple(rows)), skipped=tuple(skipped), notes=tuple(notes),
+        pictures=ColumnPictures(encoded, column, tuple(rows), memory, identity), skipped=tuple(skipped), notes=tuple(notes),
         settings={"kind": "Hugging Face data set", **options.settings()},
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,8 +142,9 @@ def labelled(names: Sequence[str], file: LabelFile) -> tuple[Mapping[int, str], 
     matched: dict[int, set[str]] = {}
     skipped, clashing = [], set()
     for row, given in labels.items():
-        key = row.removeprefix("./").replace("\\", "/") if row not in known else row
-        key = key if key in known or key in shared else key.lstrip("/")
+        spellings = (row, row.removeprefix("./").replace("\\", "/").lstrip("/"))
+        spellings += tuple(unicodedata.normalize("NFC", one) for one in spellings)
+        key = next((one for one in spellings if one in known or one in shared), row)
         if key in known:
             matched.setdefault(known[key], set()).update(given)
         elif key in shared:
@@ -159,7 +161,7 @@ def _aliases(names: Sequence[str]) -> tuple[dict[str, int], dict[str, set[int]]]
     """Return each unambiguous name, file name and stem with the position it means, and the ambiguous ones."""
     known: dict[str, int] = {name: position for position, name in enumerate(names)}
     shared: dict[str, set[int]] = {}
-    for shorten in (printable, lambda name: name.rpartition("/")[2], _without_ending, _stem):
+    for shorten in (_composed, printable, lambda name: _composed(name.rpartition("/")[2]), _without_ending, _stem):
         found: dict[str, set[int]] = {}
         for position, name in enumerate(names):
             found.setdefault(shorten(name), set()).add(position)
@@ -172,8 +174,13 @@ def _aliases(names: Sequence[str]) -> tuple[dict[str, int], dict[str, set[int]]]
     return known, shared
 
 
+def _composed(name: str) -> str:
+    """Return a name in the normal form in which most programs write letters with accents; macOS stores another."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _without_ending(name: str) -> str:
-    folder, slash, last = name.rpartition("/")
+    folder, slash, last = _composed(name).rpartition("/")
     return folder + slash + os.path.splitext(last)[0]  # noqa: PTH122
 
 

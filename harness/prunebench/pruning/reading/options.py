@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prunebench.contexts import silent
+from prunebench.errors import DataError
 from prunebench.pictures import printable
 
 
@@ -22,6 +23,16 @@ class Options:
     split: str | None = None
     cache: Path | None = None
     progress: Callable[[float, str], None] = silent
+
+    def without_splits(self, title: str) -> None:
+        """Raise DataError where a split was asked for of data that have none."""
+        if self.split not in (None, "."):
+            raise DataError(f"{title} has no splits, and {self.split!r} was asked for", "leave the split out")
+
+    def without_ids(self, title: str) -> None:
+        """Raise DataError where ids were given for data that have names of their own."""
+        if self.ids is not None:
+            raise DataError(f"{title}: the names of its pictures are their ids", "leave the ids out")
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the result as JSON; places are left out, so that a copy of the data is read alike."""

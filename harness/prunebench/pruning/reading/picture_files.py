@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prunebench.pictures import MAX_BYTES, Unreadable, decode
+from prunebench.pictures import Unreadable, decode
+from prunebench.pictures.decoding import MAX_BYTES
 
 if TYPE_CHECKING:
     import numpy as np

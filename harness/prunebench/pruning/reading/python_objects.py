@@ -200,6 +200,7 @@ def _pictures(
     class_names: Sequence[str] = (),
 ) -> Source:  # fmt: skip
     """Return a Source of pictures by row, of those that have a label where labels are given."""
+    options.without_splits(title)
     skipped: list[Skipped] = []
     notes: list[str] = []
     rows, labels = list(range(len(names))), None
@@ -217,6 +218,8 @@ def _pictures(
 
 def _registered(data: Any, options: Options) -> Source:
     """Return the training samples of a prunebench.Dataset."""
+    options.without_splits(data.name)
+    options.without_ids(data.name)
     split, names = data.train, tuple(map(printable, data.class_names))
     pictures = None if split.images is None else ArrayPictures(split.images)
     return Source(

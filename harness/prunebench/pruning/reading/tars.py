@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from prunebench.errors import DataError
-from prunebench.pictures import PICTURE_ENDINGS, chosen_split, is_hidden, printable, printable_ids, split_of
+from prunebench.pictures import chosen_split, printable, printable_ids, split_of
+from prunebench.pictures.names import is_hidden
+from prunebench.pictures.signatures import PICTURE_ENDINGS
 from prunebench.pruning.reading.features import check_distinct
 from prunebench.pruning.reading.folders import match_labels
 from prunebench.pruning.reading.label_files import encode
@@ -49,6 +51,7 @@ def shards_in(folder: Path) -> tuple[Path, ...]:
 def read_shards(shards: Sequence[Path], title: str, options: Options) -> Source:
     """Read tar shards in the order of their names; ids are the keys of the samples, with the shard before them where
     two shards have the same key.  Labels are read from .cls, .json or .txt beside each picture, or from a csv file."""
+    options.without_ids(title)
     shards, notes = _of_split(shards, options.split)
     samples: list[_Sample] = []
     skipped: list[Skipped] = []
