@@ -53,7 +53,52 @@ def network(channels, n_classes):
     return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), *pooled, nn.Linear(16, n_classes))
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """Opens a small network for pictures: keeps every promise unless a field says otherwise."""
+
+    has_facts: bool = True
+    is_shaped: bool = True
+    is_trained: bool = False
+    dtype: type = np.float32
+
+    def __call__(self, ctx):
+        with torch.random.fork_rng():
+            torch.manual_seed(ctx.seed)
+            return Opened(self, network(3, 5).train(self.is_trained), ctx.seed)
+
+
+@dataclass
+class Opened:
+    """The network that was opened."""
+
+    how: Pictures
+    model: nn.Module
+    seed: int
+    batch_size: int = 6
+    origin: tuple[()] = ()
+
+    @property
+    def facts(self):
+        return {"seed": self.seed} if self.how.has_facts else {}
+
+    def prepare(self, picture):
+        return np.asarray(picture.resize((16, 16)) if self.how.is_shaped else picture)
+
+    def run(self, batch):
+        with torch.inference_mode():
+            x = torch.from_numpy(batch / np.float32(255)).permute(0, 3, 1, 2)
+            weights = torch.linspace(0.5, 1.5, len(x)).reshape(-1, 1, 1, 1) if self.how.is_trained else 1
+            features = self.model[:-1](x * weights)
+        return features.numpy().astype(self.how.dtype), None
+
+
 GOOD = Provider()
+SEES = Pictures()
+NO_FACTS = replace(SEES, has_facts=False)
+SIZES_OF_THEIR_OWN = replace(SEES, is_shaped=False)
+COMPANY = replace(SEES, is_trained=True)
+PICTURES_IN_FLOAT64 = replace(SEES, dtype=np.float64)
 FLOAT64 = replace(GOOD, dtype=np.float64)
 TEN_CLASSES = replace(GOOD, classes=10)
 NAN = replace(GOOD, has_nan=True)

@@ -44,7 +44,7 @@ GOOD = {
     "selector": other(SelectorSpec, "first"),
     "data set": other(DatasetSpec, "images", n_classes=3),
     "learner": other(LearnerSpec, "learns", needs=FEATURES),
-    "backbone": other(BackboneSpec, "GOOD", check_model="small"),
+    "backbone": other(BackboneSpec, "GOOD", check_model="small", pictures="broken_backbones:SEES"),
     "executor": other(ExecutorSpec, "StartsWorkers"),
     "metric": other(MetricSpec, "mean_accuracy"),
     "metric of a method": other(MetricSpec, "mean_accuracy", scope="method"),

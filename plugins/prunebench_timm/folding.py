@@ -18,7 +18,7 @@ TOLERANCE = 1e-5  # of the largest value: rounding moves features by less, a wro
 def folded(model: nn.Module, probe: Tensor) -> nn.Module:
     """Return a model in eval mode, channels last, with its normalisations folded where that leaves the outputs for a
     probe float32 [2, c, h, w] as they were; the model itself otherwise."""
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.channels_last)
     probe = probe.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         before = penultimate(model, probe)

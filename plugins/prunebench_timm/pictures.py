@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import timm
-import timm.data
+import timm.data.config
 import torch
 from huggingface_hub import constants
 from numpy.typing import NDArray
 from PIL.Image import Image
+from timm.data.transforms_factory import create_transform
 from torch import Tensor, nn
 
 from prunebench import Arch, DataError, OutOfMemory, PictureContext, WeightsMissing
@@ -43,7 +44,7 @@ class TimmPictures:
         self._name, self._channels = ctx.arch.model, int(config["input_size"][0])
         self._is_squashed = config["crop_mode"] == "squash"
         # The transform ends before the normalisation, which the batch gets as a whole: uint8 loses nothing until then.
-        self._transform = timm.data.create_transform(**config, is_training=False, normalize=False)  # type: ignore[no-untyped-call]
+        self._transform = create_transform(**config, is_training=False, normalize=False)
         self._mean, self._std = (
             torch.tensor(config[name], dtype=torch.float32, device=ctx.device).reshape(1, -1, 1, 1)
             for name in ("mean", "std")
@@ -118,7 +119,7 @@ def data_config(model: nn.Module, arch: Arch) -> dict[str, Any]:
     if channels not in (1, 3):
         raise DataError(f"network {arch.model} takes images of {channels} channels", "pictures have 1 or 3")
     given = {"img_size": arch.image_size, "interpolation": arch.interpolation}
-    config: dict[str, Any] = timm.data.resolve_data_config(  # type: ignore[no-untyped-call]
+    config: dict[str, Any] = timm.data.config.resolve_data_config(  # type: ignore[no-untyped-call]
         {name: value for name, value in given.items() if value}, model=model
     )
     for name in ("mean", "std"):
@@ -191,7 +192,7 @@ def _read_in_evaluation(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _from_hub(arch: Arch) -> nn.Module:
     TIMM.outputs(arch, "hub")  # refuses a model that is unknown or has no published weights
     try:
-        sized = {"img_size": arch.image_size} if arch.image_size else {}
+        sized: dict[str, Any] = {"img_size": arch.image_size} if arch.image_size else {}
         with _without_waiting():
             model: nn.Module = timm.create_model(arch.model, pretrained=True, **sized, **arch.kwargs)
         return model

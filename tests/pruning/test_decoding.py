@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_bytes import encoded, noise, png
 from PIL import Image
 
+from picture_bytes import encoded, noise, png
 from prunebench.pictures import Unreadable, decode
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from picture_bytes import encoded, noise, png, put
 
+from picture_bytes import encoded, noise, png, put
 from prunebench.errors import DataError
 from prunebench.pictures import printable_ids, split_of
 from prunebench.pruning.reading import read

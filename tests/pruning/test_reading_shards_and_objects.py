@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from picture_bytes import encoded, noise, png, put
 from PIL import Image
 
+from picture_bytes import encoded, noise, png, put
 from prunebench import Dataset, Split
 from prunebench.errors import DataError
 from prunebench.pruning.reading import from_python, read

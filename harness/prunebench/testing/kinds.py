@@ -12,9 +12,12 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from numpy.typing import NDArray
 
+from prunebench import contexts
 from prunebench.errors import NotApplicable
 from prunebench.executors import Executor, Settings, Task
+from prunebench.keys import canonical_json
 from prunebench.plugins import Entry
 from prunebench.records import CellRecord, encode
 from prunebench.stages.data import load_dataset
@@ -81,6 +84,51 @@ def check_a_built_network_can_be_trained(entry: Entry[Any]) -> None:
         out = networks[0](torch.zeros(4, channels, size, size))
         ensure(out.shape == (4, n_classes), f"four images of {n_classes} classes give {list(out.shape)}")
         out.sum().backward()
+
+
+@promise("backbone")
+def check_a_picture_is_seen_alike_in_any_company(entry: Entry[Any]) -> str:
+    """`pictures`, where it is declared, gives pictures of all sizes one shape, and each its rows whatever is beside it;
+    its facts are JSON and change with the weights."""
+    if not entry.spec.pictures or not entry.spec.check_model:
+        raise NotApplicable("its spec names no pictures, or no check_model to try them with")
+    arch = contexts.Arch(name="small", provider=entry.spec.name, model=entry.spec.check_model)
+    opened = [
+        entry.load_pictures()(contexts.PictureContext(arch=arch, source="random", seed=seed)) for seed in (0, 0, 1)
+    ]
+    first, again, other = (canonical_json(dict(network.facts)) for network in opened)
+    if first != again or first == other:
+        raise CheckFailed("facts of one seed differ, or those of two are equal: stored rows would be mixed up")
+    network, size = opened[0], opened[0].batch_size
+    images = _seen(network)
+    order = np.random.default_rng(0).permutation(size)
+    batch = np.stack([images[i % len(images)] for i in range(size)])
+    whole, turned = network.run(batch), network.run(np.ascontiguousarray(batch[order]))
+    for name, a, b in zip(("features", "logits"), whole, turned, strict=True):
+        if a is None and b is None and name == "logits":
+            continue
+        if wrong := array_problem(name, a, np.float32, (size, None)) or array_problem(
+            name, b, np.float32, (size, None)
+        ):
+            raise CheckFailed(wrong)
+        if not np.allclose(a[order], b, rtol=1e-3, atol=1e-3 * float(np.abs(a).max())):
+            raise CheckFailed(f"{name} of a picture change with its place in the batch")
+    return f"{size} at once, as {' x '.join(map(str, images[0].shape))}"
+
+
+def _seen(network: contexts.PictureNetwork) -> list[NDArray[np.uint8]]:
+    """Return pictures of several sizes and aspects as a network sees them."""
+    from PIL import Image
+
+    noise, images = np.random.default_rng(1), list[NDArray[np.uint8]]()
+    for shape in ((60, 80, 3), (300, 40, 3), (7, 5, 3)):
+        picture = Image.fromarray(noise.integers(0, 256, shape, dtype=np.uint8))
+        images += [network.prepare(picture), network.prepare(picture)]
+        if wrong := array_problem("a prepared picture", images[-1], np.uint8, images[0].shape):
+            raise CheckFailed(wrong)
+        if images[-1].ndim != 3 or not np.array_equal(images[-1], images[-2]):
+            raise CheckFailed("a picture is not prepared as [height, width, channels], or twice not in the same way")
+    return images[::2]
 
 
 @promise("dataset", stage=5)

@@ -17,7 +17,8 @@ from prunebench.contexts import PictureNetwork
 from prunebench.errors import PluginContractError
 from prunebench.pruning.source import Pictures
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 UNREADABLE = (ValueError, OSError, SyntaxError)  # what Pictures promises, and what PIL raises for damaged files
 
 
@@ -71,10 +72,9 @@ def _batch(pictures: Pictures, positions: Sequence[int], network: PictureNetwork
     features, logits = (_checked(array, network.batch_size) for array in network.run(images))
     if features is None:
         raise PluginContractError("a network for pictures returned no features", "see prunebench.PictureNetwork")
-    finite = np.isfinite(features[: len(prepared)]).all(axis=1)
-    found = [position for position, sound in zip(prepared, finite, strict=True) if sound]
+    rows = [row for row in range(len(prepared)) if np.isfinite(features[row]).all()]
+    found = [position for row, position in enumerate(prepared) if row in rows]
     skipped |= dict.fromkeys({*prepared} - {*found}, "the network gives features that are not finite")
-    rows = np.flatnonzero(finite)
     return Batch(
         positions=tuple(found), features=features[rows], logits=None if logits is None else logits[rows],
         skipped=skipped,
