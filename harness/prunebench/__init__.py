@@ -24,13 +24,7 @@ __all__ = [
     "AgreementRecord", "Arch", "Backbone", "BackboneSpec", "CellRecord", "DataContext", "DataError", "Dataset",
     "DatasetMissing", "DatasetSpec", "Diverged", "EmbedContext", "Embedding", "Event", "Executor", "ExecutorSpec",
     "LearnerSpec", "MetricSpec", "NotApplicable", "OutOfMemory", "Param", "PictureContext", "PictureNetwork",
-<<<<<<< HEAD
     "PluginContractError", "ProjectContext", "ProjectorSpec", "PrunebenchError", "ScoreContext", "ScorerSpec", "Scores",
     "SelectContext", "Selection", "SelectorSpec", "Settings", "Split", "Task", "TrainContext", "TrainResult",
     "WeightsMissing", "__version__", "hookimpl", "load_results",
-=======
-    "PluginContractError", "ProjectContext", "ProjectorSpec", "PrunebenchError", "ScoreContext", "ScorerSpec",
-    "Scores", "SelectContext", "Selection", "SelectorSpec", "Settings", "Split", "Task", "TrainContext",
-    "TrainResult", "WeightsMissing", "__version__", "hookimpl", "load_results",
->>>>>>> embedding
 ]

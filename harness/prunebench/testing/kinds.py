@@ -97,8 +97,8 @@ def check_a_picture_is_seen_alike_in_any_company(entry: Entry[Any]) -> str:
         entry.load_pictures()(contexts.PictureContext(arch=arch, source="random", seed=seed)) for seed in (0, 0, 1)
     ]
     first, again, other = (canonical_json(dict(network.facts)) for network in opened)
-    if first != again or first == other:
-        raise CheckFailed("facts of one seed differ, or those of two are equal: stored rows would be mixed up")
+    mixed = "facts of one seed differ, or those of two are equal: stored rows would be mixed up"
+    ensure(first == again and first != other, mixed)
     network, size = opened[0], opened[0].batch_size
     images = _seen(network)
     order = np.random.default_rng(0).permutation(size)
@@ -107,12 +107,10 @@ def check_a_picture_is_seen_alike_in_any_company(entry: Entry[Any]) -> str:
     for name, a, b in zip(("features", "logits"), whole, turned, strict=True):
         if a is None and b is None and name == "logits":
             continue
-        if wrong := array_problem(name, a, np.float32, (size, None)) or array_problem(
-            name, b, np.float32, (size, None)
-        ):
-            raise CheckFailed(wrong)
-        if not np.allclose(a[order], b, rtol=1e-3, atol=1e-3 * float(np.abs(a).max())):
-            raise CheckFailed(f"{name} of a picture change with its place in the batch")
+        for found in (a, b):
+            ensure_array(name, found, np.float32, size, None)
+        same = np.allclose(a[order], b, rtol=1e-3, atol=1e-3 * float(np.abs(a).max()))
+        ensure(same, f"{name} of a picture change with its place in the batch")
     return f"{size} at once, as {' x '.join(map(str, images[0].shape))}"
 
 
@@ -124,10 +122,9 @@ def _seen(network: contexts.PictureNetwork) -> list[NDArray[np.uint8]]:
     for shape in ((60, 80, 3), (300, 40, 3), (7, 5, 3)):
         picture = Image.fromarray(noise.integers(0, 256, shape, dtype=np.uint8))
         images += [network.prepare(picture), network.prepare(picture)]
-        if wrong := array_problem("a prepared picture", images[-1], np.uint8, images[0].shape):
-            raise CheckFailed(wrong)
-        if images[-1].ndim != 3 or not np.array_equal(images[-1], images[-2]):
-            raise CheckFailed("a picture is not prepared as [height, width, channels], or twice not in the same way")
+        ensure_array("a prepared picture", images[-1], np.uint8, *images[0].shape)
+        twice = "a picture is not prepared as [height, width, channels], or twice not in the same way"
+        ensure(images[-1].ndim == 3 and np.array_equal(images[-1], images[-2]), twice)
     return images[::2]
 
 
