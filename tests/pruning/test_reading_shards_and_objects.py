@@ -126,6 +126,39 @@ def test_files_that_are_no_shards_are_refused(tmp_path: Path) -> None:
     assert "is compressed" in refusal(tmp_path / "packed")
 
 
+def test_the_index_of_a_shard_is_remembered_while_the_file_is_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = shard(tmp_path / "mine.tar", samples(0, 3)), tmp_path / "cache"
+    first = read(path, cache=cache)
+    with monkeypatch.context() as patch:
+        patch.setattr(tarfile, "open", lambda *args, **more: pytest.fail("indexed again"))
+        again = read(path, cache=cache)
+    assert (again.ids, names_of(again), again.notes) == (first.ids, names_of(first), first.notes)
+    assert again.pictures is not None
+    assert np.array_equal(np.asarray(again.pictures.picture(2)), np.asarray(noise(2)))
+    shard(path, samples(0, 4))
+    assert len(read(path, cache=cache)) == 4
+    for file in (cache / "shards").iterdir():
+        file.write_bytes(b"damaged")
+    assert len(read(path, cache=cache)) == 4
+
+
+def test_an_archive_beside_unpacked_pictures_is_not_the_data(tmp_path: Path) -> None:
+    for name in ("ant/0.png", "bee/0.png"):
+        put(tmp_path / name)
+    shard(tmp_path / "download.tar", samples(0, 2))
+    shard(tmp_path / "download.tar.gz", samples(0, 2))
+    assert read(tmp_path).class_names == ("ant", "bee")
+
+
+def test_shards_in_a_folder_for_each_split(tmp_path: Path) -> None:
+    shard(tmp_path / "train" / "0.tar", samples(0, 3))
+    shard(tmp_path / "val" / "0.tar", samples(3, 2))
+    assert read(tmp_path).ids == ("0000", "0001", "0002")
+    assert read(tmp_path, split="val").ids == ("0003", "0004")
+
+
 def test_captions_are_no_classes(tmp_path: Path) -> None:
     members = {}
     for number in range(8):

@@ -82,7 +82,7 @@ def splits_among(root: Path) -> tuple[str, ...]:
     like = training or [name for name in names if classes[name] and set(_words(name)) & set(_ROLE_OF)]
     for name in like:
         if other := _sibling(name, classes):
-            text = f"{root}: the folders {printable(name)} and {printable(other)} look like splits, not classes"
+            text = f"{printable(str(root))}: the folders {printable(name)} and {printable(other)} look like splits, not classes"
             shared = ", ".join(sorted(map(printable, classes[name]))[:3])
             hint = "name the split to read, such as train; '.' says that they are classes"
             raise DataError(f"{text}: {printable(name)} holds folders of its own ({shared})", hint)
@@ -125,7 +125,14 @@ def visible_folders(root: Path) -> tuple[str, ...]:
     Raises DataError where `root` cannot be listed."""
     try:
         with os.scandir(root) as entries:
-            names = [entry.name for entry in entries if not is_hidden(entry.name) and entry.is_dir()]
+            names = [entry.name for entry in entries if not is_hidden(entry.name) and _is_folder(entry)]
     except OSError as error:
         raise DataError(f"{printable(str(root))} cannot be listed: {error.strerror}", "check the folder") from error
     return tuple(sorted(names, key=os.fsencode))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False

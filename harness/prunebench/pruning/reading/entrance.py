@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prunebench.contexts import silent
 from prunebench.errors import DataError
-from prunebench.pictures import printable
+from prunebench.pictures import chosen_split, printable, visible_folders
 from prunebench.pruning.reading.options import Options
 from prunebench.pruning.source import Source
 
@@ -93,10 +94,14 @@ def _from_path(path: Path, options: Options) -> Source:
         if path.is_dir():
             if hugging_face.is_saved(path):
                 return hugging_face.read_saved(path, options)
-            if shards := shards_in(path):
-                return read_shards(shards, printable(path.resolve().name), options)
             from prunebench.pruning.reading.folders import read_folder
 
+            title, folders = printable(path.resolve().name), visible_folders(path)
+            if not folders and (shards := shards_in(path)):
+                return read_shards(shards, title, options)
+            if folders and shards_in(path / folders[0]) and options.split != ".":  # a folder of shards for each split
+                name = folders[0] if len(folders) == 1 else chosen_split(folders, options.split, where)
+                return read_shards(shards_in(path / name), title, replace(options, split=None))
             return read_folder(path, options)
         if path.name.lower().endswith(".tar"):
             return read_shards([path], printable(path.name), options)

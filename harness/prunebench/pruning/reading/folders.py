@@ -83,7 +83,7 @@ def _place(root: Path, split: str | None, *, classes: bool) -> _Place:
             others = ", ".join(printable(other) for other in splits if other != name)
             note = f"read the folder {printable(name)}" + (f"; {others} beside it is not read" if others else "")
             return _Place(f"{base}{name}/", (note,))
-        if len(folders) != 1 or not visible_folders(here / folders[0]) or not classes or _holds_pictures(here):
+        if len(folders) != 1 or not visible_folders(here / folders[0]) or not classes or holds_pictures(here):
             break
         base += f"{folders[0]}/"
     if split is not None:
@@ -97,7 +97,8 @@ def _splits(here: Path, folders: Sequence[str], split: str | None) -> Sequence[s
     return folders if any(same_split(name, split) for name in folders) else ()
 
 
-def _holds_pictures(folder: Path) -> bool:
+def holds_pictures(folder: Path) -> bool:
+    """Tell whether a folder itself has files with the ending of a picture."""
     with os.scandir(folder) as entries:
         return any(os.path.splitext(entry.name)[1].lower() in PICTURE_ENDINGS for entry in entries)  # noqa: PTH122
 

@@ -163,6 +163,7 @@ def _pictures(
     memory = memory_below(options.cache, files[0]) if files else None
     return Source(
         title=title, ids=printable_ids([names[row] for row in rows]), labels=numbers, class_names=classes,
-        pictures=ColumnPictures(encoded, column, tuple(rows), memory, identity), skipped=tuple(skipped), notes=tuple(notes),
+        pictures=ColumnPictures(encoded, column, tuple(rows), memory, identity), skipped=tuple(skipped),
+        notes=tuple(notes),
         settings={"kind": "Hugging Face data set", **options.settings()},
     )  # fmt: skip

@@ -142,7 +142,7 @@ def labelled(names: Sequence[str], file: LabelFile) -> tuple[Mapping[int, str], 
     matched: dict[int, set[str]] = {}
     skipped, clashing = [], set()
     for row, given in labels.items():
-        spellings = (row, row.removeprefix("./").replace("\\", "/").lstrip("/"))
+        spellings: tuple[str, ...] = (row, row.removeprefix("./").replace("\\", "/").lstrip("/"))
         spellings += tuple(unicodedata.normalize("NFC", one) for one in spellings)
         key = next((one for one in spellings if one in known or one in shared), row)
         if key in known:
