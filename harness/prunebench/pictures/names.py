@@ -82,7 +82,8 @@ def splits_among(root: Path) -> tuple[str, ...]:
     like = training or [name for name in names if classes[name] and set(_words(name)) & set(_ROLE_OF)]
     for name in like:
         if other := _sibling(name, classes):
-            text = f"{printable(str(root))}: the folders {printable(name)} and {printable(other)} look like splits, not classes"
+            both = f"{printable(name)} and {printable(other)}"
+            text = f"{printable(str(root))}: the folders {both} look like splits, not classes"
             shared = ", ".join(sorted(map(printable, classes[name]))[:3])
             hint = "name the split to read, such as train; '.' says that they are classes"
             raise DataError(f"{text}: {printable(name)} holds folders of its own ({shared})", hint)
