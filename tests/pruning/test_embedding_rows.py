@@ -181,9 +181,22 @@ def test_work_is_done_in_order_and_little_waits():
     assert max(most) <= 6
 
 
-def test_threads_of_torch_are_as_before(tmp_path):
+def test_settings_of_torch_are_as_before_and_others_meanwhile(tmp_path):
     import torch
 
-    before = torch.get_num_threads()
-    embed(Numbers([1, 2]), echo(), cache=tmp_path)
-    assert torch.get_num_threads() == before
+    def state() -> tuple[int, bool]:
+        return torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+
+    def fail(fraction: float, text: str) -> None:
+        seen.append(state())
+        raise RuntimeError
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    before, seen = state(), []
+    with pytest.raises(RuntimeError):
+        embed(Numbers([1, 2]), echo(), cache=tmp_path, progress=fail)
+    after = state()
+    torch.set_num_threads(threads)
+    assert seen == [(1, False)]
+    assert after == before == (2, True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,7 +33,7 @@ class Batch:
     skipped: Mapping[int, str]
 
 
-def in_order(work: Callable[[T], R], parts: Iterable[T], workers: int) -> Iterator[R]:
+def in_order(work: Callable[[T], R], parts: Iterable[T], workers: int) -> Generator[R]:
     """Yield what `work` makes of each part, in order, by as many threads; at most two parts a thread are under way."""
     waiting: deque[Future[R]] = deque()
     remaining = iter(parts)
@@ -46,11 +47,11 @@ def in_order(work: Callable[[T], R], parts: Iterable[T], workers: int) -> Iterat
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def batches(pictures: Pictures, positions: Sequence[int], network: PictureNetwork, workers: int) -> Iterator[Batch]:
+def batches(pictures: Pictures, positions: Sequence[int], network: PictureNetwork, workers: int) -> Generator[Batch]:
     """Yield the rows of the pictures at some positions, in order; those that cannot be read have a reason instead."""
     size = network.batch_size
     parts = [tuple(positions[begin : begin + size]) for begin in range(0, len(positions), size)]
-    with _one_torch_thread():
+    with _alone_and_exact():
         yield from in_order(lambda part: _batch(pictures, part, network), parts, workers)
 
 
@@ -95,14 +96,18 @@ def _checked(array: Any, n: int) -> NDArray[np.float32] | None:
 
 
 @contextlib.contextmanager
-def _one_torch_thread() -> Iterator[None]:
+def _alone_and_exact() -> Iterator[None]:
     """Let each thread compute alone: threads that share one operation wait for each other, more so on a busy machine,
-    and the last bits would depend on their number."""
-    import torch
-
-    before = torch.get_num_threads()
+    and the last bits would depend on their number.  And let CUDA multiply float32 as such, not rounded to TF32."""
+    torch: Any = sys.modules.get("torch")  # a network that computes with it has imported it
+    if torch is None:
+        yield
+        return
+    threads, is_rounded = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = is_rounded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,14 +102,15 @@ def _compute(
     """Compute and store the rows of the pictures at `missing`; return digest to reason for those that have none."""
     unread: dict[str, str] = {}
     shard, done, title = _Shard(rows, digests), 0, network.facts.get("model", "network")
-    try:
-        for batch in batches(pictures, missing, network.ready, workers):
-            unread |= {digests[position]: why for position, why in batch.skipped.items()}
-            shard.add(batch)
-            done += len(batch.positions) + len(batch.skipped)
-            progress(done / len(missing), f"{title}: {done:,} of {len(missing):,} pictures")
-    finally:
-        shard.publish()  # an interruption keeps what is done
+    with closing(batches(pictures, missing, network.ready, workers)) as found:
+        try:
+            for batch in found:
+                unread |= {digests[position]: why for position, why in batch.skipped.items()}
+                shard.add(batch)
+                done += len(batch.positions) + len(batch.skipped)
+                progress(done / len(missing), f"{title}: {done:,} of {len(missing):,} pictures")
+        finally:
+            shard.publish()  # an interruption keeps what is done
     return unread
 
 
