@@ -1,0 +1,252 @@
+"""`prunebench prune` from the user's side: run the command, read the folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from conftest import Sandbox
+from prunebench.plugins import load_plugins
+from prunebench.pruning.ledger import COLUMNS
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(sandbox: Sandbox) -> Command:
+    def call(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+        run = sandbox.call(*map(str, arguments))
+        assert run.returncode == code, run.stderr
+        return run
+
+    return call
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def digits(n: int) -> tuple[np.ndarray, np.ndarray]:
+    found = load_digits()
+    return found.data[:n].astype(np.float32), found.target[:n].astype(np.int64)
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    values, labels = digits(300)
+    path = tmp_path / "features.npz"
+    np.savez(path, features=values, labels=labels, ids=np.array([f"sample {i}" for i in range(300)]))
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Forty pictures of four classes, an exact copy of the first, and three files that are no pictures."""
+    images, labels = load_digits().images, load_digits().target
+    folder = tmp_path / "photos"
+    for index in np.flatnonzero(labels < 4)[:40]:
+        target = folder / f"digit {labels[index]}"
+        target.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray((images[index] * 15).astype(np.uint8)).resize((40, 32))
+        picture.save(target / f"{index}.png")
+    first = folder / "digit 0" / "0.png"
+    (folder / "digit 0" / "copy.png").write_bytes(first.read_bytes())
+    (folder / "digit 1" / "empty.jpg").touch()
+    (folder / "digit 1" / "cut.png").write_bytes(first.read_bytes()[:60])
+    (folder / "digit 2" / "text.jpg").write_text("not a picture")
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_kept_ids_come_in_the_order_of_the_input_and_budgets_are_inside_each_other(command, features, tmp_path):
+    out = tmp_path / "kept"
+    said = command("prune", features, "--no-prove", "--keep", "0.2", "--keep", "15", "--keep", "5%", "--out", out)
+    assert "keep 0.2: 60 of 300" in said.stderr
+    ledger = rows(out / "ledger.csv")
+    assert [row["id"] for row in ledger] == [f"sample {i}" for i in range(300)]
+    assert set(ledger[0]) - {"kept_0.2", "kept_15", "kept_5%"} <= set(COLUMNS)
+    kept = {keep: [row["id"] for row in rows(out / f"kept-{name}.csv")] for keep, name in
+            (("0.2", "0.2"), ("15", "15"), ("5%", "5pct"))}  # fmt: skip
+    assert [len(ids) for ids in kept.values()] == [60, 15, 15]
+    assert set(kept["15"]) == set(kept["5%"]) < set(kept["0.2"])
+    for keep, ids in kept.items():
+        assert ids == [row["id"] for row in ledger if row[f"kept_{keep}"] == "1"]
+    classes = [row["class"] for row in ledger if row["kept"] == "1"]
+    sizes = np.bincount(digits(300)[1])
+    assert all(abs(classes.count(str(label)) - 0.2 * size) <= 1 for label, size in enumerate(sizes))
+    near = [row for row in ledger if row["kept"] == "0"]
+    assert all(row["kept_neighbour"] in kept["0.2"] and -1 <= float(row["cosine"]) <= 1 for row in near)
+
+
+def test_the_same_input_gives_the_same_bytes_from_a_cold_cache_and_from_a_warm_one(command, photos, tmp_path):
+    base = ("prune", photos, "--keep", "0.5", "--backbone", "digits-untrained")
+    folders = [tmp_path / name for name in ("one", "two", "again")]
+    for folder, workers, cache in zip(folders, (1, 2, 2), ("a", "b", "b"), strict=True):
+        command(*base, "--out", folder, "--workers", workers, "--cache", tmp_path / cache, "-q")
+    first, *others = [content(folder) for folder in folders]
+    assert {"kept.csv", "ledger.csv", "manifest.json", "files.csv", "report.html"} <= set(first)
+    for other in others:
+        assert other == first
+
+
+def test_pictures_that_cannot_be_read_are_in_the_ledger_with_a_reason_and_the_input_stays_as_it_was(
+    command, photos, tmp_path
+):
+    before = content(photos)
+    out, links = tmp_path / "kept", tmp_path / "links"
+    options = (
+        "--keep",
+        "0.5",
+        "--backbone",
+        "digits-untrained",
+        "--drop-duplicates",
+        "0.9999",
+        "--symlink-to",
+        links,
+        "--no-prove",
+    )
+    said = command("prune", photos, "--out", out, *options)
+    assert content(photos) == before
+    assert "3 samples were skipped" in said.stderr
+    ledger = {row["id"]: row for row in rows(out / "ledger.csv")}
+    broken = {"digit 1/empty.jpg", "digit 1/cut.png", "digit 2/text.jpg"}
+    assert {name for name, row in ledger.items() if row["reason"].startswith("unreadable: ")} == broken
+    copies = {row["id"]: row["copy_of"] for row in ledger.values() if row["reason"] == "duplicate"}
+    assert copies == {"digit 0/copy.png": "digit 0/0.png"}
+    kept = [row["id"] for row in rows(out / "kept.csv")]
+    assert len(kept) == 21  # half of the 41 pictures that can be read, rounded up
+    assert {str(path.relative_to(links)) for path in links.rglob("*.png")} == set(kept)
+    told = command("explain", out, "digit 0/copy.png", "digit 1/cut.png").stdout
+    assert "near-duplicate" in told
+    assert "'digit 0/0.png'" in told
+    command("prune", photos, "--out", tmp_path / "none", *options[:4], "--strict", code=4)
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_files_of_a_pruning_are_copied_to_a_new_folder_later(command, photos, tmp_path):
+    out, copies = tmp_path / "kept", tmp_path / "copies"
+    command("prune", photos, "--out", out, "--keep", "5", "--backbone", "digits-untrained", "-q", "--no-prove")
+    command("export", out, "--copy-to", copies)
+    kept = [row["id"] for row in rows(out / "kept.csv")]
+    assert {name: data for name, data in content(photos).items() if name in kept} == content(copies)
+    command("export", out, "--copy-to", copies, code=2)  # not empty any more
+
+
+def test_protected_samples_are_kept_and_count(command, features, tmp_path):
+    wanted = ["sample 3", "sample 77", "sample 299"]
+    protect = tmp_path / "ids.txt"
+    protect.write_text("\n".join(wanted), encoding="utf-8-sig")
+    command("prune", features, "--out", tmp_path / "kept", "--keep", "5", "--protect", protect, "-q", "--no-prove")
+    ledger = rows(tmp_path / "kept" / "ledger.csv")
+    assert {row["id"] for row in ledger if row["reason"] == "protected"} == set(wanted)
+    assert sum(row["kept"] == "1" for row in ledger) == 5
+    said = command("prune", features, "--out", tmp_path / "few", "--keep", "2", "--protect", protect, code=2)
+    assert "3 samples are protected" in said.stderr
+    protect.write_text("sample 3000\n", encoding="utf-8")
+    assert "sample 300" in command("prune", features, "--out", tmp_path / "x", "--protect", protect, code=2).stderr
+
+
+def test_without_labels_a_method_that_reads_them_is_refused_and_clusters_are_marked(command, tmp_path):
+    path = tmp_path / "plain.npy"
+    np.save(path, digits(200)[0])
+    said = command("prune", path, "--out", tmp_path / "kept", "--scorer", "moderate", code=2)
+    assert "no labels" in said.stderr
+    assert "--clusters" in said.stderr
+    command("prune", path, "--out", tmp_path / "kept", "--scorer", "moderate", "--clusters", "4", "-q", "--no-prove")
+    manifest = json.loads((tmp_path / "kept" / "manifest.json").read_text(encoding="utf-8"))
+    assert any("clusters" in note for note in manifest["notes"])
+    assert {row["class"] for row in rows(tmp_path / "kept" / "ledger.csv")} == {f"cluster {k}" for k in range(4)}
+    command("prune", path, "--out", tmp_path / "free", "--scorer", "zcore", "-p", "draws=2000", "-q", "--no-prove")
+
+
+def test_samples_that_are_in_the_test_set_too_are_told(command, features, tmp_path):
+    values, _ = digits(300)
+    path = tmp_path / "test.npz"
+    np.savez(path, features=values[[5, 9]], ids=np.array(["a", "b"]))
+    command("prune", features, "--out", tmp_path / "kept", "--reference", path, "-q", "--no-prove")
+    found = {row["id"]: row["reference_copy"] for row in rows(tmp_path / "kept" / "ledger.csv")}
+    assert (found["sample 5"], found["sample 9"]) == ("a", "b")
+    manifest = json.loads((tmp_path / "kept" / "manifest.json").read_text(encoding="utf-8"))
+    assert any("near-duplicates of a sample of test.npz" in note for note in manifest["notes"])
+
+
+def test_a_folder_that_holds_anything_else_is_refused_before_anything_is_read(command, features, tmp_path):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "thesis.txt").write_text("dear", encoding="utf-8")
+    said = command("prune", tmp_path / "not-there.npz", "--out", out, code=2)
+    assert "no output of prunebench" in said.stderr
+    assert content(out) == {"thesis.txt": b"dear"}
+    command("prune", features, "--out", tmp_path / "kept", "-q", "--keep", "10", "--no-prove")
+    command(
+        "prune", features, "--out", tmp_path / "kept", "-q", "--keep", "20", "--no-prove"
+    )  # its own output is replaced
+    assert len(rows(tmp_path / "kept" / "kept.csv")) == 20
+    assert sorted({path.name for path in tmp_path.iterdir()} - {"cache"}) == ["features.npz", "kept", "mine"]
+
+
+def test_two_selections_are_compared_with_what_chance_would_share(command, features, tmp_path):
+    for name, scorer in (("a", "random"), ("b", "moderate")):
+        command("prune", features, "--out", tmp_path / name, "--keep", "0.5", "--scorer", scorer, "-q", "--no-prove")
+    found = json.loads(command("diff", tmp_path / "a", tmp_path / "b", "--json").stdout)
+    assert (found["kept_a"], found["kept_b"], found["chance"]) == (150, 150, 75.0)
+    assert found["shared"] == 150 - len(found["only_a"]) == 150 - len(found["only_b"])
+    assert found["settings"]["method.scorer.name"] == ["random", "moderate"]
+    same = json.loads(command("diff", tmp_path / "a", tmp_path / "a", "--json").stdout)
+    assert (same["overlap"], same["only_a"], same["settings"]) == (1.0, [], {})
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--scorer", "moderat"), "moderate"),
+        (("--scorer", "topocore", "-p", "loss=9"), "loss"),
+        (("-p", "k"), "NAME=VALUE"),
+        (("--keep", "1.5"), "outside (0, 1]"),
+        (("--keep", "301"), "more than there is"),
+        (("--selector", "nobody"), "nobody"),
+        (("--drop-duplicates", "2"), "cosine"),
+        (("--scorer", "echo"), "pixels"),
+        (("--clusters", "3"), "have labels"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_had_is_one_sentence_with_a_hint_and_leaves_nothing_behind(
+    command, features, tmp_path, options, word
+):
+    said = command("prune", features, "--out", tmp_path / "kept", *options, code=2)
+    assert word in said.stderr
+    assert "hint: " in said.stderr
+    assert "Traceback" not in said.stderr
+    assert {path.name for path in tmp_path.iterdir()} - {"cache"} == {"features.npz"}
+
+
+def test_a_method_is_recommended_or_random_is(command, features):
+    options = ("--keep", "0.1", "--method", "random", "--method", "herding", "--json")
+    found = json.loads(command("try", features, *options).stdout)
+    assert {one["method"] for one in found["tried"]} == {"random", "herding"}
+    assert found["recommended"] in ("random", "herding")
+    means = [one["rows"][0]["kept"]["mean"] for one in found["tried"]]
+    assert means == sorted(means, reverse=True)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", sorted(load_plugins().entries["scorers"]))
+def test_every_method_that_reads_no_pixels_prunes_features(command, name, features, tmp_path):
+    spec = load_plugins().scorer(name).spec
+    code = 2 if "pixels" in spec.needs else 0
+    command("prune", features, "--out", tmp_path / "kept", "--scorer", name, "--projector", "pca", "--keep", "0.2",
+            "--no-prove", "-q", code=code)  # fmt: skip
+    if not code:
+        assert sum(row["kept"] == "1" for row in rows(tmp_path / "kept" / "ledger.csv")) >= 60
