@@ -20,7 +20,7 @@ Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Progress = Callable[[float, str], None]
 
-_BLOCK_VALUES = 1 << 22
+_BLOCK_VALUES = 1 << 21  # 16 MiB in double precision: above 32, every block is asked of the system anew
 _UNSEEN = 0.5  # of a sample: the weight of a class of which a head saw none, at the mean of all
 _CALIBRATION_ROWS = 20_000
 
@@ -91,8 +91,6 @@ def cross_fitted_logits(
     to write the logits to, which take 4 bytes per sample and class.
     Raises DataError for labels out of range, fewer than two labelled samples, and features that are not finite.
     """
-    from scipy.special import log_softmax
-
     rows, labels = checked(features), np.asarray(labels, dtype=np.int64)
     if len(labels) != len(rows) or labels.max(initial=-1) >= n_classes:
         text = f"there are {len(labels)} labels up to {labels.max(initial=-1)} for {len(rows)} samples of {n_classes}"
@@ -114,14 +112,14 @@ def cross_fitted_logits(
     temperature = 1.0
     if calibrate:
         by_draw = np.argsort(drawn, kind="stable")
-        sample = by_draw[labels[by_draw] >= 0][:_CALIBRATION_ROWS]
+        sample = by_draw[labels[by_draw] >= 0][: min(_CALIBRATION_ROWS, max(1, _BLOCK_VALUES // n_classes))]
         temperature = _temperature(_judge(rows[sample], assigned[sample], heads, scaling), labels[sample])
     shape = (len(rows), n_classes)
     logits = np.empty(shape, np.float32) if out is None else np.lib.format.open_memmap(out, "w+", np.float32, shape)
     right, loss = 0, 0.0
 
     def judge(part: slice) -> tuple[int, float]:
-        posteriors = log_softmax(_judge(rows[part], assigned[part], heads, scaling) / temperature, axis=1)
+        posteriors = _log_softmax(_judge(rows[part], assigned[part], heads, scaling) / temperature)
         logits[part] = posteriors
         return _tally(posteriors, labels[part])
 
@@ -246,6 +244,13 @@ def _judge(rows: Floats, assigned: Ints, heads: Sequence[Head], scaling: tuple[D
     return scores
 
 
+def _log_softmax(scores: Doubles) -> Doubles:
+    """Turn scores float64 [m, c] into log posteriors, in place."""
+    scores -= scores.max(axis=1, keepdims=True)
+    scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    return scores
+
+
 def _tally(posteriors: Doubles, labels: Ints) -> tuple[int, float]:
     """Return how many labels have the highest log posterior, and the sum of minus those of the labels."""
     own = np.flatnonzero(labels >= 0)
@@ -256,10 +261,9 @@ def _tally(posteriors: Doubles, labels: Ints) -> tuple[int, float]:
 def _temperature(scores: Doubles, labels: Ints) -> float:
     """Return the temperature in 1..50 at which the log loss is least; below 1, separable classes would have none."""
     from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
 
     def loss(log_temperature: float) -> float:
-        return _tally(log_softmax(scores / np.exp(log_temperature), axis=1), labels)[1]
+        return _tally(_log_softmax(scores / np.exp(log_temperature)), labels)[1]
 
     found = minimize_scalar(loss, bounds=(0.0, np.log(50)), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
