@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from prunebench.errors import DataError
 from prunebench.pruning.choose import nested_order
-from prunebench.pruning.probe import PRIOR, fit, standardised
+from prunebench.pruning.probe import PRIORS, fit, standardised
 from prunebench.pruning.proof import Proof, affordable, proof_from_json, proof_seconds, prove
 from prunebench.pruning.splits import Arms, Judged, splits
 from prunebench.pruning.verdict import proof_text
@@ -59,7 +59,7 @@ def test_the_probe_is_the_minimum_that_another_solver_finds(n_classes: int) -> N
         if n_classes == 2:  # what counts is the difference of the two rows: sklearn penalises it alone
             weights = weights - weights[0]
         entropy = np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(labels)), labels]
-        return float(entropy.sum() + d / (2 * PRIOR) * (weights**2).sum())
+        return float(entropy.sum() + d / (2 * PRIORS[1]) * (weights**2).sum())
 
     oracle = minimize(loss, np.zeros(n_classes * (d + 1)), method="BFGS", options={"gtol": 1e-4}).x
     probe = fit(x, labels)
@@ -90,7 +90,11 @@ def test_standardised_features_have_mean_0_and_spread_1_or_are_0_where_they_are_
 
 
 @pytest.mark.parametrize("restricted", [True, False])
-def test_accuracies_are_those_of_probes_that_scikit_learn_trains_on_the_same_splits(restricted: bool) -> None:
+def test_accuracies_are_those_of_probes_that_scikit_learn_trains_on_the_same_splits(
+    restricted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("probe", "proof"):  # one penalty, to know it
+        monkeypatch.setattr(f"prunebench.pruning.{module}.PRIORS", (PRIORS[1],) * 3)
     features, labels = blobs(150, distance=1.2)
     order = np.random.default_rng(5).permutation(150)
     choose = first_of(order, labels)
@@ -104,7 +108,7 @@ def test_accuracies_are_those_of_probes_that_scikit_learn_trains_on_the_same_spl
         made = choose(train, {"0.2": 20, "60": 40}, 0)
         parts = {keep: np.intersect1d(kept[keep], train) if restricted else made[keep] for keep in kept}
         for name, rows in {**parts, "everything": train}.items():
-            model = LogisticRegression(C=PRIOR / 6, solver="newton-cg", tol=1e-8).fit(x[rows], labels[rows])
+            model = LogisticRegression(C=PRIORS[1] / 6, solver="newton-cg", tol=1e-8).fit(x[rows], labels[rows])
             accuracy[name].append(model.score(x[test], labels[test]))
     for row in found.rows:
         assert row.kept.mean == pytest.approx(np.mean(accuracy[row.keep]), abs=0.007)
@@ -114,6 +118,21 @@ def test_accuracies_are_those_of_probes_that_scikit_learn_trains_on_the_same_spl
     assert found.design == ("restricted" if restricted else "repeated")
     assert found.rows[0].next == found.rows[1].kept
     assert [row.trained_on for row in found.rows] == pytest.approx([20, 40], abs=1)
+
+
+def test_the_penalty_is_chosen_by_what_is_right_on_samples_that_were_not_trained_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    features, labels = blobs(400, d=60, distance=2.0)
+    labels = np.where(rng.random(400) < 0.3, rng.integers(0, 3, 400), labels)
+    kept = {"150": np.arange(150)}
+    chosen = prove(features, labels, 3, kept, repeats=2).rows[0]
+    monkeypatch.setattr("prunebench.pruning.probe.PRIORS", (PRIORS[2],) * 3)
+    monkeypatch.setattr("prunebench.pruning.proof.PRIORS", (PRIORS[2],) * 3)
+    weak = prove(features, labels, 3, kept, repeats=2).rows[0]
+    assert chosen.everything.mean > weak.everything.mean + 0.03
+    assert chosen.random.mean > weak.random.mean
 
 
 def test_a_repeated_selection_never_sees_a_held_out_sample_and_all_are_held_out_once() -> None:

@@ -8,12 +8,17 @@ made anew inside the training folds of each split wherever that can be paid for 
 that is left (design "restricted"): no sample is trained on and judged, but the choice of the others knew it, which
 flatters the method a little, most where scores come from labels.  Near-duplicates are held out together.
 
+The penalty of a probe is one of three, chosen for each kind of part by probes of four fifths of it that judge a fifth
+of the training folds, in all splits of the first repeat together: samples that are far out want a weaker penalty than
+typical ones, and no kind of part is to lose for that.
+
 All parts, everything too, are (folds - 1) / folds of what you would train on: accuracies are a little low, and
 differences are between equals.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
-from prunebench.pruning.probe import fit, seconds_per_row, standardised, threads_for
+from prunebench.pruning.probe import PRIORS, fit, right_by_prior, seconds_per_row, standardised, threads_for
 from prunebench.pruning.splits import (
     BEYOND,
     EVERYTHING,
@@ -117,7 +122,7 @@ class _Tally:
 
     accuracy: list[float] = field(default_factory=list)
     trained_on: list[float] = field(default_factory=list)
-    right: NDArray[np.float64] | float = 0.0
+    right: Any = 0.0  # float64 [n_classes] once a split was judged
 
 
 def prove(
@@ -175,18 +180,19 @@ def prove(
     parted = list(splits(data, inside, folds, repeats, seed, restricted=choose is None))
     tallies: dict[Arm, _Tally] = {}
     unsolved = 0
-    for number, (train, test) in enumerate(parted):
-        progress(number / len(parted), f"proof, split {number + 1} of {len(parted)}")
-        parts_of = arms.of(train, seed, number)
-        with threads_for(len(train), features.shape[1], n_classes):
-            unsolved += sum(
-                _judge(data, parts, test, tallies.setdefault(arm, _Tally())) for arm, parts in parts_of.items()
-            )
+    with threads_for(n_classes):
+        tuned = parted[: folds if repeats > 1 else 1]
+        made = [arms.of(train, seed, number) for number, (train, _) in enumerate(tuned)]
+        priors = _priors(data, made, [arms.validation(train, seed) for train, _ in tuned])
+        for number, (train, test) in enumerate(parted):
+            progress(number / len(parted), f"proof, split {number + 1} of {len(parted)}")
+            for arm, parts in (made[number] if number < len(made) else arms.of(train, seed, number)).items():
+                unsolved += _judge(data, parts, test, priors[arm], tallies.setdefault(arm, _Tally()))
     notes = _notes(judged, int((~spare).sum()), folds, unsolved, choose is None)
-    made = _Rows(tallies, sizes, np.bincount(data.labels[~data.copies], minlength=n_classes) * repeats,
+    told = _Rows(tallies, sizes, np.bincount(data.labels[~data.copies], minlength=n_classes) * repeats,
                  folds, judged, margin, tuple(class_names) or tuple(map(str, range(n_classes))))  # fmt: skip
-    rows = made.rows()
-    lost = made.difference(NO_COPIES, EVERYTHING) if data.copies.any() else None
+    rows = told.rows()
+    lost = told.difference(NO_COPIES, EVERYTHING) if data.copies.any() else None
     return Proof(
         verdict=verdict(rows, lost, margin), rows=rows, design="restricted" if choose is None else "repeated",
         samples=judged, folds=folds, repeats=repeats, draws=draws, without_duplicates=lost, margin=margin, notes=notes,
@@ -204,7 +210,8 @@ def proof_seconds(
     largest = max(sizes)
     more = [min(n, 2 * largest)] if 2 * largest < n else []
     per_split = (sum(sizes) * (1 + draws) + sum(more) + (2 if copies else 1) * n + n * 0.1) * (1 - 1 / folds)
-    splits = folds * (repeats or usual_repeats(n))
+    repeats = repeats or usual_repeats(n)
+    splits = folds * repeats + 0.8 * len(PRIORS) * (folds if repeats > 1 else 1)
     return splits * (per_split * seconds_per_row(d, n_classes, min(n, 1000)) + choose_seconds)
 
 
@@ -223,11 +230,28 @@ def usual_repeats(n: int) -> int:
     return 4 if n < 5_000 else 2 if n < 20_000 else 1
 
 
-def _judge(data: Judged, parts: Sequence[Ints], test: Ints, tally: _Tally) -> int:
+def _priors(data: Judged, made: Sequence[Mapping[Arm, Sequence[Ints]]], validation: Sequence[Ints]) -> dict[Arm, float]:
+    """Return the prior of each arm: the middle one, unless probes with another, of the parts without the validation
+    samples, are right about more of these than chance explains, the root of how many the middle one gets wrong."""
+    right: dict[Arm, Ints] = {}
+    for parts_of, held in zip(made, validation, strict=True):
+        for arm, parts in parts_of.items():
+            found = right_by_prior(data.features, data.labels, np.setdiff1d(parts[0], held), held)
+            right[arm] = right[arm] + found if arm in right else found
+    judged = sum(map(len, validation))
+    return {arm: PRIORS[_best(found, judged)] for arm, found in right.items()}
+
+
+def _best(right: Ints, judged: int) -> int:
+    best = int(right.argmax())
+    return best if right[best] - right[1] > math.sqrt(judged - right[1]) else 1
+
+
+def _judge(data: Judged, parts: Sequence[Ints], test: Ints, prior: float, tally: _Tally) -> int:
     """Train on each part, judge the held-out samples, and note the mean; return how many fits did not converge."""
     right, unsolved = np.zeros(len(test)), 0
     for rows in parts:
-        probe = fit(data.features[rows], data.labels[rows])
+        probe = fit(data.features[rows], data.labels[rows], prior)
         unsolved += not probe.converged
         for start in range(0, len(test), _ROWS_AT_ONCE):
             some = test[start : start + _ROWS_AT_ONCE]
@@ -278,7 +302,7 @@ class _Rows:
         )  # fmt: skip
 
     def _worst(self, arms: Sequence[Arm]) -> WorstClass:
-        share = [self.tallies[arm].right / np.maximum(self.class_sizes, 1) for arm in arms]
+        share: list[Any] = [self.tallies[arm].right / np.maximum(self.class_sizes, 1) for arm in arms]
         worst = int(np.where(self.class_sizes > 0, share[0], np.inf).argmin())
         kept, random, everything = (float(one[worst]) for one in share)
         return WorstClass(name=self.names[worst], kept=kept, random=random, everything=everything)

@@ -92,6 +92,12 @@ class Arms:
                 arms["random", keep] = [self._random(pool, len(rows), rng) for _ in range(self.draws)]
         return arms
 
+    def validation(self, train: Ints, seed: int) -> Ints:
+        """Return a fifth of the samples to train on, by class, by which penalties are chosen."""
+        pool = train[~self.data.copies[train]]
+        order = np.random.default_rng([seed, 4]).permutation(len(pool))
+        return pool[nested_order(order, self.data.labels[pool])[: -(-len(pool) // 5)]]
+
     def _chosen(self, pool: Ints, seed: int) -> Mapping[str, Ints]:
         if self.choose is None:
             return {keep: np.intersect1d(rows, pool) for keep, rows in self.kept.items()}
