@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from prunebench.errors import DataError
 from prunebench.pruning.choose import nested_order
 from prunebench.pruning.probe import PRIORS, fit, standardised
-from prunebench.pruning.proof import Proof, affordable, proof_from_json, proof_seconds, prove
+from prunebench.pruning.proof import affordable, proof_seconds, prove
 from prunebench.pruning.splits import Arms, Judged, splits
-from prunebench.pruning.verdict import proof_text
+from prunebench.pruning.verdict import Proof, proof_from_json, proof_text
 from prunebench.stats.resampled import corrected_interval
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -254,7 +254,7 @@ def test_random_parts_follow_the_classes_only_where_the_method_does() -> None:
     data = judged(np.zeros((400, 2)), labels)
     counts: dict[bool, set[int]] = {}
     for by_class in (True, False):
-        arms = Arms(data, {"20": np.arange(20)}, None, by_class, 20).of(np.arange(400), 0, 0)
+        arms = Arms(data, {"20": np.arange(20)}, None, by_class, 20, 0).of(np.arange(400), 0)
         assert all(len(np.unique(rows)) == 20 for rows in arms["random", "20"])
         counts[by_class] = {int(labels[rows].sum()) for rows in arms["random", "20"]}
     assert counts[True] == {5}
