@@ -15,7 +15,8 @@ from prunebench.pruning.choose import nested_order
 from prunebench.pruning.probe import PRIORS, fit, standardised
 from prunebench.pruning.proof import affordable, proof_seconds, prove
 from prunebench.pruning.splits import Arms, Judged, splits
-from prunebench.pruning.verdict import Proof, proof_from_json, proof_text
+from prunebench.pruning.verdict import Proof, against_everything, against_random, proof_from_json, proof_text
+from prunebench.stats import Interval
 from prunebench.stats.resampled import corrected_interval
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -293,6 +294,26 @@ def test_a_proof_comes_back_from_json_as_it_was_and_the_same_seed_gives_the_same
     features, labels = blobs(200, distance=1.5)
     again = prove(features, labels, 3, {"0.1": np.arange(20), "0.2": np.arange(40)}, folds=3, repeats=1)
     assert again == proof
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "random", "everything"),
+    [
+        (0.01, 0.03, "better", "better"),
+        (-0.03, -0.01, "worse", "worse"),
+        (-0.05, 0.005, "as-well", "unclear"),
+        (-0.005, 0.05, "unclear", "as-well"),
+        (-0.005, 0.005, "as-well", "as-well"),
+        (-0.05, 0.05, "unclear", "unclear"),
+        (0.0, 0.0, "as-well", "as-well"),
+        (None, None, "unclear", "unclear"),
+    ],
+)
+def test_findings_follow_from_intervals_by_the_stated_rules(
+    low: float | None, high: float | None, random: str, everything: str
+) -> None:
+    found = Interval(0.0, low, high, 5)
+    assert (against_random(found, 0.01), against_everything(found, 0.01)) == (random, everything)
 
 
 def test_the_corrected_interval_is_that_of_the_paper_and_never_of_width_0() -> None:
