@@ -12,10 +12,11 @@ from sklearn.linear_model import LogisticRegression
 
 from prunebench.errors import DataError
 from prunebench.pruning.choose import nested_order
-from prunebench.pruning.probe import PRIOR, fit, standardised
-from prunebench.pruning.proof import Proof, affordable, proof_from_json, proof_seconds, prove
+from prunebench.pruning.probe import PRIORS, fit, standardised
+from prunebench.pruning.proof import affordable, proof_seconds, prove
 from prunebench.pruning.splits import Arms, Judged, splits
-from prunebench.pruning.verdict import proof_text
+from prunebench.pruning.verdict import Proof, against_everything, against_random, proof_from_json, proof_text
+from prunebench.stats import Interval
 from prunebench.stats.resampled import corrected_interval
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -59,7 +60,7 @@ def test_the_probe_is_the_minimum_that_another_solver_finds(n_classes: int) -> N
         if n_classes == 2:  # what counts is the difference of the two rows: sklearn penalises it alone
             weights = weights - weights[0]
         entropy = np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(labels)), labels]
-        return float(entropy.sum() + d / (2 * PRIOR) * (weights**2).sum())
+        return float(entropy.sum() + d / (2 * PRIORS[1]) * (weights**2).sum())
 
     oracle = minimize(loss, np.zeros(n_classes * (d + 1)), method="BFGS", options={"gtol": 1e-4}).x
     probe = fit(x, labels)
@@ -90,7 +91,11 @@ def test_standardised_features_have_mean_0_and_spread_1_or_are_0_where_they_are_
 
 
 @pytest.mark.parametrize("restricted", [True, False])
-def test_accuracies_are_those_of_probes_that_scikit_learn_trains_on_the_same_splits(restricted: bool) -> None:
+def test_accuracies_are_those_of_probes_that_scikit_learn_trains_on_the_same_splits(
+    restricted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("probe", "proof"):  # one penalty, to know it
+        monkeypatch.setattr(f"prunebench.pruning.{module}.PRIORS", (PRIORS[1],) * 3)
     features, labels = blobs(150, distance=1.2)
     order = np.random.default_rng(5).permutation(150)
     choose = first_of(order, labels)
@@ -104,7 +109,7 @@ def test_accuracies_are_those_of_probes_that_scikit_learn_trains_on_the_same_spl
         made = choose(train, {"0.2": 20, "60": 40}, 0)
         parts = {keep: np.intersect1d(kept[keep], train) if restricted else made[keep] for keep in kept}
         for name, rows in {**parts, "everything": train}.items():
-            model = LogisticRegression(C=PRIOR / 6, solver="newton-cg", tol=1e-8).fit(x[rows], labels[rows])
+            model = LogisticRegression(C=PRIORS[1] / 6, solver="newton-cg", tol=1e-8).fit(x[rows], labels[rows])
             accuracy[name].append(model.score(x[test], labels[test]))
     for row in found.rows:
         assert row.kept.mean == pytest.approx(np.mean(accuracy[row.keep]), abs=0.007)
@@ -114,6 +119,21 @@ def test_accuracies_are_those_of_probes_that_scikit_learn_trains_on_the_same_spl
     assert found.design == ("restricted" if restricted else "repeated")
     assert found.rows[0].next == found.rows[1].kept
     assert [row.trained_on for row in found.rows] == pytest.approx([20, 40], abs=1)
+
+
+def test_the_penalty_is_chosen_by_what_is_right_on_samples_that_were_not_trained_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    features, labels = blobs(400, d=60, distance=2.0)
+    labels = np.where(rng.random(400) < 0.3, rng.integers(0, 3, 400), labels)
+    kept = {"150": np.arange(150)}
+    chosen = prove(features, labels, 3, kept, repeats=2).rows[0]
+    monkeypatch.setattr("prunebench.pruning.probe.PRIORS", (PRIORS[2],) * 3)
+    monkeypatch.setattr("prunebench.pruning.proof.PRIORS", (PRIORS[2],) * 3)
+    weak = prove(features, labels, 3, kept, repeats=2).rows[0]
+    assert chosen.everything.mean > weak.everything.mean + 0.03
+    assert chosen.random.mean > weak.random.mean
 
 
 def test_a_repeated_selection_never_sees_a_held_out_sample_and_all_are_held_out_once() -> None:
@@ -235,7 +255,7 @@ def test_random_parts_follow_the_classes_only_where_the_method_does() -> None:
     data = judged(np.zeros((400, 2)), labels)
     counts: dict[bool, set[int]] = {}
     for by_class in (True, False):
-        arms = Arms(data, {"20": np.arange(20)}, None, by_class, 20).of(np.arange(400), 0, 0)
+        arms = Arms(data, {"20": np.arange(20)}, None, by_class, 20, 0).of(np.arange(400), 0)
         assert all(len(np.unique(rows)) == 20 for rows in arms["random", "20"])
         counts[by_class] = {int(labels[rows].sum()) for rows in arms["random", "20"]}
     assert counts[True] == {5}
@@ -274,6 +294,26 @@ def test_a_proof_comes_back_from_json_as_it_was_and_the_same_seed_gives_the_same
     features, labels = blobs(200, distance=1.5)
     again = prove(features, labels, 3, {"0.1": np.arange(20), "0.2": np.arange(40)}, folds=3, repeats=1)
     assert again == proof
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "random", "everything"),
+    [
+        (0.01, 0.03, "better", "better"),
+        (-0.03, -0.01, "worse", "worse"),
+        (-0.05, 0.005, "as-well", "unclear"),
+        (-0.005, 0.05, "unclear", "as-well"),
+        (-0.005, 0.005, "as-well", "as-well"),
+        (-0.05, 0.05, "unclear", "unclear"),
+        (0.0, 0.0, "as-well", "as-well"),
+        (None, None, "unclear", "unclear"),
+    ],
+)
+def test_findings_follow_from_intervals_by_the_stated_rules(
+    low: float | None, high: float | None, random: str, everything: str
+) -> None:
+    found = Interval(0.0, low, high, 5)
+    assert (against_random(found, 0.01), against_everything(found, 0.01)) == (random, everything)
 
 
 def test_the_corrected_interval_is_that_of_the_paper_and_never_of_width_0() -> None:

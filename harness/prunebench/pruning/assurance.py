@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from prunebench.contexts import silent
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.flow import Outcome, Progress, Wanted, part
-from prunebench.pruning.proof import FOLDS, Proof, prove
+from prunebench.pruning.proof import FOLDS, prove
 from prunebench.pruning.selecting import select
 from prunebench.pruning.splits import Choose
 from prunebench.pruning.stability import Stability, agreement, stability_text
-from prunebench.pruning.verdict import proof_text
+from prunebench.pruning.verdict import Proof, proof_text
 from prunebench.stages.bench import Bench
 
 SEEDS = 4  # of the method, beside the one that was asked for

@@ -39,13 +39,10 @@ class BoardRow:
 
     def text(self) -> str:
         """Return it in one sentence."""
-        spread = f" ({100 * self.accuracy.low:.1f} to {100 * self.accuracy.high:.1f})" if _known(self.accuracy) else ""
-        told = (
-            f"On the board, {self.dataset} at keep {self.keep}: {self.method} {100 * self.accuracy.mean:.1f} %{spread}"
-        )
+        told = f"On the board, {self.dataset} at keep {self.keep}: {self.method} {100 * self.accuracy.mean:.1f} %"
+        told += _limits(self.accuracy, "")
         if self.gain is not None:
-            limits = f" [{100 * self.gain.low:+.1f}, {100 * self.gain.high:+.1f}]" if _known(self.gain) else ""
-            told += f", {100 * self.gain.mean:+.1f}{limits} points over random"
+            told += f", {100 * self.gain.mean:+.1f}{_limits(self.gain, '+')} points over random"
         return told + (f"; everything {100 * self.everything:.1f} %." if self.everything is not None else ".")
 
 
@@ -90,5 +87,7 @@ def _interval(row: Mapping[str, str], name: str, n: str) -> Interval:
     return Interval(float(row[f"{name}_mean"]), low, high, int(float(n)))
 
 
-def _known(found: Interval) -> bool:
-    return found.low is not None and found.high is not None
+def _limits(found: Interval, sign: str) -> str:
+    if found.low is None or found.high is None:
+        return ""
+    return f" [{100 * found.low:{sign}.1f}, {100 * found.high:{sign}.1f}]"

@@ -8,21 +8,26 @@ made anew inside the training folds of each split wherever that can be paid for 
 that is left (design "restricted"): no sample is trained on and judged, but the choice of the others knew it, which
 flatters the method a little, most where scores come from labels.  Near-duplicates are held out together.
 
+The penalty of a probe is one of three, chosen for each kind of part by probes of four fifths of it that judge a fifth
+of the training folds, in all splits of the first repeat together: samples that are far out want a weaker penalty than
+typical ones, and no kind of part is to lose for that.
+
 All parts, everything too, are (folds - 1) / folds of what you would train on: accuracies are a little low, and
 differences are between equals.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
-from prunebench.pruning.probe import fit, seconds_per_row, standardised, threads_for
+from prunebench.pruning.probe import PRIORS, fit, right_by_prior, seconds_per_row, standardised, threads_for
 from prunebench.pruning.splits import (
     BEYOND,
     EVERYTHING,
@@ -36,79 +41,20 @@ from prunebench.pruning.splits import (
     splits,
     units_of,
 )
-from prunebench.pruning.verdict import MARGIN, Finding, against_everything, against_random, verdict
+from prunebench.pruning.verdict import (
+    MARGIN,
+    Proof,
+    ProofRow,
+    WorstClass,
+    against_everything,
+    against_random,
+    verdict,
+)
 from prunebench.stats.moderated import Interval
 from prunebench.stats.resampled import corrected_interval
 
 FOLDS, DRAWS, MIN_SAMPLES, MIN_AFFORDED = 5, 3, 30, 1000
 _ROWS_AT_ONCE = 1 << 14
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorstClass:
-    """The class that a probe on the kept part knows least, and its accuracies (recall)."""
-
-    name: str
-    kept: float
-    random: float
-    everything: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProofRow:
-    """One budget: accuracies 0..1 on held-out samples, means over all splits, and paired differences.
-
-    samples: that the budget keeps of all data.  trained_on: the mean size of the parts.  next_keep: the next larger
-    budget, "" where everything is the next.  against_random, against_everything: what the differences say."""
-
-    keep: str
-    samples: int
-    trained_on: float
-    kept: Interval
-    random: Interval
-    everything: Interval
-    next_keep: str
-    next: Interval | None
-    over_random: Interval
-    over_everything: Interval
-    against_random: Finding
-    against_everything: Finding
-    worst_class: WorstClass
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proof:
-    """What training on the kept part is worth beside random and beside everything.
-
-    verdict: in words.  design: "repeated" (the selection is made anew without the held-out samples) or "restricted"
-    (the one selection, without its held-out samples), "" where nothing was proven.  samples: that were judged.
-    without_duplicates: minus everything, None where no near-duplicate was removed.  margin: the difference in accuracy
-    that does not matter.  notes: what a reader has to know."""
-
-    verdict: str
-    rows: tuple[ProofRow, ...] = ()
-    design: Literal["repeated", "restricted", ""] = ""
-    samples: int = 0
-    folds: int = 0
-    repeats: int = 0
-    draws: int = 0
-    without_duplicates: Interval | None = None
-    margin: float = MARGIN
-    notes: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-able values, which `proof_from_json` reads."""
-        import msgspec
-
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
-
-
-def proof_from_json(values: Mapping[str, Any]) -> Proof:
-    """Return the proof of which `as_json` gave these values."""
-    import msgspec
-
-    return msgspec.convert(values, Proof)
 
 
 @dataclass
@@ -117,7 +63,7 @@ class _Tally:
 
     accuracy: list[float] = field(default_factory=list)
     trained_on: list[float] = field(default_factory=list)
-    right: NDArray[np.float64] | float = 0.0
+    right: Any = 0.0  # float64 [n_classes] once a split was judged
 
 
 def prove(
@@ -147,13 +93,12 @@ def prove(
     largest budget keeps; without it, `choose` is asked for it.  by_class: whether random parts have the class shares of
     the data, as those of the method do.  group: int64 [n], near-duplicates that are held out together, -1 for none;
     copy_of: int64 [n], the row in whose place a removed near-duplicate was, -1 for none: only "everything" trains on
-    these, and none is judged.  repeats: of the folds, by default as `usual_repeats` says.  draws:
-    random parts of each split.  at_most: number of samples, drawn by class, that take part.
+    these, and none is judged.  repeats: of the folds, by default as `usual_repeats` says.  draws: random parts of each
+    split.  at_most: number of samples, drawn by class, that take part.
 
     Intervals are 95 % of the corrected resampled t (Nadeau and Bengio 2003), see `corrected_interval`.  The result has
     no rows, and a verdict that says so, where there is one class or too little.  Raises DataError where `choose`
     returns what it was not given."""
-    sizes = {keep: len(rows) for keep, rows in kept.items()}
     if n_classes < 2 or len(np.unique(labels)) < 2:
         return Proof(verdict="Nothing to prove: there is one class.", margin=margin)
     drawn = sample(labels, copy_of, at_most, seed)
@@ -168,28 +113,21 @@ def prove(
         labels=labels[drawn], units=units_of(group, copy_of, len(labels))[drawn], copies=spare[drawn],
         n_classes=n_classes,
     )  # fmt: skip
-    wanted = {**kept, **({} if beyond is None else {BEYOND: beyond})}
+    wanted = kept if beyond is None else {**kept, BEYOND: beyond}
     inside = {keep: np.flatnonzero(np.isin(drawn, rows)) for keep, rows in wanted.items()}
-    arms = Arms(data, inside, choose, by_class, draws)
     repeats = repeats or usual_repeats(judged)
     parted = list(splits(data, inside, folds, repeats, seed, restricted=choose is None))
-    tallies: dict[Arm, _Tally] = {}
-    unsolved = 0
-    for number, (train, test) in enumerate(parted):
-        progress(number / len(parted), f"proof, split {number + 1} of {len(parted)}")
-        parts_of = arms.of(train, seed, number)
-        with threads_for(len(train), features.shape[1], n_classes):
-            unsolved += sum(
-                _judge(data, parts, test, tallies.setdefault(arm, _Tally())) for arm, parts in parts_of.items()
-            )
-    notes = _notes(judged, int((~spare).sum()), folds, unsolved, choose is None)
-    made = _Rows(tallies, sizes, np.bincount(data.labels[~data.copies], minlength=n_classes) * repeats,
+    tallies, unsolved = _tallies(Arms(data, inside, choose, by_class, draws, seed), parted,
+                                 folds if repeats > 1 else 1, progress)  # fmt: skip
+    told = _Rows(tallies, {keep: len(rows) for keep, rows in kept.items()},
+                 np.bincount(data.labels[~data.copies], minlength=n_classes) * repeats,
                  folds, judged, margin, tuple(class_names) or tuple(map(str, range(n_classes))))  # fmt: skip
-    rows = made.rows()
-    lost = made.difference(NO_COPIES, EVERYTHING) if data.copies.any() else None
+    rows = told.rows()
+    lost = told.difference(NO_COPIES, EVERYTHING) if data.copies.any() else None
     return Proof(
         verdict=verdict(rows, lost, margin), rows=rows, design="restricted" if choose is None else "repeated",
-        samples=judged, folds=folds, repeats=repeats, draws=draws, without_duplicates=lost, margin=margin, notes=notes,
+        samples=judged, folds=folds, repeats=repeats, draws=draws, without_duplicates=lost, margin=margin,
+        notes=_notes(judged, int((~spare).sum()), folds, unsolved, choose is None),
     )  # fmt: skip
 
 
@@ -204,8 +142,9 @@ def proof_seconds(
     largest = max(sizes)
     more = [min(n, 2 * largest)] if 2 * largest < n else []
     per_split = (sum(sizes) * (1 + draws) + sum(more) + (2 if copies else 1) * n + n * 0.1) * (1 - 1 / folds)
-    splits = folds * (repeats or usual_repeats(n))
-    return splits * (per_split * seconds_per_row(d, n_classes, min(n, 1000)) + choose_seconds)
+    repeats = repeats or usual_repeats(n)
+    fits = folds * repeats + 0.8 * len(PRIORS) * (folds if repeats > 1 else 1)
+    return fits * per_split * seconds_per_row(d, n_classes, min(n, 1000)) + folds * repeats * choose_seconds
 
 
 def affordable(seconds: float, allowed: float, n: int) -> tuple[int, int | None] | None:
@@ -223,11 +162,47 @@ def usual_repeats(n: int) -> int:
     return 4 if n < 5_000 else 2 if n < 20_000 else 1
 
 
-def _judge(data: Judged, parts: Sequence[Ints], test: Ints, tally: _Tally) -> int:
+def _tallies(
+    arms: Arms, parted: Sequence[tuple[Ints, Ints]], n_tuned: int, progress: Callable[[float, str], None]
+) -> tuple[dict[Arm, _Tally], int]:
+    """Return what each arm is worth, and how many fits did not converge; the first splits choose the penalties."""
+    data, n_classes = arms.data, arms.data.n_classes
+    made = [arms.of(train, number) for number, (train, _) in enumerate(parted[:n_tuned])]
+    with threads_for(n_classes):
+        priors = _priors(data, made, [arms.validation(train) for train, _ in parted[:n_tuned]])
+    tallies: dict[Arm, _Tally] = {}
+    unsolved = 0
+    for number, (train, test) in enumerate(parted):
+        progress(number / len(parted), f"proof, split {number + 1} of {len(parted)}")
+        parts_of = made[number] if number < n_tuned else arms.of(train, number)
+        with threads_for(n_classes):
+            for arm, parts in parts_of.items():
+                unsolved += _judge(data, parts, test, priors[arm], tallies.setdefault(arm, _Tally()))
+    return tallies, unsolved
+
+
+def _priors(data: Judged, made: Sequence[Mapping[Arm, Sequence[Ints]]], validation: Sequence[Ints]) -> dict[Arm, float]:
+    """Return the prior of each arm: the middle one, unless probes with another, of the parts without the validation
+    samples, are right about more of these than chance explains, the root of how many the middle one gets wrong."""
+    right: dict[Arm, Ints] = {}
+    for parts_of, held in zip(made, validation, strict=True):
+        for arm, parts in parts_of.items():
+            found = right_by_prior(data.features, data.labels, np.setdiff1d(parts[0], held), held)
+            right[arm] = right[arm] + found if arm in right else found
+    judged = sum(map(len, validation))
+    return {arm: PRIORS[_best(found, judged)] for arm, found in right.items()}
+
+
+def _best(right: Ints, judged: int) -> int:
+    best = int(right.argmax())
+    return best if right[best] - right[1] > math.sqrt(judged - right[1]) else 1
+
+
+def _judge(data: Judged, parts: Sequence[Ints], test: Ints, prior: float, tally: _Tally) -> int:
     """Train on each part, judge the held-out samples, and note the mean; return how many fits did not converge."""
     right, unsolved = np.zeros(len(test)), 0
     for rows in parts:
-        probe = fit(data.features[rows], data.labels[rows])
+        probe = fit(data.features[rows], data.labels[rows], prior)
         unsolved += not probe.converged
         for start in range(0, len(test), _ROWS_AT_ONCE):
             some = test[start : start + _ROWS_AT_ONCE]
@@ -278,7 +253,7 @@ class _Rows:
         )  # fmt: skip
 
     def _worst(self, arms: Sequence[Arm]) -> WorstClass:
-        share = [self.tallies[arm].right / np.maximum(self.class_sizes, 1) for arm in arms]
+        share: list[Any] = [self.tallies[arm].right / np.maximum(self.class_sizes, 1) for arm in arms]
         worst = int(np.where(self.class_sizes > 0, share[0], np.inf).argmin())
         kept, random, everything = (float(one[worst]) for one in share)
         return WorstClass(name=self.names[worst], kept=kept, random=random, everything=everything)

@@ -78,19 +78,26 @@ class Arms:
     choose: Choose | None
     by_class: bool
     draws: int
+    seed: int
 
-    def of(self, train: Ints, seed: int, number: int) -> dict[Arm, list[Ints]]:
+    def of(self, train: Ints, number: int) -> dict[Arm, list[Ints]]:
         """Return the parts of each arm, by what it is and its budget."""
         pool = train[~self.data.copies[train]]
         arms = {EVERYTHING: [train]}
         if self.data.copies.any():
             arms[NO_COPIES] = [pool]
-        rng = np.random.default_rng([seed, 3, number])
-        for keep, rows in self._chosen(pool, seed + number).items():
+        rng = np.random.default_rng([self.seed, 3, number])
+        for keep, rows in self._chosen(pool, self.seed + number).items():
             arms["kept", keep] = [rows]
             if keep != BEYOND:
                 arms["random", keep] = [self._random(pool, len(rows), rng) for _ in range(self.draws)]
         return arms
+
+    def validation(self, train: Ints) -> Ints:
+        """Return a fifth of the samples to train on, by class, by which penalties are chosen."""
+        pool = train[~self.data.copies[train]]
+        order = np.random.default_rng([self.seed, 4]).permutation(len(pool))
+        return pool[nested_order(order, self.data.labels[pool])[: -(-len(pool) // 5)]]
 
     def _chosen(self, pool: Ints, seed: int) -> Mapping[str, Ints]:
         if self.choose is None:

@@ -11,10 +11,11 @@ from prunebench.contexts import silent
 from prunebench.errors import PrunebenchError, UsageError
 from prunebench.pruning.assurance import ANEW, chooser, held_together
 from prunebench.pruning.flow import Progress, Wanted, part, prune_features
-from prunebench.pruning.proof import ProofRow, prove
+from prunebench.pruning.proof import prove
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Choice
 from prunebench.pruning.source import Source
+from prunebench.pruning.verdict import ProofRow
 from prunebench.registry import Registry
 from prunebench.stages.bench import Bench
 from prunebench.stats.moderated import Interval

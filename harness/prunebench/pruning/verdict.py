@@ -1,18 +1,83 @@
-"""A proof in plain words, by stated rules."""
+"""A proof, and what it says in plain words by stated rules."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from prunebench.stats.moderated import Interval
 
-if TYPE_CHECKING:
-    from prunebench.pruning.proof import Proof, ProofRow
-
 Finding = Literal["better", "worse", "as-well", "unclear"]
 MARGIN = 0.01  # of accuracy: what is smaller does not matter
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorstClass:
+    """The class that a probe on the kept part knows least, and its accuracies (recall)."""
+
+    name: str
+    kept: float
+    random: float
+    everything: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProofRow:
+    """One budget: accuracies 0..1 on held-out samples, means over all splits, and paired differences.
+
+    samples: that the budget keeps of all data.  trained_on: the mean size of the parts.  next_keep: the next larger
+    budget, "" where everything is the next.  against_random, against_everything: what the differences say."""
+
+    keep: str
+    samples: int
+    trained_on: float
+    kept: Interval
+    random: Interval
+    everything: Interval
+    next_keep: str
+    next: Interval | None
+    over_random: Interval
+    over_everything: Interval
+    against_random: Finding
+    against_everything: Finding
+    worst_class: WorstClass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What training on the kept part is worth beside random and beside everything.
+
+    verdict: in words.  design: "repeated" (the selection is made anew without the held-out samples) or "restricted"
+    (the one selection, without its held-out samples), "" where nothing was proven.  samples: that were judged.
+    without_duplicates: minus everything, None where no near-duplicate was removed.  margin: the difference in accuracy
+    that does not matter.  notes: what a reader has to know."""
+
+    verdict: str
+    rows: tuple[ProofRow, ...] = ()
+    design: Literal["repeated", "restricted", ""] = ""
+    samples: int = 0
+    folds: int = 0
+    repeats: int = 0
+    draws: int = 0
+    without_duplicates: Interval | None = None
+    margin: float = MARGIN
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-able values, which `proof_from_json` reads."""
+        import msgspec
+
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
+def proof_from_json(values: Mapping[str, Any]) -> Proof:
+    """Return the proof of which `as_json` gave these values."""
+    import msgspec
+
+    return msgspec.convert(values, Proof)
 
 
 def bounds(found: Interval) -> tuple[float, float]:
