@@ -238,7 +238,8 @@ def test_pictures_that_cannot_be_decoded_say_why(tmp_path: Path) -> None:
 
 
 def test_odd_names_become_printable_unique_ids_and_still_open(tmp_path: Path) -> None:
-    odd = [b"a b.png", b"a'b.png", b'a"b.png', b"a\nb.png", b"a\\x0ab.png", b"\xe9t\xe9.png", "\u00e9t\u00e9.png".encode(),
+    odd = [b"a b.png", b"a'b.png", b'a"b.png', b"a\nb.png", b"a\\x0ab.png", b"\xe9t\xe9.png",
+           "\u00e9t\u00e9.png".encode(),
            b"a,b;c.png", b"\xff\xfe.png", "\u202ey.png".encode(), b"tab\t.png"]  # fmt: skip
     for number, name in enumerate(odd):
         put(tmp_path / os.fsdecode(b"cl\xe4ss") / os.fsdecode(name), seed=number)

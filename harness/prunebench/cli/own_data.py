@@ -6,10 +6,19 @@ from typing import Any
 
 import click
 
-from prunebench.cli.options import COUNT, PATH, F
+from prunebench.cli.options import COUNT, PATH, F, data_folders
 from prunebench.errors import UsageError
 
 _DATA = (
+    click.option(
+        "--data",
+        "roots",
+        type=PATH,
+        multiple=True,
+        metavar="DIR",
+        callback=lambda _, __, given: data_folders(given),
+        help="Folder with the files of data sets that DATA names by their name in registry.toml. Repeatable.",
+    ),
     click.option("--labels", type=PATH, metavar="CSV", help="Labels: columns id and label."),
     click.option("--split", metavar="NAME", help="Which of several splits to read, such as train."),
     click.option(

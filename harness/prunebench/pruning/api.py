@@ -100,6 +100,7 @@ def prune(
     reference: Any = None,
     prove: bool | None = None,
     ids: Sequence[str] | None = None,
+    roots: Sequence[str | Path] = (),
     split: str | None = None,
     strict: bool = False,
     cache: str | Path | None = None,
@@ -109,7 +110,7 @@ def prune(
 ) -> Pruned:
     """Choose what to keep of your own data.
 
-    data: a path (image folder, feature file, Hugging Face data set on disk, tar shards), or an array of images
+    data: a data set of registry.toml (its files in `roots`), a path (image folder, feature file, Hugging Face data set on disk, tar shards), or an array of images
     uint8 [n, h, w, c] or of features [n, d], a torch Dataset or a Hugging Face data set.  labels: int [n], names, or a
     CSV file with columns id and label.  keep: one or several budgets; "0.1" is a fraction, 500 a number.  scorer,
     params, selector, projector: any installed plugin; by default those of [own-data] in registry.toml.  balance:
@@ -134,7 +135,7 @@ def prune(
     check_names(catalogue, wanted)
     given = Given(
         data=data, labels=labels, ids=ids, split=split, strict=strict, backbone=backbone, weights=weights,
-        reference=reference,
+        reference=reference, roots=tuple(map(str, roots)),
     )  # fmt: skip
     folder = Path(cache or default_cache()).expanduser().absolute()
     machine = Machine(cache=folder, device=device, workers=workers)

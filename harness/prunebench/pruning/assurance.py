@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
+from prunebench.pruning.board_row import BoardRow, nearest_board_row
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.flow import Outcome, Progress, Wanted, part
 from prunebench.pruning.proof import FOLDS, prove
@@ -29,14 +30,15 @@ ANEW = 5_000  # samples up to which the choice is made anew for each split and s
 
 @dataclass(frozen=True, kw_only=True)
 class Assurance:
-    """Proof and stability; None where they were not asked for, or cannot be had."""
+    """Proof, stability, and the nearest row of the board; None where they were not asked for, or cannot be had."""
 
     proof: Proof | None = None
     stability: Stability | None = None
+    board: BoardRow | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return both for a manifest."""
-        return {"proof": self.proof and self.proof.as_json(), "stability": self.stability and self.stability.as_json()}
+        """Return them for a manifest."""
+        return {name: found and found.as_json() for name, found in vars(self).items()}
 
 
 def with_probabilities(outcome: Outcome, found: Assurance) -> Outcome:
@@ -72,7 +74,9 @@ def assure(
             progress=part(progress, 0.0, 0.7),
         )  # fmt: skip
     stable = _stability(bench, outcome, wanted, part(progress, 0.7, 1.0)) if asked or n <= ANEW else None
-    return Assurance(proof=proof, stability=stable)
+    share = len(next(iter(outcome.kept.values())).rows) / n
+    board = nearest_board_row(wanted.method.scorer, share, projector=wanted.method.projector)
+    return Assurance(proof=proof, stability=stable, board=board)
 
 
 def chooser(bench: Bench, evidence: Evidence, wanted: Wanted) -> Choose:
@@ -119,6 +123,7 @@ def _stability(bench: Bench, outcome: Outcome, wanted: Wanted, progress: Progres
 
 
 def texts(found: Assurance, width: int = 80) -> list[str]:
-    """Return what a person should read of both, in lines of at most `width` characters."""
+    """Return what a person should read of them, in lines of at most `width` characters."""
     told = [proof_text(found.proof, width)] if found.proof else []
-    return told + ([stability_text(found.stability)] if found.stability else [])
+    told += [stability_text(found.stability)] if found.stability else []
+    return told + ([found.board.text()] if found.board else [])

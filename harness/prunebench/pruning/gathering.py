@@ -9,6 +9,7 @@ from typing import Any
 
 from prunebench.contexts import Arch, silent
 from prunebench.errors import DataError, UsageError
+from prunebench.identify import load_registered
 from prunebench.plugins import Catalogue
 from prunebench.pruning.flow import Progress, part
 from prunebench.pruning.source import Source
@@ -19,9 +20,10 @@ from prunebench.stages.bench import Bench, make_bench
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """Data as they were given, and how to read them.
+    """Data as they were given, and how to read them.  data, reference: what `prunebench.prune` takes.
 
-    labels: see `prunebench.prune`.  backbone: for pictures, "" is the usual one.  reference: such as a test set."""
+    labels: see `prunebench.prune`.  backbone: for pictures, "" is the usual one.  reference: such as a test set.
+    roots: folders with the files of data sets of the registry."""
 
     data: Any
     labels: Any = None
@@ -31,6 +33,7 @@ class Given:
     backbone: str = ""
     weights: str | Path | None = None
     reference: Any = None
+    roots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +61,18 @@ def gather(
     """Read data and embed pictures.  Raises UsageError and DataError with what to do."""
     from prunebench.pruning.reading import read
 
+    def data_of(one: Any) -> Any:
+        """A data set of the registry by its name, where no file or folder is called so."""
+        if isinstance(one, str | Path) and str(one) in registry.datasets and not Path(one).exists():
+            return load_registered(registry.datasets[str(one)], catalogue, given.roots)
+        return one
+
     bench = make_bench(Settings(str(machine.cache), device=machine.device), catalogue)
     source = read(
-        given.data, labels=given.labels, ids=given.ids, split=given.split, strict=given.strict, cache=machine.cache,
-        progress=part(progress, 0, 0.1),
+        data_of(given.data), labels=given.labels, ids=given.ids, split=given.split, strict=given.strict,
+        cache=machine.cache, progress=part(progress, 0, 0.1),
     )  # fmt: skip
-    reference = None if given.reference is None else read(given.reference, cache=machine.cache)
+    reference = None if given.reference is None else read(data_of(given.reference), cache=machine.cache)
     if source.features is not None:
         if reference is not None and reference.features is None:
             raise DataError(f"{reference.title} is pictures, and {source.title} is features", "give features of both")

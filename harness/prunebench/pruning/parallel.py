@@ -26,7 +26,7 @@ def in_order(
     wait to be taken, which bounds the memory.  mapped: arrays that the work reads or writes; where they are mapped from
     files, their pages are let go now and then.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     waiting: deque[Future[Answer]] = deque()
     arrays = tuple(mapped)

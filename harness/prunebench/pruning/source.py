@@ -63,14 +63,15 @@ class Source:
         self, features: NDArray[np.float32], positions: NDArray[np.int64], unread: Mapping[int, str]
     ) -> Source:
         """Return the samples at `positions`, int64 [m], sorted, with features float32 [m, d]; the others are skipped,
-        with a reason by position.  Classes of which no sample is left are no classes."""
+        with "code: reason" by position.  Classes of which no sample is left are no classes."""
         import numpy as np
 
         labels, names = self.labels, self.class_names
         if labels is not None:
             present, found = np.unique(labels[positions], return_inverse=True)
             labels, names = found.astype(np.int64), tuple(names[label] for label in present)
-        more = [Skipped(id=self.ids[place], code="unreadable", reason=why) for place, why in unread.items()]
+        parts = [(self.ids[place], *why.partition(": ")[::2]) for place, why in unread.items()]
+        more = [Skipped(id=name, code=code, reason=why) for name, code, why in parts]
         pictures = self.pictures and (Taken(self.pictures, positions) if unread else self.pictures)
         ids = tuple(self.ids[place] for place in positions)
         skipped = (*self.skipped, *more)

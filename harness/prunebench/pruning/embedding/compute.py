@@ -83,8 +83,8 @@ def _batch(pictures: Pictures, positions: Sequence[int], network: PictureNetwork
 
 
 def reason(error: BaseException) -> str:
-    """Return what is wrong with a picture, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return what is wrong with a picture in one line, "code: words", with a code as `Unreadable` has it."""
+    return f"{getattr(error, 'code', 'unreadable')}: {' '.join(str(error).split()) or type(error).__name__}"
 
 
 def _checked(array: Any, n: int) -> NDArray[np.float32] | None:
