@@ -110,15 +110,16 @@ def prune(
 ) -> Pruned:
     """Choose what to keep of your own data.
 
-    data: a data set of registry.toml (its files in `roots`), a path (image folder, feature file, Hugging Face data set on disk, tar shards), or an array of images
-    uint8 [n, h, w, c] or of features [n, d], a torch Dataset or a Hugging Face data set.  labels: int [n], names, or a
-    CSV file with columns id and label.  keep: one or several budgets; "0.1" is a fraction, 500 a number.  scorer,
-    params, selector, projector: any installed plugin; by default those of [own-data] in registry.toml.  balance:
-    "class" or "none", by default as the method says.  backbone, weights: for data that are pictures, a network of the
-    registry or a timm model, and a file of weights.  protect: ids that are always kept.  drop_duplicates: cosine from
-    which near-duplicates are removed first.  clusters: pseudo-classes for data without labels.  reference: data such as
-    a test set, of which near-duplicates are told.  prove: True for a proof and stability at any size, False for none;
-    by default where they cost little beside the rest.  Raises UsageError and DataError with what to do about it."""
+    data: a data set of registry.toml by its name (its files in `roots`), a path (image folder, feature file, Hugging
+    Face data set on disk, tar shards), an array of images uint8 [n, h, w, c] or of features [n, d], a torch Dataset or
+    a Hugging Face data set.  labels: int [n], names, or a CSV file with columns id and label.  keep: one or several
+    budgets; "0.1" is a fraction, 500 a number.  scorer, params, selector, projector: any installed plugin; by default
+    those of [own-data] in registry.toml.  balance: "class" or "none", by default as the method says.  backbone,
+    weights: for data that are pictures, a network of the registry or a timm model, and a file of weights.  protect: ids
+    that are always kept.  drop_duplicates: cosine from which near-duplicates are removed first.  clusters:
+    pseudo-classes for data without labels.  reference: data such as a test set, of which near-duplicates are told.
+    prove: True for a proof and stability at any size, False for none; by default where they cost little beside the
+    rest.  Raises UsageError and DataError with what to do about it."""
     from prunebench.plugins import load_plugins
     from prunebench.store import default_cache
 
