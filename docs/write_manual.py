@@ -62,9 +62,11 @@ code of the error; `--traceback` prints the rest. An interruption ends with 130.
 above it.
 """
 _API = """\
-All that a plugin may import. Arrays are NumPy's, and read-only where a function receives them; accuracies are
-fractions, times are seconds, sizes are bytes. Errors are on [a page of their own](errors.md).
+The public names: what a notebook uses, and all that a plugin may import. Arrays are NumPy's, and read-only where a
+function receives them; accuracies are fractions, times are seconds, sizes are bytes. Errors are on
+[a page of their own](errors.md).
 """
+_WIDTH = 120
 _OBJECTS = {
     "hookimpl": "Marks a function as the implementation of the hook that has its name; see [hooks](hooks.md).",
     "__version__": "The version of prunebench, as text.",
@@ -154,6 +156,9 @@ def _is_error(value: Any) -> bool:
 
 
 def _class(kind: type) -> Iterator[str]:
+    made = vars(kind).get("__init__")
+    if inspect.isfunction(made) and not _fields(kind) and not getattr(kind, "_is_protocol", False):
+        yield from ("```python", *_wrapped(_signature(kind.__name__, made), made), "```", "")
     yield from (*_docstring(kind), "")
     inherited = {name for base in _bases(kind) for name in _fields(base)}
     own = {name: row for name, row in _fields(kind).items() if name not in inherited}
@@ -202,21 +207,38 @@ def _member(kind: type, name: str, member: Any) -> Iterator[str]:
 
 
 def _function(name: str, function: Callable[..., Any]) -> Iterator[str]:
-    yield from ("```python", _signature(name, function), "```", "", *_docstring(function), "")
+    yield from ("```python", *_wrapped(_signature(name, function), function), "```", "", *_docstring(function), "")
 
 
 def _signature(name: str, function: Callable[..., Any]) -> str:
     returned = inspect.signature(function).return_annotation
-    return f"{name}({', '.join(_parameters(function))}) -> {returned}"
+    return f"{name}({', '.join(_parameters(function))})" + (f" -> {returned}" if returned != "None" else "")
+
+
+def _wrapped(signature: str, function: Callable[..., Any]) -> list[str]:
+    """Return a signature as one line, or as one for each parameter where it is longer than a page."""
+    if len(signature) <= _WIDTH:
+        return [signature]
+    name, end = signature.partition("(")[0], signature.rpartition(")")[2]
+    return [f"{name}(", *(f"    {one}," for one in _parameters(function)), f"){end}"]
 
 
 def _parameters(function: Callable[..., Any]) -> list[str]:
-    return [
-        f"{'*' if one.kind is one.VAR_POSITIONAL else ''}{one.name}: {one.annotation}"
-        + ("" if one.default is one.empty else f" = {one.default!r}")
-        for one in inspect.signature(function).parameters.values()
-        if one.name != "self"
-    ]
+    """Return the parameters as they are written in a signature, with the star before those that go by name alone."""
+    found = [one for one in inspect.signature(function).parameters.values() if one.name != "self"]
+    written = [_parameter(one) for one in found]
+    kinds = [one.kind for one in found]
+    named = inspect.Parameter.KEYWORD_ONLY
+    if named in kinds and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        written.insert(kinds.index(named), "*")
+    return written
+
+
+def _parameter(one: inspect.Parameter) -> str:
+    stars = "*" if one.kind is one.VAR_POSITIONAL else "**" if one.kind is one.VAR_KEYWORD else ""
+    # A function has no text that is the same in every process.
+    default = "" if one.default is one.empty else f" = {getattr(one.default, '__name__', repr(one.default))}"
+    return f"{stars}{one.name}: {one.annotation}{default}"
 
 
 def _docstring(value: Any) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections import Counter
@@ -68,7 +69,7 @@ class Interruption:
 
     @contextmanager
     def on_signals(self, notice: Callable[[str], None]) -> Iterator[None]:
-        """Take SIGINT and SIGTERM for a request inside the block."""
+        """Take SIGINT and SIGTERM for a request inside the block; only the main thread is told of signals."""
 
         def handle(number: int, frame: Any) -> None:
             if self.requested():
@@ -77,7 +78,8 @@ class Interruption:
             notice(f"stopping: waiting {self.grace_seconds:g} s for what runs; press Ctrl-C again to stop at once")
 
         with ExitStack() as restoring:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            in_main = threading.current_thread() is threading.main_thread()
+            for number in (signal.SIGINT, signal.SIGTERM) if in_main else ():
                 restoring.callback(signal.signal, number, signal.signal(number, handle))
             yield
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import click
 
-from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, loaded, registry_option
+from prunebench.cli.options import cache_option, data_option, loaded, registry_option
 from prunebench.cli.text import PIPE, columns, fitted, table, wrapped
 from prunebench.errors import PluginContractError, UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry, Failure
 from prunebench.registry import elsewhere, expected_failures, load_registry
+from prunebench.request import cache_folder, data_folders
 from prunebench.testing import CheckResult, Examiner, checks_for, count, examine
 from prunebench.testing.checks import all_checks
 from prunebench.testing.results import known_checks

@@ -11,13 +11,14 @@ import click
 from packaging.version import Version
 
 from prunebench import provenance
-from prunebench.cli.options import cache_folder, cache_option, data_folders, data_option, json_option, registry_option
+from prunebench.cli.options import cache_option, data_option, json_option, registry_option
 from prunebench.cli.text import columns, wrapped
 from prunebench.errors import PrunebenchError
 from prunebench.executors.process import ChildProcess, child_environment
 from prunebench.identify import load_registered
 from prunebench.plugins import Catalogue, load_plugins
 from prunebench.registry import Registry, load_registry
+from prunebench.request import cache_folder, data_folders
 from prunebench.stages.data import check_fingerprint, fingerprint
 from prunebench.store import Store
 

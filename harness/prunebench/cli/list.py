@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
-from prunebench.cli.options import catalogue, json_option, registry_option, run_alone
+from prunebench.cli.options import catalogue, json_option, registry_option
 from prunebench.cli.text import columns, definitions, wrapped
 from prunebench.describe import allowed, assigned, plugin_facts
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry
 from prunebench.registry import Listing, Method, Network, Registry, Suite, elsewhere, load_registry, standing
+from prunebench.request import run_alone
 
 KINDS = {
     "suites": "what `prunebench run` takes",

@@ -2,20 +2,16 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from prunebench.cli.text import say
-from prunebench.errors import UsageError
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue, load_plugins
-from prunebench.provenance import gpus
-from prunebench.registry import Listing, Registry, elsewhere, load_registry
-from prunebench.settings import Settings
-from prunebench.store import default_cache
+from prunebench.request import Request, make_request
+from prunebench.request import run_alone as run_alone
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
@@ -34,18 +30,6 @@ GLOBS = {"scorer": "Method or scorer", "projector": "Projector", "backbone": "Sc
          "arch": "Training architecture", "keep": "Fraction to keep, such as 0.1"}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Request:
-    """A suite as the command line asks for it: what of it, by which plugins, and where."""
-
-    registry: Registry
-    plugins: Catalogue
-    suite: str
-    filters: Filters
-    settings: Settings
-    results: Path
-
-
 def suite_options(function: F) -> F:
     """Add the suite, what of it is meant, and its folders: what `requested` takes."""
     globs = [click.option(f"--{n}", multiple=True, metavar="GLOB", help=f"{GLOBS[n]}. Repeatable.") for n in GLOBS]
@@ -59,38 +43,9 @@ def suite_options(function: F) -> F:
 
 def requested(options: dict[str, Any], strict: bool = False, **settings: Any) -> Request:
     """Return what the options of `suite_options` ask for; with `strict`, a broken plugin is an error."""
-    registry, plugins, suite = load_registry(options["registry_file"]), catalogue(strict), options["suite"]
     filters = Filters(**{name: options[name] for name in (*GLOBS, "added", "seeds")})
-    kept = [("--registry", options["registry_file"]), ("--results", options["results"]), ("--cache", options["cache"])]
-    kept += [("--data", folder) for folder in options["data_roots"]]
-    given = [str(word) for option in kept if option[1] not in (None, Path("results")) for word in option]
-
-    def arguments(one: Listing) -> list[str]:
-        named = [name for name in filters.added if (one.kind, one.name) == ("scorer", registry.method(name).scorer)]
-        return [*run_alone(suite, one), *(word for name in named for word in ("--with", name)), *given]
-
-    plugins = replace(plugins, elsewhere=elsewhere(plugins, registry.plugins, arguments))
-    made = Settings(str(cache_folder(options["cache"])), data_folders(options["data_roots"]), **settings)
-    return Request(registry, plugins, suite, filters, made, options["results"])
-
-
-def run_alone(suite: str, one: Listing) -> list[str]:
-    """Return the arguments of prunebench that run one plugin of a suite and leave the others of its kind out."""
-    return ["run", suite, *((f"--{one.kind}", one.name) if one.kind in ("scorer", "projector", "executor") else ())]
-
-
-def cache_folder(given: Path | None) -> Path:
-    """Return the cache folder as an absolute path."""
-    return (given or default_cache()).expanduser().absolute()
-
-
-def data_folders(given: tuple[Path, ...]) -> tuple[str, ...]:
-    """Return the folders to look for data in: given, from PRUNEBENCH_DATA, ./data, and the user's data folder."""
-    import platformdirs
-
-    named = [Path(part) for part in os.environ.get("PRUNEBENCH_DATA", "").split(os.pathsep) if part]
-    defaults = [Path("data"), Path(platformdirs.user_data_dir("prunebench"))]
-    return tuple(str(path.expanduser().absolute()) for path in (*given, *named, *defaults))
+    folders = {name: options[name] for name in ("registry_file", "results", "cache", "data_roots")}
+    return make_request(options["suite"], filters, catalogue(strict), **folders, **settings)
 
 
 def loaded() -> Catalogue:
@@ -107,18 +62,3 @@ def catalogue(strict: bool = False) -> Catalogue:
     if found.failures and (strict or os.environ.get("PRUNEBENCH_STRICT_PLUGINS") == "1"):
         raise found.failures[0].as_error()
     return found
-
-
-def slots_for(devices: str, jobs: int | None, per_device: int) -> tuple[str, ...]:
-    """Return one entry for each worker: the index of its CUDA device, "cpu" or "mps".
-    devices: "auto", "cpu", "mps", or a list of CUDA device indices such as "0,1"."""
-    if devices == "auto":
-        devices = ",".join(str(index) for index, _ in enumerate(gpus())) or "cpu"
-    if devices in ("cpu", "mps"):
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return (devices,) * (jobs or (1 if devices == "mps" else min(cores, 8)))
-    indices = [part.removeprefix("cuda:") for part in devices.split(",")]
-    if not all(map(str.isdigit, indices)):
-        hint = 'write "auto", "cpu", "mps", or indices such as 0,1'
-        raise UsageError(f"--devices {devices!r} is not understood", hint)
-    return (tuple(indices) * per_device)[: jobs or None]

@@ -2,19 +2,20 @@
 
 import json
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import click
 
-from prunebench.cli.options import Request, json_option, requested, suite_options
+from prunebench.cli.options import json_option, requested, suite_options
 from prunebench.cli.progress import about
 from prunebench.cli.text import columns, fitted, say, table
 from prunebench.errors import DataError, UsageError
 from prunebench.forecast import expected_seconds, obstacles
 from prunebench.identify import identified_plan
 from prunebench.plan import Plan, make_plan
+from prunebench.request import Request, will_not_run
 from prunebench.run import Results
 from prunebench.schedule import missing_tasks
 from prunebench.stages import STAGE_ORDER
@@ -58,11 +59,6 @@ def show(asked: Request, as_json: bool = False) -> None:
     if untold := ", ".join(f"{stage} ({count})" for stage, count in unknown.items()):
         lines.append(f"no time was measured yet of: {untold}")
     click.echo(fitted("\n".join(lines + notes), columns()))
-
-
-def will_not_run(faults: Mapping[str, UsageError]) -> list[str]:
-    """Return why methods of a suite will not run, and what to do: a sentence for each reason."""
-    return list(dict.fromkeys(f"will not run: {fault.message}: {fault.hint}" for fault in faults.values()))
 
 
 def _size(plan: Plan, missing: Container[str]) -> list[str]:

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from prunebench.cli.options import COUNT, requested, slots_for, suite_options
-from prunebench.cli.plan import show, will_not_run
+from prunebench.cli.options import COUNT, requested, suite_options
+from prunebench.cli.plan import show
 from prunebench.cli.progress import Progress, duration
 from prunebench.cli.text import say
 from prunebench.errors import NotHere, UsageError
 from prunebench.identify import identified_plan
 from prunebench.plan import Plan
+from prunebench.request import slots_for, will_not_run
 from prunebench.run import Run, RunReport
 
 

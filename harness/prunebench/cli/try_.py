@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from prunebench.cli.bar import Bar
-from prunebench.cli.options import COUNT, PATH, cache_folder, cache_option
+from prunebench.cli.options import COUNT, PATH, cache_option
 from prunebench.cli.own_data import data_options
 from prunebench.cli.text import columns, fitted, table
+from prunebench.request import cache_folder
 
 
 @click.command("try", short_help="Compare a few methods on your own data.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from prunebench.errors import UsageError
 from prunebench.keys import digest
 from prunebench.plugins import Catalogue, Entry
 from prunebench.pruning.assurance import Assurance, assure, with_probabilities
+from prunebench.pruning.choose import named_budget
 from prunebench.pruning.flow import Outcome, Progress, Wanted, part, prune_features
 from prunebench.pruning.gathering import Given, Machine, gather
 from prunebench.pruning.scoring import Method
@@ -24,6 +26,8 @@ from prunebench.registry import load_registry
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from prunebench.pruning.subset import Subset
 
 
 @dataclass(frozen=True)
@@ -39,19 +43,27 @@ class Pruned:
 
     @property
     def indices(self) -> NDArray[np.int64]:
-        """The kept rows of the readable samples at the first budget, int64, sorted."""
-        return self.outcome.indices()
+        """The kept places at the first budget, int64, sorted: indices into the array, table, list or data set that was
+        given, whatever was skipped of it (`dataset.select(pruned.indices)` of Hugging Face).  A folder has no order of
+        its own, and there they count its readable samples: use `ids`."""
+        return self.at()
 
     @property
     def ids(self) -> list[str]:
         """The kept ids at the first budget, in the order of the input."""
-        return [self.outcome.source.ids[row] for row in self.indices]
+        return [self.outcome.source.ids[row] for row in self.outcome.indices()]
 
     @cached_property
     def scores(self) -> NDArray[np.float64]:
-        """The score of each readable sample, float64 [n], higher is kept first; NaN for removed near-duplicates."""
-        found: NDArray[np.float64] = self.ledger["score"].to_numpy(dtype=np.float64)[: len(self.outcome.source)]
-        return found
+        """The score of each place that `indices` count, float64 [n], higher is kept first; NaN for what was skipped and
+        for removed near-duplicates."""
+        source = self.outcome.source
+        found: NDArray[np.float64] = self.ledger["score"].to_numpy(dtype=np.float64)[: len(source)]
+        if source.positions is None or source.size is None:
+            return found
+        placed = np.full(source.size, np.nan)
+        placed[source.positions] = found
+        return placed
 
     @property
     def ledger(self) -> pd.DataFrame:
@@ -63,9 +75,17 @@ class Pruned:
         """What a reader has to know, one sentence each."""
         return self.outcome.notes
 
-    def at(self, keep: str | float) -> NDArray[np.int64]:
-        """Return the kept rows at another of the budgets that were asked for."""
-        return self.outcome.indices(_written(keep))
+    def at(self, keep: str | float | None = None) -> NDArray[np.int64]:
+        """Return the kept places at one of the budgets that were asked for, by default the first; see `indices`."""
+        rows = self.outcome.indices(named_budget(keep, self.outcome.kept))
+        positions = self.outcome.source.positions
+        return rows if positions is None else positions[rows]
+
+    def subset(self, dataset: Any, keep: str | float | None = None) -> Subset:
+        """Return the kept samples of your own torch data set, as `prunebench.Subset` does."""
+        from prunebench.pruning.subset import Subset
+
+        return Subset(dataset, self, keep)
 
     def save(self, folder: str | Path, form: str = "csv") -> dict[str, Path]:
         """Write kept samples, ledger, manifest and report to a folder; return the files by what they are."""
@@ -85,6 +105,7 @@ def prune(
     labels: Any = None,
     keep: str | float | Sequence[str | float] = "0.1",
     *,
+    method: str | Method = "",
     scorer: str = "",
     params: Mapping[str, Any] | None = None,
     selector: str = "",
@@ -114,20 +135,24 @@ def prune(
     Face data set on disk, tar shards), an array of images uint8 [n, h, w, c] or of features [n, d], a torch Dataset or
     a Hugging Face data set.  labels: int [n], names, or a CSV file with columns id and label.  keep: one or several
     budgets; "0.1" is a fraction, 500 a number.  scorer, params, selector, projector: any installed plugin; by default
-    those of [own-data] in registry.toml.  balance: "class" or "none", by default as the method says.  backbone,
-    weights: for data that are pictures, a network of the registry or a timm model, and a file of weights.  protect: ids
-    that are always kept.  drop_duplicates: cosine from which near-duplicates are removed first.  clusters:
-    pseudo-classes for data without labels.  reference: data such as a test set, of which near-duplicates are told.
-    prove: True for a proof and stability at any size, False for none; by default where they cost little beside the
-    rest.  Raises UsageError and DataError with what to do about it."""
+    those of [own-data] in registry.toml.  method: what `create_method` made, in place of scorer, params, projector and
+    seed, or the name of a scorer.  balance: "class" or "none", by default as the method says.  backbone, weights: for
+    data that are pictures, a network of the registry or a timm model, and a file of weights.  protect: ids that are
+    always kept.  drop_duplicates: cosine from which near-duplicates are removed first.  clusters: pseudo-classes for
+    data without labels.  reference: data such as a test set, of which near-duplicates are told. prove: True for a proof
+    and stability at any size, False for none; by default where they cost little beside the rest.  Raises UsageError and
+    DataError with what to do about it."""
     from prunebench.plugins import load_plugins
     from prunebench.store import default_cache
 
     registry, catalogue = load_registry(), load_plugins()
     usual = registry.own_data
-    method = Method(
-        scorer=scorer or usual.scorer, params=dict(params or {}), projector=projector or usual.projector, seed=seed
-    )
+    if method and (scorer or (isinstance(method, Method) and (params or projector or seed))):
+        text = "method says the scorer, and with create_method also its parameters, projector and seed"
+        raise UsageError(text, "give method, or scorer, params, projector and seed")
+    if not isinstance(method, Method):
+        name, drawer = method or scorer or usual.scorer, projector or usual.projector
+        method = Method(scorer=name, params=dict(params or {}), projector=drawer, seed=seed)
     choice = Choice(selector=selector, params=dict(selector_params or {}), balance=balance)
     wanted = Wanted(
         keep=budgets_of(keep), method=method, choice=choice, protect=tuple(protect), drop_duplicates=drop_duplicates,
@@ -161,7 +186,7 @@ def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], ca
         described["projector"] = _described(catalogue.projector(method.projector), {})
     return {
         "schema": 1, "versions": {"prunebench": _version(), **versions()}, "network": dict(network),
-        "data": {"title": source.title, "samples": len(source), "skipped": len(source.skipped),
+        "data": {"title": source.title, "samples": len(source), "size": source.size, "skipped": len(source.skipped),
                  "classes": list(outcome.evidence.class_names), "reading": dict(source.settings),
                  "fingerprint": outcome.evidence.fingerprint, "ids": digest(list(source.ids))},
         "method": described,
@@ -201,8 +226,4 @@ def check_names(catalogue: Catalogue, wanted: Wanted) -> None:
 
 def budgets_of(keep: str | float | Sequence[str | float]) -> tuple[str, ...]:
     """Return budgets as they are written: of one or several numbers or texts."""
-    return tuple(map(_written, (keep,) if isinstance(keep, str | int | float) else keep))
-
-
-def _written(keep: str | float) -> str:
-    return keep if isinstance(keep, str) else repr(keep)
+    return tuple(map(str, (keep,) if isinstance(keep, str | Real) else keep))

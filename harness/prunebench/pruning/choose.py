@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -22,7 +23,7 @@ def budget(keep: str, n: int) -> int:
     """
     text = keep.strip()
     try:
-        value = Decimal(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        value = _number(text)
     except ArithmeticError:
         value = Decimal("NaN")
     if not value.is_finite():
@@ -60,6 +61,24 @@ def nested_order(
     turn[first] = -1
     order: NDArray[np.int64] = ranked[np.argsort(turn[ranked], kind="stable")]
     return order
+
+
+def named_budget(keep: str | float | None, known: Iterable[str]) -> str:
+    """Return which of the budgets, as they were written, is meant: "0.1", 0.10 and "10%" are one; None is the first.
+    Raises UsageError for one that is not among them."""
+    names = list(known)
+    if keep is None:
+        return names[0]
+    for name in names:
+        with contextlib.suppress(ArithmeticError):
+            if name == str(keep).strip() or _number(name) == _number(str(keep)):
+                return name
+    raise UsageError(f"keep = {keep} was not asked for", f"there is {', '.join(names)}")
+
+
+def _number(text: str) -> Decimal:
+    text = text.strip()
+    return Decimal(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
 
 
 def check_budgets(keeps: Sequence[str], n: int, n_protected: int) -> dict[str, int]:

@@ -15,6 +15,7 @@ from prunebench.pruning.selecting import CHOSEN, DUPLICATE, EXTRA, FILLED, LEFT_
 if TYPE_CHECKING:
     import pandas as pd
 
+NUMBERS = ("position", "score", "rank", "votes")  # columns of the ledger that may be empty
 REASONS: Mapping[str, str] = {
     CHOSEN: "its place in the order is within the budget",
     PROTECTED: "it is protected, so it is kept whatever its score",
@@ -65,7 +66,7 @@ def open_folder(folder: Path) -> Written:
         require("pyarrow", "parquet files")
         return Written(folder, manifest, pd.read_parquet(path))
     text = {"id": str, "class": str, "reason": str, "kept_neighbour": str, "copy_of": str, "suspected_class": str}
-    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"score": "", "rank": "", "votes": ""})
+    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=dict.fromkeys(NUMBERS, ""))
     return Written(folder, manifest, table)
 
 

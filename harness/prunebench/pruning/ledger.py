@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Mapping[str, str] = {
     "id": "as in the input",
+    "position": "place in the input, from 0; the column is there where the input has an order: not for a folder",
     "class": "name of its class, empty where there is none",
     "score": "of the method, higher is kept first; empty for what was not scored",
     "rank": "place in the order in which samples are taken, from 1",
@@ -63,6 +64,8 @@ def make_ledger(
 
     n, first = len(source), next(iter(kept.values()))
     table = pd.DataFrame({"id": list(source.ids)})
+    if source.positions is not None:
+        table["position"] = pd.Series(source.positions).astype("Int64")
     table["class"] = "" if labels is None else [classes[label] for label in labels]
     table["score"] = _spread(n, rows, first.scored.scores)
     place = np.empty(len(rows))
@@ -90,7 +93,8 @@ def make_ledger(
         table["reference_cosine"] = [
             round(found.leaks[row][1], 6) if row in found.leaks else np.nan for row in range(n)
         ]
-    return pd.concat([table, _unread(source.skipped)], ignore_index=True) if source.skipped else table
+    budgets = [name for name in map(str, table) if name == "kept" or name.removeprefix("kept_") in kept]
+    return pd.concat([table, _unread(source.skipped, budgets)], ignore_index=True) if source.skipped else table
 
 
 def _spread(n: int, rows: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -100,8 +104,9 @@ def _spread(n: int, rows: NDArray[np.int64], values: NDArray[np.float64]) -> NDA
     return spread
 
 
-def _unread(skipped: Sequence[Skipped]) -> pd.DataFrame:
+def _unread(skipped: Sequence[Skipped], budgets: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     texts = [f"unreadable: {one.code}: {one.reason}" for one in skipped]
-    return pd.DataFrame({"id": [one.id for one in skipped], "class": "", "kept": 0, "reason": texts})
+    never = dict.fromkeys(budgets, 0)
+    return pd.DataFrame({"id": [one.id for one in skipped], "class": "", **never, "reason": texts})

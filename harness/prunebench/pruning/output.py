@@ -23,8 +23,10 @@ MANIFEST, LEDGER, FILES, REPORT = "manifest.json", "ledger", "files", "report.ht
 
 
 def kept_table(outcome: Outcome, keep: str = "") -> pd.DataFrame:
-    """Return id, class, score and rank of what a budget keeps, in the order of the input."""
-    return outcome.ledger.iloc[outcome.indices(keep)][["id", "class", "score", "rank"]]
+    """Return id, place in the input if there is one, class, score and rank of what a budget keeps, in the order of the
+    input."""
+    columns = [name for name in ("id", "position", "class", "score", "rank") if name in outcome.ledger]
+    return outcome.ledger.iloc[outcome.indices(keep)][columns]
 
 
 def write_folder(

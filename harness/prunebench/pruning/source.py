@@ -44,7 +44,9 @@ class Source:
     title: how messages and the report name the data.  ids: unique and printable.  labels: int64 [n] in
     0..len(class_names)-1, or None where there are none.  features: float32 [n, d], mapped into memory where they come
     from a file.  skipped: what was left out, and why.  notes: what the reader decided, one sentence each ("the folder
-    train was read; test lies beside it").  settings: the reader's parameters as JSON, to repeat it."""
+    train was read; test lies beside it").  settings: the reader's parameters as JSON, to repeat it.
+    positions: int64 [n], sorted, the place of each sample in the input of `size` samples, skipped ones included; both
+    None where the input has no order of its own, as a folder has none."""
 
     title: str
     ids: tuple[str, ...]
@@ -55,6 +57,8 @@ class Source:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    positions: NDArray[np.int64] | None = None
+    size: int | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,10 +78,10 @@ class Source:
         more = [Skipped(id=name, code=code, reason=why) for name, code, why in parts]
         pictures = self.pictures and (Taken(self.pictures, positions) if unread else self.pictures)
         ids = tuple(self.ids[place] for place in positions)
-        skipped = (*self.skipped, *more)
         return replace(
-            self, ids=ids, labels=labels, class_names=names, features=features, pictures=pictures, skipped=skipped
-        )
+            self, ids=ids, labels=labels, class_names=names, features=features, pictures=pictures,
+            skipped=(*self.skipped, *more), positions=None if self.positions is None else self.positions[positions],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def read_feature_file(path: Path, options: Options) -> Source:
 
 def features_source(table: Table, title: str, options: Options, target: Path | None = None) -> Source:
     """Return a Source of features.  target: where to write them if they have to be converted and are large."""
+    import numpy as np
 
     where = printable(title)
     options.without_splits(where)
@@ -56,6 +57,7 @@ def features_source(table: Table, title: str, options: Options, target: Path | N
         title=where, ids=tuple(str(row) for row in range(len(values))) if ids is None else ids, labels=numbers,
         class_names=names, features=values if rows is None else values[rows], skipped=tuple(skipped),
         notes=tuple(notes), settings={"kind": "features", **options.settings()},
+        positions=np.arange(len(values)) if rows is None else rows, size=len(values),
     )  # fmt: skip
 
 

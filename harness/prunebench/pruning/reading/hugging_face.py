@@ -143,6 +143,7 @@ def _pictures(
     options: Options,
 ) -> Source:
     import datasets
+    import numpy as np
 
     names = [str(row) for row in range(len(data))] if ids is None else [str(name) for name in ids]
     check_distinct(names, title)
@@ -164,6 +165,6 @@ def _pictures(
     return Source(
         title=title, ids=printable_ids([names[row] for row in rows]), labels=numbers, class_names=classes,
         pictures=ColumnPictures(encoded, column, tuple(rows), memory, identity), skipped=tuple(skipped),
-        notes=tuple(notes),
-        settings={"kind": "Hugging Face data set", **options.settings()},
+        notes=tuple(notes), settings={"kind": "Hugging Face data set", **options.settings()},
+        positions=np.array(rows, dtype=np.int64), size=len(names),
     )  # fmt: skip

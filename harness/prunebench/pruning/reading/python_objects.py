@@ -200,6 +200,8 @@ def _pictures(
     class_names: Sequence[str] = (),
 ) -> Source:  # fmt: skip
     """Return a Source of pictures by row, of those that have a label where labels are given."""
+    import numpy as np
+
     options.without_splits(title)
     skipped: list[Skipped] = []
     notes: list[str] = []
@@ -212,12 +214,15 @@ def _pictures(
     return Source(
         title=title, ids=printable_ids([names[row] for row in rows]), labels=labels, class_names=classes,
         pictures=make(rows), skipped=tuple(skipped), notes=tuple(notes),
-        settings={"kind": "Python objects", **options.settings()},
+        settings={"kind": "Python objects", **options.settings()}, positions=np.array(rows, dtype=np.int64),
+        size=len(names),
     )  # fmt: skip
 
 
 def _registered(data: Any, options: Options) -> Source:
     """Return the training samples of a prunebench.Dataset."""
+    import numpy as np
+
     options.without_splits(data.name)
     options.without_ids(data.name)
     split, names = data.train, tuple(map(printable, data.class_names))
@@ -225,6 +230,7 @@ def _registered(data: Any, options: Options) -> Source:
     return Source(
         title=printable(data.name), ids=printable_ids(split.ids), labels=split.labels, class_names=names,
         features=split.features, pictures=pictures, settings={"kind": "data set", **options.settings()},
+        positions=np.arange(len(split.ids)), size=len(split.ids),
     )  # fmt: skip
 
 

@@ -1,0 +1,87 @@
+"""A suite as somebody asks for it: which part of it, by which plugins, and where its files are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from prunebench.errors import UsageError
+from prunebench.plan import Filters
+from prunebench.plugins import Catalogue
+from prunebench.provenance import gpus
+from prunebench.registry import Listing, Registry, elsewhere, load_registry
+from prunebench.settings import Settings
+from prunebench.store import default_cache
+
+
+@dataclass(frozen=True)
+class Request:
+    """A suite as it is asked for: what of it, by which plugins, and where."""
+
+    registry: Registry
+    plugins: Catalogue
+    suite: str
+    filters: Filters
+    settings: Settings
+    results: Path
+
+
+def make_request(
+    suite: str, filters: Filters, plugins: Catalogue, *, registry_file: Path | None, results: Path,
+    cache: Path | None, data_roots: Sequence[Path], **settings: Any,
+) -> Request:  # fmt: skip
+    """Return a request; plugins that are not installed here say by which command they run with the same options."""
+    registry = load_registry(registry_file)
+    kept = [("--registry", registry_file), ("--results", results), ("--cache", cache)]
+    kept += [("--data", folder) for folder in data_roots]
+    given = [str(word) for option in kept if option[1] not in (None, Path("results")) for word in option]
+
+    def arguments(one: Listing) -> list[str]:
+        named = [name for name in filters.added if (one.kind, one.name) == ("scorer", registry.method(name).scorer)]
+        return [*run_alone(suite, one), *(word for name in named for word in ("--with", name)), *given]
+
+    plugins = replace(plugins, elsewhere=elsewhere(plugins, registry.plugins, arguments))
+    made = Settings(str(cache_folder(cache)), data_folders(data_roots), **settings)
+    return Request(registry, plugins, suite, filters, made, results)
+
+
+def run_alone(suite: str, one: Listing) -> list[str]:
+    """Return the arguments of prunebench that run one plugin of a suite and leave the others of its kind out."""
+    return ["run", suite, *((f"--{one.kind}", one.name) if one.kind in ("scorer", "projector", "executor") else ())]
+
+
+def will_not_run(faults: Mapping[str, UsageError]) -> list[str]:
+    """Return why methods of a suite will not run, and what to do: a sentence for each reason."""
+    return list(dict.fromkeys(f"will not run: {fault.message}: {fault.hint}" for fault in faults.values()))
+
+
+def cache_folder(given: Path | None) -> Path:
+    """Return the cache folder as an absolute path."""
+    return (given or default_cache()).expanduser().absolute()
+
+
+def data_folders(given: Sequence[Path]) -> tuple[str, ...]:
+    """Return the folders to look for data in: given, from PRUNEBENCH_DATA, ./data, and the user's data folder."""
+    import platformdirs
+
+    named = [Path(part) for part in os.environ.get("PRUNEBENCH_DATA", "").split(os.pathsep) if part]
+    defaults = [Path("data"), Path(platformdirs.user_data_dir("prunebench"))]
+    return tuple(str(path.expanduser().absolute()) for path in (*given, *named, *defaults))
+
+
+def slots_for(devices: str, jobs: int | None, per_device: int = 1) -> tuple[str, ...]:
+    """Return one entry for each worker: the index of its CUDA device, "cpu" or "mps".
+    devices: "auto", "cpu", "mps", or a list of CUDA device indices such as "0,1"."""
+    if devices == "auto":
+        devices = ",".join(str(index) for index, _ in enumerate(gpus())) or "cpu"
+    if devices in ("cpu", "mps"):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return (devices,) * (jobs or (1 if devices == "mps" else min(cores, 8)))
+    indices = [part.removeprefix("cuda:") for part in devices.split(",")]
+    if not all(map(str.isdigit, indices)):
+        hint = 'write "auto", "cpu", "mps", or indices such as 0,1'
+        raise UsageError(f"--devices {devices!r} is not understood", hint)
+    return (tuple(indices) * per_device)[: jobs or None]

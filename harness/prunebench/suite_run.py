@@ -1,0 +1,130 @@
+"""The harness from Python: `prunebench.run_suite(...)` runs a suite, `prunebench.load_results(...)` reads records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+
+from prunebench.contexts import silent
+from prunebench.errors import DataError, NotHere, UsageError
+from prunebench.executors import Event
+from prunebench.identify import identified_plan
+from prunebench.plan import Filters
+from prunebench.plugins import load_plugins
+from prunebench.records import Record, read_results
+from prunebench.request import make_request, slots_for, will_not_run
+from prunebench.run import Run, RunReport
+from prunebench.schedule import RunState
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Folder = str | os.PathLike[str]
+Globs = str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class SuiteRun:
+    """What a run of a suite gave.
+
+    report: how many cells were there before and were computed, what failed and why.  records: those of all cells and
+    comparisons that were asked for, old ones too.  board: its page, None where no cell is finished yet."""
+
+    report: RunReport
+    records: tuple[Record, ...]
+    board: Path | None = None
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The records as a DataFrame, one row each."""
+        return frame_of(self.records)
+
+
+def run_suite(
+    suite: str, *, scorer: Globs = (), projector: Globs = (), backbone: Globs = (), arch: Globs = (),
+    keep: str | float | Sequence[str | float] = (), seeds: int | None = None, added: Globs = (),
+    results: Folder = "results", cache: Folder | None = None, data: Folder | Sequence[Folder] = (),
+    registry: Folder | None = None, devices: str = "auto", jobs: int | None = None, threads: int = 1,
+    timeout_seconds: float | None = None, executor: str = "local", max_failures: int | None = None, supersede: str = "",
+    progress: Callable[[float, str], None] = silent,
+) -> SuiteRun:  # fmt: skip
+    """Run what is missing of a suite and write its board, as `prunebench run` does: the same cells, records and keys.
+
+    scorer, projector, backbone, arch, keep: globs, or several, on what the suite names; keep may be numbers.  seeds:
+    only the first ones.  added: methods beside those of the suite.  results, cache, data, registry: folders of records,
+    of what is computed, to look for data in (one or several), and registry.toml.  devices, jobs, threads,
+    timeout_seconds, executor: as the command's options.  progress: is told the fraction that is done, and a text.  What
+    fails is in the report and is tried again by the next call.  Raises UsageError for names that are unknown, DataError
+    for data that are missing, ResultConflict where a repeat differs."""
+    globs = {"scorer": scorer, "projector": projector, "backbone": backbone, "arch": arch, "added": added}
+    filters = Filters(**{axis: _several(given) for axis, given in globs.items()}, keep=_keeps(keep), seeds=seeds)
+    roots = [Path(data)] if isinstance(data, str | os.PathLike) else [Path(one) for one in data]
+    catalogue, slots = load_plugins(), slots_for(devices, jobs)
+    asked = make_request(
+        suite, filters, catalogue, registry_file=Path(registry) if registry else None, results=Path(results),
+        cache=Path(cache) if cache else None, data_roots=roots, device=slots[0], threads=threads,
+        timeout_seconds=timeout_seconds,
+    )  # fmt: skip
+    asked.plugins.executor(executor)
+    faults: dict[str, UsageError] = {}
+    plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, faults, NotHere)
+    run = Run(
+        plan, asked.registry, asked.plugins, asked.settings, slots, asked.results, executor, supersede, max_failures,
+        observe=lambda state, event: _tell(progress, state, event), notice=lambda text: progress(0.0, text),
+    )  # fmt: skip
+    report = run.execute()
+    report.problems += [f"plugin {one.origin} was left out: {one.error}" for one in catalogue.failures]
+    report.problems += will_not_run(faults)
+    page = None
+    if report.n_records:
+        from prunebench.board import update_board
+
+        update_board(asked.results, asked.registry, asked.plugins, suite=suite)
+        page = asked.results / suite / "board" / "index.html"
+    return SuiteRun(report, tuple(run.results.records.values()), page)
+
+
+def _several(given: Globs) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _keeps(given: str | float | Sequence[str | float]) -> tuple[str, ...]:
+    return tuple(str(one) for one in ([given] if isinstance(given, str | Real) else given))
+
+
+def _tell(progress: Callable[[float, str], None], state: RunState, event: Event | None) -> None:
+    running = ", ".join(sorted({state.tasks[key].stage for key in state.running}))
+    progress(len(state.outcomes) / max(1, len(state.tasks)), (event.text if event else "") or running)
+
+
+@overload
+def load_results(results: Folder, suite: str = "*", *, as_frame: Literal[False] = False) -> list[Record]: ...
+@overload
+def load_results(results: Folder, suite: str = "*", *, as_frame: Literal[True]) -> pd.DataFrame: ...
+def load_results(results: Folder, suite: str = "*", *, as_frame: bool = False) -> list[Record] | pd.DataFrame:
+    """Return the records of results/<suite>/<dataset>/*.jsonl, in order.
+
+    suite: a glob.  as_frame: as a DataFrame with one row per record and a column per field, `kind` being "cell" or
+    "agreement", and `keep` a number.  Raises DataError for a folder that is not there, and for a line that is no
+    record."""
+    if not (folder := Path(results)).is_dir():
+        raise DataError(f"no folder of results is at {folder}", "name the one that was given to --results")
+    records = read_results(folder, suite)
+    return frame_of(records) if as_frame else records
+
+
+def frame_of(records: Sequence[Record]) -> pd.DataFrame:
+    """Return records as a DataFrame, one row each, in their order; fields that a kind of record lacks are missing."""
+    import msgspec
+    import pandas as pd
+
+    from prunebench.records import AgreementRecord, CellRecord
+
+    fields = [one.name for kind in (CellRecord, AgreementRecord) for one in msgspec.structs.fields(kind)]
+    table = pd.DataFrame(map(msgspec.to_builtins, records), columns=["kind", *dict.fromkeys(fields)])
+    table["keep"] = table["keep"].astype("float64")
+    return table
