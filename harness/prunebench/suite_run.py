@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -58,8 +59,8 @@ def run_suite(
     only the first ones.  added: methods beside those of the suite.  results, cache, data, registry: folders of records,
     of what is computed, to look for data in (one or several), and registry.toml.  devices, jobs, threads,
     timeout_seconds, executor: as the command's options.  progress: is told the fraction that is done, and a text.  What
-    fails is in the report and is tried again by the next call.  Raises UsageError for names that are unknown, DataError
-    for data that are missing, ResultConflict where a repeat differs."""
+    failed, or what Ctrl-C stopped, is in the report and is tried again by the next call.  Raises UsageError for names
+    that are unknown, DataError for data that are missing, ResultConflict where a repeat differs."""
     globs = {"scorer": scorer, "projector": projector, "backbone": backbone, "arch": arch, "added": added}
     filters = Filters(**{axis: _several(given) for axis, given in globs.items()}, keep=_keeps(keep), seeds=seeds)
     roots = [Path(data)] if isinstance(data, str | os.PathLike) else [Path(one) for one in data]
@@ -74,7 +75,7 @@ def run_suite(
     plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, faults, NotHere)
     run = Run(
         plan, asked.registry, asked.plugins, asked.settings, slots, asked.results, executor, supersede, max_failures,
-        observe=lambda state, event: _tell(progress, state, event), notice=lambda text: progress(0.0, text),
+        observe=lambda state, event: _tell(progress, state, event), notice=_notice,
     )  # fmt: skip
     report = run.execute()
     report.problems += [f"plugin {one.origin} was left out: {one.error}" for one in catalogue.failures]
@@ -94,6 +95,10 @@ def _several(given: Globs) -> tuple[str, ...]:
 
 def _keeps(given: str | float | Sequence[str | float]) -> tuple[str, ...]:
     return tuple(str(one) for one in ([given] if isinstance(given, str | Real) else given))
+
+
+def _notice(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 def _tell(progress: Callable[[float, str], None], state: RunState, event: Event | None) -> None:

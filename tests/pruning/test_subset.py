@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -109,6 +110,37 @@ def test_files_are_found_where_the_folder_moved_or_is_reached_by_a_link(photos, 
     for root in (moved, link):
         dataset = ImageFolder(str(root))
         assert files_of(Subset(dataset, pruned_photos), dataset) == set(pruned_photos.ids)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "txt"])
+def test_files_of_any_name_are_found_from_the_folder_of_a_pruning(form, weights, cache, tmp_path):
+    names = [
+        "a,b.png",
+        'quo"te.png',
+        "  space .png",
+        "NA.png",
+        "é.png",
+        os.fsdecode(b"\xff\xfe.png"),
+        "01.png",
+        "null.png",
+    ]
+    if form != "txt":
+        names += ["new\nline.png", "re\rturn.png"]
+    for number, name in enumerate(names):
+        path = tmp_path / "photos" / ("x y", "NA")[number % 2] / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        colour(number).save(path)
+    pruned = prunebench.prune(
+        tmp_path / "photos", keep="1", backbone="test_resnet", weights=weights, cache=cache, prove=False
+    )
+    pruned.save(tmp_path / "kept", form)
+    dataset = ImageFolder(str(tmp_path / "photos"))
+    assert Subset(dataset, tmp_path / "kept").indices == list(range(len(names)))
+    assert Subset(dataset, pruned).indices == list(range(len(names)))
+    assert Subset(dataset, pruned.ids).indices == list(range(len(names)))
+    read = TarSubset(tmp_path / "kept")
+    assert sorted(number_of(picture) for picture, _ in read) == list(range(len(names)))
+    assert [read.classes[label] for _, label in read] == [("x y", "NA")[number_of(picture) % 2] for picture, _ in read]
 
 
 def test_files_are_found_through_subsets_and_joined_data_sets_of_torch(photos, pruned_photos):
@@ -258,6 +290,11 @@ def test_indices_select_from_a_hugging_face_data_set(cache, tmp_path):
         Subset(dataset.shuffle(seed=1), pruned)
 
 
+def test_a_dictionary_of_splits_is_no_data_set(cache):
+    with pytest.raises(UsageError, match=r"a dictionary of data sets \(train, test\)"):
+        Subset({"train": hugging_face(), "test": hugging_face()}, [0])
+
+
 def test_an_id_column_finds_samples_of_a_shuffled_hugging_face_data_set(cache):
     names = [f"id {row}" for row in range(40)]
     dataset = hugging_face().add_column("id", names)
@@ -308,6 +345,15 @@ def test_processes_share_the_kept_samples(cache, drop_last):
     assert len(set(together)) == (9 if drop_last else 10)
     with pytest.raises(UsageError, match="rank 3 of 3 processes"):
         SubsetSampler(dataset, pruned, num_replicas=3, rank=3)
+
+
+def test_the_process_group_says_the_share(cache, monkeypatch):
+    dataset, pruned = data.TensorDataset(torch.arange(40)), pruned_features(cache)
+    expected = list(SubsetSampler(dataset, pruned, num_replicas=2, rank=1))
+    for name, value in (("is_initialized", True), ("get_world_size", 2), ("get_rank", 1)):
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    assert list(SubsetSampler(dataset, pruned)) == expected
+    assert len(expected) == 5
 
 
 @pytest.fixture(scope="module")
@@ -385,9 +431,12 @@ def test_a_member_that_was_changed_since_is_named_when_it_is_read(pruned_shards,
         dataset[0]
 
 
-def test_whole_files_are_read_too_and_features_are_refused(pruned_photos, cache):
-    found = {number_of(picture) % 2 for picture, label in TarSubset(pruned_photos) if label == 1}
-    assert found == {1}
+def test_whole_files_are_read_too_and_features_are_refused(photos, pruned_photos, cache, tmp_path):
+    found = [(number_of(picture), label) for picture, label in TarSubset(pruned_photos)]
+    assert all(number % 2 == label for number, label in found)
+    shutil.copytree(photos, tmp_path / "moved")
+    moved = TarSubset(pruned_photos, root=tmp_path / "moved")
+    assert [(number_of(picture), label) for picture, label in moved] == found
     with pytest.raises(UsageError, match="keeps are no files"):
         TarSubset(pruned_features(cache))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import shutil
 import uuid
@@ -73,7 +74,9 @@ def write_table(table: pd.DataFrame, path: Path, form: Format) -> Path:
             raise UsageError(f"the id {bad[0]!r} has a line break, and txt is one id per line", "write csv")
         path.write_text("".join(f"{name}\n" for name in table["id"]), encoding="utf-8", newline="")
     else:
-        table.to_csv(path, index=False, lineterminator="\n", errors="surrogateescape")
+        broken = "path" in table and any("\r" in one for one in table["path"])  # which csv leaves without quotes
+        quoting: Any = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL
+        table.to_csv(path, index=False, lineterminator="\n", errors="surrogateescape", quoting=quoting)
     return path
 
 
@@ -117,8 +120,12 @@ def file_index(outcome: Outcome) -> pd.DataFrame | None:
     if pictures is None or not len(rows) or "path" not in pictures.locator(int(rows[0])):
         return None
     found = [{"id": outcome.source.ids[row], **pictures.locator(row)} for row in rows.tolist()]
-    columns = ["id", "path", *(["offset", "length"] if "offset" in found[0] else [])]
-    return pd.DataFrame(found, columns=columns)
+    table = pd.DataFrame({"id": [one["id"] for one in found]})
+    # Objects, as a path may hold bytes that are no UTF-8, which no column of text does.
+    table["path"] = pd.Series([one["path"] for one in found], dtype=object)
+    for name in ("offset", "length") if "offset" in found[0] else ():
+        table[name] = [one[name] for one in found]
+    return table
 
 
 def place_files(

@@ -94,6 +94,9 @@ def positions_in(dataset: Any, kept: Any, keep: str | float | None = None) -> In
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         text = f"a data set of type {type(dataset).__name__} has no length and no items by position"
         raise UsageError(text, "give a map-style data set; one that streams cannot be indexed")
+    if isinstance(dataset, Mapping):
+        named = ", ".join(map(str, dataset))
+        raise UsageError(f"a dictionary of data sets ({named}) is no data set", "give one of them")
     if isinstance(kept, str | os.PathLike) or hasattr(kept, "outcome"):
         return _of_pruning(dataset, chosen(kept, keep))
     if keep is not None:
@@ -240,11 +243,15 @@ def _check_labels(dataset: Any, found: Chosen) -> None:
         raise UsageError(f"{text}: it was shuffled, or is another one", "give the data set that was pruned")
 
 
-def folder_of(table: pd.DataFrame, root: str | os.PathLike[str] | None) -> Mapping[str, Any]:
-    """Return names, offsets and lengths of files, found below `root` by their own names where it is given."""
-    paths = [str(path) for path in table["path"]]
-    names = paths if root is None else [os.path.join(root, os.path.basename(path)) for path in paths]  # noqa: PTH118, PTH119
+def files_of(table: pd.DataFrame, root: str | os.PathLike[str] | None) -> Mapping[str, Any]:
+    """Return names, offsets and lengths of files, each int64 [n] or None for whole files; raises DataError for files
+    that are gone or were cut.  root: where shards are now, or the folder below which ids are the paths."""
     whole = "offset" not in table
+    names = [str(path) for path in table["path"]]
+    if root is not None:
+        depths = [1 + name.count("/") if whole else 1 for name in table["id"]]
+        parts = [Path(name).parts[-depth:] for name, depth in zip(names, depths, strict=True)]
+        names = [str(Path(root, *part)) for part in parts]
     lengths = None if whole else table["length"].to_numpy(dtype=np.int64)
     offsets = None if whole else table["offset"].to_numpy(dtype=np.int64)
     last: dict[str, int] = {}

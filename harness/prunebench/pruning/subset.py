@@ -12,7 +12,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from prunebench.errors import DataError, UsageError
 from prunebench.pictures import Unreadable
-from prunebench.pruning.places import chosen, folder_of, positions_in
+from prunebench.pruning.places import chosen, files_of, positions_in
 from prunebench.pruning.reading.picture_files import PictureFiles
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class TarSubset(data.Dataset[tuple[Any, int]]):
 
     kept: what `prunebench.prune` returned, or the folder that it wrote.  keep: which of several budgets.  transform: of
     a picture (PIL, RGB, upright).  target_transform: of a label, a position in `classes`, -1 where there are none.
-    root: the folder of the shards, where they were moved since.  An item is (picture, label); `ids` are in the same
-    order.  Raises UsageError for data that are no files, DataError for files that are gone or damaged."""
+    root: the folder of the shards or of the data, where they were moved since.  An item is (picture, label); `ids` are
+    in the same order.  Raises UsageError for data that are no files, DataError for files that are gone or damaged."""
 
     def __init__(
         self, kept: Pruned | str | os.PathLike[str], keep: str | float | None = None, *,
@@ -81,7 +81,7 @@ class TarSubset(data.Dataset[tuple[Any, int]]):
         known = {name: label for label, name in enumerate(self.classes)}
         self.targets = [known.get(name, -1) for name in of]
         self.transform, self.target_transform = transform, target_transform
-        self._pictures = PictureFiles(root="", **folder_of(found.files, root))
+        self._pictures = PictureFiles(root="", **files_of(found.files, root))
 
     def __len__(self) -> int:
         return len(self.ids)
