@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -16,6 +15,7 @@ from prunebench.executors import Event
 from prunebench.identify import identified_plan
 from prunebench.plan import Filters
 from prunebench.plugins import load_plugins
+from prunebench.pruning.choose import budgets_of
 from prunebench.records import Record, read_results
 from prunebench.request import make_request, slots_for, will_not_run
 from prunebench.run import Run, RunReport
@@ -62,7 +62,7 @@ def run_suite(
     failed, or what Ctrl-C stopped, is in the report and is tried again by the next call.  Raises UsageError for names
     that are unknown, DataError for data that are missing, ResultConflict where a repeat differs."""
     globs = {"scorer": scorer, "projector": projector, "backbone": backbone, "arch": arch, "added": added}
-    filters = Filters(**{axis: _several(given) for axis, given in globs.items()}, keep=_keeps(keep), seeds=seeds)
+    filters = Filters(**{axis: _several(given) for axis, given in globs.items()}, keep=budgets_of(keep), seeds=seeds)
     roots = [Path(data)] if isinstance(data, str | os.PathLike) else [Path(one) for one in data]
     catalogue, slots = load_plugins(), slots_for(devices, jobs)
     asked = make_request(
@@ -91,10 +91,6 @@ def run_suite(
 
 def _several(given: Globs) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
-
-
-def _keeps(given: str | float | Sequence[str | float]) -> tuple[str, ...]:
-    return tuple(str(one) for one in ([given] if isinstance(given, str | Real) else given))
 
 
 def _notice(text: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from prunebench.errors import UsageError
 from prunebench.keys import digest
 from prunebench.plugins import Catalogue, Entry
 from prunebench.pruning.assurance import Assurance, assure, with_probabilities
-from prunebench.pruning.choose import named_budget
+from prunebench.pruning.choose import budgets_of, named_budget
 from prunebench.pruning.flow import Outcome, Progress, Wanted, part, prune_features
 from prunebench.pruning.gathering import Given, Machine, gather
 from prunebench.pruning.scoring import Method
@@ -222,8 +221,3 @@ def check_names(catalogue: Catalogue, wanted: Wanted) -> None:
     catalogue.selector(choice.selector or spec.selector).spec.resolve_params(choice.params)
     if wanted.drop_duplicates is not None and not 0 < wanted.drop_duplicates <= 1:
         raise UsageError(f"drop_duplicates = {wanted.drop_duplicates:g} is no cosine in (0, 1]", "0.95 is usual")
-
-
-def budgets_of(keep: str | float | Sequence[str | float]) -> tuple[str, ...]:
-    """Return budgets as they are written: of one or several numbers or texts."""
-    return tuple(map(str, (keep,) if isinstance(keep, str | Real) else keep))

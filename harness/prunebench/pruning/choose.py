@@ -63,6 +63,12 @@ def nested_order(
     return order
 
 
+def budgets_of(keep: str | float | Iterable[str | float]) -> tuple[str, ...]:
+    """Return budgets as they are written: of one or several numbers or texts."""
+    several = [keep] if isinstance(keep, str) or not isinstance(keep, Iterable) else keep
+    return tuple(map(str, several))
+
+
 def named_budget(keep: str | float | None, known: Iterable[str]) -> str:
     """Return which of the budgets, as they were written, is meant: "0.1", 0.10 and "10%" are one; None is the first.
     Raises UsageError for one that is not among them."""

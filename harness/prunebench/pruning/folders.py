@@ -48,7 +48,7 @@ class Written:
         if not (path := self.folder / f"{FILES}.csv").is_file():
             raise UsageError(f"what {self.folder} keeps are features, not files", "kept.csv has the ids")
         kinds = {"id": str, "path": object}  # no column of text holds bytes that are no UTF-8
-        return pd.read_csv(path, dtype=kinds, keep_default_na=False, encoding_errors="surrogateescape")  # type: ignore[arg-type]
+        return pd.read_csv(path, dtype=kinds, keep_default_na=False, encoding_errors="surrogateescape")
 
 
 def open_folder(folder: Path) -> Written:
