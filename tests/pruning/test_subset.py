@@ -227,6 +227,20 @@ def test_a_data_set_of_another_length_is_refused(cache):
         Subset(data.TensorDataset(torch.zeros(39, 2)), pruned)
 
 
+@pytest.mark.parametrize("corrected", [0, 1])
+def test_a_shuffled_data_set_of_torch_is_told_by_its_labels(corrected, cache, tmp_path):
+    labels = np.arange(40) % 4
+    np.savez(tmp_path / "features.npz", features=features(), labels=labels)
+    pruned = prunebench.prune(tmp_path / "features.npz", keep=20, cache=cache, prove=False)
+    dataset = data.TensorDataset(torch.from_numpy(features()))
+    dataset.targets = torch.from_numpy(labels.copy())
+    dataset.targets[pruned.indices[:corrected]] += 10
+    assert Subset(dataset, pruned).indices == pruned.indices.tolist()
+    dataset.targets = torch.from_numpy(np.random.default_rng(0).permutation(labels))
+    with pytest.raises(UsageError, match="it was shuffled, or is another one"):
+        Subset(dataset, pruned)
+
+
 def test_indices_masks_and_ids_are_taken_as_they_are():
     dataset = data.TensorDataset(torch.arange(10))
     assert Subset(dataset, [7, 2]).indices == [7, 2]
@@ -303,7 +317,7 @@ def test_an_id_column_finds_samples_of_a_shuffled_hugging_face_data_set(cache):
     assert {row["id"] for row in Subset(shuffled, pruned)} == set(pruned.ids)
 
 
-def test_pictures_without_a_label_do_not_move_indices_of_a_hugging_face_data_set(weights, cache):
+def test_pictures_without_a_label_do_not_move_indices_of_a_hugging_face_data_set(weights, cache, tmp_path):
     import datasets
 
     kind = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
@@ -314,6 +328,9 @@ def test_pictures_without_a_label_do_not_move_indices_of_a_hugging_face_data_set
     chosen = dataset.select(pruned.indices)
     assert [number_of(row["image"]) for row in chosen] == list(map(int, pruned.ids))
     assert not {0, 7} & set(pruned.indices.tolist())
+    pruned.save(tmp_path / "kept")
+    for kept in (pruned, tmp_path / "kept"):
+        assert Subset(dataset, kept).indices == pruned.indices.tolist()
 
 
 def test_the_sampler_yields_kept_positions_by_seed_and_epoch(cache):
