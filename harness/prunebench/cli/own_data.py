@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from prunebench.cli.options import COUNT, PATH, F, data_folders
+from prunebench.cli.options import COUNT, PATH, F
 from prunebench.errors import UsageError
+from prunebench.request import data_folders
 
 _DATA = (
     click.option(

@@ -250,7 +250,7 @@ def _labels_at(dataset: Any, places: Sequence[int]) -> Sequence[Any] | None:
 
         column = _column(dataset, LABEL_COLUMNS)
         return None if column is None else list(dataset.with_format(None).select(places)[column])
-    listed = getattr(dataset, "targets", None)
+    listed: Any = getattr(dataset, "targets", None)
     if not hasattr(listed, "__len__") or len(listed) != len(dataset):
         return None
     return [listed[place].item() if hasattr(listed[place], "item") else listed[place] for place in places]
