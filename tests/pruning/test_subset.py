@@ -143,6 +143,22 @@ def test_files_of_any_name_are_found_from_the_folder_of_a_pruning(form, weights,
     assert [read.classes[label] for _, label in read] == [("x y", "NA")[number_of(picture) % 2] for picture, _ in read]
 
 
+def test_the_folder_of_a_split_is_a_data_set_too(weights, cache, tmp_path):
+    root = tmp_path / "photos"
+    for number in range(16):
+        path = root / ("train", "val")[number >= 10] / ("cat", "dog")[number % 2] / f"{number % 10}.png"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        colour(number).save(path)
+    pruned = prunebench.prune(root, keep=4, backbone="test_resnet", weights=weights, cache=cache, prove=False)
+    shutil.copytree(root, tmp_path / "moved")
+    for place in (root, tmp_path / "moved"):
+        dataset = ImageFolder(str(place / "train"))
+        found = {f"train/{name}" for name in files_of(Subset(dataset, pruned), dataset)}
+        assert found == set(pruned.ids)
+        with pytest.raises(UsageError, match="it cannot be known where"):
+            Subset(ImageFolder(str(place / "val")), pruned)
+
+
 def test_files_are_found_through_subsets_and_joined_data_sets_of_torch(photos, pruned_photos):
     dataset = ImageFolder(str(photos))
     backwards = data.Subset(dataset, range(len(dataset) - 1, -1, -1))
