@@ -77,7 +77,9 @@ class Pruned:
 
     def report(self) -> str:
         """Return the page about it, HTML in one piece that needs no network."""
-        return ""
+        from prunebench.pruning.report import render
+
+        return render(self.outcome, self.manifest, self.assurance.proof, self.assurance.stability)
 
 
 def prune(
@@ -165,7 +167,8 @@ def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], ca
                  "classes": list(outcome.evidence.class_names), "reading": dict(source.settings),
                  "fingerprint": outcome.evidence.fingerprint, "ids": digest(list(source.ids))},
         "method": described,
-        "choice": {"selector": selector.spec.name, "params": dict(choice.params), "balance": choice.balance,
+        "choice": {"selector": selector.spec.name, "selector_named": bool(choice.selector),
+                   "params": dict(choice.params), "balance": choice.balance,
                    "drop_duplicates": wanted.drop_duplicates, "reference": wanted.reference and wanted.reference.title,
                     "clusters": wanted.clusters,
                    "protected": list(wanted.protect), "nested": outcome.nested},
