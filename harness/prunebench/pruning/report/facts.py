@@ -46,7 +46,7 @@ class Group(NamedTuple):
     mixed: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Listed:
     """The samples that are listed, by their rows of the ledger.
 
@@ -73,7 +73,7 @@ class Reason(NamedTuple):
     """Why samples could not be read, how many, and the first of them."""
 
     code: str
-    count: int
+    samples: int
     example: Skipped
 
 
@@ -102,7 +102,13 @@ def classes(ledger: pd.DataFrame, columns: Sequence[str]) -> Classes | None:
 
 def listed(ledger: pd.DataFrame) -> Listed:
     """Return the samples to list."""
-    return Listed(*by_value(ledger), uncovered(ledger), *groups(ledger), *suspects(ledger))
+    first, last = by_value(ledger)
+    largest, n_groups, n_copies = groups(ledger)
+    clearest, n_suspects = suspects(ledger)
+    return Listed(
+        first=first, last=last, uncovered=uncovered(ledger), groups=largest, n_groups=n_groups, n_copies=n_copies,
+        suspects=clearest, n_suspects=n_suspects,
+    )  # fmt: skip
 
 
 def by_value(ledger: pd.DataFrame) -> tuple[list[int], list[int]]:
@@ -138,11 +144,12 @@ def uncovered(ledger: pd.DataFrame) -> list[tuple[int, int, float]]:
     """Return the dropped rows that are least alike the kept one that stands for them, with its row and their cosine."""
     if "kept_neighbour" not in ledger:
         return []
-    stood_for = ledger.loc[ledger["kept_neighbour"].fillna("") != "", "cosine"]
-    rows = stood_for.sort_values(kind="stable").index[:PAIRS]
-    names = ledger["kept_neighbour"].loc[rows]
-    place = {name: row for row, name in ledger["id"][ledger["id"].isin(names)].items()}
-    return [(int(row), int(place[names[row]]), float(stood_for[row])) for row in rows]
+    names, cosines = ledger["kept_neighbour"].fillna("").to_numpy(), ledger["cosine"].to_numpy(dtype=np.float64)
+    rows = np.flatnonzero(names != "")
+    rows = rows[np.argsort(cosines[rows], kind="stable")][:PAIRS]
+    places = np.flatnonzero(ledger["id"].isin(names[rows]))
+    place = dict(zip(ledger["id"].to_numpy()[places], places.tolist(), strict=True))
+    return [(int(row), place[names[row]], float(cosines[row])) for row in rows]
 
 
 def reasons(ledger: pd.DataFrame) -> list[tuple[str, str, int]]:

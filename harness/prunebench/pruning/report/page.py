@@ -77,9 +77,11 @@ class _Samples:
         self._ledger, self._uris = ledger, uris
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        values = self._ledger.iloc[row].to_dict()
-        known = {name: value for name, value in values.items() if value is not None and value == value}  # not NaN
-        return {"row": row, "image": self._uris.get(row, ""), **known, "id": _short(str(values["id"]))}
+        import pandas as pd
+
+        values = {name: self._ledger[name].iloc[row] for name in map(str, self._ledger.columns)}
+        known = {name: value for name, value in values.items() if not pd.isna(value)}
+        return {"image": self._uris.get(row, ""), **known, "id": _short(values["id"])}
 
 
 def _drawn(outcome: Outcome) -> Drawn:
