@@ -61,6 +61,7 @@ def outcome(
     title: str = "my photos",
     skipped: Sequence[Skipped] = (),
     notes: Sequence[str] = (),
+    leaks: Mapping[int, tuple[str, float]] | None = None,
 ) -> Outcome:
     """Return what came of keeping the first rows; without classes where `n_classes` is 0.  The rows 0 to 4 are one
     group of near-duplicates, and the label of row 7 is doubted."""
@@ -87,11 +88,13 @@ def outcome(
         neighbour=np.where(np.arange(n) < len(first.rows), -1, near.indices[:, 0]), cosine=near.similarities[:, 0],
         suspected=np.where(np.arange(n) == 7, (labels + 1) % n_classes, -1) if n_classes > 1 else None,
         votes=np.full(n, 0.8, dtype=np.float32) if n_classes > 1 else None,
+        leaks=leaks,
     )  # fmt: skip
     ledger = make_ledger(
         source, np.arange(n), kept, first.reasons(none), findings, given, source.labels if n_classes else None
     )
     evidence = Evidence(features=features, labels=labels, class_names=given or ("all",))
     return Outcome(
-        source=source, evidence=evidence, rows=np.arange(n), kept=kept, ledger=ledger, nested=True, notes=tuple(notes)
-    )
+        source=source, whole=evidence, evidence=evidence, found=findings, rows=np.arange(n), kept=kept, ledger=ledger,
+        nested=True, notes=tuple(notes),
+    )  # fmt: skip

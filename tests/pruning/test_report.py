@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from outcomes import MANIFEST, Drawings, outcome
 from PIL import Image
 
+from outcomes import MANIFEST, Drawings, outcome
 from prunebench.pruning.report import render
 from prunebench.pruning.report.facts import command
 from prunebench.pruning.report.layout import layout
@@ -282,6 +282,16 @@ def test_stabilities_stand_beside_chance_one_row_for_each_change() -> None:
     several = {"another seed": one, "another backbone": {"overlap": 0.4, "chance": 0.1}}
     text = " ".join(" ".join(page_of(outcome(), MANIFEST, None, several).texts).split())
     assert "another backbone 40.0 % - 10.0 % -" in text
+
+
+def test_samples_that_are_in_the_reference_too_are_listed_the_most_similar_first() -> None:
+    manifest = {**MANIFEST, "choice": {"reference": "test photos"}}
+    page = page_of(outcome(leaks={3: ("<t3>", 0.96), 40: ("t40", 0.999)}), manifest)
+    text = " ".join(" ".join(page.texts).split())
+    assert "2 samples nearly equal one of test photos." in text
+    assert re.search(r"id-40.jpg t40 0.999 dropped id-3.jpg <t3> 0.960 kept", text)
+    assert "No sample nearly equals" in " ".join(page_of(outcome(leaks={}), manifest).texts)
+    assert "leakage" not in {one.get("id") for one in page_of(outcome(), MANIFEST).all("h2")}
 
 
 def test_the_command_repeats_what_the_manifest_says() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outcomes import MANIFEST, Drawings, outcome
 
+from outcomes import MANIFEST, Drawings, outcome
 from prunebench.pruning.report import render
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

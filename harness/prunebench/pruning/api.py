@@ -77,9 +77,17 @@ class Pruned:
 
     def report(self) -> str:
         """Return the page about it, HTML in one piece that needs no network."""
+        from prunebench.pruning.board_row import nearest_board_row
         from prunebench.pruning.report import render
 
-        return render(self.outcome, self.manifest, self.assurance.proof, self.assurance.stability)
+        method = self.manifest["method"]
+        projector = method.get("projector", {}).get("name", "")
+        share = len(self.indices) / len(self.outcome.source)
+        row = nearest_board_row(method["scorer"]["name"], share, projector=projector)
+        return render(
+            self.outcome, self.manifest, self.assurance.proof, self.assurance.stability,
+            board_row=row.text() if row else "",
+        )  # fmt: skip
 
 
 def prune(

@@ -16,7 +16,8 @@ from prunebench.pruning.source import Skipped
 if TYPE_CHECKING:
     import pandas as pd
 
-LISTED, GROUPS, MEMBERS, SUSPECTS, PAIRS, SKIPPED = 16, 12, 6, 24, 12, 200
+LISTED, GROUPS, MEMBERS, CLEAREST, PAIRS, SKIPPED = 16, 12, 6, 24, 12, 200
+APART = ("schema", "versions", "notes", "proof", "stability")  # of the manifest: they stand elsewhere on the page
 FEW_CLASSES, EXTREMES, MOST_CLASSES = 40, 12, 2000
 
 
@@ -51,7 +52,8 @@ class Listed:
     """The samples that are listed, by their rows of the ledger.
 
     first, last: in the order in which they are taken.  uncovered: see there.  groups: the largest of `n_groups` groups
-    of near-duplicates with `n_copies` samples.  suspects: the clearest of `n_suspects`."""
+    of near-duplicates with `n_copies` samples.  suspects: the clearest of `n_suspects`.  leaked: the
+    clearest of `n_leaked` near-duplicates of a reference."""
 
     first: Sequence[int]
     last: Sequence[int]
@@ -61,12 +63,14 @@ class Listed:
     n_copies: int
     suspects: Sequence[int]
     n_suspects: int
+    leaked: Sequence[int]
+    n_leaked: int
 
     def rows(self) -> set[int]:
         """Return all rows that are shown."""
         pairs = {row for pair in self.uncovered for row in pair[:2]}
         copies = {row for group in self.groups for row in group.rows[:MEMBERS]}
-        return {*self.first, *self.last, *self.suspects} | pairs | copies
+        return {*self.first, *self.last, *self.suspects, *self.leaked} | pairs | copies
 
 
 class Reason(NamedTuple):
@@ -104,10 +108,11 @@ def listed(ledger: pd.DataFrame) -> Listed:
     """Return the samples to list."""
     first, last = by_value(ledger)
     largest, n_groups, n_copies = groups(ledger)
-    clearest, n_suspects = suspects(ledger)
+    suspects, n_suspects = _clearest(ledger, "suspected_class", "votes")
+    leaked, n_leaked = _clearest(ledger, "reference_copy", "reference_cosine")
     return Listed(
         first=first, last=last, uncovered=uncovered(ledger), groups=largest, n_groups=n_groups, n_copies=n_copies,
-        suspects=clearest, n_suspects=n_suspects,
+        suspects=suspects, n_suspects=n_suspects, leaked=leaked, n_leaked=n_leaked,
     )  # fmt: skip
 
 
@@ -132,12 +137,12 @@ def groups(ledger: pd.DataFrame) -> tuple[list[Group], int, int]:
     return found, len(sizes), len(inside)
 
 
-def suspects(ledger: pd.DataFrame) -> tuple[list[int], int]:
-    """Return the rows whose labels are doubted most, and how many are doubted."""
-    if "suspected_class" not in ledger:
+def _clearest(ledger: pd.DataFrame, name: str, by: str) -> tuple[list[int], int]:
+    """Return the rows that have a name in one column and the largest values of another, and how many have a name."""
+    if name not in ledger:
         return [], 0
-    doubted = ledger.loc[ledger["suspected_class"].fillna("") != "", "votes"]
-    return doubted.sort_values(ascending=False, kind="stable").index[:SUSPECTS].tolist(), len(doubted)
+    named = ledger.loc[ledger[name].fillna("") != "", by]
+    return named.sort_values(ascending=False, kind="stable").index[:CLEAREST].tolist(), len(named)
 
 
 def uncovered(ledger: pd.DataFrame) -> list[tuple[int, int, float]]:
@@ -170,7 +175,7 @@ def skipped(samples: Sequence[Skipped]) -> list[Reason]:
 
 def settings(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return each setting of a manifest by its name, such as method.scorer.name; versions and long lists apart."""
-    shown = {name: value for name, value in manifest.items() if name not in ("versions", "notes", "schema")}
+    shown = {name: value for name, value in manifest.items() if name not in APART}
     return [(name, _shown(value)) for name, value in _flat(shown)]
 
 
@@ -210,6 +215,7 @@ def command(manifest: Mapping[str, Any]) -> str:
     ]
     options += [("--protect", "protected.txt" if choice.get("protected") else None)]
     options += [("--drop-duplicates", choice.get("drop_duplicates")), ("--clusters", choice.get("clusters"))]
+    options += [("--reference", choice.get("reference"))]
     words += [str(word) for name, value in options if value not in (None, "") for word in (name, value)]
     return shlex.join([*words, "--out", "kept"])
 
