@@ -8,8 +8,9 @@ import itertools
 import json
 import re
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from prunebench.pruning.report import render
 from prunebench.pruning.report.facts import command
 from prunebench.pruning.report.layout import layout
 from prunebench.pruning.source import Skipped
+from prunebench.store import Store
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "circle", "line"}
 HOSTILE = [
@@ -152,6 +154,24 @@ def test_the_same_input_gives_the_same_bytes_whatever_the_number_of_threads() ->
     found = outcome(pictures=Drawings(60))
     pages = {render(found, MANIFEST, proof(), workers=workers) for workers in (1, 2, 4)}
     assert len(pages) == 1
+
+
+def test_thumbnails_that_are_remembered_are_not_decoded_again(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Counted(Drawings):
+        seen: list[int] = field(default_factory=list)
+
+        def picture(self, index: int) -> Image.Image:
+            self.seen.append(index)
+            return super().picture(index)
+
+    pictures = Counted(60, broken=frozenset({9}))
+    found, store = outcome(pictures=pictures), Store(tmp_path)
+    pages = [render(found, MANIFEST, store=store) for _ in range(2)]
+    assert sorted(pictures.seen) == list(range(60))
+    assert pages == [render(found, MANIFEST)] * 2
+    nothing = outcome(3, 2, pictures=Drawings(3, broken=frozenset(range(3))))
+    assert [page_of(nothing, MANIFEST, store=store).all("img") for _ in range(2)] == [[], []]
 
 
 def test_hostile_names_are_text_everywhere() -> None:

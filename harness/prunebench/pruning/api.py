@@ -21,6 +21,7 @@ from prunebench.pruning.gathering import Given, Machine, gather
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Balance, Choice
 from prunebench.registry import load_registry
+from prunebench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,11 +32,12 @@ class Pruned:
     """What is kept of your data, and why.
 
     outcome: everything in the order of the input.  assurance: proof and stability.  manifest: all that is needed to
-    repeat it, JSON-able."""
+    repeat it, JSON-able.  store: where the thumbnails of the report are remembered."""
 
     outcome: Outcome
     assurance: Assurance
     manifest: Mapping[str, Any]
+    store: Store | None = None
 
     @property
     def indices(self) -> NDArray[np.int64]:
@@ -86,7 +88,7 @@ class Pruned:
         row = nearest_board_row(method["scorer"]["name"], share, projector=projector)
         return render(
             self.outcome, self.manifest, self.assurance.proof, self.assurance.stability,
-            board_row=row.text() if row else "",
+            board_row=row.text() if row else "", store=self.store,
         )  # fmt: skip
 
 
@@ -156,7 +158,7 @@ def prune(
     found = assure(gathered.bench, outcome, wanted, prove, part(progress, 0.85, 1.0))
     outcome = with_probabilities(outcome, found)
     facts = manifest_of(outcome, wanted, gathered.network, catalogue)
-    return Pruned(outcome, found, {**facts, **found.as_json()})
+    return Pruned(outcome, found, {**facts, **found.as_json()}, gathered.bench.store)
 
 
 def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def layout(features: NDArray[np.floating], seed: int = 0) -> Floats:
     pulled to its 10 neighbours and pushed away from 20 drawn samples, by the forces of t-SNE's Student kernel.
     Neighbours are told; distances between far groups mean nothing."""
     from sklearn.decomposition import PCA
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     n = len(features)
     if n < 3:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
-from prunebench.pruning.flow import DUPLICATE_COSINE, Outcome, Progress, part
+from prunebench.pruning.flow import DUPLICATE_COSINE, Outcome, Progress
 from prunebench.pruning.report import facts
 from prunebench.pruning.report.layout import layout
 from prunebench.pruning.report.thumbnails import TILE, Sheet, thumbnails
+from prunebench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,7 @@ def render(
     *,
     board_row: str = "",
     command: str = "",
+    store: Store | None = None,
     workers: int = 2,
     progress: Progress = silent,
 ) -> str:
@@ -51,14 +53,17 @@ def render(
 
     proof: a Proof, or its JSON-able form.  stability: a Stability or its JSON-able form, or several by what was changed
     ("another backbone").  board_row: the nearest row of the board, in words.  command: the one that was given, instead
-    of what follows from the manifest.  workers: threads that decode pictures; the page does not depend on them."""
+    of what follows from the manifest.  store: remembers thumbnails.  workers: threads that decode
+    pictures; the page does not depend on them."""
     ledger = outcome.ledger.iloc[: len(outcome.source)].reset_index(drop=True)
     columns = [f"kept_{keep}" for keep in outcome.kept] if len(outcome.kept) > 1 else ["kept"]
     listed, drawn, pictures = facts.listed(ledger), _drawn(outcome), outcome.source.pictures
     uris: dict[int, str] = {}
     sheet: Sheet | None = None
     if pictures is not None:
-        uris, sheet = thumbnails(pictures, listed.rows(), drawn.rows.tolist(), workers, part(progress, 0.1, 0.9))
+        uris, sheet = thumbnails(
+            pictures, listed.rows(), drawn.rows.tolist(), store=store, workers=workers, progress=progress
+        )
     page = _environment().get_template("report.html.j2").render(
         outcome=outcome, manifest=manifest, samples=_Samples(ledger, uris), listed=listed, sheet=sheet,
         budgets={keep: len(outcome.indices(keep)) for keep in outcome.kept}, columns=columns,

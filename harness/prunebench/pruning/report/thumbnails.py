@@ -5,20 +5,25 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from prunebench.contexts import silent
+from prunebench.keys import digest
 from prunebench.pruning.flow import Progress
 from prunebench.pruning.parallel import in_order
 from prunebench.pruning.source import Pictures
+from prunebench.store import Store
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 EDGE, TILE = 112, 48  # pixels; the blocks of a JPEG have 16, so no tile runs into its neighbour
 SHEET_BYTES = 900_000
+VERSION = 1  # of the thumbnails in a store
 _QUALITIES = (60, 45, 30, 20)  # of the sheet, until it is small enough
 
 
@@ -32,44 +37,66 @@ class Sheet:
 
 
 def thumbnails(
-    pictures: Pictures, listed: Collection[int], mapped: Sequence[int], workers: int = 2, progress: Progress = silent
-) -> tuple[dict[int, str], Sheet | None]:
+    pictures: Pictures, listed: Collection[int], mapped: Sequence[int], *, store: Store | None = None, workers: int = 2,
+    progress: Progress = silent,
+) -> tuple[dict[int, str], Sheet | None]:  # fmt: skip
     """Return data URIs of the listed pictures by position, and the sheet of those on the map, None without any.
 
-    A picture that cannot be decoded any more has no thumbnail.  Each is decoded once."""
-    rows = sorted({*listed, *mapped})
-    uris: dict[int, str] = {}
-    tiles: dict[int, Image] = {}
-    chosen, on_map = set(listed), set(mapped)
-    for number, (row, small) in enumerate(_decoded(pictures, rows, workers)):
-        progress(number / len(rows), "thumbnails")
-        if small is None:
-            continue
-        if row in chosen:
-            uris[row] = _uri(small, 70)
-        if row in on_map:
-            tiles[row] = _tile(small)
-    return uris, _sheet(tiles) if tiles else None
+    A picture that cannot be decoded any more has no thumbnail.  store: remembers those of the map by their content."""
+    small = _stored(store, pictures, mapped, workers, progress) if store else {}
+    small |= _encoded(pictures, sorted({*listed, *mapped} - small.keys()), workers, progress)
+    tiles = {row: _tile(small[row]) for row in mapped if small[row]}
+    return {row: _uri(small[row]) for row in sorted(listed) if small[row]}, _sheet(tiles) if tiles else None
 
 
-def _decoded(pictures: Pictures, rows: Sequence[int], workers: int) -> Iterator[tuple[int, Image | None]]:
-    """Yield pictures with edges of at most EDGE pixels."""
+def _stored(
+    store: Store, pictures: Pictures, rows: Sequence[int], workers: int, progress: Progress
+) -> dict[int, bytes]:
+    """Return JPEG files by position, from the store where the same pictures were made small before."""
+    key = digest({"thumbnails": VERSION, "edge": EDGE, "pictures": [_identity(pictures, row) for row in rows]})
+    with store.lock(key):
+        if (known := store.read("thumbnails", key)) is None:
+            files = list(_encoded(pictures, rows, workers, progress).values())
+            ends = np.cumsum([len(file) for file in files], dtype=np.int64)
+            arrays = {"ends": ends, "files": np.frombuffer(b"".join(files) or b"\0", dtype=np.uint8)}
+            store.publish("thumbnails", key, arrays, {})
+            known = store.read("thumbnails", key)
+    assert known is not None, "it was published just now"
+    ends = known.arrays["ends"]
+    parts = np.split(known.arrays["files"][: ends[-1]], ends[:-1])
+    return {row: part.tobytes() for row, part in zip(rows, parts, strict=True)}
 
-    def small(row: int) -> tuple[int, Image | None]:
+
+def _identity(pictures: Pictures, row: int) -> str:
+    try:
+        return pictures.digest(row)
+    except ValueError:
+        return ""
+
+
+def _encoded(pictures: Pictures, rows: Sequence[int], workers: int, progress: Progress) -> dict[int, bytes]:
+    """Return pictures with edges of at most EDGE pixels as JPEG files, by position; empty for what is no picture."""
+
+    def small(row: int) -> bytes:
         try:
             image = pictures.picture(row)
         except ValueError:
-            return row, None
+            return b""
         image.thumbnail((EDGE, EDGE), reducing_gap=2.0)
-        return row, image
+        return _jpeg(image, 70)
 
-    yield from in_order(small, rows, workers)
+    found = {}
+    for number, file in enumerate(in_order(small, rows, workers)):
+        progress(number / len(rows), "thumbnails")
+        found[rows[number]] = file
+    return found
 
 
-def _tile(image: Image) -> Image:
-    from PIL import ImageOps
+def _tile(file: bytes) -> Image:
+    from PIL import Image, ImageOps
 
-    return ImageOps.fit(image, (TILE, TILE))
+    with Image.open(io.BytesIO(file)) as image:
+        return ImageOps.fit(image, (TILE, TILE))
 
 
 def _sheet(tiles: dict[int, Image]) -> Sheet:
@@ -79,13 +106,16 @@ def _sheet(tiles: dict[int, Image]) -> Sheet:
     sheet = Image.new("RGB", (columns * TILE, math.ceil(len(tiles) / columns) * TILE))
     for place, tile in enumerate(tiles.values()):
         sheet.paste(tile, (place % columns * TILE, place // columns * TILE))
-    uri = next(
-        (found for quality in _QUALITIES if len(found := _uri(sheet, quality)) <= SHEET_BYTES * 4 / 3), None
-    ) or _uri(sheet, _QUALITIES[-1])
-    return Sheet(uri, columns, {row: place for place, row in enumerate(tiles)})
+    found = (_jpeg(sheet, quality) for quality in _QUALITIES)
+    file = next((file for file in found if len(file) <= SHEET_BYTES), None) or _jpeg(sheet, _QUALITIES[-1])
+    return Sheet(_uri(file), columns, {row: place for place, row in enumerate(tiles)})
 
 
-def _uri(image: Image, quality: int) -> str:
+def _jpeg(image: Image, quality: int) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return file.getvalue()
+
+
+def _uri(file: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(file).decode()}"
