@@ -7,9 +7,10 @@ import io
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunebench.contexts import silent
 from prunebench.keys import digest
@@ -58,7 +59,10 @@ def _stored(
         if (known := store.read("thumbnails", key)) is None:
             files = list(_encoded(pictures, rows, workers, progress).values())
             ends = np.cumsum([len(file) for file in files], dtype=np.int64)
-            arrays = {"ends": ends, "files": np.frombuffer(b"".join(files) or b"\0", dtype=np.uint8)}
+            arrays: dict[str, NDArray[Any]] = {
+                "ends": ends,
+                "files": np.frombuffer(b"".join(files) or b"\0", dtype=np.uint8),
+            }
             store.publish("thumbnails", key, arrays, {})
             known = store.read("thumbnails", key)
     assert known is not None, "it was published just now"
