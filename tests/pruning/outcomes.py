@@ -62,9 +62,10 @@ def outcome(
     skipped: Sequence[Skipped] = (),
     notes: Sequence[str] = (),
     leaks: Mapping[int, tuple[str, float]] | None = None,
+    removed: bool = False,
 ) -> Outcome:
     """Return what came of keeping the first rows; without classes where `n_classes` is 0.  The rows 0 to 4 are one
-    group of near-duplicates, and the label of row 7 is doubted."""
+    group of near-duplicates, of which all but the first are `removed` or none, and the label of row 7 is doubted."""
     rng = np.random.default_rng(0)
     labels = np.arange(n) % max(n_classes, 1)
     features = (rng.normal(size=(max(n_classes, 1), 16))[labels] * 2 + rng.normal(size=(n, 16))).astype(np.float32)
@@ -73,28 +74,34 @@ def outcome(
         title=title, ids=tuple(ids) or tuple(f"id-{row}.jpg" for row in range(n)), features=features,
         labels=labels if n_classes else None, class_names=given, pictures=pictures, skipped=tuple(skipped),
     )  # fmt: skip
-    none = np.zeros(n, dtype=np.bool_)
+    rows = np.flatnonzero((np.arange(n) == 0) | (np.arange(n) > 4)) if removed else np.arange(n)
+    none = np.zeros(len(rows), dtype=np.bool_)
     scored = Scored(
-        scores=np.linspace(1, 0, n), excluded=none, extra=none, refill=None, caveat="", diagnostics={}, seconds=0.0
+        scores=np.linspace(1, 0, len(rows)),
+        excluded=none,
+        extra=none,
+        refill=None,
+        caveat="",
+        diagnostics={},
+        seconds=0.0,
     )
     kept = {
-        name: Kept(rows=np.arange(count), order=np.arange(n), scored=scored)
+        name: Kept(rows=np.arange(count), order=np.arange(len(rows)), scored=scored)
         for name, count in (keep or {"0.1": max(1, n // 10)}).items()
     }
     first = next(iter(kept.values()))
-    near = nearest_kept(features, first.rows)
+    near = nearest_kept(features, rows[first.rows])
+    dropped = ~np.isin(np.arange(n), rows[first.rows])
     findings = Findings(
-        group=np.where(np.arange(n) < 5, 0, -1),
-        neighbour=np.where(np.arange(n) < len(first.rows), -1, near.indices[:, 0]), cosine=near.similarities[:, 0],
+        group=np.where(np.arange(n) < 5, 0, -1), copy_of=np.where(np.isin(np.arange(n), rows), -1, 0),
+        neighbour=np.where(dropped, near.indices[:, 0], -1), cosine=near.similarities[:, 0],
         suspected=np.where(np.arange(n) == 7, (labels + 1) % n_classes, -1) if n_classes > 1 else None,
         votes=np.full(n, 0.8, dtype=np.float32) if n_classes > 1 else None,
         leaks=leaks,
     )  # fmt: skip
-    ledger = make_ledger(
-        source, np.arange(n), kept, first.reasons(none), findings, given, source.labels if n_classes else None
-    )
+    ledger = make_ledger(source, rows, kept, first.reasons(none), findings, given, source.labels if n_classes else None)
     evidence = Evidence(features=features, labels=labels, class_names=given or ("all",))
     return Outcome(
-        source=source, whole=evidence, evidence=evidence, found=findings, rows=np.arange(n), kept=kept, ledger=ledger,
+        source=source, whole=evidence, evidence=evidence, found=findings, rows=rows, kept=kept, ledger=ledger,
         nested=True, notes=tuple(notes),
     )  # fmt: skip

@@ -174,6 +174,15 @@ def test_thumbnails_that_are_remembered_are_not_decoded_again(tmp_path: Path) ->
     assert [page_of(nothing, MANIFEST, store=store).all("img") for _ in range(2)] == [[], []]
 
 
+def test_removed_near_duplicates_are_shown_without_a_rank() -> None:
+    page = page_of(outcome(removed=True, pictures=Drawings(60)), {**MANIFEST, "choice": {"drop_duplicates": 0.9}})
+    text = " ".join(" ".join(page.texts).split())
+    assert "5 samples are in 1 group, joined by cosines of 0.9 or more. They were removed, but for one" in text
+    assert re.search(r"id-0.jpg class 0 kept , rank 1 id-1.jpg class 1 dropped id-2.jpg class 2 dropped", text)
+    assert page.dots["rank"][:6] == [1, None, None, None, None, 2]
+    assert "duplicate 4 6.7 % it is a near-duplicate of a sample that stayed" in text
+
+
 def test_hostile_names_are_text_everywhere() -> None:
     n = 3 * len(HOSTILE)
     ids = [f"{name}{number}" for number in range(3) for name in HOSTILE]

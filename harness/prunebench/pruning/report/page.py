@@ -85,8 +85,8 @@ class _Samples:
         import pandas as pd
 
         values = {name: self._ledger[name].iloc[row] for name in map(str, self._ledger.columns)}
-        known = {name: value for name, value in values.items() if not pd.isna(value)}
-        return {"image": self._uris.get(row, ""), **known, "id": _short(values["id"])}
+        known = {name: None if pd.isna(value) else value for name, value in values.items()}
+        return {**known, "image": self._uris.get(row, ""), "id": _short(values["id"])}
 
 
 def _drawn(outcome: Outcome) -> Drawn:
