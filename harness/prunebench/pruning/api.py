@@ -22,6 +22,7 @@ from prunebench.pruning.gathering import Given, Machine, gather
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Balance, Choice
 from prunebench.registry import load_registry
+from prunebench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,11 +35,12 @@ class Pruned:
     """What is kept of your data, and why.
 
     outcome: everything in the order of the input.  assurance: proof and stability.  manifest: all that is needed to
-    repeat it, JSON-able."""
+    repeat it, JSON-able.  store: where the thumbnails of the report are remembered."""
 
     outcome: Outcome
     assurance: Assurance
     manifest: Mapping[str, Any]
+    store: Store | None = None
 
     @property
     def indices(self) -> NDArray[np.int64]:
@@ -96,7 +98,17 @@ class Pruned:
 
     def report(self) -> str:
         """Return the page about it, HTML in one piece that needs no network."""
-        return ""
+        from prunebench.pruning.board_row import nearest_board_row
+        from prunebench.pruning.report import render
+
+        method = self.manifest["method"]
+        projector = method.get("projector", {}).get("name", "")
+        share = len(self.indices) / len(self.outcome.source)
+        row = nearest_board_row(method["scorer"]["name"], share, projector=projector)
+        return render(
+            self.outcome, self.manifest, self.assurance.proof, self.assurance.stability,
+            board_row=row.text() if row else "", store=self.store,
+        )  # fmt: skip
 
 
 def prune(
@@ -170,7 +182,7 @@ def prune(
     found = assure(gathered.bench, outcome, wanted, prove, part(progress, 0.85, 1.0))
     outcome = with_probabilities(outcome, found)
     facts = manifest_of(outcome, wanted, gathered.network, catalogue)
-    return Pruned(outcome, found, {**facts, **found.as_json()})
+    return Pruned(outcome, found, {**facts, **found.as_json()}, gathered.bench.store)
 
 
 def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
@@ -189,7 +201,8 @@ def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], ca
                  "classes": list(outcome.evidence.class_names), "reading": dict(source.settings),
                  "fingerprint": outcome.evidence.fingerprint, "ids": digest(list(source.ids))},
         "method": described,
-        "choice": {"selector": selector.spec.name, "params": dict(choice.params), "balance": choice.balance,
+        "choice": {"selector": selector.spec.name, "selector_named": bool(choice.selector),
+                   "params": dict(choice.params), "balance": choice.balance,
                    "drop_duplicates": wanted.drop_duplicates, "reference": wanted.reference and wanted.reference.title,
                     "clusters": wanted.clusters,
                    "protected": list(wanted.protect), "nested": outcome.nested},
