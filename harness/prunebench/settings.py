@@ -1,7 +1,5 @@
 """What the machine decides of a run, none of it in a key."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,8 +20,3 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """Return JSON-able values."""
         return asdict(self)
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Settings:
-        """Return the settings that `to_json` described."""
-        return Settings(**{**value, "data_roots": tuple(value["data_roots"])})

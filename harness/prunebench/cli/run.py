@@ -10,7 +10,7 @@ from prunebench.cli.options import COUNT, requested, slots_for, suite_options
 from prunebench.cli.plan import show, will_not_run
 from prunebench.cli.progress import Progress, duration
 from prunebench.cli.text import say
-from prunebench.errors import NotHere, UsageError
+from prunebench.errors import NotHere
 from prunebench.identify import identified_plan
 from prunebench.plan import Plan
 from prunebench.run import Run, RunReport
@@ -47,9 +47,8 @@ def command(
     if dry_run:
         show(asked)
         return
-    faults: dict[str, UsageError] = {}
-    plan = identified_plan(registry, plugins, asked.suite, asked.filters, asked.settings, faults, NotHere)
-    for reason in will_not_run(faults):
+    plan = identified_plan(registry, plugins, asked.suite, asked.filters, asked.settings, (NotHere,))
+    for reason in will_not_run(plan.faults):
         say(f"warning: {reason}")
     with Progress(len(slots), quiet) as progress:
         report = Run(

@@ -42,7 +42,7 @@ def check_dynamics_have_the_promised_shape(entry: Entry[Any]) -> None:
         dynamics = call(entry, replace(ctx, record_dynamics=True)).dynamics
     if dynamics is None:
         raise NotApplicable("it records no dynamics")
-    ensure_array("dynamics", dynamics, np.float16, None, len(ctx.train_labels), ctx.n_classes)
+    ensure_array("dynamics", dynamics, np.float16, "any", len(ctx.train_labels), ctx.n_classes)
     sums = dynamics.astype(np.float64).sum(axis=2)
     text = f"dynamics: probabilities of a sample sum to {sums.min():.2f} to {sums.max():.2f}"
     ensure(np.allclose(sums, 1, atol=0.02), text)
