@@ -60,11 +60,10 @@ def guarded(entry: Entry[Any], context: Any, field: str = "load") -> Iterator[An
         yield entry.load(field)
     except PrunebenchError:
         raise
-    except MemoryError as error:
-        raise OutOfMemory(f"{entry}: out of memory", "use fewer slots with --jobs") from error
     except Exception as error:
-        if "out of memory" in str(error).lower():
-            raise OutOfMemory(f"{entry}: {error}", "use fewer slots, or a smaller batch") from error
+        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+            text = f"{entry}: {str(error) or 'out of memory'}"
+            raise OutOfMemory(text, "use fewer slots with --jobs, or a smaller batch") from error
         text = f"{entry}: {type(error).__name__}: {error}"
         raise CellFailed(text, "the traceback is in the log of the run") from error
     finally:
