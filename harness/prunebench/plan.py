@@ -98,13 +98,9 @@ def cell_axes(
 
 
 def make_plan(
-    registry: Registry,
-    catalogue: Catalogue,
-    suite_name: str,
-    filters: Filters | None = None,
-    contents: Contents | None = None,
-    tolerated: tuple[type[UsageError], ...] = (),
-) -> Plan:
+    registry: Registry, catalogue: Catalogue, suite_name: str, filters: Filters | None = None,
+    contents: Contents | None = None, tolerated: tuple[type[UsageError], ...] = (),
+) -> Plan:  # fmt: skip
     """Return the cells and comparisons of a suite that pass the filters; UsageError when there is none.  contents: of
     data and weights, where they were looked at; by default what the registry expects.  tolerated: errors with which
     methods of the suite may refuse, if others are planned."""

@@ -117,21 +117,19 @@ def prunebench_executors() -> Iterable[specs.ExecutorSpec]:
     ]  # fmt: skip
 
 
-def load_plugins(
-    extra: Mapping[str, Any] = {}, only: str | None = None, *, retry: bool = False, time_limit_seconds: float = 20
-) -> Catalogue:
+def load_plugins(extra: Mapping[str, Any] = {}, *, retry: bool = False, time_limit_seconds: float = 20) -> Catalogue:
     """Discover, register and ask all plugins; never raises for a plugin's fault.
     Those of other distributions are first imported by a process of their own, once per version: what kills or stops it
     is a failure here, and is not imported.
+    Where PRUNEBENCH_LOAD_PLUGINS is set, to comma-separated names of entry points, no others are loaded.
     extra: name to plugin object, registered beside the installed ones (for tests and notebooks).
-    only: comma-separated entry-point names; default the environment variable PRUNEBENCH_LOAD_PLUGINS.
     retry: try those again that failed before.  time_limit_seconds: for the first import of one plugin, default 20."""
     from prunebench import __version__
 
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(sys.modules[__name__], name=HOST)
-    chosen = only if only is not None else os.environ.get("PRUNEBENCH_LOAD_PLUGINS")
+    chosen = os.environ.get("PRUNEBENCH_LOAD_PLUGINS")
     found, failures = importable(chosen, retry=retry, time_limit_seconds=time_limit_seconds)
     loaders: list[tuple[Callable[[], Any], Origin]] = [(point.load, origin) for point, origin in found]
     loaders += [(partial(extra.get, name), Origin(name, name, "local")) for name in extra]

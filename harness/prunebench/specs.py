@@ -191,8 +191,7 @@ class BackboneSpec(PluginSpec):
     """A provider of networks; `load` is an object with `build(...)` and `embed(...)` (see contexts.Backbone).
     check_model: name of a small model that takes images of any size, under which `prunebench check` runs it.
     pictures: "module:object" of a function `open(ctx: PictureContext) -> PictureNetwork`, for a person's own pictures;
-    empty where there is none.  The version of the spec does not cover it: stored features have a version of their own.
-    """
+    empty where there is none.  The version of the spec does not cover it: stored features have one of their own."""
 
     check_model: str = ""
     pictures: str = ""
