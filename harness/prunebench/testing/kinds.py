@@ -108,7 +108,7 @@ def check_a_picture_is_seen_alike_in_any_company(entry: Entry[Any]) -> str:
         if a is None and b is None and name == "logits":
             continue
         for found in (a, b):
-            ensure_array(name, found, np.float32, size, None)
+            ensure_array(name, found, np.float32, size, "any")
         same = np.allclose(a[order], b, rtol=1e-3, atol=1e-3 * float(np.abs(a).max()))
         ensure(same, f"{name} of a picture change with its place in the batch")
     return f"{size} at once, as {' x '.join(map(str, images[0].shape))}"
