@@ -1,5 +1,7 @@
 """What the machine decides of a run, none of it in a key."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any

@@ -58,9 +58,8 @@ def command(
     for (kind, name), error in elsewhere(found, listings, lambda one: ("check", one.name)).items():
         if {name, f"{kind}:{name}"} & {*names}:
             raise error
-    entries, failures = _chosen(found, names)
-    if settings:
-        entries = [with_defaults(entry, settings) for entry in entries]
+    chosen, failures = _chosen(found, names)
+    entries = [with_defaults(entry, settings) for entry in chosen]
     known = {check.name for entry in entries for check in checks_for(entry.spec.kind)} or set(all_checks())
     known_checks([*expected, *(glob for glob in globs if not any(fnmatchcase(name, glob) for name in known))], known)
     unloaded: dict[str, Any] = {"kind": "", "plugin": "", "check": "check_plugin_loads", "status": "failed"}
@@ -68,8 +67,8 @@ def command(
     with Examiner(timeout, options.data_folders(data_roots), options.cache_folder(cache)) as examiner:
         for entry in entries:
             failing = {**expected_failures(listings, entry), **expected}
-            chosen = [c for c in checks_for(entry.spec.kind) if any(fnmatchcase(c.name, g) for g in globs or "*")]
-            results += [examiner.examine(entry, check, failing) for check in chosen]
+            checks = [c for c in checks_for(entry.spec.kind) if any(fnmatchcase(c.name, g) for g in globs or "*")]
+            results += [examiner.examine(entry, check, failing) for check in checks]
     if json_file:
         json_file.write(_as_json(results))
     if not json_file or getattr(json_file, "name", "-") not in ("-", "<stdout>"):

@@ -116,7 +116,9 @@ def check_dataset(loaded: Dataset) -> None:
     shapes = [[None if array is None else array.shape[1:] for array in (s.images, s.features)] for s in splits.values()]
     if shapes[0] != shapes[1]:
         parts = [f"{title} samples of shape {shape}" for title, shape in zip(splits, shapes, strict=True)]
-        raise DataError(f"data set {loaded.name} has {' and '.join(parts)}", "give both splits the same kind of samples")
+        raise DataError(
+            f"data set {loaded.name} has {' and '.join(parts)}", "give both splits the same kind of samples"
+        )
     if shared := set(loaded.train.ids) & set(loaded.test.ids):
         text = f"data set {loaded.name}: {len(shared)} ids are in train and test, such as {min(shared)!r}"
         raise DataError(text, "ids must be unique over both splits")

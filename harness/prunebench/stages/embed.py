@@ -67,10 +67,8 @@ def _features_of_the_data(data: Dataset) -> StageResult:
         data.n_classes, ids=(*train.ids, *test.ids),
     )  # fmt: skip
     arrays, facts = dict[str, Any](), dict[str, Any]()
-    for name, split, logits in (
-        ("train", train, judged.logits[: len(train)]),
-        ("test", test, judged.logits[len(train) :]),
-    ):
+    parts = np.split(judged.logits, [len(train)])
+    for name, split, logits in zip(("train", "test"), (train, test), parts, strict=True):
         arrays[f"{name}_features"], arrays[f"{name}_logits"] = split.features, logits
         facts[f"accuracy_{name}"] = round(float((logits.argmax(axis=1) == split.labels).mean()), 6)
     preprocessing = {"features": "of the data set", "logits": "of a cross-fitted linear head"}

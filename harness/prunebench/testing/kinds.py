@@ -93,9 +93,8 @@ def check_a_picture_is_seen_alike_in_any_company(entry: Entry[Any]) -> str:
     if not entry.spec.pictures or not entry.spec.check_model:
         raise NotApplicable("its spec names no pictures, or no check_model to try them with")
     arch = contexts.Arch(name="small", provider=entry.spec.name, model=entry.spec.check_model)
-    opened = [
-        entry.load_pictures()(contexts.PictureContext(arch=arch, source="random", seed=seed)) for seed in (0, 0, 1)
-    ]
+    opening = entry.load_pictures()
+    opened = [opening(contexts.PictureContext(arch=arch, source="random", seed=seed)) for seed in (0, 0, 1)]
     first, again, other = (canonical_json(dict(network.facts)) for network in opened)
     mixed = "facts of one seed differ, or those of two are equal: stored rows would be mixed up"
     ensure(first == again and first != other, mixed)

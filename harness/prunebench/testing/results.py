@@ -35,8 +35,7 @@ def ensure_array(title: str, found: Any, dtype: Any, *shape: int | str) -> None:
 @dataclass(frozen=True)
 class Check:
     """One promise of some kinds of plugin: a function that raises CheckFailed or NotApplicable, or says what it found.
-    stage: 0 for what is declared, 1 to 7 for gates, after whose failure the later checks make no sense, 8 for the rest.
-    """
+    stage: 0 for what is declared, 1 to 7 for gates, after whose failure later checks make no sense, 8 for the rest."""
 
     function: Callable[[Entry[Any]], str | None]
     kinds: frozenset[str]
