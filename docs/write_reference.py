@@ -49,7 +49,7 @@ def _page(entry: Entry[Any], times: Iterable[tuple[str, int, float]]) -> str:
     )
     lines += ["## What it computes", "", *_docstring(entry.load()), ""]
     if isinstance(spec, ScorerSpec) and spec.labeller:
-        lines += ["## Its pseudo-labels", "", *_docstring(entry.load_labeller()), ""]
+        lines += ["## Its pseudo-labels", "", *_docstring(entry.load("labeller")), ""]
     if spec.differences:
         lines += ["## Paper, released code, and this one", "", spec.differences, ""]
     lines += _parameters(spec.params)

@@ -62,7 +62,7 @@ def main() -> None:
             evidence={need: known[need] for need in entry.spec.needs},
             budget=100 if entry.spec.budget_dependent else None,
         )
-        label = entry.load_labeller() if entry.spec.labeller else None
+        label = entry.load("labeller") if entry.spec.labeller else None
         score, error = entry.load(), ""
         ready = status_bytes("VmRSS")
         # what imports reserved does not count, and the greatest single array is below N x N bytes

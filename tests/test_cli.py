@@ -169,7 +169,9 @@ def test_a_class_without_a_training_sample_is_named(shell):
 
     def split(labels):
         images = np.zeros((len(labels), 2, 2, 1), np.uint8)
-        return Split(images=images, labels=np.array(labels), ids=tuple(map(str, range(len(labels)))))
+        return Split(
+            images=images, labels=np.array(labels), ids=tuple(f"{len(labels)}-{row}" for row in range(len(labels)))
+        )
 
     for labels, fault in (([0, 0, 2], "no training sample of class b"), ([0, 1], "2 training samples for 3 classes")):
         data = Dataset(name="x", train=split(labels), test=split([0]), class_names=("a", "b", "c"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Sandbox
-from prunebench.discovery.first_import import read_results, results_file, write_results
+from prunebench.discovery.first_import import RESULTS, read_results, write_results
 from prunebench.plugins import load_plugins
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -223,7 +223,7 @@ def test_what_failed_is_tried_again_when_asked_for(sandbox):
 
 
 def test_a_damaged_file_of_results_is_written_again(sandbox):
-    path = results_file(sandbox.folder / "cache")
+    path = sandbox.folder / "cache" / RESULTS
     path.parent.mkdir(parents=True)
     for text in ("{", "[]", '{"schema": 99, "results": {}}', '{"schema": 2, "results": {"k": 3}}', "\0"):
         path.write_text(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,4 +70,4 @@ def test_the_key_of_a_task_changes_with_its_inputs_and_not_with_where_files_lie(
 
 def test_a_task_survives_the_way_to_a_worker():
     task = Task("scores", {"scorer": "x", "params": {"k": 5}}, {"features": Task("features", {"arch": "a"})})
-    assert Task.from_json(json.loads(json.dumps(task.to_json()))).key == task.key
+    assert msgspec.convert(json.loads(json.dumps(task.to_json())), Task).key == task.key

@@ -18,7 +18,8 @@ import pytest
 from conftest import Sandbox
 from prunebench.records import CellRecord, read_results
 from prunebench.specs import PluginSpec
-from prunebench.templates import KINDS, render
+from prunebench.templates import render
+from prunebench.wire import CHECKED as KINDS
 
 FINE = """
 from prunebench import ScorerSpec, hookimpl

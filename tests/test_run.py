@@ -30,7 +30,7 @@ FAULTS = {
     "calls sys.exit": ("import sys; sys.exit(3)", "ended with exit code 3"),
     "is killed": ("os.kill(os.getpid(), 9)", "killed by SIGKILL"),
     "returns the wrong length": ("return np.zeros(3)", "expected scores float64 [1438], got float64 [3]"),
-    "returns not a number": ("return np.full(ctx.n, np.nan)", "expected finite scores, got 1438 that are not"),
+    "returns not a number": ("return np.full(ctx.n, np.nan)", "got 1438 of 1438 that are not finite"),
     "trains on more than its budget in silence": (
         "from prunebench import Scores; return Scores(values=np.zeros(ctx.n), extra=np.ones(ctx.n, dtype=bool))",
         "expected a caveat that says how many images are used beyond the budget",
@@ -101,12 +101,13 @@ def odd(body: str) -> str:
 
 def scoring(scorer: str, version: str) -> Task:
     """Return the task that scores digits."""
-    from prunebench.identify import identify_dataset
+    from prunebench.identify import load_registered
+    from prunebench.stages.data import fingerprint
 
     catalogue = load_plugins()
     entry = DatasetEntry(name="digits", spec="digits", params={}, fingerprint="", licence="")
     config = {
-        "dataset": {"fingerprint": identify_dataset(entry, catalogue, ())},
+        "dataset": {"fingerprint": fingerprint(load_registered(entry, catalogue, ()))},
         "plugin": {"kind": "scorer", "name": scorer, "params": {}, "version": version},
         "seed": 1,
     }

@@ -20,6 +20,7 @@ from prunebench.planner import Contents
 from prunebench.plugins import load_plugins
 from prunebench.records import CellRecord, Record, encode, write_records
 from prunebench.registry import Registry, load_registry
+from prunebench.validation import lines
 from prunebench.validation.lines import MAX_FAULTS, MAX_LINE, base_rows, read_folder, read_lines
 from prunebench.validation.rules import Validation, validate
 from prunebench.validation.summary import code, plain, summary
@@ -102,8 +103,8 @@ class Contribution:
         first, *rest = self.planned[file]
         self.write([replace(first, **changes), *rest], file)
 
-    def validate(self, **options) -> Validation:
-        return validate(self.results, base_rows(self.results, str(self.base)), self.registry, catalogue(), **options)
+    def validate(self) -> Validation:
+        return validate(self.results, base_rows(self.results, str(self.base)), self.registry, catalogue())
 
 
 @pytest.fixture
@@ -314,8 +315,9 @@ def test_an_unknown_suite_is_told(contribution):
     assert "suite 'mine' is not in the registry" in text_of(contribution.validate())
 
 
-def test_a_file_that_is_too_large_is_not_read(contribution):
-    found = contribution.validate(max_bytes=1000)
+def test_a_file_that_is_too_large_is_not_read(contribution, monkeypatch):
+    monkeypatch.setattr(lines, "MAX_BYTES", 1000)
+    found = contribution.validate()
     assert "the limit is 1,000" in text_of(found)
     assert found.n_rows == 0
 

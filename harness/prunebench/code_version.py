@@ -6,20 +6,19 @@ import hashlib
 import importlib.util
 from collections.abc import Iterable
 from functools import cache, lru_cache
-from importlib.machinery import all_suffixes
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 _Import = tuple[int, str, str]  # level, module and name of `from ..module import name`
 
 
-def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
+def code_digest(targets: Iterable[str]) -> str:
     """Return 16 hexadecimal digits for the code that "module:name" targets reach, each inside its top-level package.
     Followed are the import statements, those inside functions too.  The `__init__` of a package counts only where one
-    of its own names is used.  What cannot be parsed, such as a compiled module, counts by its bytes.
-    cached: a file whose time of change and size are known has not changed.  Returns "unknown" where no file is found.
-    """
-    read, find = _read if cached else _read.__wrapped__, cache(locate)
+    of its own names is used.  What cannot be parsed, such as a compiled module, counts by its bytes.  A file whose time
+    of change and size are known has not changed.  Returns "unknown" where no file is found."""
+    find = cache(locate)
     reached: dict[str, str] = {}
     wanted, seen = [tuple(target.split(":")[:2]) for target in targets], set()
     while wanted:
@@ -33,7 +32,7 @@ def code_digest(targets: Iterable[str], *, cached: bool = True) -> str:
         if file is None or module in reached:
             continue
         state = file.stat()
-        digest, own_names, imports = read(file, state.st_mtime_ns, state.st_size)
+        digest, own_names, imports = _read(file, state.st_mtime_ns, state.st_size)
         if is_submodule and name not in own_names:
             continue
         reached[module] = digest
@@ -52,15 +51,10 @@ def locate(module: str) -> tuple[Path | None, list[Path]]:
     spec = None
     with contextlib.suppress(ImportError, ValueError):
         spec = importlib.util.find_spec(top)
-    file = Path(spec.origin) if spec and spec.has_location and spec.origin else None
-    folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
     for part in parts:
-        stems = [(folder / part / "__init__", [folder / part]) for folder in folders]
-        stems += [(folder / part, []) for folder in folders]
-        files = [(stem.with_name(stem.name + suffix), inside) for stem, inside in stems for suffix in all_suffixes()]
-        spaces = [folder / part for folder in folders if (folder / part).is_dir()]
-        file, folders = next(((path, inside) for path, inside in files if path.is_file()), (None, spaces))
-    return file, folders
+        spec = PathFinder.find_spec(part, spec.submodule_search_locations or []) if spec else None
+    file = Path(spec.origin) if spec and spec.has_location and spec.origin else None
+    return file, [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
 
 
 @lru_cache(maxsize=4096)

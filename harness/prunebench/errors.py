@@ -1,7 +1,5 @@
 """Every error that a user can meet: what went wrong, and the next thing to do."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -53,11 +51,9 @@ class RegistryError(PrunebenchError, exit_code=3):
     """registry.toml is wrong at `key` (dotted) on `line` (from 1), which are those of the first of all `faults`.
     Hint: Correct that line of the file; the message says what was expected there."""
 
-    def __init__(
-        self, message: str, hint: str = "", *, key: str = "", line: int = 0, faults: tuple[Fault, ...] = ()
-    ) -> None:
+    def __init__(self, message: str, hint: str, faults: tuple[Fault, ...]) -> None:
         super().__init__(message, hint)
-        self.key, self.line, self.faults = key, line, faults
+        self.key, self.line, self.faults = faults[0].key, faults[0].line, faults
 
 
 class PluginError(PrunebenchError, exit_code=3):
@@ -105,26 +101,21 @@ class WeightsMissing(DataError):
     Hint: Put the file where the message says, or take the network out with `--backbone`."""
 
 
-class CellError(PrunebenchError):
-    """One cell of the grid could not be computed; the run goes on.
-    Hint: Read the reason in the record or `prunebench status`, then run the suite again: only what failed is tried."""
-
-
-class CellFailed(CellError):
-    """An implementation raised.
+class CellFailed(PrunebenchError):
+    """An implementation raised; the run goes on, and the next one tries what failed again.
     Hint: The traceback is in the log of the worker below `runs/`; report it to the author of the plugin."""
 
 
-class OutOfMemory(CellError, status="oom"):
+class OutOfMemory(PrunebenchError, status="oom"):
     """Memory ran out even at the smallest batch size.
     Hint: Use a device with more memory, fewer slots a device, or a smaller data set."""
 
 
-class CellTimeout(CellError, status="timeout"):
+class CellTimeout(PrunebenchError, status="timeout"):
     """The cell ran past its deadline. Hint: Raise the limit with `--timeout SECONDS`."""
 
 
-class Diverged(CellError, status="diverged"):
+class Diverged(PrunebenchError, status="diverged"):
     """Training produced a loss that is not finite.
     Hint: Lower the learning rate of the recipe, or leave the cell as a failure of the method."""
 

@@ -20,24 +20,17 @@ def load_registered(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[s
     return load_dataset(plugin, plugin.spec.resolve_params(entry.params), roots)
 
 
-def identify_dataset(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> str:
-    """Load a registered data set, check its content against the registry, and return its fingerprint.  Raises DataError
-    (DatasetMissing, FingerprintMismatch) with what to do about it."""
-    found = fingerprint(load_registered(entry, catalogue, roots))
-    check_fingerprint(entry.name, entry.fingerprint, found)
-    return found
-
-
 def identified_plan(
     registry: Registry, catalogue: Catalogue, suite: str, filters: Filters, settings: Settings,
-    faults: dict[str, UsageError] | None = None, tolerated: type[UsageError] = UsageError,
+    tolerated: tuple[type[UsageError], ...] = (),
 ) -> Plan:  # fmt: skip
     """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.  Raises
-    DataError where they are missing, or are not the registered ones.  faults, tolerated: those of `make_plan`."""
+    DataError where they are missing, or are not the registered ones.  tolerated: that of `make_plan`."""
     entry, roots = registry.datasets[registry.suite(suite).dataset], settings.data_roots
-    planned = partial(make_plan, registry, catalogue, suite, filters, faults=faults, tolerated=tolerated)
+    planned = partial(make_plan, registry, catalogue, suite, filters, tolerated=tolerated)
     planned(Contents({entry.name: "0" * 32}))  # faults of names come first
-    datasets = {entry.name: identify_dataset(entry, catalogue, roots)}
+    datasets = {entry.name: fingerprint(load_registered(entry, catalogue, roots))}
+    check_fingerprint(entry.name, entry.fingerprint, datasets[entry.name])
     plan = planned(Contents(datasets))
     embedded = [task for task in plan.tasks() if "weights_file" in task.locators]
     files = sorted({(task.locators["weights_file"], task.config["weights"]["sha256"]) for task in embedded})

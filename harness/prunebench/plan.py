@@ -73,6 +73,7 @@ class Plan:
     protocol: str
     cells: tuple[Goal, ...]
     agreements: tuple[Goal, ...]
+    faults: Mapping[str, UsageError]  # why methods of the suite cannot run, by their names
 
     @property
     def goals(self) -> tuple[Goal, ...]:
@@ -97,33 +98,29 @@ def cell_axes(
 
 
 def make_plan(
-    registry: Registry,
-    catalogue: Catalogue,
-    suite_name: str,
-    filters: Filters | None = None,
-    contents: Contents | None = None,
-    faults: dict[str, UsageError] | None = None,
-    tolerated: type[UsageError] = UsageError,
-) -> Plan:
+    registry: Registry, catalogue: Catalogue, suite_name: str, filters: Filters | None = None,
+    contents: Contents | None = None, tolerated: tuple[type[UsageError], ...] = (),
+) -> Plan:  # fmt: skip
     """Return the cells and comparisons of a suite that pass the filters; UsageError when there is none.  contents: of
-    data and weights, where they were looked at; by default what the registry expects.  faults: where given, takes why
-    methods of the suite cannot run, by their names, if it is a `tolerated` error; the others are planned."""
+    data and weights, where they were looked at; by default what the registry expects.  tolerated: errors with which
+    methods of the suite may refuse, if others are planned."""
     filters = filters or Filters()
     filters = dataclasses.replace(filters, keep=tuple(map(_plain, filters.keep)))
     _check_filters(registry.suite(suite_name), filters)
     suite = _narrowed(registry.suite(suite_name), registry, filters)
     planner, goals = Planner(registry, catalogue, suite, contents or Contents()), list[Goal]()
+    faults: dict[str, UsageError] = {}
     for name in filter(None, dict.fromkeys((*suite.methods, *suite.agreement.methods, suite.unpruned))):
         try:
             goals += [*_cells(planner, name), *_agreements(planner, name)]
         except tolerated as error:
-            if faults is None or name in (*filters.added, suite.unpruned):
+            if name in (*filters.added, suite.unpruned):
                 raise
             faults[name] = error
     if not goals:
         raise next(iter(faults.values())) if faults else _nothing(planner)
     cells, agreements = (tuple(g for g in goals if g.axes["kind"] == kind) for kind in ("cell", "agreement"))
-    return Plan(suite, registry.protocol, cells, agreements)
+    return Plan(suite, registry.protocol, cells, agreements, faults)
 
 
 def _nothing(planner: Planner) -> UsageError:

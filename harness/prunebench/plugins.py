@@ -35,6 +35,9 @@ class Entry(Generic[S]):
     spec: S
     origin: Origin
 
+    def __str__(self) -> str:
+        return f"plugin {self.origin}: {self.spec.kind} {self.spec.name!r}"
+
     @cached_property
     def version(self) -> str:
         """The author's version of the implementation, or a digest of the code that its targets reach."""
@@ -44,30 +47,25 @@ class Entry(Generic[S]):
         """Return the version that the files give now."""
         return self.spec.version or code_digest(filter(None, (self.spec.load, getattr(self.spec, "labeller", ""))))
 
-    def load(self) -> Any:
-        """Import and return the implementation; raises PluginLoadError with the plugin's name and version."""
-        return self._imported(self.spec.load)
-
-    def load_labeller(self) -> Any:
-        """Import and return the labeller of a scorer that has one; raises PluginLoadError like `load`."""
-        return self._imported(getattr(self.spec, "labeller", ""))
-
-    def load_pictures(self) -> Any:
-        """Import and return what opens networks for pictures; raises UsageError for a backbone without it, and
-        PluginLoadError like `load`."""
-        if not (target := getattr(self.spec, "pictures", "")):
-            what = f"{self.spec.kind} {self.spec.name!r} of plugin {self.origin} takes arrays, not pictures"
-            raise UsageError(what, "choose a backbone that reads pictures, or give features")
-        return self._imported(target)
-
-    def _imported(self, target: str) -> Any:
+    def load(self, field: str = "load") -> Any:
+        """Import and return the implementation, or what another field of the spec names, such as "labeller"; raises
+        PluginLoadError with the plugin's name and version."""
+        target = getattr(self.spec, field)
         module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
         except Exception as error:
-            what = f"plugin {self.origin}: {self.spec.kind} {self.spec.name!r} cannot be loaded from {target!r}"
+            text = f"{self} cannot be loaded from {target!r}: {type(error).__name__}: {error}"
             hint = "the declaration works but the implementation does not; reinstall or update the plugin"
-            raise PluginLoadError(f"{what}: {type(error).__name__}: {error}", hint) from error
+            raise PluginLoadError(text, hint) from error
+
+    def load_pictures(self) -> Any:
+        """Import and return what opens networks for pictures; raises UsageError for a backbone without it, and
+        PluginLoadError like `load`."""
+        if not getattr(self.spec, "pictures", ""):
+            text = f"{self} takes arrays alone, no pictures of files"
+            raise UsageError(text, "choose a backbone that reads pictures, or give features")
+        return self.load("pictures")
 
 
 @dataclass(frozen=True)
@@ -119,21 +117,19 @@ def prunebench_executors() -> Iterable[specs.ExecutorSpec]:
     ]  # fmt: skip
 
 
-def load_plugins(
-    extra: Mapping[str, Any] = {}, only: str | None = None, *, retry: bool = False, time_limit_seconds: float = 20
-) -> Catalogue:
+def load_plugins(extra: Mapping[str, Any] = {}, *, retry: bool = False, time_limit_seconds: float = 20) -> Catalogue:
     """Discover, register and ask all plugins; never raises for a plugin's fault.
     Those of other distributions are first imported by a process of their own, once per version: what kills or stops it
     is a failure here, and is not imported.
+    Where PRUNEBENCH_LOAD_PLUGINS is set, to comma-separated names of entry points, no others are loaded.
     extra: name to plugin object, registered beside the installed ones (for tests and notebooks).
-    only: comma-separated entry-point names; default the environment variable PRUNEBENCH_LOAD_PLUGINS.
     retry: try those again that failed before.  time_limit_seconds: for the first import of one plugin, default 20."""
     from prunebench import __version__
 
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(sys.modules[__name__], name=HOST)
-    chosen = only if only is not None else os.environ.get("PRUNEBENCH_LOAD_PLUGINS")
+    chosen = os.environ.get("PRUNEBENCH_LOAD_PLUGINS")
     found, failures = importable(chosen, retry=retry, time_limit_seconds=time_limit_seconds)
     loaders: list[tuple[Callable[[], Any], Origin]] = [(point.load, origin) for point, origin in found]
     loaders += [(partial(extra.get, name), Origin(name, name, "local")) for name in extra]

@@ -47,11 +47,6 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
-def package_list_digest() -> str:
-    """Return a digest of every installed distribution with its version."""
-    return digest(sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions()))
-
-
 def machine() -> dict[str, Any]:
     """Return processor, cores and memory in bytes, and the GPUs with memory and driver where nvidia-smi tells."""
     cpuinfo = Path("/proc/cpuinfo")
@@ -73,12 +68,13 @@ def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict
     """Return all of this and the plugins for a manifest; `folder` is the one whose git state counts.  machine_class: a
     digest of what makes times and numbers comparable: processor or GPU, driver, torch minor."""
     packages, facts = versions(), machine()
+    installed = sorted(f"{one.name}=={one.version}" for one in importlib.metadata.distributions())
     origins = [entry.origin for entries in catalogue.entries.values() for entry in entries.values()]
     found = [*((origin, {}) for origin in origins), *((f.origin, {"error": f.error}) for f in catalogue.failures)]
     kind = facts["gpus"] if {*devices} != {"cpu"} and facts["gpus"] else facts["processor"]
     plugins = {o.entry_point: {"distribution": o.distribution, "version": o.version, **error} for o, error in found}
     return {
-        "versions": packages, "package_list_digest": package_list_digest(), "git": git_state(folder), "machine": facts,
+        "versions": packages, "package_list_digest": digest(installed), "git": git_state(folder), "machine": facts,
         "machine_class": digest([kind, packages["torch"].rsplit(".", 1)[0]])[:12], "plugins": plugins,
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
     }  # fmt: skip

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from prunebench.errors import DataError, Fault, ResultConflict, SchemaTooNew, StoreError
-from prunebench.store import locked, write_synced
+from prunebench.errors import DataError, Fault, ResultConflict, SchemaTooNew
+from prunebench.specs import ParamValue
+from prunebench.store import accessed, locked, write_synced
 
 SCHEMA = 2
 AGREEMENT_FILE = "agreement.jsonl"
@@ -33,7 +34,6 @@ Positive = Annotated[int, Meta(ge=1, le=2**53)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Correlation = Annotated[float, Meta(ge=-1, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
-Value = bool | int | float | str | None
 
 
 class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -47,7 +47,7 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     dataset_fingerprint: Digest
     method: Name
     scorer: Name
-    scorer_params: dict[str, Value] = {}
+    scorer_params: dict[str, ParamValue] = {}
     scorer_version: Name
     scorer_dist: Text
     projector: Name = "-"
@@ -81,7 +81,7 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
     api: Positive = 1
     score_backbone: Name = "-"
     selector: Name
-    selector_params: dict[str, Value] = {}
+    selector_params: dict[str, ParamValue] = {}
     keep: str
     train_arch: Name
     recipe: Name
@@ -262,7 +262,7 @@ def update_file(path: Path, new: Sequence[Record], *, tolerance: Mapping[str, fl
     """Merge records into one file under its lock and return how many older versions gave way.  Several runs may write
     one file at a time: each reads, merges and writes while it alone holds the lock. Raises StoreError when the folder
     cannot be written, DataError for a damaged file, ResultConflict as `merge` does."""
-    with _written(path):
+    with accessed(str(path), RESULTS_HINT):
         held = locked(path.with_name(f".{path.name}.lock"))
     with held:
         old = read_records(path) if path.exists() else []
@@ -279,19 +279,11 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 def write_text(path: Path, text: str, hint: str = RESULTS_HINT) -> None:
     """Replace a file in one step; StoreError when the folder cannot be written."""
-    with _written(path, hint):
+    with accessed(str(path), hint):
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{uuid.uuid4().hex}")  # in the same folder: it is renamed
         write_synced(scratch, text.encode())
         scratch.replace(path)
-
-
-@contextlib.contextmanager
-def _written(path: Path, hint: str = RESULTS_HINT) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}", hint) from error
 
 
 def jsonable(value: Any, where: str) -> Any:

@@ -1,7 +1,6 @@
 """Tasks in the order that their inputs allow; what fails takes its dependents with it, and nothing else."""
 
 import heapq
-import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,12 +23,12 @@ class RunState:
 
     tasks: Mapping[str, Task]
     outcomes: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # in the order in which they came
-    running: dict[str, float] = field(default_factory=dict)
+    running: list[str] = field(default_factory=list)
     seconds: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
 
     def settle(self, key: str, outcome: Mapping[str, Any]) -> None:
         """Note the outcome of a task; one that failed is that of all tasks that need it, directly or not."""
-        self.running.pop(key, None)
+        self.running = [one for one in self.running if one != key]
         self.outcomes[key] = outcome
         self.seconds.setdefault(self.tasks[key].kind, []).append(outcome["seconds"])
         lost = set() if outcome["status"] == "ok" else {key}
@@ -90,7 +89,7 @@ def run_tasks(
         while ready and executor.idle() and not draining():
             key = heapq.heappop(ready)[-1]
             executor.submit(tasks[key])
-            state.running[key] = time.monotonic()
+            state.running.append(key)
         if not state.running and (not ready or draining()):
             break
         for event in executor.wait(0.25) or (None,):

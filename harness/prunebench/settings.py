@@ -22,8 +22,3 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """Return JSON-able values."""
         return asdict(self)
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Settings:
-        """Return the settings that `to_json` described."""
-        return Settings(**{**value, "data_roots": tuple(value["data_roots"])})

@@ -77,7 +77,10 @@ class PluginSpec:
         if not _SLUG.fullmatch(self.name):
             text = f"{self.kind} name {self.name!r} is not a slug"
             raise PluginContractError(text, "use lower-case letters, digits, '-' and '_'")
-        self._check(":" in self.load, f"load = {self.load!r} names no object", 'write "module:object"')
+        for name in ("load", "labeller", "pictures"):
+            target = getattr(self, name, "")
+            fits = ":" in target or (not target and name != "load")
+            self._check(fits, f"{name} = {target!r} names no object", 'write "module:object"')
         for name in {"params", "selector_params", "check_params"} & {*vars(self)}:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
@@ -137,7 +140,6 @@ class ScorerSpec(PluginSpec):
         text = f"needs has {'no ' if given else ''}'pseudo_labels', and {stated}"
         hint = 'one asks for the other: needs = {"pseudo_labels", ...} and labeller = "module:object"'
         self._check(given == ("pseudo_labels" in self.needs), text, hint)
-        self._check(not given or ":" in self.labeller, f"{stated} names no object", 'write "module:object"')
         # The version of the scorer is a digest of its package: it has to cover the labels as well.
         packages = {target.partition(":")[0].partition(".")[0] for target in (self.labeller, self.load) if target}
         text = f"{stated} is in another package than load = {self.load!r}"
@@ -189,16 +191,10 @@ class BackboneSpec(PluginSpec):
     """A provider of networks; `load` is an object with `build(...)` and `embed(...)` (see contexts.Backbone).
     check_model: name of a small model that takes images of any size, under which `prunebench check` runs it.
     pictures: "module:object" of a function `open(ctx: PictureContext) -> PictureNetwork`, for a person's own pictures;
-    empty where there is none.  The version of the spec does not cover it: stored features have a version of their own.
-    """
+    empty where there is none.  The version of the spec does not cover it: stored features have one of their own."""
 
     check_model: str = ""
     pictures: str = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        named = not self.pictures or ":" in self.pictures
-        self._check(named, f"pictures = {self.pictures!r} names no object", 'write "module:object"')
 
 
 @dataclass(frozen=True, kw_only=True)

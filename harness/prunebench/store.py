@@ -142,14 +142,18 @@ class Store:
                 if time.time() - folder.stat().st_mtime > 3600:
                     shutil.rmtree(folder, ignore_errors=True)
 
-    @contextlib.contextmanager
-    def _accessed(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason, hint = _REASONS.get(error.errno or 0, (str(error), "check the folder"))
-            hint += ", or set another with --cache DIR or PRUNEBENCH_CACHE"
-            raise StoreError(f"cache folder {self.root}: {reason}", hint) from error
+    def _accessed(self) -> contextlib.AbstractContextManager[None]:
+        return accessed(f"cache folder {self.root}", "set another with --cache DIR or PRUNEBENCH_CACHE")
+
+
+@contextlib.contextmanager
+def accessed(what: str, instead: str) -> Iterator[None]:
+    """Turn what the system refuses inside the block into a StoreError; instead: what else to do, to end its hint."""
+    try:
+        yield
+    except OSError as error:
+        reason, hint = _REASONS.get(error.errno or 0, (str(error), "check the folder"))
+        raise StoreError(f"{what}: {reason}", f"{hint}, or {instead}") from error
 
 
 def file_digest(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 from prunebench.contexts import silent
-from prunebench.errors import DataError, NotHere, UsageError
+from prunebench.errors import DataError, NotHere
 from prunebench.executors import Event
 from prunebench.identify import identified_plan
 from prunebench.plan import Filters
@@ -71,15 +71,14 @@ def run_suite(
         timeout_seconds=timeout_seconds,
     )  # fmt: skip
     asked.plugins.executor(executor)
-    faults: dict[str, UsageError] = {}
-    plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, faults, NotHere)
+    plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, (NotHere,))
     run = Run(
         plan, asked.registry, asked.plugins, asked.settings, slots, asked.results, executor, supersede, max_failures,
         observe=lambda state, event: _tell(progress, state, event), notice=_notice,
     )  # fmt: skip
     report = run.execute()
     report.problems += [f"plugin {one.origin} was left out: {one.error}" for one in catalogue.failures]
-    report.problems += will_not_run(faults)
+    report.problems += will_not_run(plan.faults)
     page = None
     if report.n_records:
         from prunebench.board import update_board

@@ -47,8 +47,3 @@ class Task:
     def to_json(self) -> dict[str, Any]:
         """Return the task as JSON-able values."""
         return dict(msgspec.to_builtins(self))
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Task:
-        """Return the task that `to_json` described."""
-        return msgspec.convert(value, Task)

@@ -16,6 +16,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, TextIO
 
+import msgspec
+
 from prunebench.errors import CellFailed, NotApplicable, PrunebenchError, StoreError
 from prunebench.plugins import load_plugins
 from prunebench.settings import Settings
@@ -81,7 +83,7 @@ def serve(settings: Settings, requests: TextIO, answers: TextIO) -> None:
     bench = replace(make_bench(settings, load_plugins()), progress=report)
     say({"event": "ready", "device": bench.device})
     for request in _requests(requests):
-        task = Task.from_json(request)
+        task = msgspec.convert(request, Task)
         print(f"--- {time.strftime('%H:%M:%S')} {task.stage} {task.key}", file=sys.stderr, flush=True)  # noqa: T201
         say({"event": "done", **perform(bench, task)})
 
@@ -108,12 +110,13 @@ def main(arguments: list[str]) -> int:
     os.dup2(2, 1)
     match arguments:
         case ["--serve", settings]:
-            serve(Settings.from_json(json.loads(settings)), sys.stdin, answers)
+            serve(msgspec.json.decode(settings, type=Settings), sys.stdin, answers)
             return 0
         case [file]:
             request = json.loads(Path(file).read_text(encoding="utf-8"))
-            bench = make_bench(Settings.from_json(request["settings"]), load_plugins())
-            print(json.dumps(outcome := perform(bench, Task.from_json(request["task"]))), file=answers, flush=True)
+            bench = make_bench(msgspec.convert(request["settings"], Settings), load_plugins())
+            outcome = perform(bench, msgspec.convert(request["task"], Task))
+            print(json.dumps(outcome), file=answers, flush=True)
             return 0 if outcome["status"] in ("ok", "not_applicable") else 1
     print("usage: python -m prunebench.worker CELL.json", file=sys.stderr)  # noqa: T201
     return 2

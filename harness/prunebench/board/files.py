@@ -36,10 +36,8 @@ def update_board(
     missing: Missing = "show",
 ) -> str:  # fmt: skip
     """Write results/board/ from all records below `results`; return the text of the suites `shown` (None: all).
-
     suite: write results/<suite>/board/ from the records of that suite alone.  Raises UsageError without records,
-    StoreError for a folder that cannot be written.
-    """
+    StoreError for a folder that cannot be written."""
     board = load_board(results, registry, catalogue, missing, suite)
     known = set(board.sections.suite)
     for name in shown or ():

@@ -39,12 +39,10 @@ def make_board(
     needs_data: frozenset[str] = frozenset(),
 ) -> Board:  # fmt: skip
     """Return the board of some records.
-
     registry: its suites say which backbones a mean is over, its plugins who is in quarantine; None to know neither.
     missing: "show" keeps rows with a hole, "drop" leaves them out, "error" refuses them.  registry_file, needs_data:
     the file and the data sets that the commands which reproduce a section have to name.  Raises UsageError without
-    records and for two baselines, ResultConflict for two results of one place.
-    """
+    records and for two baselines, ResultConflict for two results of one place."""
     every = tidy(records, registry.plugins if registry else None)
     if every.empty:
         raise UsageError("there are no records to make a board of", "run `prunebench run SUITE` first")

@@ -4,8 +4,8 @@ import sys
 import time
 from typing import Any, Self
 
-from prunebench.cli.progress import PLAIN_EVERY_SECONDS, WIDE, time_left
-from prunebench.cli.text import columns, say
+from prunebench.cli.progress import PLAIN_EVERY_SECONDS, live_bar, time_left
+from prunebench.cli.text import say
 
 FIRST_AFTER_SECONDS = 2.0  # what is done before needs no progress
 
@@ -32,20 +32,9 @@ class Bar:
         left = time_left(spent * (1 - fraction) / fraction if fraction > 0.02 else None)
         if sys.stderr.isatty():
             if self._bar is None:
-                self._bar = _live_bar()
+                self._bar = live_bar("{task.percentage:>3.0f}%")
                 self._bar.start()
-            self._bar.update(self._bar.task_ids[0], description=text, completed=fraction, left=left)
+            self._bar.update(self._bar.task_ids[0], description=text, total=1.0, completed=fraction, left=left)
         elif now - self._last > PLAIN_EVERY_SECONDS:
             self._last = now
             say(f"{fraction:.0%} {text}, {left}")
-
-
-def _live_bar() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    bar = [BarColumn(bar_width=20)] if columns(sys.stderr) >= WIDE else []
-    parts = (TextColumn("{task.description}"), *bar, TaskProgressColumn(), TextColumn("{task.fields[left]}"))
-    live = Progress(*parts, console=Console(stderr=True), transient=True)
-    live.add_task("starting", total=1.0, left="")
-    return live

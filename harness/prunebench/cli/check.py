@@ -1,8 +1,7 @@
 """prunebench check."""
 
-import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from itertools import groupby
@@ -11,13 +10,13 @@ from typing import Any
 
 import click
 
-from prunebench.cli.options import cache_option, data_option, loaded, registry_option
+from prunebench.cli import options
 from prunebench.cli.text import PIPE, columns, fitted, table, wrapped
 from prunebench.errors import PluginContractError, UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry, Failure
 from prunebench.registry import elsewhere, expected_failures, load_registry
 from prunebench.request import cache_folder, data_folders
-from prunebench.testing import CheckResult, Examiner, checks_for, count, examine
+from prunebench.testing import CheckResult, Examiner, checks_for, count
 from prunebench.testing.checks import all_checks
 from prunebench.testing.results import known_checks
 from prunebench.wire import CHECKED, with_defaults
@@ -27,17 +26,25 @@ from prunebench.wire import CHECKED, with_defaults
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--checks", "globs", multiple=True, metavar="GLOB", help="Only these checks. Repeatable.")
 @click.option("--list", "only_list", is_flag=True, help="List the checks with their promises, and stop.")
-@click.option("--set", "settings", multiple=True, metavar="PARAM=VALUE", help="Check with another default. Repeatable.")
-@click.option("--expect", "expected", multiple=True, metavar="CHECK=REASON", help="A check that must fail. Repeatable.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="PARAM=VALUE",
+    callback=options.assignments,
+    help="Check with another default. Repeatable.",
+)
+@click.option("--expect", "expected", multiple=True, metavar="CHECK=REASON", callback=options.pairs,
+              help="A check that must fail. Repeatable.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds per check.")
 @click.option("--json", "json_file", type=click.File("w", "utf-8"), help="Write the results as JSON; - is stdout.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check, with what it measured.")
-@registry_option
-@cache_option
-@data_option
+@options.registry_option
+@options.cache_option
+@options.data_option
 def command(
-    names: tuple[str, ...], globs: tuple[str, ...], only_list: bool, settings: tuple[str, ...],
-    expected: tuple[str, ...], timeout: float, json_file: Any, verbose: bool, registry_file: Path | None,
+    names: tuple[str, ...], globs: tuple[str, ...], only_list: bool, settings: dict[str, Any],
+    expected: dict[str, str], timeout: float, json_file: Any, verbose: bool, registry_file: Path | None,
     cache: Path | None, data_roots: tuple[Path, ...],
 ) -> None:  # fmt: skip
     """Check that plugins keep the promises of their declarations.
@@ -48,23 +55,21 @@ def command(
     if only_list:
         _list_checks(names)
         return
-    found, listings = loaded(), load_registry(registry_file).plugins
+    found, listings = options.loaded(), load_registry(registry_file).plugins
     for (kind, name), error in elsewhere(found, listings, lambda one: ("check", one.name)).items():
         if {name, f"{kind}:{name}"} & {*names}:
             raise error
-    entries, failures = _chosen(found, names)
-    if settings:
-        entries = [with_defaults(entry, {k: _value(v) for k, v in _pairs(settings).items()}) for entry in entries]
-    more, known = _pairs(expected), {c.name for e in entries for c in checks_for(e.spec.kind)} or set(all_checks())
-    known_checks([*more, *(glob for glob in globs if not any(fnmatchcase(name, glob) for name in known))], known)
+    chosen, failures = _chosen(found, names)
+    entries = [with_defaults(entry, settings) for entry in chosen]
+    known = {check.name for entry in entries for check in checks_for(entry.spec.kind)} or set(all_checks())
+    known_checks([*expected, *(glob for glob in globs if not any(fnmatchcase(name, glob) for name in known))], known)
     unloaded: dict[str, Any] = {"kind": "", "plugin": "", "check": "check_plugin_loads", "status": "failed"}
     results = [CheckResult(origin=f.origin, reason=f"{f.error} {f.hint}".strip(), **unloaded) for f in failures]
     with Examiner(timeout, data_folders(data_roots), cache_folder(cache)) as examiner:
         for entry in entries:
-            checks = [c.name for c in checks_for(entry.spec.kind) if any(fnmatchcase(c.name, g) for g in globs or "*")]
-            failing = {**expected_failures(listings, entry), **more}
-            wanted = {name: why for name, why in failing.items() if name in checks}
-            results += examine(entry, checks, wanted, examiner) if checks else []
+            failing = {**expected_failures(listings, entry), **expected}
+            checks = [c for c in checks_for(entry.spec.kind) if any(fnmatchcase(c.name, g) for g in globs or "*")]
+            results += [examiner.examine(entry, check, failing) for check in checks]
     if json_file:
         json_file.write(_as_json(results))
     if not json_file or getattr(json_file, "name", "-") not in ("-", "<stdout>"):
@@ -99,18 +104,6 @@ def _list_checks(names: Sequence[str]) -> None:
     for check in all_checks().values():
         if not kinds or kinds & check.kinds:
             click.echo(f"{check.name}\n{wrapped(check.promise, columns(), '    ')}")
-
-
-def _pairs(texts: Iterable[str]) -> dict[str, str]:
-    if wrong := [text for text in texts if "=" not in text]:
-        raise UsageError(f"{wrong[0]!r} is not NAME=VALUE", "write the name, an equals sign and the value")
-    return dict(text.split("=", 1) for text in texts)
-
-
-def _value(text: str) -> Any:
-    with contextlib.suppress(ValueError):
-        return json.loads(text)
-    return text
 
 
 def _as_json(results: Sequence[CheckResult]) -> str:

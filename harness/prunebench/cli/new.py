@@ -11,11 +11,12 @@ from prunebench import __version__
 from prunebench.cli.options import loaded
 from prunebench.cli.text import say
 from prunebench.errors import UsageError
-from prunebench.templates import KINDS, distribution_name, module_name, render, starter
+from prunebench.templates import distribution_name, module_name, render, starter
+from prunebench.wire import CHECKED
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(KINDS), metavar="KIND")
+@click.argument("kind", type=click.Choice(list(CHECKED)), metavar="KIND")
 @click.argument("name")
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", default=Path(),
               help="Folder to make the plugin's own folder in.  [default: here]")  # fmt: skip

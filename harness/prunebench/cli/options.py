@@ -1,5 +1,7 @@
 """Options that several verbs share, and what they mean."""
 
+import contextlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from prunebench.cli.text import say
+from prunebench.errors import UsageError
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue, load_plugins
 from prunebench.request import Request, make_request
@@ -60,5 +63,23 @@ def catalogue(strict: bool = False) -> Catalogue:
     for failure in found.failures:
         say(f"warning: plugin {failure.origin} was left out{' in part' * failure.partial}: {failure.error}")
     if found.failures and (strict or os.environ.get("PRUNEBENCH_STRICT_PLUGINS") == "1"):
-        raise found.failures[0].as_error()
+        first = found.failures[0]
+        raise first.kind(f"plugin {first.origin}: {first.error}", first.hint)
+    return found
+
+
+def pairs(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Return the texts NAME=VALUE of an option by their names."""
+    if wrong := [text for text in given if text.find("=") < 1]:
+        hint = "write the name, an equals sign and the value, such as k=10"
+        raise UsageError(f"{option.opts[-1]} {wrong[0]!r} is not NAME=VALUE", hint)
+    return dict(text.split("=", 1) for text in given)
+
+
+def assignments(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    """Return the values NAME=VALUE of an option by their names: numbers, true, false or text."""
+    found: dict[str, Any] = pairs(context, option, given)
+    for name, text in found.items():
+        with contextlib.suppress(ValueError):
+            found[name] = json.loads(text)
     return found

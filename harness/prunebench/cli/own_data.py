@@ -1,12 +1,10 @@
 """Options of the verbs for a person's own data, by the names that `prunebench.prune` has."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 
-from prunebench.cli.options import COUNT, PATH, F
+from prunebench.cli.options import COUNT, PATH, F, assignments
 from prunebench.errors import UsageError
 from prunebench.request import data_folders
 
@@ -41,10 +39,10 @@ def pruning_options(function: F) -> F:
     """Add what says how to read data, and how to choose from them."""
     options = (
         click.option("--scorer", default="", help="Method: see `prunebench list`.  [default: that of registry.toml]"),
-        click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", callback=_assignments,
+        click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", callback=assignments,
                      help="Parameter of the scorer. Repeatable."),
         click.option("--selector", default="", help="How to choose from scores.  [default: the scorer's own]"),
-        click.option("--selector-param", "selector_params", multiple=True, metavar="NAME=VALUE", callback=_assignments,
+        click.option("--selector-param", "selector_params", multiple=True, metavar="NAME=VALUE", callback=assignments,
                      help="Parameter of the selector. Repeatable."),
         click.option("--projector", default="", help="For scorers that read a projection."),
         click.option("--balance", type=click.Choice(["class", "none"]), default=None,
@@ -61,20 +59,6 @@ def pruning_options(function: F) -> F:
     for add in reversed((*_DATA, *options)):
         function = add(function)
     return function
-
-
-def _assignments(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
-    """Return NAME=VALUE as numbers, true, false or text."""
-    found = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"{option.opts[-1]} {text!r} is no NAME=VALUE", "write, for example, k=10")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
 
 
 def _lines(context: click.Context, option: click.Parameter, given: Path | None) -> tuple[str, ...]:

@@ -35,15 +35,15 @@ def command(as_json: bool, **options: Any) -> None:
 def show(asked: Request, as_json: bool = False) -> None:
     """Print the plan of a suite: its size, what is done, how long the rest takes, and what will not work."""
     settings, store = asked.settings, Store(Path(asked.settings.cache))
-    registry, faults, notes = asked.registry, dict[str, UsageError](), list[str]()
+    registry, notes = asked.registry, list[str]()
     try:
-        plan = identified_plan(registry, asked.plugins, asked.suite, asked.filters, settings, faults)
+        plan = identified_plan(registry, asked.plugins, asked.suite, asked.filters, settings, (UsageError,))
     except DataError as error:
         if not registry.datasets[registry.suite(asked.suite).dataset].fingerprint:
             raise
-        plan = make_plan(registry, asked.plugins, asked.suite, asked.filters, faults=faults)
+        plan = make_plan(registry, asked.plugins, asked.suite, asked.filters, tolerated=(UsageError,))
         notes.append(f"a run would stop at its data: {error.message}: {error.hint}")
-    notes = [*will_not_run(faults), *notes]
+    notes = [*will_not_run(plan.faults), *notes]
     done = Results(plan, asked.results).done()
     missing = missing_tasks((goal.task for goal in plan.goals), store, done)
     notes += obstacles(plan, registry, asked.plugins, settings.data_roots, missing.values())

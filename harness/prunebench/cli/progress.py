@@ -39,7 +39,8 @@ class Progress(ExitStack):
         super().__init__()
         self._slots, self._quiet, self._last = slots, quiet, 0.0
         self._texts: dict[str, str] = {}  # what tasks that run say of themselves
-        self._bar = self.enter_context(_live_bar()) if sys.stderr.isatty() and not quiet else None
+        is_live = sys.stderr.isatty() and not quiet
+        self._bar = self.enter_context(live_bar("{task.completed}/{task.total}")) if is_live else None
 
     def notice(self, text: str) -> None:
         """Show a message that stays."""
@@ -65,12 +66,13 @@ class Progress(ExitStack):
             say(f"{done}/{total} tasks, {time_left(state.seconds_left(self._slots))}, running: {running}")
 
 
-def _live_bar() -> Any:
+def live_bar(done: str) -> Any:
+    """Return a live line of rich with one task; done: how it says what is done, a format of `task`."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     bar = [BarColumn(bar_width=20)] if columns(sys.stderr) >= WIDE else []
-    parts = (TextColumn("{task.description}"), *bar, MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
-    live = Progress(*parts, console=Console(stderr=True), transient=True)
+    texts = (TextColumn("{task.description}"), *bar, TextColumn(done), TextColumn("{task.fields[left]}"))
+    live = Progress(*texts, console=Console(stderr=True), transient=True)
     live.add_task("starting", total=None, left="")
     return live

@@ -10,7 +10,7 @@ from prunebench.cli.options import COUNT, requested, suite_options
 from prunebench.cli.plan import show
 from prunebench.cli.progress import Progress, duration
 from prunebench.cli.text import say
-from prunebench.errors import NotHere, UsageError
+from prunebench.errors import NotHere
 from prunebench.identify import identified_plan
 from prunebench.plan import Plan
 from prunebench.request import slots_for, will_not_run
@@ -48,9 +48,8 @@ def command(
     if dry_run:
         show(asked)
         return
-    faults: dict[str, UsageError] = {}
-    plan = identified_plan(registry, plugins, asked.suite, asked.filters, asked.settings, faults, NotHere)
-    for reason in will_not_run(faults):
+    plan = identified_plan(registry, plugins, asked.suite, asked.filters, asked.settings, (NotHere,))
+    for reason in will_not_run(plan.faults):
         say(f"warning: {reason}")
     with Progress(len(slots), quiet) as progress:
         report = Run(

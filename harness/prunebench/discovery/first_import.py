@@ -25,6 +25,7 @@ Installed = tuple[EntryPoint, Origin]
 Result = tuple[str, str]  # an error and a hint, both empty where a plugin may be imported
 _Kept = tuple[Literal[3], dict[str, Result]]  # the schema of the file, and the results by key
 _TRYING = "PRUNEBENCH_FIRST_IMPORT"  # set in the process of a first import, where only the own plugins are loaded
+RESULTS = Path("plugins", "first_imports.json")  # below the cache folder
 _START_SECONDS = 120.0
 _AGAIN = "update or uninstall it; `prunebench doctor` tries it again"
 _MOST = 5000  # results of other environments that share the cache stay, but not for ever
@@ -48,7 +49,7 @@ def importable(chosen: str | None, *, retry: bool, time_limit_seconds: float) ->
     return own + [one for key, one in keyed.items() if not known[key][0]], failures
 
 
-def installed_plugins(chosen: str | None = None) -> list[Installed]:
+def installed_plugins(chosen: str | None) -> list[Installed]:
     """Return the entry points `chosen` like `importable`'s, prunebench's own first, then by distribution and name."""
     points = [one for one in entry_points(group=GROUP) if chosen is None or one.name in chosen.split(",")]
     # Reading metadata parses a mail message: once per distribution, not once per entry point.
@@ -82,15 +83,10 @@ def _files(package: str) -> Iterator[tuple[str, int, int]]:
             yield str(path), state.st_size, state.st_mtime_ns
 
 
-def results_file(cache: Path) -> Path:
-    """Return the file of results in a cache folder."""
-    return cache / "plugins" / "first_imports.json"
-
-
 def read_results(cache: Path) -> dict[str, Result]:
     """Return the results by key; none when the file is absent, damaged or of another schema."""
     with contextlib.suppress(OSError, UnicodeDecodeError, msgspec.MsgspecError):
-        kept: _Kept = msgspec.json.decode(results_file(cache).read_bytes(), type=_Kept)
+        kept: _Kept = msgspec.json.decode((cache / RESULTS).read_bytes(), type=_Kept)
         return kept[1]
     return {}
 
@@ -99,7 +95,7 @@ def write_results(cache: Path, results: Mapping[str, Result]) -> None:
     """Replace the file in one step, the newest results last; a cache that cannot be written is no error."""
     with contextlib.suppress(StoreError):
         newest = msgspec.json.encode((3, dict(list(results.items())[-_MOST:])))
-        write_text(results_file(cache), newest.decode())
+        write_text(cache / RESULTS, newest.decode())
 
 
 def import_first(points: Sequence[EntryPoint], time_limit_seconds: float) -> list[Result]:

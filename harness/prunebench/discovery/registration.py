@@ -40,10 +40,6 @@ class Failure:
     kind: type[PluginError] = PluginLoadError
     partial: bool = False
 
-    def as_error(self) -> PluginError:
-        """Return the failure as an exception, for those who want to stop at the first one."""
-        return self.kind(f"plugin {self.origin}: {self.error}", self.hint)
-
 
 def register(manager: pluggy.PluginManager, load: Callable[[], Any], origin: Origin, name: str) -> list[Failure]:
     """Import one plugin and register it as `name`; return what is wrong with it, leaving out what cannot be used."""

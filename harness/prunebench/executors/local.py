@@ -50,12 +50,9 @@ class LocalExecutor:
         threading.Thread(target=self._listen, args=(slot, slot.child, task), daemon=True).start()
 
     def wait(self, timeout_seconds: float) -> Sequence[Event]:
-        events = []
         with contextlib.suppress(queue.Empty):
-            events.append(self._events.get(timeout=timeout_seconds))
-            while True:
-                events.append(self._events.get_nowait())
-        return events
+            return [self._events.get(timeout=timeout_seconds)]
+        return ()
 
     def close(self, *, kill: bool = False) -> None:
         children = [slot.child for slot in self._slots if slot.child is not None]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 Message = Mapping[str, Any]
-_NOWHERE = Path(os.devnull)
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
 
@@ -29,12 +28,12 @@ class ChildProcess(subprocess.Popen[str]):
     log: file that takes its standard error; by default it is thrown away.  Raises OSError when it cannot be started."""
 
     def __init__(
-        self, command: Sequence[str], *, environment: Mapping[str, str], log: Path = _NOWHERE,
+        self, command: Sequence[str], *, environment: Mapping[str, str], log: str | Path = os.devnull,
         folder: Path | None = None,
     ) -> None:  # fmt: skip
         self._inbox: queue.Queue[Message | None] = queue.Queue()
         self._ended = threading.Event()
-        with log.open("ab") as errors:
+        with Path(log).open("ab") as errors:
             super().__init__(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=folder,
                 encoding="utf-8", errors="replace", start_new_session=True,

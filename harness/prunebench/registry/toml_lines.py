@@ -78,7 +78,7 @@ def registry_error(faults: Iterable[Fault]) -> RegistryError:
         rows = [f"{fault} ({fault.hint})" if fault.hint else str(fault) for fault in found]
         message = "\n  ".join([f"{len(found)} faults in {found[0].file}", *rows])
         hint = "correct each of these lines; `prunebench registry schema` describes every key"
-    return RegistryError(message, hint, key=found[0].key, line=found[0].line, faults=tuple(found))
+    return RegistryError(message, hint, tuple(found))
 
 
 def dotted(key: Key) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prunebench.contexts import Dataset, silent
 from prunebench.errors import CellFailed, OutOfMemory, PluginContractError, PrunebenchError
@@ -47,26 +46,25 @@ class Bench:
         CellFailed when the code on this machine is not the code that the key stands for."""
         entry = self.catalogue.get(f"{described['kind']}s", described["name"])
         if (found := entry.code_version()) != described["version"]:
-            text = f"{title(entry)}: the key stands for version {described['version']}, the code here is {found}"
+            text = f"{entry}: the key stands for version {described['version']}, the code here is {found}"
             raise CellFailed(text, "the code was changed or updated since the run started: run the suite again")
         return entry
 
 
 @contextmanager
-def guarded(entry: Entry[Any], context: Any, load: Callable[[], Any] | None = None) -> Iterator[Any]:
-    """Yield a plugin's implementation; whatever it raises becomes an error that names the plugin.  Its work folder
-    exists inside the block and is removed after it.  load: imports it, by default `entry.load`."""
+def guarded(entry: Entry[Any], context: Any, field: str = "load") -> Iterator[Any]:
+    """Yield what a field of a plugin's spec names; whatever it raises becomes an error that names the plugin.  Its work
+    folder exists inside the block and is removed after it."""
     context.workdir.mkdir(parents=True, exist_ok=True)
     try:
-        yield (load or entry.load)()
+        yield entry.load(field)
     except PrunebenchError:
         raise
-    except MemoryError as error:
-        raise OutOfMemory(f"{title(entry)}: out of memory", "use fewer slots with --jobs") from error
     except Exception as error:
-        if "out of memory" in str(error).lower():
-            raise OutOfMemory(f"{title(entry)}: {error}", "use fewer slots, or a smaller batch") from error
-        text = f"{title(entry)}: {type(error).__name__}: {error}"
+        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+            text = f"{entry}: {str(error) or 'out of memory'}"
+            raise OutOfMemory(text, "use fewer slots with --jobs, or a smaller batch") from error
+        text = f"{entry}: {type(error).__name__}: {error}"
         raise CellFailed(text, "the traceback is in the log of the run") from error
     finally:
         shutil.rmtree(context.workdir, ignore_errors=True)
@@ -75,23 +73,25 @@ def guarded(entry: Entry[Any], context: Any, load: Callable[[], Any] | None = No
 def broken_promise(entry: Entry[Any], expected: str, came: str) -> PluginContractError:
     """Return the error for a result that is not what the kind of plugin promises."""
     hint = f"report it to the author of {entry.origin.distribution}"
-    return PluginContractError(f"{title(entry)}: expected {expected}, got {came}", hint)
+    return PluginContractError(f"{entry}: expected {expected}, got {came}", hint)
 
 
-def check_array(entry: Entry[Any], title: str, array: NDArray[Any], kind: type, *shape: int | str) -> None:
-    """Raise PluginContractError unless an array is finite, of that kind of number and of that shape.  title: what it is
-    and its dtype, such as "features float32".  shape: a letter stands for any length."""
-    fits = isinstance(array, np.ndarray) and len(shape) == array.ndim and np.issubdtype(array.dtype, kind)
-    if not fits or any(n not in (m, str(n)) for n, m in zip(shape, array.shape, strict=True)):
-        expected = f"{title} [{', '.join(map(str, shape))}]"
-        raise broken_promise(entry, expected, f"{array.dtype} {list(array.shape)}")
-    if not (finite := np.isfinite(array)).all():
-        raise broken_promise(entry, f"finite {title.split()[0]}", f"{int((~finite).sum())} that are not")
+def array_problem(found: Any, dtype: Any, *shape: int | str) -> str:
+    """Return what came instead of a finite array of that type and shape, in which a word stands for any length; an
+    empty string where it is one."""
+    if not isinstance(found, np.ndarray):
+        return type(found).__name__
+    lengths = zip(shape, found.shape, strict=False)
+    if found.dtype != dtype or found.ndim != len(shape) or any(n not in (m, str(n)) for n, m in lengths):
+        return f"{found.dtype} {list(found.shape)}"
+    bad = int((~np.isfinite(found)).sum())
+    return f"{bad} of {found.size} that are not finite" if bad else ""
 
 
-def title(entry: Entry[Any]) -> str:
-    """Return how messages name a plugin: distribution, version, kind and name."""
-    return f"plugin {entry.origin}: {entry.spec.kind} {entry.spec.name!r}"
+def check_array(entry: Entry[Any], title: str, found: Any, dtype: Any, *shape: int | str) -> None:
+    """Raise PluginContractError unless it is a finite array of that type and shape, which are called `title`."""
+    if came := array_problem(found, dtype, *shape):
+        raise broken_promise(entry, f"{title} {np.dtype(dtype)} [{', '.join(map(str, shape))}]", came)
 
 
 def make_bench(settings: Settings, catalogue: Catalogue) -> Bench:

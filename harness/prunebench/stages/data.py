@@ -51,7 +51,7 @@ def _splits(data: Dataset) -> dict[str, Split]:
 
 
 def _arrays(split: Split) -> dict[str, NDArray[Any]]:
-    given = {"images": split.images, "labels": split.labels, "features": split.features}
+    given = {"labels": split.labels, "images": split.images, "features": split.features}
     return {name: array for name, array in given.items() if array is not None}
 
 
@@ -110,15 +110,15 @@ def check_dataset(loaded: Dataset) -> None:
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         text = f"data set {loaded.name}: {len(repeated)} class names stand for two classes, such as {repeated[0]!r}"
         raise DataError(text, "give each class a name of its own")
-    splits = {"train": loaded.train, "test": loaded.test}
+    splits = _splits(loaded)
     for title, split in splits.items():
         _check_split(f"{loaded.name} ({title})", split, loaded.n_classes)
     shapes = [[None if array is None else array.shape[1:] for array in (s.images, s.features)] for s in splits.values()]
     if shapes[0] != shapes[1]:
-        described = " and ".join(
-            f"{title} samples of shape {shape}" for title, shape in zip(splits, shapes, strict=True)
+        parts = [f"{title} samples of shape {shape}" for title, shape in zip(splits, shapes, strict=True)]
+        raise DataError(
+            f"data set {loaded.name} has {' and '.join(parts)}", "give both splits the same kind of samples"
         )
-        raise DataError(f"data set {loaded.name} has {described}", "give both splits the same kind of samples")
     if shared := set(loaded.train.ids) & set(loaded.test.ids):
         text = f"data set {loaded.name}: {len(shared)} ids are in train and test, such as {min(shared)!r}"
         raise DataError(text, "ids must be unique over both splits")
@@ -183,10 +183,9 @@ def fingerprint(loaded: Dataset) -> str:
     state.update(canonical_json([list(loaded.class_names), list(loaded.mean), list(loaded.std)]).encode())
     for split in (loaded.train, loaded.test):
         state.update(canonical_json(list(split.ids)).encode())
-        for title, array in (("labels", split.labels), ("images", split.images), ("features", split.features)):
-            if array is not None:
-                state.update(f"{title}{array.dtype.str}{array.shape}".encode())
-                state.update(np.ascontiguousarray(array).data)
+        for title, array in _arrays(split).items():  # in this order
+            state.update(f"{title}{array.dtype.str}{array.shape}".encode())
+            state.update(np.ascontiguousarray(array).data)
     return state.hexdigest()
 
 

@@ -43,8 +43,8 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
             embedding = backbone.embed(context)
             if not isinstance(embedding, Embedding):
                 raise broken_promise(entry, "a prunebench.Embedding", type(embedding).__name__)
-            check_array(entry, "features float32", embedding.features, np.float32, len(split), "d")
-            check_array(entry, "logits float32", embedding.logits, np.float32, len(split), "c")
+            check_array(entry, "features", embedding.features, np.float32, len(split), "d")
+            check_array(entry, "logits", embedding.logits, np.float32, len(split), "c")
         arrays[f"{name}_features"], arrays[f"{name}_logits"] = embedding.features, embedding.logits
         facts |= {"preprocessing": dict(embedding.preprocessing), "batch_size_used": embedding.batch_size_used}
         own = embedding.logits.shape[1] == data.n_classes  # a head that classifies something else has no accuracy
@@ -67,10 +67,8 @@ def _features_of_the_data(data: Dataset) -> StageResult:
         data.n_classes, ids=(*train.ids, *test.ids),
     )  # fmt: skip
     arrays, facts = dict[str, Any](), dict[str, Any]()
-    for name, split, logits in (
-        ("train", train, judged.logits[: len(train)]),
-        ("test", test, judged.logits[len(train) :]),
-    ):
+    parts = np.split(judged.logits, [len(train)])
+    for name, split, logits in zip(("train", "test"), (train, test), parts, strict=True):
         arrays[f"{name}_features"], arrays[f"{name}_logits"] = split.features, logits
         facts[f"accuracy_{name}"] = round(float((logits.argmax(axis=1) == split.labels).mean()), 6)
     preprocessing = {"features": "of the data set", "logits": "of a cross-fitted linear head"}
@@ -91,7 +89,7 @@ def projection(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> Stag
     context = ProjectContext(**bench.context(task), features=features)
     with guarded(entry, context) as project:
         projected = np.asarray(project(context))
-        check_array(entry, "coordinates float32", projected, np.float32, len(features), "k")
+        check_array(entry, "coordinates", projected, np.float32, len(features), "k")
     filled = np.full((len(every), projected.shape[1]), np.nan, dtype=np.float32)
     filled[rows] = projected
     return {"projection": filled}, {"n_projected": len(features)} if is_partial else {}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prunebench.contexts import Scores
 from prunebench.plugins import Entry
 from prunebench.records import jsonable
-from prunebench.stages.bench import Bench, StageResult, broken_promise, check_array, guarded
+from prunebench.stages.bench import Bench, StageResult, array_problem, broken_promise, check_array, guarded
 from prunebench.stages.data import check_rows, dataset
 from prunebench.stages.evidence import score_context
 from prunebench.stats import score_agreement
@@ -24,7 +24,7 @@ def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> S
     with the scores; no plugin sees it."""
     entry = bench.plugin(task.config["plugin"])
     context = score_context(bench, task, entry, inputs, entry.spec.label_needs)
-    with guarded(entry, context, entry.load_labeller) as label:
+    with guarded(entry, context, "labeller") as label:
         found, n = label(context), context.n
         if came := label_problem(found, n):
             raise broken_promise(entry, f"pseudo-labels int64 [{n}] in 0..{n - 1}", came)
@@ -35,13 +35,9 @@ def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> S
 
 def label_problem(returned: Any, n: int) -> str:
     """Return what came instead of pseudo-labels int64 [n] in 0..n-1, or an empty string."""
-    if not isinstance(returned, np.ndarray):
-        return type(returned).__name__
-    if returned.dtype != np.int64 or returned.shape != (n,):
-        return f"{returned.dtype} {list(returned.shape)}"
-    if n and not 0 <= int(returned.min()) <= int(returned.max()) < n:
-        return f"labels in {returned.min()}..{returned.max()}"
-    return ""
+    came = array_problem(returned, np.int64, n)
+    outside = not came and n and not 0 <= int(returned.min()) <= int(returned.max()) < n
+    return f"labels in {returned.min()}..{returned.max()}" if outside else came
 
 
 def matched_accuracy(pseudo_labels: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
@@ -88,8 +84,8 @@ def _as_scores(entry: Entry[Any], returned: NDArray[Any], n: int) -> Scores:
 
 def _checked_arrays(entry: Entry[Any], result: Scores, n: int) -> dict[str, Any]:
     values = np.asarray(result.values)
-    check_array(entry, "scores float64", values, np.floating, n)
-    arrays = {"scores": values.astype(np.float64)}
+    arrays = {"scores": values.astype(np.float64) if values.dtype.kind == "f" else values}
+    check_array(entry, "scores", arrays["scores"], np.float64, n)
     for name, dtype in (("excluded", np.bool_), ("refill", np.float64), ("extra", np.bool_)):
         if (given := getattr(result, name)) is not None:
             if np.shape(given) != (n,):

@@ -27,9 +27,7 @@ class Prior(NamedTuple):
 @dataclass(frozen=True)
 class Interval:
     """A mean over `n` observations with its interval.
-
-    `low` and `high` are None with fewer than 2 observations, and where nothing varied: no interval has width 0.
-    """
+    `low` and `high` are None with fewer than 2 observations, and where nothing varied: no interval has width 0."""
 
     mean: float
     low: float | None
@@ -44,10 +42,8 @@ class Interval:
 @dataclass(frozen=True)
 class Gain(Interval):
     """The mean paired difference to the reference over the `n` seeds that both have, with its interval.
-
     p: two-sided p value of the moderated t test, None where there is no interval.  significant: whether it
-    stays below .05 after Holm's correction for the number of methods in the table.
-    """
+    stays below .05 after Holm's correction for the number of methods in the table."""
 
     p: float | None
     significant: bool
@@ -78,12 +74,10 @@ def _trigamma_inverse(value: float) -> float:
 
 def variance_prior(variances: Floats, df: Floats) -> Prior | None:
     """Return the prior of a table's variances by the moments of their logarithms.
-
     variances, df: float64 [rows], sample variances and their degrees of freedom.  Rows without a spread (one
     observation, or observations that are all equal) say nothing of the spread of others and are left out.  The
     degrees of freedom are capped at those of the whole table, which stand for "all spreads are equal".  None
-    with fewer than 5 rows.  Source: Smyth 2004, section 6.2.
-    """
+    with fewer than 5 rows.  Source: Smyth 2004, section 6.2."""
     from scipy.special import polygamma
 
     used = (variances > 0) & (df > 0)
@@ -100,10 +94,8 @@ def variance_prior(variances: Floats, df: Floats) -> Prior | None:
 
 def moderate(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
     """Return the shrunk variances and their degrees of freedom, both float64 [rows].
-
     (d0 s0^2 + d s^2) / (d0 + d) with d0 + d degrees of freedom; as given where a table has fewer than 5 rows
-    with a spread.  Rows with d = 0 keep 0 degrees of freedom: the spread of others is no observation of theirs.
-    """
+    with a spread.  Rows with d = 0 keep 0 degrees of freedom: the spread of others is no observation of theirs."""
     prior = variance_prior(variances, df)
     if prior is None:
         return variances, df
@@ -120,10 +112,8 @@ def _spreads(rows: Iterable[Sequence[float]]) -> tuple[Floats, Floats]:
 
 def p_values(means: Floats, variances: Floats, n: Floats, *, moderated: bool = True) -> Floats:
     """Return two-sided p values of means of `n` values against 0, all float64 [rows]; NaN without a spread.
-
     variances: sample variances.  None is shrunk below what was measured: spreads have a longer tail than the prior,
-    and far out, where a correction for many tests looks, a large one would pass for a large effect.
-    """
+    and far out, where a correction for many tests looks, a large one would pass for a large effect."""
     from scipy.special import stdtr
 
     shrunk, df = moderate(variances, n - 1) if moderated else (variances, n - 1)
@@ -136,12 +126,10 @@ def p_values(means: Floats, variances: Floats, n: Floats, *, moderated: bool = T
 
 def mean_intervals(table: Mapping[str, Sequence[float]], level: float = 0.95) -> dict[str, Interval]:
     """Return the mean of each method of a table with its moderated t interval.
-
     table: the distinct observations of each method, at least one; what is repeated with equal keys is one
     observation.  The numbers of observations may differ.  A method with a single observation has no interval:
     that the others vary says nothing of whether it does, since it may be deterministic.  The plain t interval
-    where fewer than 5 methods have a spread.  Raises DataError for a method without observations.
-    """
+    where fewer than 5 methods have a spread.  Raises DataError for a method without observations."""
     from scipy.special import stdtrit  # a third of a second to import
 
     for name, values in table.items():
@@ -172,11 +160,9 @@ def gains(
     table: Mapping[str, Mapping[int, float]], reference: Mapping[int, float], level: float = 0.95
 ) -> dict[str, Gain]:
     """Return the mean paired difference of each method of a table to the reference, moderated over the table.
-
     table: accuracy by seed of each method, without the reference; reference: accuracy by seed.  Only seeds that
     both have count, and a method that shares none is left out.  Average over scoring backbones first: the seed is
-    the unit, since the backbones of one seed share their training seed and their reference.
-    """
+    the unit, since the backbones of one seed share their training seed and their reference."""
     shared = {name: sorted(values.keys() & reference.keys()) for name, values in sorted(table.items())}
     differences = {
         name: [round(table[name][seed] - reference[seed], EQUAL_DECIMALS) for seed in seeds]

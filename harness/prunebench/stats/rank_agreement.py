@@ -23,14 +23,12 @@ Statistic = Literal["tau", "rho"]
 @dataclass(frozen=True)
 class RankAgreement:
     """How far two architectures rank the methods alike.
-
     value: the statistic between the means over all seeds, which seed noise pulls towards 0.  low, high: 95 %
     interval of the statistic between the true means of these methods, free of seed noise.  ceiling_a, ceiling_b:
     the statistic expected between two independent runs of one architecture with as many seeds as the value has.
     ceiling: what `value` would be if the true rankings were equal.  ratio: the agreement free of seed noise,
     1 for equal true rankings on average; above 1 by chance alone.  reason: why a number is None, starting with
-    "insufficient" when there is nothing to print.
-    """
+    "insufficient" when there is nothing to print."""
 
     n_methods: int
     n_seeds: int
@@ -85,10 +83,8 @@ def _halves(values: Floats) -> tuple[Floats, Floats]:
 
 def lengthened(latent: float, n_seeds: int) -> float:
     """Return the correlation of two runs of `n_seeds` from that of runs of its halves (Spearman 1910; Brown 1910).
-
     For n / 2 and n / 2 seeds this is the Spearman-Brown formula 2 r / (1 + r); an odd number has unequal halves,
-    whose correlation is 1 / sqrt((1 + q / k) (1 + q / l)) with q the noise of one seed over the signal.
-    """
+    whose correlation is 1 / sqrt((1 + q / k) (1 + q / l)) with q the noise of one seed over the signal."""
     k, l_ = n_seeds // 2, n_seeds - n_seeds // 2
     mean, product = (k + l_) / 2, float(k * l_)
     noise = -mean + math.sqrt(mean**2 - product * (1 - 1 / latent**2))
@@ -97,9 +93,7 @@ def lengthened(latent: float, n_seeds: int) -> float:
 
 def _half_agreements(a: Floats, b: Floats, statistic: Statistic) -> Floats:
     """Return the mean agreement of halves of the seeds within `a`, within `b`, and across [3], 0 where undefined.
-
-    Across are one half of the seeds of `a` and the other half of `b`, which share no noise.
-    """
+    Across are one half of the seeds of `a` and the other half of `b`, which share no noise."""
     (a_one, a_two), (b_one, b_two) = _halves(a), _halves(b)
     pairs = [(a_one, a_two), (b_one, b_two), (np.vstack([a_one, a_two]), np.vstack([b_two, b_one]))]
     found = [rank_statistic(one, two, statistic) for one, two in pairs]
@@ -117,11 +111,9 @@ def _ratio(a: Floats, b: Floats, statistic: Statistic) -> float | None:
 
 def ceilings_and_ratio(a: Floats, b: Floats, statistic: Statistic) -> tuple[float | None, float | None, float | None]:
     """Return the ceilings of both architectures for as many seeds as the value has, and the ratio.
-
     Noise scales the latent correlation of a normal pair, not tau: both formulas hold there, and the results are turned
     back.  The ratio of a few methods leans up, since it divides by what is itself noisy: the jackknife over methods
-    (Quenouille 1956) takes that off.
-    """
+    (Quenouille 1956) takes that off."""
     latent = _latent(_half_agreements(a, b, statistic)[:2], statistic).tolist()
     ceilings = [_observable(lengthened(r, a.shape[1]), statistic) if r > 0 else None for r in latent]
     ratio, m = _ratio(a, b, statistic), len(a)
@@ -146,10 +138,8 @@ def _between_variance(means: Floats, squared_errors: Floats) -> tuple[float, flo
 
 def _resampler(values: Floats) -> Callable[[Floats, Floats], Floats]:
     """Return a function from normal scores and normal noise [draws, m] to observed means of such an architecture.
-
     True means follow the observed ones, drawn together until their variance is free of noise; noise is that of
-    the method of that rank.
-    """
+    the method of that rank."""
     from scipy.special import ndtri
 
     m, n_seeds = values.shape
@@ -188,10 +178,8 @@ def _shared_noise(a: Floats, b: Floats) -> float:
 
 def true_interval(a: Floats, b: Floats, value: float, statistic: Statistic) -> tuple[float, float]:
     """Return the 95 % interval of the statistic between the true means of these methods, by test inversion.
-
     Pairs of architectures like these are drawn, with every true agreement from -1 to 1 and both ends; a true
-    agreement is in the interval if the observed value is not among the outer 5 % of those that it gives.
-    """
+    agreement is in the interval if the observed value is not among the outer 5 % of those that it gives."""
     rng = np.random.default_rng(0)
     tau = rng.uniform(-1, 1, DRAWS)
     tau[:WINDOW], tau[WINDOW : 2 * WINDOW] = 1, -1
@@ -217,10 +205,8 @@ def true_interval(a: Floats, b: Floats, value: float, statistic: Statistic) -> t
 
 def rank_agreement(a: Floats, b: Floats, statistic: Statistic) -> RankAgreement:
     """Return the agreement of two architectures over methods, beside its noise ceiling.
-
     a, b: accuracy float64 [methods, seeds], rows and columns alike, no holes.  Refuses, with reason
-    "insufficient", fewer than 5 methods or 2 seeds: so short a ranking is mostly noise.
-    """
+    "insufficient", fewer than 5 methods or 2 seeds: so short a ranking is mostly noise."""
     n_methods, n_seeds = a.shape
     lacking = [f"{n_methods} methods, {MIN_METHODS} are needed"] if n_methods < MIN_METHODS else []
     lacking += [f"{n_seeds} seeds, {MIN_SEEDS} are needed"] if n_seeds < MIN_SEEDS else []

@@ -16,11 +16,9 @@ PAIR_LEVEL = 0.4  # of the nominal familywise level, by simulation: a prior from
 
 class Rank(NamedTuple):
     """The place of a method among the methods of its table.
-
     rank: 1 + the number of methods in better groups.  low, high: the ranks that the significant differences
     leave open, from 1 + the number of significantly better methods to the number of methods less those that are
-    significantly worse, and the method's own place.
-    """
+    significantly worse, and the method's own place."""
 
     rank: int
     low: int
@@ -42,10 +40,8 @@ def _matrix(table: Mapping[str, Mapping[int, float]]) -> tuple[list[str], Floats
 
 def residual_variances(values: Floats) -> Floats:
     """Return the variance of each method [m] once the effect of the seed is taken off, from values [m, seeds].
-
     The effect of a seed is the median over methods of what they differ from their own means there: it moves all
-    methods alike and decides no rank, and a median is not moved by one method with a huge spread.  NaN for holes.
-    """
+    methods alike and decides no rank, and a median is not moved by one method with a huge spread.  NaN for holes."""
     residuals = values - np.nanmean(values, axis=1, keepdims=True)
     residuals = residuals - np.nanmedian(residuals, axis=0)
     residuals = residuals - np.nanmean(residuals, axis=1, keepdims=True)
@@ -78,9 +74,7 @@ def _worse_among_many(values: Floats, familywise: float) -> NDArray[np.bool_]:
 
 def _worse_among_few(values: Floats, familywise: float) -> NDArray[np.bool_]:
     """Return whether the column is significantly worse than the row [m, m]: plain paired t tests, Holm's correction.
-
-    A difference that never varies is given the mean variance of those that do.
-    """
+    A difference that never varies is given the mean variance of those that do."""
     first, second = np.triu_indices(len(values), 1)
     gaps = np.round(values[first] - values[second], EQUAL_DECIMALS)
     known = ~np.isnan(gaps)
@@ -97,7 +91,6 @@ def _worse_among_few(values: Floats, familywise: float) -> NDArray[np.bool_]:
 
 def ranks(table: Mapping[str, Mapping[int, float]], familywise: float = 0.05) -> dict[str, Rank]:
     """Return the rank of each method from its accuracy by seed; a better mean never has a worse rank.
-
     table: accuracy by seed of each method, at least one seed each.  A deterministic method has the same value at
     each seed: give it at each seed, so that it is paired.  From the best mean down, a new group opens at the first
     method that is significantly worse than a method of the group, so that no two methods of a group differ
@@ -105,8 +98,7 @@ def ranks(table: Mapping[str, Mapping[int, float]], familywise: float = 0.05) ->
     difference in a table is at most `familywise`.  From 5 methods that vary on, spreads are moderated over the table
     and the critical value is that of the studentized range; below, paired t tests have Holm's correction.  Methods that
     share fewer than 2 seeds cannot be told apart.  Equal means share a rank.  Raises DataError for a method without
-    values, or with values that are not finite.
-    """
+    values, or with values that are not finite."""
     if not table:
         return {}
     names, means, values = _matrix(table)

@@ -45,11 +45,9 @@ def _spearman(a: Floats, b: Floats) -> float | None:
 
 def score_agreement(a: NDArray[np.generic], b: NDArray[np.generic], labels: NDArray[np.int64]) -> ScoreAgreement:
     """Return how far two scores of the same samples agree.
-
     a, b: real [n], labels: int64 [n].  within_class_spearman: mean over classes of Spearman's rho within the
     class, blind to any monotone rescaling; classes in which rho is undefined (one sample, or constant scores)
-    are left out and counted in the reason.  Raises DataError for NaN or unequal lengths.
-    """
+    are left out and counted in the reason.  Raises DataError for NaN or unequal lengths."""
     if not len(a) == len(b) == len(labels):
         raise DataError(f"{len(a)} and {len(b)} scores for {len(labels)} labels", "compare the same samples")
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
@@ -75,11 +73,9 @@ def score_agreement(a: NDArray[np.generic], b: NDArray[np.generic], labels: NDAr
 @dataclass(frozen=True)
 class MeanAgreement:
     """The mean agreement of scores over pairs of backbones, with its 95 % interval over seeds.
-
     value, low, high and the counts are all of the same observations.  n_pairs: pairs of score vectors averaged.
     n_seeds: independent observations behind the interval.  low and high are None, with the `reason`, where seeds
-    do not vary; value is None where no seed has all pairs.
-    """
+    do not vary; value is None where no seed has all pairs."""
 
     value: float | None
     low: float | None
@@ -94,10 +90,8 @@ Seed = int | tuple[int, int]
 
 def _influences(runs: Mapping[Seed, float]) -> list[float]:
     """Return one value per seed whose mean is the mean of the runs, and whose spread tells that of the mean.
-
     One run per seed counts as it is.  The n (n - 1) / 2 pairs of n seeds share seeds and are not independent:
-    the jackknife's pseudo-values, which leave out one seed at a time, are n numbers worth n seeds.
-    """
+    the jackknife's pseudo-values, which leave out one seed at a time, are n numbers worth n seeds."""
     pairs = {run: value for run, value in runs.items() if isinstance(run, tuple)}
     if not pairs:
         return [runs[run] for run in sorted(runs, key=str)]
@@ -111,12 +105,10 @@ def _influences(runs: Mapping[Seed, float]) -> list[float]:
 
 def mean_agreement(observations: Mapping[tuple[str, str], Mapping[Seed, float]]) -> MeanAgreement:
     """Return the mean agreement over pairs of backbones, from the runs at which all pairs are known.
-
     observations: for each pair of backbones, the value at each seed, or at each pair of seeds of one backbone.
     Distinct observations only: what is repeated with equal keys is one.  The pairs of one seed share backbones
     and are not independent, so the seed is the unit of the interval, a plain t clipped to [-1, 1].  Pairs of seeds
-    are worth as many observations as there are seeds.  No interval for one seed, or where nothing varied.
-    """
+    are worth as many observations as there are seeds.  No interval for one seed, or where nothing varied."""
     shared = set.intersection(*map(set, observations.values())) if observations else set()
     if not shared:
         return MeanAgreement(None, None, None, 0, 0, "insufficient: no seed has a value for every pair")

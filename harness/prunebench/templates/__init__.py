@@ -4,8 +4,6 @@ import tomllib
 from importlib import resources
 from string import Template
 
-KINDS = ("scorer", "projector", "selector", "dataset", "backbone", "learner", "executor", "metric")
-
 
 def starter(kind: str, name: str) -> dict[str, str]:
     """Return what kinds.toml says of a kind: the stem of its module, its summary, and the parts of its small suite."""

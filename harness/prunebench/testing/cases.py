@@ -82,7 +82,7 @@ def call(entry: Entry[Any], ctx: Any) -> Any:
 def _labelled(entry: Entry[Any], ctx: ScoreContext) -> ScoreContext:
     """Return `ctx` with pseudo-labels, and with the dynamics of a run that learnt these."""
     evidence = {name: value for name, value in ctx.evidence.items() if name in entry.spec.label_needs}
-    labels = entry.load_labeller()(replace(ctx, evidence=evidence, budget=None))
+    labels = entry.load("labeller")(replace(ctx, evidence=evidence, budget=None))
     if came := label_problem(labels, ctx.n):
         raise broken_promise(entry, f"pseudo-labels int64 [{ctx.n}] in 0..{ctx.n - 1}", came)
     moved = {"dynamics": relearnt(ctx.evidence["dynamics"], labels)} if "dynamics" in ctx.evidence else {}

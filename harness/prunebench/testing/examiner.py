@@ -26,8 +26,7 @@ Plugin = Entry[Any] | PluginSpec
 class Examiner(AbstractContextManager["Examiner"]):
     """Keeps one child process, in an empty folder of its own; a context manager.
     seconds: the time that one check may take.  data_roots: where data sets look for files.  cache: where compiled code
-    is kept, by default in the user's cache folder.  in_process: make the checks here, without a time limit, to debug.
-    """
+    is kept, by default in the user's cache.  in_process: make the checks here, without a time limit, to debug."""
 
     def __init__(
         self, seconds: float = SECONDS, data_roots: Sequence[str] = (), cache: Path | None = None, *,

@@ -42,7 +42,7 @@ def check_dynamics_have_the_promised_shape(entry: Entry[Any]) -> None:
         dynamics = call(entry, replace(ctx, record_dynamics=True)).dynamics
     if dynamics is None:
         raise NotApplicable("it records no dynamics")
-    ensure_array("dynamics", dynamics, np.float16, None, len(ctx.train_labels), ctx.n_classes)
+    ensure_array("dynamics", dynamics, np.float16, "any", len(ctx.train_labels), ctx.n_classes)
     sums = dynamics.astype(np.float64).sum(axis=2)
     text = f"dynamics: probabilities of a sample sum to {sums.min():.2f} to {sums.max():.2f}"
     ensure(np.allclose(sums, 1, atol=0.02), text)
@@ -93,9 +93,8 @@ def check_a_picture_is_seen_alike_in_any_company(entry: Entry[Any]) -> str:
     if not entry.spec.pictures or not entry.spec.check_model:
         raise NotApplicable("its spec names no pictures, or no check_model to try them with")
     arch = contexts.Arch(name="small", provider=entry.spec.name, model=entry.spec.check_model)
-    opened = [
-        entry.load_pictures()(contexts.PictureContext(arch=arch, source="random", seed=seed)) for seed in (0, 0, 1)
-    ]
+    opening = entry.load_pictures()
+    opened = [opening(contexts.PictureContext(arch=arch, source="random", seed=seed)) for seed in (0, 0, 1)]
     first, again, other = (canonical_json(dict(network.facts)) for network in opened)
     mixed = "facts of one seed differ, or those of two are equal: stored rows would be mixed up"
     ensure(first == again and first != other, mixed)
@@ -108,7 +107,7 @@ def check_a_picture_is_seen_alike_in_any_company(entry: Entry[Any]) -> str:
         if a is None and b is None and name == "logits":
             continue
         for found in (a, b):
-            ensure_array(name, found, np.float32, size, None)
+            ensure_array(name, found, np.float32, size, "any")
         same = np.allclose(a[order], b, rtol=1e-3, atol=1e-3 * float(np.abs(a).max()))
         ensure(same, f"{name} of a picture change with its place in the batch")
     return f"{size} at once, as {' x '.join(map(str, images[0].shape))}"

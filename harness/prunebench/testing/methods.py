@@ -11,6 +11,7 @@ from prunebench.contexts import Embedding, Scores, TrainResult
 from prunebench.errors import Diverged, NotApplicable, PrunebenchError
 from prunebench.plugins import Entry
 from prunebench.stats import score_agreement
+from prunebench.stats.score_agreement import average_ranks
 from prunebench.testing.cases import Case, call, context, ordinary_run, run
 from prunebench.testing.problems import Problem, odd_problems, ordinary, planted, renamed, take, with_nan
 from prunebench.testing.results import CheckFailed, ensure, ensure_array, promise
@@ -62,12 +63,12 @@ def accepts(entry: Entry[Any], problem: Problem, keep: str = "0.3") -> None:
             case "scorer":
                 _ensure_scores(entry.spec.output, returned, ctx.n)
             case "projector":
-                ensure_array("projection", returned, np.float32, problem.n, ctx.params.get("n_components"))
+                ensure_array("projection", returned, np.float32, problem.n, ctx.params.get("n_components", "any"))
             case "selector":
                 _ensure_selection(getattr(returned, "indices", returned), ctx.n_keep, problem.n)
             case "backbone":
                 ensure(isinstance(returned, Embedding), f"expected an Embedding, got {type(returned).__name__}")
-                ensure_array("features", returned.features, np.float32, problem.n, None)
+                ensure_array("features", returned.features, np.float32, problem.n, "any")
                 ensure_array("logits", returned.logits, np.float32, problem.n, problem.n_classes)
             case "learner":
                 _ensure_training(returned)
@@ -170,9 +171,7 @@ def _compare(entry: Entry[Any], after: Problem, order: Array, change: str) -> No
 
 def _mean_rank(entry: Entry[Any], problem: Problem, seeds: range) -> Array:
     """Return ranks float64 [n] in 0..1, 1 = kept first, averaged over seeds; ties share the middle of their places."""
-    from scipy.stats import rankdata
-
-    ranks = [rankdata(_values(entry, Case(problem=problem, seed=seed))) for seed in seeds]
+    ranks = [average_ranks(_values(entry, Case(problem=problem, seed=seed))) for seed in seeds]
     return np.asarray((np.mean(ranks, axis=0) - 1) / (problem.n - 1))
 
 

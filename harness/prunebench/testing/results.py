@@ -9,6 +9,7 @@ import numpy as np
 
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.plugins import KINDS, Entry, Origin
+from prunebench.stages.bench import array_problem
 
 Status = Literal["passed", "failed", "expected_fail", "unexpected_pass", "not_applicable", "not_run"]
 ALL = " ".join(spec.kind for spec in KINDS.values())
@@ -25,21 +26,16 @@ def ensure(holds: bool, text: str) -> None:
         raise CheckFailed(text)
 
 
-def ensure_array(title: str, found: Any, dtype: Any, *shape: int | None) -> None:
-    """Raise CheckFailed unless it is an array of this type and shape, and finite; None in a shape is any length."""
-    expected = f"{title}: expected {np.dtype(dtype)} [{', '.join('any' if s is None else str(s) for s in shape)}]"
-    ensure(isinstance(found, np.ndarray), f"{expected}, got {type(found).__name__}")
-    fits = found.ndim == len(shape) and all(s in (None, m) for s, m in zip(shape, found.shape, strict=True))
-    ensure(found.dtype == dtype and fits, f"{expected}, got {found.dtype} {list(found.shape)}")
-    bad = int((~np.isfinite(found)).sum())
-    ensure(not bad, f"{title}: {bad} of {found.size} values are not finite")
+def ensure_array(title: str, found: Any, dtype: Any, *shape: int | str) -> None:
+    """Raise CheckFailed unless it is a finite array of this type and shape, in which "any" is any length."""
+    came = array_problem(found, dtype, *shape)
+    ensure(not came, f"{title}: expected {np.dtype(dtype)} [{', '.join(map(str, shape))}], got {came}")
 
 
 @dataclass(frozen=True)
 class Check:
     """One promise of some kinds of plugin: a function that raises CheckFailed or NotApplicable, or says what it found.
-    stage: 0 for what is declared, 1 to 7 for gates, after whose failure the later checks make no sense, 8 for the rest.
-    """
+    stage: 0 for what is declared, 1 to 7 for gates, after whose failure later checks make no sense, 8 for the rest."""
 
     function: Callable[[Entry[Any]], str | None]
     kinds: frozenset[str]

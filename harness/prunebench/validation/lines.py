@@ -30,12 +30,12 @@ class Row(NamedTuple):
         return Fault(self.line, reason, file=self.file, kind=kind)
 
 
-def read_folder(results: Path, max_bytes: int = MAX_BYTES) -> tuple[list[Row], list[Fault]]:
+def read_folder(results: Path) -> tuple[list[Row], list[Fault]]:
     """Return the sound records of results/<suite>/<dataset>/<method>.jsonl, and what is wrong with the others."""
     rows, faults = list[Row](), list[Fault]()
     for path in sorted(path for path in results.rglob("*") if path.is_symlink() or not path.is_dir()):
         name = path.relative_to(results)
-        if reason := _refusal(path, name, max_bytes):
+        if reason := _refusal(path, name):
             faults.append(Fault(0, reason, file=name.as_posix(), kind=DataError))
         elif path.suffix == ".jsonl":
             found, wrong = read_lines(name.as_posix(), path.read_bytes())
@@ -44,11 +44,11 @@ def read_folder(results: Path, max_bytes: int = MAX_BYTES) -> tuple[list[Row], l
     return rows, faults
 
 
-def _refusal(path: Path, name: Path, max_bytes: int) -> str:
+def _refusal(path: Path, name: Path) -> str:
     if path.is_symlink() or not path.is_file():
         return "is a link or a special file; results are plain files"
-    if (size := path.stat().st_size) > max_bytes:
-        return f"has {size:,} bytes, the limit is {max_bytes:,}"
+    if (size := path.stat().st_size) > MAX_BYTES:
+        return f"has {size:,} bytes, the limit is {MAX_BYTES:,}"
     if size == 0 and name.name.startswith(".") and name.suffix == ".lock":
         return ""  # an update of the file beside it leaves one
     if name.suffix != ".jsonl" and name.parent.name == "board" and len(name.parts) <= 3:  # of all suites, or of one

@@ -11,7 +11,7 @@ from prunebench.plugins import Catalogue
 from prunebench.records import AgreementRecord, CellRecord, Record
 from prunebench.registry import Registry, Suite
 from prunebench.registry.model import Pair
-from prunebench.validation.lines import MAX_BYTES, Row, read_folder
+from prunebench.validation.lines import Row, read_folder
 
 
 class Validation(NamedTuple):
@@ -34,11 +34,9 @@ class Validation(NamedTuple):
         return next((kind(message, hint) for kind in (SchemaTooNew, DataError, ResultConflict) if kind in kinds), None)
 
 
-def validate(
-    results: Path, base: tuple[str, Sequence[Row]], registry: Registry, catalogue: Catalogue, max_bytes: int = MAX_BYTES
-) -> Validation:
+def validate(results: Path, base: tuple[str, Sequence[Row]], registry: Registry, catalogue: Catalogue) -> Validation:
     """Compare a results folder with the base's name and rows, and what is new with the registry and the plugins."""
-    rows, faults = read_folder(results, max_bytes)
+    rows, faults = read_folder(results)
     before, after = ({(row.file, *row.record.place): row for row in side} for side in (base[1], rows))
     added = tuple(row for place, row in after.items() if place not in before)
     changed = tuple((before[p], row) for p, row in after.items() if p in before and before[p].record != row.record)
