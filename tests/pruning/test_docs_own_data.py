@@ -7,22 +7,23 @@ import json
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Sandbox
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from conftest import Sandbox
 from prunebench.pruning.folders import REASONS
 from prunebench.pruning.ledger import COLUMNS
 from prunebench.pruning.verdict import MARGIN
 from prunebench.registry import load_registry
+from prunebench.stages import STAGES
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "own-data.md").read_text(encoding="utf-8")
+CACHE = (Path(__file__).resolve().parents[2] / "docs" / "cache.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 PHOTOS, CLASSES = 13, ("cat", "dog", "fox", "owl")
 FEATURES = 120
@@ -47,7 +48,7 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("page")
     write_photos(folder)
     write_features(folder)
@@ -63,12 +64,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
             assert name == "prunebench"
             said[command] = sandbox.call(*arguments)
             assert said[command].returncode == 0, f"{command}\n{said[command].stderr}"
-    yield Ran(folder, said)
+    return Ran(folder, said)
 
 
 def write_photos(folder: Path) -> None:
-    """Write photos/ with a copy of the first one and a file that is cut short, grown/ with four more, and test/ with two
-    photos that are in photos/, too."""
+    """Write photos/ with a copy of the first one and a file that is cut short, grown/ with four more, and test/ with
+    two photos that are in photos/, too."""
     generator = np.random.default_rng(0)
     y, x = np.mgrid[:48, :64]
     for label, name in enumerate(CLASSES):
@@ -215,6 +216,8 @@ def test_the_copy_goes_and_the_sample_that_stays_is_named(ran):
 
 
 def test_pseudo_classes_are_called_clusters(ran):
+    assert len(ran.ids("unlabelled/kept.csv")) == FEATURES // 5
+    assert {row["class"] for row in ran.rows("unlabelled/ledger.csv")} == {""}
     assert {row["class"] for row in ran.rows("clustered/ledger.csv")} == {f"cluster {number}" for number in range(5)}
 
 
@@ -251,6 +254,12 @@ def test_only_new_photos_of_a_grown_folder_are_embedded_and_the_move_is_told(ran
               (ran.folder / "cache" / "pictures").rglob("meta.json")]  # fmt: skip
     embedded = [picture for shard in shards for picture in shard]
     assert len(embedded) == len(set(embedded)) == (PHOTOS + 1) * len(CLASSES)  # each once, in all commands together
+
+
+def test_the_page_of_the_cache_has_every_folder_of_it(ran):
+    listed = set(re.findall("`([a-z_-]+)`", "".join(re.findall(r"^\| `.*?\|", CACHE, re.MULTILINE))))
+    assert {path.name for path in (ran.folder / "cache").iterdir() if path.is_dir()} <= listed
+    assert set(STAGES) <= listed
 
 
 def test_cells_of_a_suite_are_exported_with_ids_and_scores(ran):
