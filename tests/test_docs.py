@@ -18,6 +18,7 @@ from prunebench.registry import load_registry
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")])
+FASHION = ("lenet", "fashion-efficientnet")
 WHICH = (DOCS / "which-method.md").read_text(encoding="utf-8")
 
 Rows = list[dict[str, str]]
@@ -70,11 +71,12 @@ def test_commands_in_the_text_of_pages_are_understood():
 # ---------------------------------------------------------------- Which method should I use?
 
 
-def board(suite: str, keep: str) -> Rows:
-    """Return the rows of a suite at a budget, over all scoring backbones, best first."""
+def board(suite: str, keep: str, arch: str = "") -> Rows:
+    """Return the rows of a suite at a budget, of one trained network, over all scoring backbones, best first."""
     with (ROOT / "results" / "board" / "accuracy.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["suite"] == suite and float(row["keep"]) == float(keep)
+        rows = [row for row in csv.DictReader(file) if row["suite"] == suite and arch in ("", row["train_arch"])
                 and row["score_backbone"] in ("-", "mean") and row["accuracy_mean"]]  # fmt: skip
+    rows = [row for row in rows if float(row["keep"]) == float(keep)]
     return sorted(rows, key=lambda row: -float(row["accuracy_mean"]))
 
 
@@ -93,15 +95,26 @@ def gain(row: dict[str, str]) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def everything(suite: str) -> str:
-    (row,) = [row for row in board(suite, "1") if row["role"] == "unpruned"]
-    return f"Everything: {points(row['accuracy_mean'])}."
+def everything(suite: str, *archs: str) -> str:
+    found = [row for arch in archs or ("",) for row in board(suite, "1", arch) if row["role"] == "unpruned"]
+    return f"Everything: {' and '.join(points(row['accuracy_mean']) for row in found)}."
 
 
 def cifar_lines() -> list[str]:
     return [f"| {name(row)} | {points(row['accuracy_mean'])} | {gain(row)} | "
             f"{'' if not row['gain_mean'] else 'yes' if row['gain_significant'] == 'true' else 'no'} |"
             for row in board("cifar10-small", "0.1")]  # fmt: skip
+
+
+def fashion_lines() -> list[str]:
+    of_probe = {name(row): row for row in board("fashion", "0.1", FASHION[1])}
+
+    def cells(row: dict[str, str]) -> str:
+        bold = "**" if row["gain_significant"] == "true" and float(row["gain_mean"]) > 0 else ""
+        return f"{points(row['accuracy_mean'])} | {bold}{gain(row)}{bold}"
+
+    return [f"| {name(row)} | {cells(row)} | {cells(of_probe[name(row)])} |"
+            for row in board("fashion", "0.1", FASHION[0])]  # fmt: skip
 
 
 def zoo_lines() -> list[str]:
@@ -125,17 +138,27 @@ def table_after(heading: str) -> list[str]:
 
 def test_numbers_of_which_method_are_those_of_the_board():
     assert table_after("CIFAR-10, a tenth kept") == cifar_lines()
+    assert table_after("Fashion-MNIST, a tenth kept") == fashion_lines()
     assert table_after("Digits, many methods") == zoo_lines()
     text = " ".join(WHICH.split())
     assert everything("cifar10-small") in text
     assert everything("zoo") in text
+    assert everything("fashion", *FASHION) in text
     assert zoo_worse() in text
+
+
+def better(rows: Rows) -> Rows:
+    return [row for row in rows if row["gain_significant"] == "true" and float(row["gain_mean"]) > 0]
 
 
 def test_what_which_method_says_of_the_board_is_so():
     cifar, tenth, half = board("cifar10-small", "0.1"), board("zoo", "0.1"), board("zoo", "0.5")
-    for rows in (cifar, tenth, half):
-        assert not [row for row in rows if row["gain_significant"] == "true" and float(row["gain_mean"]) > 0]
+    lenet, probe = (board("fashion", "0.1", arch) for arch in FASHION)
+    for rows in (cifar, tenth, half, lenet):
+        assert not better(rows)
+    assert len(better(probe)) == 4
+    assert all(float(row["gain_mean"]) < 0.01 for row in better(probe))
+    assert {row["method"] for row in lenet[:3]} <= {row["method"] for row in probe[:3]}
     ranks = {row["method"]: int(row["rank"]) for row in cifar}
     assert cifar[0]["method"] == "ccs-aum"
     assert {method for method, rank in ranks.items() if rank > 1} == {"knn-density", "d2"}
@@ -146,8 +169,9 @@ def test_what_which_method_says_of_the_board_is_so():
     assert all(means[hard] < means["random"] for hard in ("el2n", "entropy", "margin", "least-confidence", "aum"))
     near = [abs(float(row["gain_mean"])) < 0.02 for row in half if row["gain_mean"]]
     assert sum(near) > len(near) / 2
-    for suite, rows in (("cifar10-small", cifar), ("zoo", tenth)):
-        (full,) = [float(row["accuracy_mean"]) for row in board(suite, "1") if row["role"] == "unpruned"]
+    for suite, arch, rows in (("cifar10-small", "", cifar), ("zoo", "", tenth), ("fashion", FASHION[0], lenet),
+                              ("fashion", FASHION[1], probe)):  # fmt: skip
+        (full,) = [float(row["accuracy_mean"]) for row in board(suite, "1", arch) if row["role"] == "unpruned"]
         assert float(rows[0]["accuracy_mean"]) < full
 
 
