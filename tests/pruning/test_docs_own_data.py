@@ -9,13 +9,16 @@ import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from conftest import Sandbox
+from prunebench.cli import cli
 from prunebench.pruning.folders import REASONS
 from prunebench.pruning.ledger import COLUMNS
 from prunebench.pruning.verdict import MARGIN
@@ -24,17 +27,19 @@ from prunebench.stages import STAGES
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "own-data.md").read_text(encoding="utf-8")
 CACHE = (Path(__file__).resolve().parents[2] / "docs" / "cache.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", PAGE, re.DOTALL)
+COMMANDS = [line for language, block in BLOCKS if language == "sh" for line in block.splitlines()]
 PHOTOS, CLASSES = 13, ("cat", "dog", "fox", "owl")
 FEATURES = 120
 
 
 @dataclass(frozen=True)
 class Ran:
-    """The folder in which the commands of the page were run, and what each of them said."""
+    """The folder in which the blocks of the page were run, what each command said, and the names that Python has."""
 
     folder: Path
     said: dict[str, subprocess.CompletedProcess[str]]
+    names: dict[str, Any]
 
     def rows(self, name: str) -> list[dict[str, str]]:
         with (self.folder / name).open(encoding="utf-8", newline="") as file:
@@ -53,18 +58,23 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     write_photos(folder)
     write_features(folder)
     write_hub(folder)
-    sandbox, said = Sandbox(folder), {}
+    sandbox, said, names = Sandbox(folder), {}, {}
     with pytest.MonkeyPatch.context() as patch:
         from huggingface_hub import constants
 
         patch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
         patch.setattr(constants, "HF_HUB_OFFLINE", True)
-        for command in COMMANDS:
-            name, *arguments = shlex.split(command)
-            assert name == "prunebench"
-            said[command] = sandbox.call(*arguments)
-            assert said[command].returncode == 0, f"{command}\n{said[command].stderr}"
-    return Ran(folder, said)
+        for language, block in BLOCKS:
+            if language == "python":
+                with sandbox.entered():
+                    exec(block, names)
+                continue
+            for command in block.splitlines():
+                name, *arguments = shlex.split(command)
+                assert name == "prunebench"
+                said[command] = sandbox.call(*arguments)
+                assert said[command].returncode == 0, f"{command}\n{said[command].stderr}"
+    return Ran(folder, said, names)
 
 
 def write_photos(folder: Path) -> None:
@@ -157,7 +167,7 @@ def test_weights_of_a_file_keep_what_the_same_ones_of_the_hub_keep(ran):
 def test_the_files_of_a_pruning_are_those_of_the_table(ran):
     listed = re.findall(r"^\| `([a-z.]+)` \|", PAGE.split("## What is written")[1].split("###")[0], re.MULTILINE)
     assert set(listed) >= {"kept.csv", "ledger.csv", "files.csv", "manifest.json"}
-    assert {path.name for path in (ran.folder / "kept").iterdir()} <= set(listed)
+    assert {path.name for path in (ran.folder / "kept").iterdir()} == set(listed)
     assert list(ran.rows("kept/kept.csv")[0]) == ["id", "class", "score", "rank"]
     assert list(ran.rows("kept/files.csv")[0]) == ["id", "path"]
 
@@ -172,6 +182,17 @@ def test_columns_and_reasons_of_the_page_are_those_of_the_code(ran):
         rows = ran.rows(f"{path.parent.name}/ledger.csv")
         assert {name for name in rows[0] if not name.startswith("kept_0") and name != "kept_50%"} <= set(COLUMNS)
         assert all(row["reason"] in REASONS or row["reason"].startswith("unreadable: ") for row in rows)
+
+
+@pytest.mark.parametrize("verb", ["prune", "try"])
+def test_every_option_is_on_the_page(verb):
+    context = click.Context(cli)
+    command = cli.get_command(context, verb)
+    assert command is not None
+    flags = [max(option.opts, key=len) for option in command.params if isinstance(option, click.Option)]
+    missing = [flag for flag in flags if flag not in PAGE]
+    assert missing in ([], ["--param", "--quiet"], ["--quiet"])  # those two stand there by their short names
+    assert all(f"`{short}" in PAGE for short in ("-p NAME=VALUE", "-q"))
 
 
 def test_every_sample_of_the_input_is_in_the_ledger_and_what_was_cut_short_says_so(ran):
@@ -254,6 +275,32 @@ def test_only_new_photos_of_a_grown_folder_are_embedded_and_the_move_is_told(ran
               (ran.folder / "cache" / "pictures").rglob("meta.json")]  # fmt: skip
     embedded = [picture for shard in shards for picture in shard]
     assert len(embedded) == len(set(embedded)) == (PHOTOS + 1) * len(CLASSES)  # each once, in all commands together
+
+
+def test_data_sets_and_samplers_have_the_kept_photos(ran):
+    kept, photos = ran.ids("kept/kept.csv"), ran.names["photos"]
+    paths = [Path(photos.samples[index][0]).relative_to("photos").as_posix() for index in ran.names["kept"].indices]
+    assert paths == kept
+    assert sorted(ran.names["loader"].sampler) == list(ran.names["kept"].indices)
+    assert sorted(ran.names["pictures"].ids) == sorted(kept)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ran.folder)
+        assert sum(len(labels) for _, labels in ran.names["loader"]) == len(ran.names["pictures"]) == len(kept)
+        pixels, label = ran.names["pictures"][0]
+    assert pixels.shape == (3, 48, 64)
+    assert ran.names["pictures"].classes[label] == ran.names["pictures"].ids[0].split("/")[0]
+
+
+def test_python_keeps_what_the_command_keeps(ran):
+    assert ran.names["ids"] == ran.ids("kept/kept.csv") == ran.ids("kept-python/kept-0.1.csv")
+    assert len(ran.names["larger"]) == 11
+    assert set(ran.names["ledger"]["id"]) == {row["id"] for row in ran.rows("kept/ledger.csv")}
+    data, chosen = ran.names["data"], ran.names["chosen"]
+    assert len(chosen) == len(ran.names["X"]) == len(ran.names["y"]) == FEATURES // 5
+    assert (data["features"][ran.names["selector"].get_support()] == ran.names["X"]).all()
+    assert {"topocore", "zcore"} <= set(ran.names["names"])
+    assert not ran.names["report"].problems
+    assert set(ran.names["results"]["method"]) >= {"random", "moderate"}
 
 
 def test_the_page_of_the_cache_has_every_folder_of_it(ran):
