@@ -325,11 +325,12 @@ def on_a_terminal(sandbox, *arguments: str) -> str:
 
 
 def fits(text: str) -> bool:
-    """Tell whether lines fit a narrow terminal, unless a word does not; colours take no room."""
+    """Tell whether lines fit a narrow terminal, unless a word does not, or it is a command to copy; colours take no
+    room."""
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "\n")  # a bar is drawn again and again
     lines = [line for line in text.splitlines() if len(line) > NARROW]
     for line in lines:
-        assert len(max(line.split(), key=len)) > UNBREAKABLE or len(line.split()) == 1, line
+        assert len(max(line.split(), key=len)) > UNBREAKABLE or len(line.split()) == 1 or "uv run " in line, line
     return bool(text.strip())
 
 

@@ -82,7 +82,11 @@ def test_what_was_stored_before_never_shows_in_the_rows(tmp_path_factory, before
 
 def test_a_picture_that_cannot_be_read_is_skipped_with_its_reason(tmp_path):
     found = embed(Numbers([4, -1, 5, 13]), echo(), cache=tmp_path)
-    assert dict(found.skipped) == {1: "number -1 is no picture", 3: "the network gives features that are not finite"}
+    reasons = {
+        1: "unreadable: number -1 is no picture",
+        3: "not-finite: the network gives features that are not finite",
+    }
+    assert dict(found.skipped) == reasons
     assert found.features.tolist() == [row(4), row(5)]
 
 

@@ -210,7 +210,7 @@ def _no_network(*args: object, **options: object) -> None:
 
 def test_a_backbone_of_arrays_alone_says_so():
     entry = entry_of(BackboneSpec(name="arrays", summary="Arrays.", load="somewhere:ARRAYS"))
-    with pytest.raises(UsageError, match=r"'arrays' of plugin .* takes arrays, not pictures"):
+    with pytest.raises(UsageError, match=r"backbone 'arrays' takes arrays alone, no pictures"):
         open_network(entry, Arch(name="own", provider="arrays", model="any"))
 
 

@@ -250,3 +250,35 @@ def test_every_method_that_reads_no_pixels_prunes_features(command, name, featur
             "--no-prove", "-q", code=code)  # fmt: skip
     if not code:
         assert sum(row["kept"] == "1" for row in rows(tmp_path / "kept" / "ledger.csv")) >= 60
+
+
+def test_any_budget_of_a_pruning_is_exported_as_a_table_and_what_means_nothing_there_is_refused(
+    command, features, tmp_path
+):
+    out = tmp_path / "kept"
+    command("prune", features, "--out", out, "--keep", "0.1", "--keep", "0.2", "--no-prove", "-q")
+    command("export", out, "--keep", "0.2", "--out", tmp_path / "ids", "--format", "txt")
+    names = (tmp_path / "ids" / "kept-0.2.txt").read_text(encoding="utf-8").splitlines()
+    assert names == [row["id"] for row in rows(out / "kept-0.2.csv")]
+    command("export", out, "--out", tmp_path / "ids", "--format", "npz")
+    with np.load(tmp_path / "ids" / "kept-0.1.npz") as found:
+        assert int(found["kept"].sum()) == 30
+        assert json.loads(str(found["facts"]))["keep"] == "0.1"
+    assert "0.3" in command("export", out, "--keep", "0.3", "--out", tmp_path / "ids", code=2).stderr
+    assert "--scorer" in command("export", out, "--scorer", "random", "--out", tmp_path / "ids", code=2).stderr
+    command("export", out, "--out", tmp_path / "ids", "--copy-to", tmp_path / "files", code=2)
+    assert "features" in command("export", out, "--copy-to", tmp_path / "files", code=2).stderr
+
+
+def test_what_the_cells_of_a_suite_keep_is_exported_with_the_fingerprint_of_the_data(command, tmp_path):
+    command("run", "smoke", "--seeds", "1", "--jobs", "1", "-q")
+    command("export", "smoke", "--seeds", "1", "--scorer", "moderate", "--out", tmp_path / "cells")
+    manifest = json.loads((tmp_path / "cells" / "manifest.json").read_text(encoding="utf-8"))
+    (cell,) = [one for one in manifest["cells"] if one["method"] == "moderate"]
+    table = rows(tmp_path / "cells" / cell["file"])
+    record = json.loads((tmp_path / "results" / "smoke" / "digits" / "moderate.jsonl").read_text(encoding="utf-8"))
+    assert sum(row["kept"] == "1" for row in table) == record["n_keep"] == cell["kept"]
+    assert manifest["dataset_fingerprint"] == record["dataset_fingerprint"]
+    assert len({row["id"] for row in table}) == len(table) == record["n_train"]
+    command("export", "smoke", "--out", tmp_path / "more", "--seeds", "2", code=4)  # seed 1 was not computed
+    assert not (tmp_path / "more").exists()

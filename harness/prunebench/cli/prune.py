@@ -25,7 +25,14 @@ from prunebench.errors import UsageError
 @click.option("--format", "form", type=click.Choice(["csv", "parquet", "txt"]), default="csv", show_default=True,
               help="Of the kept ids and the ledger.")  # fmt: skip
 @click.option("--copy-to", type=PATH, metavar="FOLDER", help="Copy the kept files into a new folder, too.")
-@click.option("--symlink-to", type=PATH, metavar="FOLDER", help="Link to the kept files in a new folder.")
+@click.option(
+    "--symlink-to",
+    "--link-to",
+    "symlink_to",
+    type=PATH,
+    metavar="FOLDER",
+    help="Link to the kept files in a new folder.",
+)
 @cache_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--workers", type=COUNT, help="Threads that decode pictures.  [default: one for each core]")

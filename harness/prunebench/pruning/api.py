@@ -17,6 +17,7 @@ from prunebench.keys import digest
 from prunebench.plugins import Catalogue, Entry
 from prunebench.pruning.assurance import Assurance, assure, with_probabilities
 from prunebench.pruning.choose import budgets_of, named_budget
+from prunebench.pruning.evidence import check_reads_no_pixels
 from prunebench.pruning.flow import Outcome, Progress, Wanted, part, prune_features
 from prunebench.pruning.gathering import Given, Machine, gather
 from prunebench.pruning.scoring import Method
@@ -227,6 +228,7 @@ def _version() -> str:
 def check_names(catalogue: Catalogue, wanted: Wanted) -> None:
     """Raise UsageError for a name or a parameter that is unknown, before anything is read."""
     spec = catalogue.scorer(wanted.method.scorer).spec
+    check_reads_no_pixels(spec)
     spec.resolve_params(wanted.method.params)
     if "projection" in spec.needs:
         catalogue.projector(wanted.method.projector)

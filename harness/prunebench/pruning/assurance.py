@@ -4,6 +4,7 @@ What takes part is decided by sizes, never by a clock: the same input gives the 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -126,4 +127,4 @@ def texts(found: Assurance, width: int = 80) -> list[str]:
     """Return what a person should read of them, in lines of at most `width` characters."""
     told = [proof_text(found.proof, width)] if found.proof else []
     told += [stability_text(found.stability)] if found.stability else []
-    return told + ([found.board.text()] if found.board else [])
+    return told + (["\n".join(textwrap.wrap(found.board.text(), width))] if found.board else [])

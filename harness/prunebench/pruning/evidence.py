@@ -80,15 +80,20 @@ class Evidence:
         return Evidence(features=kept, labels=labels.astype(np.int64), class_names=names, labelled=self.labelled)
 
 
-def check_applies(spec: ScorerSpec, evidence: Evidence) -> None:
-    """Raise UsageError for a method that reads what these data do not have."""
+def check_reads_no_pixels(spec: ScorerSpec) -> None:
+    """Raise UsageError for a method that reads pixels: pictures of people have no common size."""
     if "pixels" in spec.needs:
         text = f"{spec.name} reads pixels of one size, and your own data give features"
         raise UsageError(text, "choose a method that reads features: see `prunebench list scorers`")
+
+
+def check_applies(spec: ScorerSpec, evidence: Evidence) -> None:
+    """Raise UsageError for a method that reads what these data do not have."""
     reads = sorted(FROM_LABELS & spec.needs)
     if reads and not evidence.labelled:
         needs = "labels" if reads == ["labels"] else f"{' and '.join(reads)}, which a head learns from labels"
-        hint = "give --labels FILE, or --clusters K for pseudo-classes, or a method without labels"
+        hint = "give --labels FILE, --clusters K for pseudo-classes (1 takes all samples as one class), or a method"
+        hint += " without labels, such as those that `prunebench list scorers` shows to read features alone"
         raise UsageError(f"{spec.name} reads {needs}, and the data have no labels", hint)
     if reads and len(evidence.class_names) < 2 and "labels" not in reads:
         raise UsageError(f"{spec.name} reads class predictions, and there is one class", "choose another method")

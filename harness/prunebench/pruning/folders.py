@@ -38,7 +38,21 @@ class Written:
     @property
     def kept(self) -> set[str]:
         """The ids that are kept at the first budget."""
-        return set(self.ledger.loc[self.ledger["kept"] == 1, "id"])
+        return self.at(self.manifest["keep"][0])
+
+    def at(self, keep: str) -> set[str]:
+        """Return the ids that a budget of the pruning keeps; raises UsageError for one that it has not."""
+        known = self.manifest["keep"]
+        if keep not in known:
+            raise UsageError(f"{self.folder} has no budget {keep}", f"it has {', '.join(known)}; others: prune again")
+        column = f"kept_{keep}" if len(known) > 1 else "kept"
+        return set(self.ledger.loc[self.ledger[column] == 1, "id"])
+
+    def table(self, keep: str) -> pd.DataFrame:
+        """Return id, class, score, rank and kept (1 or 0) at a budget, one row per sample."""
+        table = self.ledger[["id", "class", "score", "rank"]].copy()
+        table["kept"] = table["id"].isin(self.at(keep)).astype(int)
+        return table
 
     @property
     def files(self) -> pd.DataFrame:
@@ -46,7 +60,9 @@ class Written:
         import pandas as pd
 
         if not (path := self.folder / f"{FILES}.csv").is_file():
-            raise UsageError(f"what {self.folder} keeps are features, not files", "kept.csv has the ids")
+            raise UsageError(
+                f"what {self.folder} keeps are features, not files", "the tables of kept samples have the ids"
+            )
         kinds = {"id": str, "path": object}  # no column of text holds bytes that are no UTF-8
         return pd.read_csv(path, dtype=kinds, keep_default_na=False, encoding_errors="surrogateescape")
 

@@ -80,6 +80,18 @@ def write_table(table: pd.DataFrame, path: Path, form: Format) -> Path:
     return path
 
 
+def write_selection(table: pd.DataFrame, facts: Mapping[str, Any], path: Path) -> Path:
+    """Write a selection, one row per sample with a column "kept", as the ending of the path says; return the path.
+
+    csv and parquet: the table.  npz: its columns, and the facts as JSON in "facts".  txt: the kept ids alone."""
+    if path.suffix == ".npz":
+        arrays = {str(name): np.array(table[name].tolist()) for name in table}
+        np.savez_compressed(path, allow_pickle=False, facts=np.array(json.dumps(facts, sort_keys=True)), **arrays)
+        return path
+    form: Any = path.suffix[1:]
+    return write_table(table[table["kept"] == 1] if form == "txt" else table, path.with_suffix(""), form)
+
+
 def require(package: str, what: str) -> None:
     """Raise DataError that names the extra to install where a package is not there."""
     from importlib.util import find_spec

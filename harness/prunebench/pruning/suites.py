@@ -13,13 +13,13 @@ import numpy as np
 from prunebench.contexts import Dataset
 from prunebench.errors import DataError
 from prunebench.plan import Goal, Plan
-from prunebench.pruning.output import MANIFEST, check_replaceable, replaced, require
+from prunebench.pruning.output import MANIFEST, check_replaceable, replaced, write_selection
 from prunebench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Form = Literal["csv", "parquet", "npz"]
+Form = Literal["csv", "parquet", "npz", "txt"]
 AXES = ("method", "score_backbone", "projector", "keep", "seed")
 
 
@@ -69,7 +69,7 @@ def export_selections(found: Sequence[CellSelection], plan: Plan, folder: Path, 
     with replaced(folder) as scratch:
         cells = []
         for one in found:
-            path = _write(one, plan, scratch / f"{one.name}.{form}", form)
+            path = write_selection(one.table, {**_facts(plan), **one.axes}, scratch / f"{one.name}.{form}")
             files.append(folder / path.name)
             kept = int(one.table["kept"].sum())
             cells.append({"file": path.name, **one.axes, "kept": kept, "keys": dict(one.keys)})
@@ -82,16 +82,3 @@ def _facts(plan: Plan) -> dict[str, str]:
     axes = plan.cells[0].axes
     return {"suite": plan.suite.name, "protocol": plan.protocol, "dataset": plan.suite.dataset,
             "dataset_fingerprint": axes["dataset_fingerprint"]}  # fmt: skip
-
-
-def _write(one: CellSelection, plan: Plan, path: Path, form: Form) -> Path:
-    if form == "csv":
-        one.table.to_csv(path, index=False, lineterminator="\n")
-    elif form == "parquet":
-        require("pyarrow", "parquet files")
-        one.table.to_parquet(path, index=False)
-    else:
-        facts = json.dumps({**_facts(plan), **one.axes}, sort_keys=True)
-        arrays = {str(name): np.array(one.table[name].tolist()) for name in one.table}
-        np.savez_compressed(path, allow_pickle=False, facts=np.array(facts), **arrays)
-    return path

@@ -69,7 +69,7 @@ def try_methods(
     if not known:
         raise UsageError(f"no method could be tried: {tried[0].reason}", "see `prunebench list` for others")
     ordered = sorted(known, key=lambda one: -one.rows[0].kept.mean)
-    better = [one for one in ordered if _low(one.rows[0].over_random, len(names)) > 0]
+    better = [one for one in ordered if _low(one.rows[0].over_random, len(known)) > 0]
     failed = [one for one in tried if not one.rows]
     samples = min(len(source), LARGEST)
     recommended, because = _recommendation(better, ordered, keep[0])

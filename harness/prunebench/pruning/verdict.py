@@ -110,7 +110,7 @@ def verdict(rows: Sequence[ProofRow], without_duplicates: Interval | None, margi
     """Return what rows say, a sentence for each budget and question; without_duplicates is minus everything."""
     if all(row.against_random == row.against_everything == "unclear" for row in rows):
         widest = max(bounds(row.over_random)[1] for row in rows)
-        return f"Too few samples to tell: a gain over random of up to {_points(widest)} is possible, and none is."
+        return f"Too few samples to tell: a gain over random of up to {_points(widest)} is possible, and none is shown."
     told = []
     if only_duplicates(rows, without_duplicates, margin):
         told.append("Only the duplicates can go: every budget costs accuracy, and removing near-duplicates does not.")

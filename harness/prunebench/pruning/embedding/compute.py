@@ -75,7 +75,7 @@ def _batch(pictures: Pictures, positions: Sequence[int], network: PictureNetwork
         raise PluginContractError("a network for pictures returned no features", "see prunebench.PictureNetwork")
     rows = [row for row in range(len(prepared)) if np.isfinite(features[row]).all()]
     found = [position for row, position in enumerate(prepared) if row in rows]
-    skipped |= dict.fromkeys({*prepared} - {*found}, "the network gives features that are not finite")
+    skipped |= dict.fromkeys({*prepared} - {*found}, "not-finite: the network gives features that are not finite")
     return Batch(
         positions=tuple(found), features=features[rows], logits=None if logits is None else logits[rows],
         skipped=skipped,
