@@ -282,3 +282,16 @@ def test_what_the_cells_of_a_suite_keep_is_exported_with_the_fingerprint_of_the_
     assert len({row["id"] for row in table}) == len(table) == record["n_train"]
     command("export", "smoke", "--out", tmp_path / "more", "--seeds", "2", code=4)  # seed 1 was not computed
     assert not (tmp_path / "more").exists()
+
+
+def test_a_folder_that_grew_says_how_the_selection_moved(command, photos, tmp_path):
+    out, base = tmp_path / "kept", ("prune", photos, "--keep", "10", "--backbone", "digits-untrained", "--no-prove")
+    command(*base, "--out", out, "-q")
+    kept = {row["id"] for row in rows(out / "kept.csv")}
+    Image.fromarray(np.full((30, 50), 90, dtype=np.uint8)).save(photos / "digit 3" / "new.png")
+    gone = photos / sorted(kept)[0]
+    gone.rename(gone.with_name("renamed.png"))
+    said = command(*base, "--out", out, "-q").stderr
+    assert "2 samples are new, 1 are gone" in said
+    now = {row["id"] for row in rows(out / "kept.csv")}
+    assert f"{len(kept & now)} stay and {len(kept - now)} leave, and {len(now - kept)} come in" in said

@@ -48,10 +48,11 @@ def command(
     DATA is a folder of images (a folder per class, or flat), a file of features (.npy, .npz, .safetensors, .parquet), a
     Hugging Face data set saved on disk, or a folder of tar shards. It is never changed."""
     from prunebench.pruning.api import prune
-    from prunebench.pruning.folders import open_folder
-    from prunebench.pruning.output import check_replaceable, place_files
+    from prunebench.pruning.folders import moved, open_folder
+    from prunebench.pruning.output import MANIFEST, check_replaceable, place_files
 
     check_replaceable(out)
+    earlier = open_folder(out) if (out / MANIFEST).is_file() else None
     if copy_to and symlink_to:
         raise UsageError("--copy-to and --symlink-to are both given", "choose one")
     with Bar(quiet) as progress:
@@ -70,6 +71,8 @@ def command(
             if folder:
                 place_files(open_folder(out).files, pruned.ids, folder, how, progress)  # type: ignore[arg-type]
     _tell(pruned, files, as_json)
+    if earlier is not None:
+        say(moved(earlier, open_folder(out)))
 
 
 def _tell(pruned: Any, files: dict[str, Path], as_json: bool) -> None:

@@ -17,7 +17,7 @@ from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.ledger import Findings, make_ledger
 from prunebench.pruning.neighbours import label_votes, leaks, nearest, nearest_kept
 from prunebench.pruning.remembered import remembered
-from prunebench.pruning.scoring import Method
+from prunebench.pruning.scoring import Method, expected_seconds
 from prunebench.pruning.selecting import Choice, Kept, select
 from prunebench.pruning.source import Source
 from prunebench.stages.bench import Bench
@@ -92,7 +92,10 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
     else:
         stays = rows
     counts = [min(count, len(rows)) for count in budgets.values()]
-    progress(0.3, f"scoring by {wanted.method.scorer}")
+    scoring = part(progress, 0.3, 0.8)
+    seconds = expected_seconds(bench, evidence, wanted.method, max(counts))
+    scoring(0.0, f"scoring by {wanted.method.scorer}" + (f", which takes about {seconds:,.0f} s" if seconds else ""))
+    bench = replace(bench, progress=scoring)
     found_kept, nested = select(bench, evidence, wanted.method, wanted.choice, counts, protected[rows])
     kept = dict(zip(budgets, found_kept, strict=True))
     notes += tuple(dict.fromkeys(one.scored.caveat for one in found_kept if one.scored.caveat))

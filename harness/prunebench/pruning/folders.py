@@ -145,6 +145,15 @@ def diff(a: Written, b: Written) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def moved(earlier: Written, now: Written) -> str:
+    """Return in a sentence how a selection moved since an earlier one in the same folder."""
+    before, after = set(earlier.ledger["id"]), set(now.ledger["id"])
+    stayed, left, came = len(earlier.kept & now.kept), len(earlier.kept - now.kept), len(now.kept - earlier.kept)
+    samples = f"{len(after - before):,} samples are new, {len(before - after):,} are gone"
+    kept = f"of what was kept {stayed:,} stay and {left:,} leave, and {came:,} come in"
+    return f"since the earlier pruning in {now.folder}: {samples}; {kept}"
+
+
 def _differences(a: Any, b: Any, key: str = "") -> dict[str, list[Any]]:
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         found: dict[str, list[Any]] = {}
