@@ -295,3 +295,13 @@ def test_a_folder_that_grew_says_how_the_selection_moved(command, photos, tmp_pa
     assert "2 samples are new, 1 are gone" in said
     now = {row["id"] for row in rows(out / "kept.csv")}
     assert f"{len(kept & now)} stay and {len(kept - now)} leave, and {len(now - kept)} come in" in said
+
+
+def test_a_head_that_is_no_better_than_chance_is_told_to_who_reads_predictions(command, tmp_path):
+    values, labels = digits(300)
+    for name, given in (("right", labels), ("shuffled", np.random.default_rng(0).permutation(labels))):
+        np.savez(tmp_path / f"{name}.npz", features=values, labels=given)
+    options = ("--scorer", "margin", "--no-prove", "-q")
+    told = command("prune", tmp_path / "right.npz", "--out", tmp_path / "a", *options).stderr
+    assert "none of which it saw" in told
+    assert "near chance" in command("prune", tmp_path / "shuffled.npz", "--out", tmp_path / "b", *options).stderr
