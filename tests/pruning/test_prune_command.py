@@ -166,7 +166,7 @@ def test_without_labels_a_method_that_reads_them_is_refused_and_clusters_are_mar
     assert "--clusters" in said.stderr
     command("prune", path, "--out", tmp_path / "kept", "--scorer", "moderate", "--clusters", "4", "-q", "--no-prove")
     manifest = json.loads((tmp_path / "kept" / "manifest.json").read_text(encoding="utf-8"))
-    assert any("clusters" in note for note in manifest["notes"])
+    assert any("cluster(s) of the features" in note for note in manifest["notes"])
     assert {row["class"] for row in rows(tmp_path / "kept" / "ledger.csv")} == {f"cluster {k}" for k in range(4)}
     command("prune", path, "--out", tmp_path / "free", "--scorer", "zcore", "-p", "draws=2000", "-q", "--no-prove")
 

@@ -37,7 +37,7 @@ def command(
     from prunebench.plugins import load_plugins
     from prunebench.pruning.flow import part
     from prunebench.pruning.gathering import Given, Machine, gather
-    from prunebench.pruning.trying import try_methods
+    from prunebench.pruning.trying import check_judged, try_methods
     from prunebench.registry import load_registry
 
     registry, catalogue = load_registry(), load_plugins()
@@ -46,7 +46,9 @@ def command(
         catalogue.scorer(registry.method(name).scorer)
     machine = Machine(cache=cache_folder(cache), device=device, workers=workers)
     with Bar(quiet) as progress:
-        gathered = gather(Given(data=data, **options), machine, registry, catalogue, part(progress, 0.0, 0.6))
+        gathered = gather(
+            Given(data=data, **options), machine, registry, catalogue, check_judged, part(progress, 0.0, 0.6)
+        )
         found = try_methods(
             gathered.bench, gathered.source, registry, names, keep or ("0.1",), seed=seed,
             progress=part(progress, 0.6, 1.0),

@@ -17,11 +17,12 @@ from prunebench.keys import digest
 from prunebench.plugins import Catalogue, Entry
 from prunebench.pruning.assurance import Assurance, assure, with_probabilities
 from prunebench.pruning.choose import budgets_of, named_budget
-from prunebench.pruning.evidence import check_reads_no_pixels
+from prunebench.pruning.evidence import check_reads_labels, check_reads_no_pixels
 from prunebench.pruning.flow import Outcome, Progress, Wanted, part, prune_features
 from prunebench.pruning.gathering import Given, Machine, gather
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Balance, Choice
+from prunebench.pruning.source import Source
 from prunebench.registry import load_registry
 from prunebench.store import Store
 
@@ -175,9 +176,14 @@ def prune(
         data=data, labels=labels, ids=ids, split=split, strict=strict, backbone=backbone, weights=weights,
         reference=reference, roots=tuple(map(str, roots)),
     )  # fmt: skip
+
+    def check_labels(source: Source) -> None:
+        labelled = source.labels is not None or clusters is not None
+        check_reads_labels(catalogue.scorer(method.scorer).spec, labelled)
+
     folder = Path(cache or default_cache()).expanduser().absolute()
     machine = Machine(cache=folder, device=device, workers=workers)
-    gathered = gather(given, machine, registry, catalogue, part(progress, 0, 0.7))
+    gathered = gather(given, machine, registry, catalogue, check_labels, part(progress, 0, 0.7))
     wanted = replace(wanted, reference=gathered.reference)
     outcome = prune_features(gathered.bench, gathered.source, wanted, part(progress, 0.7, 0.85))
     found = assure(gathered.bench, outcome, wanted, prove, part(progress, 0.85, 1.0))

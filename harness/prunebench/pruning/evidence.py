@@ -87,13 +87,18 @@ def check_reads_no_pixels(spec: ScorerSpec) -> None:
         raise UsageError(text, "choose a method that reads features: see `prunebench list scorers`")
 
 
-def check_applies(spec: ScorerSpec, evidence: Evidence) -> None:
-    """Raise UsageError for a method that reads what these data do not have."""
+def check_reads_labels(spec: ScorerSpec, labelled: bool) -> None:
+    """Raise UsageError for a method that reads labels, or what a head learns from them, of data without any."""
     reads = sorted(FROM_LABELS & spec.needs)
-    if reads and not evidence.labelled:
+    if reads and not labelled:
         needs = "labels" if reads == ["labels"] else f"{' and '.join(reads)}, which a head learns from labels"
         hint = "give --labels FILE, --clusters K for pseudo-classes (1 takes all samples as one class), or a method"
         hint += " without labels, such as those that `prunebench list scorers` shows to read features alone"
         raise UsageError(f"{spec.name} reads {needs}, and the data have no labels", hint)
-    if reads and len(evidence.class_names) < 2 and "labels" not in reads:
+
+
+def check_applies(spec: ScorerSpec, evidence: Evidence) -> None:
+    """Raise UsageError for a method that reads what these data do not have."""
+    check_reads_labels(spec, bool(evidence.labelled))
+    if (FROM_LABELS - {"labels"}) & spec.needs and "labels" not in spec.needs and len(evidence.class_names) < 2:
         raise UsageError(f"{spec.name} reads class predictions, and there is one class", "choose another method")

@@ -134,7 +134,7 @@ def _evidence(source: Source, clusters: int | None) -> tuple[Evidence, tuple[str
         return Evidence(features=features, labels=labels, class_names=("all",), labelled=""), ()
     labels = _clustered(features, clusters)
     names = tuple(f"cluster {number}" for number in range(int(labels.max()) + 1))
-    note = f"the {len(names)} classes are clusters of the features, not labels"
+    note = f"classes are {len(names)} cluster(s) of the features, not labels"
     return Evidence(features=features, labels=labels, class_names=names, labelled="clusters"), (note,)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,11 @@ class Gathered:
 
 
 def gather(
-    given: Given, machine: Machine, registry: Registry, catalogue: Catalogue, progress: Progress = silent
-) -> Gathered:
-    """Read data and embed pictures.  Raises UsageError and DataError with what to do."""
+    given: Given, machine: Machine, registry: Registry, catalogue: Catalogue, check: Callable[[Source], None],
+    progress: Progress = silent,
+) -> Gathered:  # fmt: skip
+    """Read data and embed pictures.  check: raises for data that will not do, before pictures are embedded.  Raises
+    UsageError and DataError with what to do."""
     from prunebench.pruning.reading import read
 
     def data_of(one: Any) -> Any:
@@ -72,6 +74,7 @@ def gather(
         data_of(given.data), labels=given.labels, ids=given.ids, split=given.split, strict=given.strict,
         cache=machine.cache, progress=part(progress, 0, 0.1),
     )  # fmt: skip
+    check(source)
     reference = None if given.reference is None else read(data_of(given.reference), cache=machine.cache)
     if source.features is not None:
         if reference is not None and reference.features is None:

@@ -56,11 +56,7 @@ def try_methods(
 
     Each is compared with random parts of the same size on held-out samples; the level of 95 % is shared among the
     methods.  Raises UsageError for data without labels, or with one class."""
-    if source.labels is None or len(source.class_names) < 2:
-        text = (
-            f"{source.title} has {'no labels' if source.labels is None else 'one class'}, and a trial is judged by them"
-        )
-        raise UsageError(text, "give --labels FILE, or choose by `prunebench prune` without a trial")
+    check_judged(source)
     tried = []
     for number, name in enumerate(names):
         report = part(progress, number / len(names), (number + 1) / len(names))
@@ -74,6 +70,15 @@ def try_methods(
     samples = min(len(source), LARGEST)
     recommended, because = _recommendation(better, ordered, keep[0])
     return Trial(tried=(*ordered, *failed), recommended=recommended, because=because, keep=keep, samples=samples)
+
+
+def check_judged(source: Source) -> None:
+    """Raise UsageError for data that no probe can be judged on: without labels, or with one class."""
+    if source.labels is None or len(source.class_names) < 2:
+        text = (
+            f"{source.title} has {'no labels' if source.labels is None else 'one class'}, and a trial is judged by them"
+        )
+        raise UsageError(text, "give --labels FILE, or choose by `prunebench prune` without a trial")
 
 
 def _recommendation(better: Sequence[Tried], ordered: Sequence[Tried], keep: str) -> tuple[str, str]:
