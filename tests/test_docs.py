@@ -21,6 +21,8 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")
 FASHION = ("lenet", "fashion-efficientnet")
 WHICH = (DOCS / "which-method.md").read_text(encoding="utf-8")
 
+OWN_DATA = (DOCS / "own-data.md").read_text(encoding="utf-8")
+
 Rows = list[dict[str, str]]
 
 
@@ -187,3 +189,14 @@ def test_what_which_method_says_of_methods_is_so():
     assert set(re.findall("`(.+?)`", row)) == {
         name for name, entry in scorers.items() if "features" in entry.spec.needs and not entry.spec.needs & FROM_LABELS
     }
+
+
+@pytest.mark.parametrize("verb", ["prune", "try"])
+def test_every_option_is_on_the_page(verb):
+    context = click.Context(cli)
+    command = cli.get_command(context, verb)
+    assert command is not None
+    flags = [max(option.opts, key=len) for option in command.params if isinstance(option, click.Option)]
+    missing = [flag for flag in flags if flag not in OWN_DATA]
+    assert missing in ([], ["--param", "--quiet"], ["--quiet"])  # those two stand there by their short names
+    assert all(f"`{short}" in OWN_DATA for short in ("-p NAME=VALUE", "-q"))

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from conftest import Sandbox
-from prunebench.cli import cli
 from prunebench.pruning.folders import REASONS
 from prunebench.pruning.ledger import COLUMNS
 from prunebench.pruning.verdict import MARGIN
@@ -29,6 +27,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "own-data.md").read_text(
 CACHE = (Path(__file__).resolve().parents[2] / "docs" / "cache.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [line for language, block in BLOCKS if language == "sh" for line in block.splitlines()]
+pytestmark = pytest.mark.thorough  # one run of the whole page serves all: it takes a minute
 PHOTOS, CLASSES = 13, ("cat", "dog", "fox", "owl")
 FEATURES = 120
 
@@ -182,17 +181,6 @@ def test_columns_and_reasons_of_the_page_are_those_of_the_code(ran):
         rows = ran.rows(f"{path.parent.name}/ledger.csv")
         assert {name for name in rows[0] if not name.startswith("kept_0") and name != "kept_50%"} <= set(COLUMNS)
         assert all(row["reason"] in REASONS or row["reason"].startswith("unreadable: ") for row in rows)
-
-
-@pytest.mark.parametrize("verb", ["prune", "try"])
-def test_every_option_is_on_the_page(verb):
-    context = click.Context(cli)
-    command = cli.get_command(context, verb)
-    assert command is not None
-    flags = [max(option.opts, key=len) for option in command.params if isinstance(option, click.Option)]
-    missing = [flag for flag in flags if flag not in PAGE]
-    assert missing in ([], ["--param", "--quiet"], ["--quiet"])  # those two stand there by their short names
-    assert all(f"`{short}" in PAGE for short in ("-p NAME=VALUE", "-q"))
 
 
 def test_every_sample_of_the_input_is_in_the_ledger_and_what_was_cut_short_says_so(ran):
