@@ -451,18 +451,16 @@ def test_a_task_that_takes_too_long_is_stopped_and_recorded(bench, monkeypatch):
 
     monkeypatch.setattr(local, "GRACE_SECONDS", 0.0)
     bench.install("odd-one", odd("time.sleep(120)"))
-    for name, value in bench.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.syspath_prepend(bench.folder / "site")
     settings = Settings(str(bench.folder / "cache"), timeout_seconds=5.0, device="cpu")
     executor = local.LocalExecutor(settings, ("cpu",), bench.folder / "logs")
-    task = scoring("odd", load_plugins().scorer("odd").version)
-    executor.submit(task)
-    outcome = None
-    while outcome is None:
-        for event in executor.wait(0.5):
-            outcome = event.outcome
-    executor.close(kill=True)
+    with bench.entered():
+        task = scoring("odd", load_plugins().scorer("odd").version)
+        executor.submit(task)
+        outcome = None
+        while outcome is None:
+            for event in executor.wait(0.5):
+                outcome = event.outcome
+        executor.close(kill=True)
     assert (outcome["status"], outcome["key"]) == ("timeout", task.key)
     assert "5 seconds" in outcome["reason"]
 
