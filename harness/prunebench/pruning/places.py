@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,22 @@ from prunebench.pruning.choose import named_budget
 if TYPE_CHECKING:
     import pandas as pd
 
-    from prunebench.pruning.api import Pruned
+    from prunebench.pruning.flow import Outcome
 
 Ints = NDArray[np.int64]
 SAME_LABELS = 0.9  # the rest may have been corrected since
 FILE_LISTS = ("samples", "imgs")  # of torchvision's data sets: pairs of a path and a label
+
+
+class Pruning(Protocol):
+    """What `prunebench.prune` returns, as far as it is needed here."""
+
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def manifest(self) -> Mapping[str, Any]: ...
+    @property
+    def ledger(self) -> pd.DataFrame: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +70,7 @@ class Chosen:
         return [] if self.files is None or not whole else self.files["path"].tolist()
 
 
-def chosen(kept: Pruned | str | os.PathLike[str], keep: str | float | None = None) -> Chosen:
+def chosen(kept: Pruning | str | os.PathLike[str], keep: str | float | None = None) -> Chosen:
     """Return what a pruning keeps at one of its budgets, by default the first.
 
     kept: what `prunebench.prune` returned, or the folder that it wrote.  Raises UsageError for another budget, and

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch.distributed
 from torch.utils import data
@@ -12,11 +12,8 @@ from torch.utils.data.distributed import DistributedSampler
 
 from prunebench.errors import DataError, UsageError
 from prunebench.pictures import Unreadable
-from prunebench.pruning.places import chosen, files_of, positions_in
+from prunebench.pruning.places import Pruning, chosen, files_of, positions_in
 from prunebench.pruning.reading.picture_files import PictureFiles
-
-if TYPE_CHECKING:
-    from prunebench.pruning.api import Pruned
 
 Read = TypeVar("Read")
 
@@ -69,7 +66,7 @@ class TarSubset(data.Dataset[tuple[Any, int]]):
     in the same order.  Raises UsageError for data that are no files, DataError for files that are gone or damaged."""
 
     def __init__(
-        self, kept: Pruned | str | os.PathLike[str], keep: str | float | None = None, *,
+        self, kept: Pruning | str | os.PathLike[str], keep: str | float | None = None, *,
         transform: Callable[[Any], Any] | None = None, target_transform: Callable[[int], Any] | None = None,
         root: str | os.PathLike[str] | None = None,
     ) -> None:  # fmt: skip
