@@ -7,6 +7,8 @@ import inspect
 import json
 from pathlib import Path
 
+import pytest
+
 import broken_executors
 from registries import DIGITS, TRAINING
 
@@ -53,6 +55,7 @@ def computed(sandbox, executor: str) -> dict:
     return {name: record[name] for name in ("key", "status", "accuracy", "subset_digest", "method")}
 
 
+@pytest.mark.thorough  # three runs of a suite
 def test_a_third_party_executor_computes_what_the_local_one_computes(sandbox):
     sandbox.install("one-by-one", source())
     (sandbox.folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")

@@ -75,6 +75,7 @@ def test_a_table_of_all_pairs_is_seen_whole_or_in_parts(sandbox: Any) -> None:
 
 
 @LINUX_ONLY
+@pytest.mark.thorough
 @pytest.mark.parametrize("package", [package for package in PLUGINS if scorers_of(package)])
 def test_fifty_thousand_samples_take_less_than_half_a_square_of_bytes(package: str) -> None:
     names = scorers_of(package)
