@@ -33,7 +33,7 @@ def recorded_dynamics(
     mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     scale = np.where(std > 0, std, 1.0)
     x = torch.from_numpy(((features - mean) / scale).astype(np.float32))
-    y = torch.from_numpy(np.ascontiguousarray(labels))
+    y = torch.tensor(labels)  # a copy: labels may be read-only
     weight = torch.zeros(n_classes, d, requires_grad=True)
     bias = torch.zeros(n_classes, requires_grad=True)
     optimiser = torch.optim.AdamW([weight, bias], LEARNING_RATE, weight_decay=WEIGHT_DECAY)
