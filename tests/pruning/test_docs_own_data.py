@@ -77,8 +77,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 def write_photos(folder: Path) -> None:
-    """Write photos/ with a copy of the first one and a file that is cut short, grown/ with four more, and test/ with
-    two photos that are in photos/, too."""
+    """Write three folders: photos/ holds a copy of its first photo and a file that is cut short, grown/ has four more
+    photos, and test/ has two photos that are in photos/, too."""
     generator = np.random.default_rng(0)
     y, x = np.mgrid[:48, :64]
     for label, name in enumerate(CLASSES):

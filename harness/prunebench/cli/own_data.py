@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from prunebench.cli.options import COUNT, PATH, F, assignments
+from prunebench.cli.options import COUNT, PATH, F, assignments, cache_option
 from prunebench.errors import UsageError
 from prunebench.request import data_folders
 
@@ -31,6 +31,19 @@ _DATA = (
 def data_options(function: F) -> F:
     """Add what says how to read data, and how to embed pictures."""
     for add in reversed(_DATA):
+        function = add(function)
+    return function
+
+
+def machine_options(function: F) -> F:
+    """Add where it is computed, and whether progress is shown."""
+    options = (
+        cache_option,
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."),
+        click.option("--workers", type=COUNT, help="Threads that decode pictures.  [default: one for each core]"),
+        click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
+    )
+    for add in reversed(options):
         function = add(function)
     return function
 

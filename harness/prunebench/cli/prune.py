@@ -8,8 +8,8 @@ from typing import Any, Literal
 import click
 
 from prunebench.cli.bar import Bar
-from prunebench.cli.options import COUNT, PATH, cache_option
-from prunebench.cli.own_data import pruning_options
+from prunebench.cli.options import PATH
+from prunebench.cli.own_data import machine_options, pruning_options
 from prunebench.cli.text import columns, say
 from prunebench.errors import UsageError
 
@@ -33,10 +33,7 @@ from prunebench.errors import UsageError
     metavar="FOLDER",
     help="Link to the kept files in a new folder.",
 )
-@cache_option
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--workers", type=COUNT, help="Threads that decode pictures.  [default: one for each core]")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@machine_options
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest and the files as JSON.")
 def command(
     data: Path, keep: tuple[str, ...], out: Path, form: str, copy_to: Path | None, symlink_to: Path | None,

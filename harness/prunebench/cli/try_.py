@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from prunebench.cli.bar import Bar
-from prunebench.cli.options import COUNT, PATH, cache_option
-from prunebench.cli.own_data import data_options
+from prunebench.cli.options import PATH
+from prunebench.cli.own_data import data_options, machine_options
 from prunebench.cli.text import columns, fitted, table
 from prunebench.request import cache_folder
 
@@ -21,10 +21,7 @@ from prunebench.request import cache_folder
               "Repeatable.  [default: a few that are cheap]")  # fmt: skip
 @data_options
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn.")
-@cache_option
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--workers", type=COUNT, help="Threads that decode pictures.  [default: one for each core]")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@machine_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     data: Path, keep: tuple[str, ...], methods: tuple[str, ...], seed: int, cache: Path | None, device: str,
