@@ -39,6 +39,7 @@ GOOD = {
     "scorer": scorer("centred", favours="hard", cost="n"),
     "scorer that draws": scorer("draws", needs=frozenset(), stochastic=True, cost="n"),
     "scorer with pseudo-labels": scorer("doubts_its_labels", **LABELLED, cost="n"),
+    "scorer that writes below its work folder": scorer("tidies_its_folder"),
     "scorer with a deadline": scorer("honours_the_deadline"),
     "projector": other(ProjectorSpec, "plane", stochastic=False),
     "selector": other(SelectorSpec, "first"),

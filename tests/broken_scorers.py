@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import random
+import shutil
 import socket
 import sys
 import tempfile
@@ -227,6 +228,26 @@ def draws_from_python(ctx):
 
 def writes_beside_its_folder(ctx):
     Path("left.txt").write_text("x", encoding="utf-8")
+    return centred(ctx)
+
+
+def writes_into_an_open_folder(ctx):
+    """Name a file within an open folder, which is not the current one."""
+    opened = os.open(ctx.workdir.parent, os.O_RDONLY)
+    os.mkdir("inner", dir_fd=opened)
+    os.rmdir("inner", dir_fd=opened)
+    os.close(opened)
+    return centred(ctx)
+
+
+def tidies_its_folder(ctx):
+    """Claims to keep every promise: it writes a tree below its work folder, and a link, and removes both."""
+    tree = ctx.workdir / "tree"
+    (tree / "below").mkdir(parents=True)
+    (tree / "below" / "plain").write_text("x", encoding="utf-8")
+    (tree / "link").symlink_to("below")
+    shutil.copyfile(__file__, tree / "copy")
+    shutil.rmtree(tree)
     return centred(ctx)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,7 @@ BROKEN_SCORERS = [
     ("check_direction_is_as_declared", scorer("copies_first", favours="diverse"), "favours = 'diverse'"),
     (OUTSIDE, scorer("writes_beside_its_folder"), "left.txt"),
     (OUTSIDE, scorer("makes_a_temporary_folder"), "it writes to"),
+    (OUTSIDE, scorer("writes_into_an_open_folder"), f"it writes to {Path(tempfile.gettempdir()).resolve()}"),
     (OUTSIDE, scorer("opens_a_socket"), "socket.__new__"),
     (OUTSIDE, scorer("asks_for_an_address"), "socket.getaddrinfo"),
     (OUTSIDE, scorer("forks"), "os.fork"),

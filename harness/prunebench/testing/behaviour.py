@@ -24,8 +24,13 @@ from prunebench.testing.problems import Problem, duplicated, ordinary
 from prunebench.testing.results import ALL, COMPUTING, CheckFailed, ensure, promise
 from prunebench.wire import to_json
 
-_WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
-           "shutil.copyfile", "shutil.move", "shutil.rmtree", "sqlite3.connect"}  # fmt: skip
+# Of each audit event that writes: where the paths stand that it writes to, each with where the descriptor of the
+# open folder stands that a relative path starts from.
+_WRITES: dict[str, dict[int, int | None]] = {
+    "os.mkdir": {0: 2}, "os.rename": {0: 2, 1: 3}, "os.remove": {0: 1}, "os.rmdir": {0: 1}, "os.link": {1: 3},
+    "os.symlink": {1: 2}, "os.truncate": {0: None}, "os.chmod": {0: 2}, "shutil.copyfile": {1: None},
+    "shutil.move": {0: None, 1: None}, "shutil.rmtree": {0: 1}, "sqlite3.connect": {0: None},
+}  # fmt: skip
 _NETWORK_OR_FORK = {"socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname",
                     "os.fork", "os.forkpty"}  # fmt: skip
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -190,9 +195,12 @@ def _journals() -> list[list[Event]]:
 def _outside(event: str, arguments: tuple[Any, ...]) -> Iterator[Event]:
     """Yield what an audit event of the interpreter writes to, or uses of the network and forks."""
     is_writing = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
-    for path in arguments[:1] if is_writing else arguments[:2] if event in _WRITES else ():
+    for at, folder_at in ({0: None} if is_writing else _WRITES.get(event, {})).items():
+        path, folder = arguments[at], None if folder_at is None else arguments[folder_at]
         if isinstance(path, str | bytes | os.PathLike):
-            yield event, Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 (the link's own place)
+            start = f"/proc/self/fd/{folder}" if isinstance(folder, int) and folder >= 0 else "."
+            beside = Path(start).resolve() / os.fsdecode(path)
+            yield event, Path(os.path.abspath(beside))  # noqa: PTH100 (the link's own place)
     is_local = bool(arguments) and isinstance(arguments[-1], str | bytes)  # the path of a local socket
     is_internet = event == "socket.__new__" and arguments[1] in _INTERNET
     if is_internet or (event in _NETWORK_OR_FORK and not is_local):
