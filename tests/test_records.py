@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,11 @@ DAMAGE = {
     "a result without accuracy": lambda text: text.replace('"accuracy":0.5', '"accuracy":null'),
     "not a number": lambda text: text.replace('"accuracy":0.5', '"accuracy":NaN'),
     "a budget of ten": lambda text: text.replace('"keep":"0.1"', '"keep":"10"'),
+    "a budget with an exponent": lambda text: text.replace('"keep":"0.1"', '"keep":"1e-999999999"'),
+    "a budget with spaces": lambda text: text.replace('"keep":"0.1"', '"keep":" 0.1"'),
+    "a budget in other digits": lambda text: text.replace('"keep":"0.1"', '"keep":"\u0660.\u0661"'),
+    "a field twice": lambda text: text.replace('"accuracy":0.5', '"accuracy":0.4,"accuracy":0.5'),
+    "a diagnostic twice": lambda text: text.replace('"diagnostics":{}', '"diagnostics":{"a":1,"a":2}'),
     "a path for a name": lambda text: text.replace('"suite":"s"', '"suite":"../../s"'),
     "a huge number": lambda text: text.replace('"seed":0', '"seed":1' + "0" * 5000),
     "deep nesting": lambda text: text.replace('"diagnostics":{}', '"diagnostics":' + "[" * 10000 + "]" * 10000),
@@ -144,6 +150,14 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
     (tmp_path / "m.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"m\.jsonl cannot be read"):
         read_records(tmp_path / "m.jsonl")
+
+
+def test_a_pipe_or_a_folder_in_place_of_a_file_is_named_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "folder.jsonl").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(DataError, match=rf"{name}\.jsonl is no file that can be read"):
+            read_records(tmp_path / f"{name}.jsonl")
 
 
 def test_a_record_of_a_newer_schema_asks_for_an_update(tmp_path):

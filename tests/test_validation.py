@@ -241,9 +241,11 @@ BAD = {
     "holds NaN": (once('"loss":null', '"loss":NaN'), DataError, "line 1: is not a record"),
     "is not UTF-8": (put(FILE.as_posix(), b"\xff\xfe\n"), DataError, "is not UTF-8"),
     "is written in another way": (once('":', '": '), DataError, "line 1: is not written as prunebench writes it"),
-    "hides a key behind a second one": (once('"accuracy":', '"accuracy":0.9,"accuracy":'), DataError, "not written as"),
+    "hides a key behind a second one": (
+        once('"accuracy":', '"accuracy":0.9,"accuracy":'), DataError, "field `accuracy` twice",
+    ),
     "hides a parameter behind a second one": (
-        once('"scorer_params":{', '"scorer_params":{"center":"x",'), DataError, "not written as",
+        once('"scorer_params":{', '"scorer_params":{"center":"x",'), DataError, "field `center` twice",
     ),
     "has a field of its own": (once('"loss":null', '"loss":null,"lucky":1'), DataError, "unknown field `lucky`"),
     "lacks the last newline": (write_text(FILE, lambda t: t[:-1]), DataError, "does not end with a newline"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -111,7 +113,7 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
     peak_gpu_bytes: Count = 0
 
     def __post_init__(self) -> None:
-        if not is_kept_fraction(self.keep) or len(self.keep) > 30:
+        if not is_kept_fraction(self.keep):
             raise ValueError(f'keep = {self.keep[:30]!r}: expected a decimal fraction as text, such as "0.1"')
         if (self.status == "ok") != (self.accuracy is not None):
             raise ValueError(f"status {self.status!r} with accuracy {self.accuracy}: an accuracy goes with status 'ok'")
@@ -169,16 +171,26 @@ def complement(fraction: str) -> str:
 
 
 def is_kept_fraction(text: str) -> bool:
-    """Tell whether a text is a decimal number in (0, 1]."""
-    try:
-        return 0 < Decimal(text) <= 1
-    except InvalidOperation:
-        return False
+    """Tell whether a text is a decimal number in (0, 1], without an exponent and with at most 20 decimal places."""
+    return re.fullmatch(r"[01]|[01]?\.[0-9]{1,20}", text) is not None and 0 < Decimal(text) <= 1
 
 
-def decode(line: str | bytes) -> Record:
+def decode(line: str) -> Record:
     """Return the record of one line; raises ValueError with the field and what was expected."""
-    return _DECODER.decode(line)
+    record = _DECODER.decode(line)
+    if encode(record) != line:  # not as we write it, so a field may stand there twice
+        json.loads(line, object_pairs_hook=_fields)
+    return record
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a JSON object; ValueError for one that is there twice, of which the last would count."""
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise ValueError(f"Object contains field `{name[:100]}` twice")
+        fields[name] = value
+    return fields
 
 
 def encode(record: Record) -> str:
@@ -202,6 +214,8 @@ def parse(text: str) -> Iterator[Record | Fault]:
 
 def read_records(path: Path) -> list[Record]:
     """Read one JSON Lines file; DataError and SchemaTooNew name the line and the field."""
+    if not path.is_file():  # to read from a pipe would wait for ever
+        raise DataError(f"{path} is no file that can be read", "remove it, or restore the file")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
