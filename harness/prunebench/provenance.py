@@ -17,7 +17,7 @@ ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREA
                "PRUNEBENCH_DATA", "PRUNEBENCH_LOAD_PLUGINS")  # fmt: skip
 
 
-def _printed(*command: str | Path) -> str:
+def printed(*command: str | Path) -> str:
     """Return what a command prints, or nothing where it fails or is not installed."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -28,12 +28,12 @@ def _printed(*command: str | Path) -> str:
 def git_state(folder: Path) -> dict[str, Any]:
     """Return commit, branch, whether the tree is dirty and a digest of the difference; empty outside git."""
     git = ("git", "-C", folder)
-    if not (commit := _printed(*git, "rev-parse", "HEAD")):
+    if not (commit := printed(*git, "rev-parse", "HEAD")):
         return {}
-    difference = _printed(*git, "diff", "HEAD", "--", ".", ":!results")
+    difference = printed(*git, "diff", "HEAD", "--", ".", ":!results")
     return {
         "commit": commit,
-        "branch": _printed(*git, "rev-parse", "--abbrev-ref", "HEAD"),
+        "branch": printed(*git, "rev-parse", "--abbrev-ref", "HEAD"),
         "dirty": bool(difference),
         "diff_digest": hashlib.blake2b(difference.encode(), digest_size=8).hexdigest() if difference else "",
     }
@@ -59,7 +59,7 @@ def machine() -> dict[str, Any]:
 
 def gpus() -> list[dict[str, str]]:
     """Return name, memory and driver of each NVIDIA GPU, empty when there is none."""
-    listed = _printed("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+    listed = printed("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
     rows = [line.split(", ") for line in listed.splitlines() if line.count(", ") == 2]
     return [{"name": name, "memory": memory, "driver": driver} for name, memory, driver in rows]
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from prunebench.devices import slots_for
 from prunebench.errors import UsageError
+from prunebench.executors import device_of
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue
-from prunebench.provenance import gpus
+from prunebench.records import CellRecord, read_results
 from prunebench.registry import Listing, Registry, elsewhere, load_registry
 from prunebench.settings import Settings
 from prunebench.store import default_cache
@@ -72,16 +74,21 @@ def data_folders(given: Sequence[Path]) -> tuple[str, ...]:
     return tuple(str(path.expanduser().absolute()) for path in (*given, *named, *defaults))
 
 
-def slots_for(devices: str, jobs: int | None, per_device: int = 1) -> tuple[str, ...]:
-    """Return one entry for each worker: the index of its CUDA device, "cpu" or "mps".
-    devices: "auto", "cpu", "mps", or a list of CUDA device indices such as "0,1"."""
-    if devices == "auto":
-        devices = ",".join(str(index) for index, _ in enumerate(gpus())) or "cpu"
-    if devices in ("cpu", "mps"):
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return (devices,) * (jobs or (1 if devices == "mps" else min(cores, 8)))
-    indices = [part.removeprefix("cuda:") for part in devices.split(",")]
-    if not all(map(str.isdigit, indices)):
-        hint = 'write "auto", "cpu", "mps", or indices such as 0,1'
-        raise UsageError(f"--devices {devices!r} is not understood", hint)
-    return (tuple(indices) * per_device)[: jobs or None]
+
+def with_slots(
+    request: Request, devices: str, jobs: int | None, per_device: int | None
+) -> tuple[Request, tuple[str, ...]]:
+    """Return a request for the devices asked for, and an entry for each worker as `slots_for` has it.  per_device: None
+    for as many workers as fit into memory.  Raises UsageError for devices that are not there."""
+    peak = 0 if per_device else measured_peak(request)
+    slots = slots_for(devices, jobs, per_device, threads=request.settings.threads, peak_bytes=peak)
+    return replace(request, settings=replace(request.settings, device=device_of(slots[0]))), slots
+
+
+def measured_peak(request: Request) -> int:
+    """Return the most GPU memory in bytes that a training as in the suite has taken, by the records of the results
+    folder; 0 where none was measured."""
+    trained = {(pair.arch, pair.recipe) for pair in request.registry.suite(request.suite).training}
+    records = read_results(request.results) if request.results.is_dir() else []
+    cells = [one for one in records if isinstance(one, CellRecord) and (one.train_arch, one.recipe) in trained]
+    return max((one.peak_gpu_bytes for one in cells), default=0)

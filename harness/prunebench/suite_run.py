@@ -17,7 +17,7 @@ from prunebench.plan import Filters
 from prunebench.plugins import load_plugins
 from prunebench.pruning.choose import budgets_of
 from prunebench.records import Record, read_results
-from prunebench.request import make_request, slots_for, will_not_run
+from prunebench.request import make_request, will_not_run, with_slots
 from prunebench.run import Run, RunReport
 from prunebench.schedule import RunState
 
@@ -49,27 +49,28 @@ def run_suite(
     suite: str, *, scorer: Globs = (), projector: Globs = (), backbone: Globs = (), arch: Globs = (),
     keep: str | float | Sequence[str | float] = (), seeds: int | None = None, added: Globs = (),
     results: Folder = "results", cache: Folder | None = None, data: Folder | Sequence[Folder] = (),
-    registry: Folder | None = None, devices: str = "auto", jobs: int | None = None, threads: int = 1,
-    timeout_seconds: float | None = None, executor: str = "local", max_failures: int | None = None, supersede: str = "",
+    registry: Folder | None = None, devices: str = "auto", jobs: int | None = None,
+    slots_per_device: int | Literal["auto"] = 1, threads: int = 1, timeout_seconds: float | None = None, executor: str = "local", max_failures: int | None = None, supersede: str = "",
     progress: Callable[[float, str], None] = silent,
 ) -> SuiteRun:  # fmt: skip
     """Run what is missing of a suite and write its board, as `prunebench run` does: the same cells, records and keys.
 
     scorer, projector, backbone, arch, keep: globs, or several, on what the suite names; keep may be numbers.  seeds:
     only the first ones.  added: methods beside those of the suite.  results, cache, data, registry: folders of records,
-    of what is computed, to look for data in (one or several), and registry.toml.  devices, jobs, threads,
-    timeout_seconds, executor: as the command's options.  progress: is told the fraction that is done, and a text.  What
+    of what is computed, to look for data in (one or several), and registry.toml.  devices, jobs, slots_per_device,
+    threads, timeout_seconds, executor: as the command's options.  progress: is told the fraction that is done, and a text.  What
     failed, or what Ctrl-C stopped, is in the report and is tried again by the next call.  Raises UsageError for names
     that are unknown, DataError for data that are missing, ResultConflict where a repeat differs."""
     globs = {"scorer": scorer, "projector": projector, "backbone": backbone, "arch": arch, "added": added}
     filters = Filters(**{axis: _several(given) for axis, given in globs.items()}, keep=budgets_of(keep), seeds=seeds)
     roots = [Path(data)] if isinstance(data, str | os.PathLike) else [Path(one) for one in data]
-    catalogue, slots = load_plugins(), slots_for(devices, jobs)
+    catalogue = load_plugins()
     asked = make_request(
         suite, filters, catalogue, registry_file=Path(registry) if registry else None, results=Path(results),
-        cache=Path(cache) if cache else None, data_roots=roots, device=slots[0], threads=threads,
+        cache=Path(cache) if cache else None, data_roots=roots, threads=threads,
         timeout_seconds=timeout_seconds,
     )  # fmt: skip
+    asked, slots = with_slots(asked, devices, jobs, None if slots_per_device == "auto" else slots_per_device)
     asked.plugins.executor(executor)
     plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, (NotHere,))
     run = Run(

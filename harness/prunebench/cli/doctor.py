@@ -13,6 +13,7 @@ from packaging.version import Version
 from prunebench import provenance
 from prunebench.cli.options import cache_option, data_option, json_option, registry_option
 from prunebench.cli.text import columns, wrapped
+from prunebench.devices import available_bytes, cores, cpu_slots, find_gpus
 from prunebench.errors import PrunebenchError
 from prunebench.executors.process import ChildProcess, child_environment
 from prunebench.identify import load_registered
@@ -84,10 +85,19 @@ def _packages() -> Iterator[Diagnosis]:
 
 
 def _devices() -> Iterator[Diagnosis]:
-    if not (gpus := provenance.gpus()):
-        yield Diagnosis("note", "devices", "no NVIDIA GPU is seen; everything runs on the CPU")
-    for number, gpu in enumerate(gpus):
-        yield Diagnosis("ok", "devices", f"GPU {number}: {gpu['name']}, {gpu['memory']}")
+    found, named = find_gpus(), provenance.gpus()
+    limit = "" if found.variable is None else f"CUDA_VISIBLE_DEVICES={found.variable}"
+    if not found.visible:
+        hidden = f"{limit} leaves none of {len(found.uuids)}" if found.uuids else "none is there"
+        yield Diagnosis("note", "devices", f"no NVIDIA GPU is seen ({hidden}); everything runs on the CPU")
+    for position, device in enumerate(found.visible):
+        gpu = named[int(device)] if device.isdigit() and int(device) < len(named) else {}
+        what = ", ".join([gpu.get("name", ""), gpu.get("memory", "")] if gpu else [device])
+        free = "" if (left := found.free(device)) is None else f", {left / 2**30:.0f} GiB free"
+        yield Diagnosis("ok", "devices", f"GPU {position}: {what}{free}" + (f" ({limit})" if limit else ""))
+    memory = available_bytes()
+    carry = f"{cpu_slots(cores(), 1, memory)} workers" + ("" if memory is None else f", {memory / 2**30:.0f} GiB free")
+    yield Diagnosis("ok", "devices", f"CPU: {cores()} cores, which carry {carry}")
 
 
 def _folders(cache: Path) -> Iterator[Diagnosis]:

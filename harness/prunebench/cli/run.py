@@ -10,19 +10,22 @@ from prunebench.cli.options import COUNT, requested, suite_options
 from prunebench.cli.plan import show
 from prunebench.cli.progress import Progress, duration
 from prunebench.cli.text import say
-from prunebench.errors import NotHere
+from prunebench.errors import NotHere, UsageError
 from prunebench.identify import identified_plan
 from prunebench.plan import Plan
-from prunebench.request import slots_for, will_not_run
+from prunebench.request import will_not_run, with_slots
 from prunebench.run import Run, RunReport
 
 
 @click.command()
 @suite_options
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
-@click.option("--devices", default="auto", show_default=True, help='"auto", "cpu", "mps", or CUDA indices: 0,1.')
+@click.option("--devices", default="auto", show_default=True, help='"auto", "cpu", "mps", or positions among the GPUs '
+              "that CUDA_VISIBLE_DEVICES leaves: 0,1.")  # fmt: skip
 @click.option("--jobs", type=COUNT, help="Workers at a time.  [default: one for each core or GPU]")
-@click.option("--slots-per-device", type=COUNT, default=1, show_default=True, help="Workers of each GPU.")
+@click.option("--slots-per-device", default="1", show_default=True, callback=lambda _, option, given: _count(option, given),
+              metavar="N|auto", help="Workers of each GPU; auto: as many as its memory holds of such trainings by the "
+              "records, or on the CPU as the cores and the memory carry.")  # fmt: skip
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Threads of each worker.")
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one task may take.")
 @click.option("--executor", default="local", show_default=True, help="Where tasks run.")
@@ -34,15 +37,15 @@ from prunebench.run import Run, RunReport
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
-    dry_run: bool, devices: str, jobs: int | None, slots_per_device: int, threads: int, timeout: float | None,
+    dry_run: bool, devices: str, jobs: int | None, slots_per_device: int | None, threads: int, timeout: float | None,
     executor: str, grace_seconds: float, max_failures: int | None, supersede: str, strict_plugins: bool, quiet: bool,
     as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Run what is missing of SUITE, then write the board.
 
     A run that was stopped, killed or failed in places goes on where it was: run the same command again."""
-    slots = slots_for(devices, jobs, slots_per_device)
-    asked = requested(options, strict_plugins, device=slots[0], threads=threads, timeout_seconds=timeout)
+    asked = requested(options, strict_plugins, threads=threads, timeout_seconds=timeout)
+    asked, slots = with_slots(asked, devices, jobs, slots_per_device)
     registry, plugins, results = asked.registry, asked.plugins, asked.results
     plugins.executor(executor)
     if dry_run:
@@ -63,6 +66,13 @@ def command(
         text = update_board(results, registry, plugins, suite=plan.suite.name)
     _tell(report, plan, results, text, as_json)
     raise SystemExit(report.exit_code)
+
+
+def _count(option: click.Parameter, given: str) -> int | None:
+    """Return a number of workers, None for "auto"."""
+    if given != "auto" and not (given.isdecimal() and int(given) > 0):
+        raise UsageError(f"{option.opts[-1]} {given!r} is not understood", "write auto, or a number from 1 on")
+    return None if given == "auto" else int(given)
 
 
 def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool) -> None:

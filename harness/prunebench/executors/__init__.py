@@ -39,10 +39,21 @@ class Event:
         return Event(task.key, outcome={**outcome, "exit_code": 1, "seconds": round(seconds, 3)})
 
 
+def device_of(slot: str) -> str:
+    """Return the `Settings.device` of a worker in a slot: "cpu", "mps" or "cuda"."""
+    return slot if slot in ("cpu", "mps", "auto") else "cuda"
+
+
+def visible_to(slot: str) -> dict[str, str]:
+    """Return the environment variables by which a worker in a slot sees its device alone."""
+    return {"CUDA_VISIBLE_DEVICES": slot} if device_of(slot) == "cuda" else {}
+
+
 class Executor(Protocol):
     """What the `load` of an ExecutorSpec makes, called with (settings, slots, log folder).
 
-    slots: one entry per task that may run at a time: "cpu", "mps", or the index of a CUDA device."""
+    slots: one entry per task that may run at a time: "cpu", "mps", or what CUDA_VISIBLE_DEVICES is to be for the
+    worker: the index or the UUID of a GPU, or the UUID of a MIG instance; its `Settings.device` is then "cuda"."""
 
     def idle(self) -> int:
         """Return how many more tasks can be submitted now."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from prunebench.executors import Event
+from prunebench.executors import Event, device_of, visible_to
 from prunebench.executors.process import ChildProcess, child_environment
 from prunebench.settings import Settings
 from prunebench.tasks import Task
@@ -63,10 +63,8 @@ class LocalExecutor:
             child.close(max(0.0, until - time.monotonic()))
 
     def _start(self, slot: _Slot) -> ChildProcess:
-        settings = replace(self._settings, device="cuda" if slot.device.isdigit() else slot.device)
-        environment = child_environment(Path(settings.cache), settings.threads)
-        if slot.device.isdigit():
-            environment["CUDA_VISIBLE_DEVICES"] = slot.device
+        settings = replace(self._settings, device=device_of(slot.device))
+        environment = {**child_environment(Path(settings.cache), settings.threads), **visible_to(slot.device)}
         command = [sys.executable, "-m", "prunebench.worker", "--serve", json.dumps(settings.to_json())]
         return ChildProcess(command, environment=environment, log=slot.log)
 
@@ -97,10 +95,11 @@ class SerialExecutor:
     def __init__(self, settings: Settings, slots: Sequence[str], log_folder: Path) -> None:
         compiled = child_environment(Path(settings.cache), settings.threads)["NUMBA_CACHE_DIR"]
         os.environ.setdefault("NUMBA_CACHE_DIR", compiled)  # before a plugin imports numba
+        os.environ |= visible_to(slots[0])  # before torch looks for devices
         from prunebench.plugins import load_plugins
         from prunebench.stages.bench import make_bench
 
-        self._bench = make_bench(settings, load_plugins())
+        self._bench = make_bench(replace(settings, device=device_of(slots[0])), load_plugins())
         self._task: Task | None = None
 
     def idle(self) -> int:
