@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prunebench.cli import doctor
 from prunebench.devices import (
     Gpus,
     available_bytes,
@@ -202,30 +202,40 @@ def test_nvidia_smi_is_asked_for_gpus_instances_and_free_memory(two_gpus, monkey
     assert slots_for("auto", 1) == ("cpu",)
 
 
-def test_the_doctor_tells_which_devices_are_left(two_gpus, sandbox, monkeypatch):
+def test_the_doctor_tells_which_devices_are_left(two_gpus, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    told = [one["text"] for one in json.loads(sandbox.call("doctor", "--json").stdout) if one["topic"] == "devices"]
-    assert told[0] == "GPU 0: NVIDIA H100 80GB HBM3, 81559 MiB, 0 GiB free (CUDA_VISIBLE_DEVICES=1)"
-    assert told[1].startswith("CPU: ")
+    gpu, cpu = (found.text for found in doctor.devices())
+    assert gpu == "GPU 0: NVIDIA H100 80GB HBM3, 81559 MiB, 0 GiB free (CUDA_VISIBLE_DEVICES=1)"
+    assert cpu.startswith("CPU: ")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    told = [one["text"] for one in json.loads(sandbox.call("doctor", "--json").stdout) if one["topic"] == "devices"]
-    assert told[0].startswith("no NVIDIA GPU is seen (CUDA_VISIBLE_DEVICES=7 leaves none of 2)")
+    assert next(doctor.devices()).text.startswith("no NVIDIA GPU is seen (CUDA_VISIBLE_DEVICES=7 leaves none of 2)")
 
 
 EXECUTOR = """
-import os
 from pathlib import Path
-from prunebench import ExecutorSpec, hookimpl
-from prunebench.executors.local import LocalExecutor
+from prunebench import Event, ExecutorSpec, hookimpl
 
 @hookimpl
 def prunebench_executors():
-    return [ExecutorSpec(name="telling", summary="Tells its slots.", load="telling:Telling")]
+    return [ExecutorSpec(name="telling", summary="Tells its slots, and computes nothing.", load="telling:Telling")]
 
-class Telling(LocalExecutor):
+class Telling:
     def __init__(self, settings, slots, log_folder):
         Path("slots").write_text(" ".join([settings.device, *slots]))
-        super().__init__(settings, ["cpu" for _ in slots], log_folder)
+        self.tasks = []
+
+    def idle(self):
+        return 1 - len(self.tasks)
+
+    def submit(self, task):
+        self.tasks = [task]
+
+    def wait(self, timeout_seconds):
+        lost, self.tasks = self.tasks, []
+        return [Event.lost(task, "it was not tried") for task in lost]
+
+    def close(self, *, kill=False):
+        pass
 """
 REGISTRY = """
 schema = 1
@@ -249,13 +259,14 @@ def test_a_run_gives_its_executor_the_visible_gpus(two_gpus, sandbox, monkeypatc
     sandbox.install("telling", EXECUTOR)
     (sandbox.folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    arguments = ("run", "tiny", "--executor", "telling", "--quiet")
-    done = sandbox.run(*arguments, "--slots-per-device", "2")
-    assert done.returncode == 0, done.stderr
+    assert "it was not tried" in sandbox.run(
+        "run", "tiny", "--executor", "telling", "--quiet", "--slots-per-device", "2"
+    ).stderr
     assert Path(sandbox.folder, "slots").read_text() == "cuda 1 1"
-    done = sandbox.run(*arguments, "--devices", "1")
-    assert done.returncode == 2
-    assert "there is no GPU 1: 1 can be seen with CUDA_VISIBLE_DEVICES=1" in done.stderr
-    done = sandbox.run(*arguments, "--slots-per-device", "0")
-    assert done.returncode == 2
-    assert "write auto, or a number from 1 on" in done.stderr
+    for option, value, told in (
+        ("--devices", "1", "there is no GPU 1: 1 can be seen with CUDA_VISIBLE_DEVICES=1"),
+        ("--slots-per-device", "0", "write auto, or a number from 1 on"),
+    ):
+        done = sandbox.call("run", "tiny", option, value)
+        assert done.returncode == 2
+        assert told in done.stderr

@@ -60,23 +60,30 @@ def visible_devices(variable: str | None, uuids: Sequence[str], instances: Seque
     unknown: a UUID cannot be checked then, and is believed."""
     if variable is None:
         return tuple(map(str, range(len(uuids))))
-    found: list[str] = []
     kind = next((prefix for prefix in ("GPU-", "MIG-") if variable.strip().startswith(prefix)), "")
-    known = {"GPU-": [uuid for uuid in uuids if uuid], "MIG-": instances, "": ()}[kind]
-    for entry in map(str.strip, variable.split(",")):
-        if not kind:
-            number = re.match(r"[+]?([0-9]+)", entry)  # as strtoul reads it
-            devices = [str(int(number[1]))] if number and int(number[1]) < len(uuids) else []
-        elif known or not uuids:
-            devices = [one for one in known if entry.startswith(kind) and one.startswith(entry)]
-        else:
-            devices = [entry] if entry.startswith(kind) else []
-        if len(devices) != 1:
+    known = {"GPU-": [uuid for uuid in uuids if uuid], "MIG-": instances, "": [*map(str, range(len(uuids)))]}[kind]
+    found: list[str] = []
+    for entry in _entries(variable, kind):
+        named = [one for one in known if one == entry or (kind and one.startswith(entry))]
+        if kind and uuids and not known:
+            named = [entry]
+        if len(named) != 1:
             break
-        if devices[0] in found:
-            return ()
-        found += devices
-    return tuple(found)
+        found += named
+    return tuple(found) if len({*found}) == len(found) else ()
+
+
+def _entries(variable: str, kind: str) -> list[str]:
+    """Return the entries up to the first one of another kind, none where one is there twice; indices as strtoul reads
+    them."""
+    found: list[str] = []
+    for text in map(str.strip, variable.split(",")):
+        number = re.match("[+]?([0-9]+)", text)
+        entry = text if kind and text.startswith(kind) else str(int(number[1])) if number and not kind else ""
+        if not entry:
+            break
+        found.append(entry)
+    return found if len({*found}) == len(found) else []
 
 
 def chosen_devices(asked: str, gpus: Gpus) -> tuple[str, ...]:

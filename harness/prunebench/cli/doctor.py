@@ -53,7 +53,7 @@ class Diagnosis:
 def command(registry_file: Path | None, cache: Path | None, data_roots: tuple[Path, ...], as_json: bool) -> None:
     """Tell whether this machine is ready: plugins, data, devices, folders."""
     registry, found, folder = load_registry(registry_file), load_plugins(retry=True), cache_folder(cache)
-    diagnoses = [*_plugins(found), *_packages(), *_devices(), *_folders(folder), *_compiled_code(folder)]
+    diagnoses = [*_plugins(found), *_packages(), *devices(), *_folders(folder), *_compiled_code(folder)]
     diagnoses += _datasets(registry, found, data_folders(data_roots))
     if as_json:
         click.echo(json.dumps([asdict(diagnosis) for diagnosis in diagnoses], indent=1))
@@ -84,7 +84,8 @@ def _packages() -> Iterator[Diagnosis]:
         yield Diagnosis("problem", "gudhi", "3.13 and multipers 2.3.2 crash together", 'pip install "gudhi<3.13"')
 
 
-def _devices() -> Iterator[Diagnosis]:
+def devices() -> Iterator[Diagnosis]:
+    """Yield what there is to compute on: the GPUs that may be used, and the CPU."""
     found, named = find_gpus(), provenance.gpus()
     limit = "" if found.variable is None else f"CUDA_VISIBLE_DEVICES={found.variable}"
     if not found.visible:
