@@ -259,9 +259,10 @@ def test_a_run_gives_its_executor_the_visible_gpus(two_gpus, sandbox, monkeypatc
     sandbox.install("telling", EXECUTOR)
     (sandbox.folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert "it was not tried" in sandbox.run(
-        "run", "tiny", "--executor", "telling", "--quiet", "--slots-per-device", "2"
-    ).stderr
+    assert (
+        "it was not tried"
+        in sandbox.run("run", "tiny", "--executor", "telling", "--quiet", "--slots-per-device", "2").stderr
+    )
     assert Path(sandbox.folder, "slots").read_text() == "cuda 1 1"
     for option, value, told in (
         ("--devices", "1", "there is no GPU 1: 1 can be seen with CUDA_VISIBLE_DEVICES=1"),

@@ -97,7 +97,10 @@ def chosen_devices(asked: str, gpus: Gpus) -> tuple[str, ...]:
     parts = [part.strip().removeprefix("cuda:") for part in asked.split(",")]
     if not all(re.fullmatch("[0-9]+|(GPU|MIG)-.+", part) for part in parts):
         raise UsageError(f"--devices {asked!r} is not understood", 'write "auto", "cpu", "mps", or indices such as 0,1')
-    named = {**{str(position): one for position, one in enumerate(visible)}, **{one: one for one in visible if "-" in one}}
+    named = {
+        **{str(position): one for position, one in enumerate(visible)},
+        **{one: one for one in visible if "-" in one},
+    }
     if absent := [part for part in parts if part not in named]:
         limited = "" if gpus.variable is None else f" with CUDA_VISIBLE_DEVICES={gpus.variable}"
         there = f"{len(visible)} can be seen{limited}" if visible else f"no GPU can be seen{limited}"

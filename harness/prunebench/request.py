@@ -74,7 +74,6 @@ def data_folders(given: Sequence[Path]) -> tuple[str, ...]:
     return tuple(str(path.expanduser().absolute()) for path in (*given, *named, *defaults))
 
 
-
 def with_slots(
     request: Request, devices: str, jobs: int | None, per_device: int | None
 ) -> tuple[Request, tuple[str, ...]]:

@@ -50,7 +50,8 @@ def run_suite(
     keep: str | float | Sequence[str | float] = (), seeds: int | None = None, added: Globs = (),
     results: Folder = "results", cache: Folder | None = None, data: Folder | Sequence[Folder] = (),
     registry: Folder | None = None, devices: str = "auto", jobs: int | None = None,
-    slots_per_device: int | Literal["auto"] = 1, threads: int = 1, timeout_seconds: float | None = None, executor: str = "local", max_failures: int | None = None, supersede: str = "",
+    slots_per_device: int | Literal["auto"] = 1, threads: int = 1, timeout_seconds: float | None = None,
+    executor: str = "local", max_failures: int | None = None, supersede: str = "",
     progress: Callable[[float, str], None] = silent,
 ) -> SuiteRun:  # fmt: skip
     """Run what is missing of a suite and write its board, as `prunebench run` does: the same cells, records and keys.
@@ -58,9 +59,9 @@ def run_suite(
     scorer, projector, backbone, arch, keep: globs, or several, on what the suite names; keep may be numbers.  seeds:
     only the first ones.  added: methods beside those of the suite.  results, cache, data, registry: folders of records,
     of what is computed, to look for data in (one or several), and registry.toml.  devices, jobs, slots_per_device,
-    threads, timeout_seconds, executor: as the command's options.  progress: is told the fraction that is done, and a text.  What
-    failed, or what Ctrl-C stopped, is in the report and is tried again by the next call.  Raises UsageError for names
-    that are unknown, DataError for data that are missing, ResultConflict where a repeat differs."""
+    threads, timeout_seconds, executor: as the command's options.  progress: is told the fraction that is done, and a
+    text.  What failed, or what Ctrl-C stopped, is in the report and is tried again by the next call.  Raises UsageError
+    for names that are unknown, DataError for data that are missing, ResultConflict where a repeat differs."""
     globs = {"scorer": scorer, "projector": projector, "backbone": backbone, "arch": arch, "added": added}
     filters = Filters(**{axis: _several(given) for axis, given in globs.items()}, keep=budgets_of(keep), seeds=seeds)
     roots = [Path(data)] if isinstance(data, str | os.PathLike) else [Path(one) for one in data]

@@ -218,11 +218,14 @@ cifar_resnet56 = register_model(_register_cifar(56))
 
 
 def penultimate(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (penultimate features, logits) of a timm model in one pass."""
+    """Return (penultimate features, logits) of a timm model in one pass; logits [n, 0] where it has no classifier."""
     timm_model: Any = model  # timm's interface is a convention, not a type
     maps = timm_model.forward_features(x)
     features = timm_model.forward_head(maps, pre_logits=True)
     classifier = timm_model.get_classifier()
     fits = isinstance(classifier, nn.Linear) and features.ndim == 2 and features.shape[1] == classifier.in_features
-    logits = classifier(features) if fits else timm_model.forward_head(maps)
+    if not getattr(timm_model, "num_classes", 1):
+        logits = features.new_zeros((len(features), 0))
+    else:
+        logits = classifier(features) if fits else timm_model.forward_head(maps)
     return features if features.ndim == 2 else torch.flatten(features, 1), logits

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
-import socket
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import timm
 import timm.data.config
 import torch
-from huggingface_hub import constants
 from numpy.typing import NDArray
 from PIL.Image import Image
 from timm.data.transforms_factory import create_transform
@@ -25,21 +17,20 @@ from torch import Tensor, nn
 
 from prunebench import Arch, DataError, OutOfMemory, PictureContext, WeightsMissing
 
+from .computing import memory_ran_out, precision, run
 from .folding import folded
-from .networks import penultimate
-from .provider import OUT_OF_MEMORY, TIMM, create, precision
-from .weights import head_width, input_channels, load_into, read_weights
+from .loading import CLASSES, create, from_file, from_hub
+from .weights import in_evaluation, input_channels
 
 BATCH_SIZES = {"cpu": 8, "cuda": 64}  # on a core no slower than greater ones, and a picture takes up to 15 MB in it
 LONGEST = 16  # times the breadth: what is longer is cropped to its middle, of which the network sees a part anyway
-CLASSES = 1000  # of a random head, as ImageNet has
 
 
 class TimmPictures:
     """A timm model in eval mode, and the way of a picture into it; see `prunebench.PictureNetwork`."""
 
     def __init__(self, model: nn.Module, ctx: PictureContext, origin: Mapping[str, Any]) -> None:
-        dtype, self._device = precision(ctx.arch, ctx.device), ctx.device
+        self._dtype, self._device = precision(ctx.arch, ctx.device), ctx.device
         config = data_config(model, ctx.arch)
         self._name, self._channels = ctx.arch.model, int(config["input_size"][0])
         self._is_squashed = config["crop_mode"] == "squash"
@@ -49,14 +40,13 @@ class TimmPictures:
             torch.tensor(config[name], dtype=torch.float32, device=ctx.device).reshape(1, -1, 1, 1)
             for name in ("mean", "std")
         )
-        self._half = dtype == "float16"
         self.batch_size = BATCH_SIZES.get(ctx.device.partition(":")[0], 8)
         preprocessing = {name: list(v) if isinstance(v, tuple) else v for name, v in config.items()}
         self.facts: Mapping[str, Any] = {
             "model": ctx.arch.model,
             "parameters": parameters_digest(model),
             "preprocessing": {**preprocessing, "longest": LONGEST},
-            "dtype": dtype,
+            "dtype": self._dtype,
             "device": ctx.device.partition(":")[0],
             "batch_size": self.batch_size,
             "versions": {name: importlib.metadata.version(name) for name in ("pillow", "timm", "torch", "torchvision")},
@@ -78,20 +68,16 @@ class TimmPictures:
     def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Return features and logits; raises OutOfMemory where the device has no room for a batch."""
         try:
-            with torch.inference_mode(), self._autocast():
+            with torch.inference_mode():
                 # Channels last, as they lie in memory: convolutions are faster by half in this order.
                 x = torch.from_numpy(batch).to(self._device).permute(0, 3, 1, 2).float().div_(255)
-                features, logits = penultimate(self._model, x.sub_(self._mean).div_(self._std))
-        except RuntimeError as error:
-            if not any(phrase in str(error).lower() for phrase in OUT_OF_MEMORY):
+                features, logits, _ = run(self._model, x.sub_(self._mean).div_(self._std), self._dtype)
+        except (RuntimeError, MemoryError) as error:
+            if not memory_ran_out(error):
                 raise
             what = f"{self._name}: {len(batch)} pictures of {batch.shape[2]} x {batch.shape[1]} do not fit into memory"
             raise OutOfMemory(what, "use a smaller model, or fewer workers") from error
-        has_head = bool(getattr(self._model, "num_classes", 0))
-        return features.float().cpu().numpy(), logits.float().cpu().numpy() if has_head else None
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast("cuda", dtype=torch.float16, enabled=self._half)
+        return features, logits if logits.shape[1] else None
 
 
 def open_pictures(ctx: PictureContext) -> TimmPictures:
@@ -105,7 +91,7 @@ def open_pictures(ctx: PictureContext) -> TimmPictures:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(ctx.seed)
         if ctx.source == "hub":
-            model, origin = _from_hub(ctx.arch), {"weights": "hub"}
+            model, origin = from_hub(ctx.arch), {"weights": "hub"}
         elif ctx.weights is not None:
             model, origin = from_file(ctx.arch, ctx.weights)
         else:
@@ -145,78 +131,7 @@ def without_excess(picture: Image) -> Image:
 def parameters_digest(model: nn.Module) -> str:
     """Return the blake2b-128 of all tensors of a model with their names, types and shapes."""
     found = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(_read_in_evaluation(model.state_dict()).items()):
+    for name, value in sorted(in_evaluation(model.state_dict()).items()):
         found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
-
-
-def from_file(arch: Arch, path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Return a model with the weights, channels and classes of a file, and where they are from.
-
-    A file without a classifier gives a model without one.  Tensors of other names are taken in their order where each
-    has the shape and the last part of the name that the model has there.
-    """
-    template, state = create(arch, CLASSES, 3, arch.image_size), read_weights(path)
-    renamed = in_order(state, template)
-    state = renamed or state
-    channels = input_channels(template, state) or 3
-    model = create(arch, head_width(template, state) or 0, channels, arch.image_size)
-    load_into(model, state, arch.model, path)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    names = "in the order of the model: their names differ" if renamed else "by name"
-    return model, {"weights": path.name, "sha256": sha256, "matched": names}
-
-
-def in_order(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Return a state under the names of a model, matched one by one in order; empty where the names fit already or the
-    order does not.  The classifier may have another width."""
-    own, given = _read_in_evaluation(model.state_dict()), _read_in_evaluation(state)
-    if len(own) != len(given) or own.keys() & given.keys():
-        return {}
-    head = {f"{name}.{part}" for name, one in model.named_modules() if one is model.get_classifier()  # type: ignore[operator]
-            for part in ("weight", "bias")}  # fmt: skip
-    for (name, value), (other, found) in zip(own.items(), given.items(), strict=True):
-        start = 1 if name in head else 0
-        if name.rpartition(".")[2] != other.rpartition(".")[2] or value.shape[start:] != found.shape[start:]:
-            return {}
-    return dict(zip(own, given.values(), strict=True))
-
-
-def _read_in_evaluation(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out the counters of batches, which older files do not have."""
-    return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
-
-
-def _from_hub(arch: Arch) -> nn.Module:
-    TIMM.outputs(arch, "hub")  # refuses a model that is unknown or has no published weights
-    try:
-        sized: dict[str, Any] = {"img_size": arch.image_size} if arch.image_size else {}
-        with _without_waiting():
-            model: nn.Module = timm.create_model(arch.model, pretrained=True, **sized, **arch.kwargs)
-        return model
-    except Exception as error:
-        raise WeightsMissing(
-            f"the weights of {arch.model} cannot be fetched from the hub ({type(error).__name__})",
-            "without a network, give a file that you have: --weights FILE (safetensors, or a torch file of tensors)",
-        ) from error
-
-
-@contextlib.contextmanager
-def _without_waiting() -> Iterator[None]:
-    """Tell the client of the hub where there is no network: it would try for a minute, and has what it fetched before.
-
-    Behind a proxy it tries by itself: only the proxy may know the name of the hub.
-    """
-    address = urllib.parse.urlsplit(constants.ENDPOINT)
-    before = constants.HF_HUB_OFFLINE
-    try:
-        if not urllib.request.getproxies():
-            socket.create_connection((address.hostname or "", address.port or 443), timeout=5).close()
-    except OSError:
-        constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before

@@ -11,10 +11,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from torch import nn
 
 from prunebench import DataError, OutOfMemory
 from prunebench.errors import CellTimeout
-from prunebench_timm import provider
+from prunebench_timm import computing, provider
 from timm_networks import (
     TINY,
     assert_close,
@@ -86,10 +87,64 @@ def test_embedding_leaves_global_random_state_and_images_alone(tmp_path: Path) -
         ("float16", "cuda:1", "float16"),
         ("float16", "cpu", "float32"),
         ("float16", "mps", "float32"),
+        ("half", "cpu", "float32"),
+        ("bfloat16", "cpu", "float32"),
     ],
 )
-def test_float16_is_computed_on_cuda_alone(dtype: str, device: str, computed: str) -> None:
+def test_half_precision_is_computed_on_cuda_alone(dtype: str, device: str, computed: str) -> None:
     assert provider.precision(network("test_resnet", dtype=dtype), device) == computed
+
+
+@pytest.mark.parametrize(("has_bfloat16", "half"), [(True, "bfloat16"), (False, "float16")])
+def test_half_is_bfloat16_where_the_gpu_has_it(has_bfloat16: bool, half: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: has_bfloat16)
+    assert provider.precision(network("test_resnet", dtype="half"), "cuda") == half
+    assert provider.precision(network("test_resnet", dtype="float16"), "cuda") == "float16"
+    asked = network("test_resnet", dtype="bfloat16")
+    if has_bfloat16:
+        assert provider.precision(asked, "cuda") == "bfloat16"
+        return
+    with pytest.raises(DataError, match="this GPU does not compute in bfloat16"):
+        provider.precision(asked, "cuda")
+
+
+def loud(scale: float) -> nn.Module:
+    """Return a network whose features of an image are `scale` times its mean colours."""
+    model: Any = untrained("cifar_resnet20", 3)
+    model.forward_features = lambda x: x.mean(dim=(2, 3)).repeat(1, 22)[:, :64] * scale
+    return model  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_row_that_overflows_in_half_precision_is_that_of_float32_and_the_others_stay(dtype: str) -> None:
+    x = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)) + 0.5
+    x[2] *= 9e4
+    linear = loud(1.0)
+    linear.linear.weight.data.fill_(1.0)  # type: ignore[union-attr, operator]
+    with torch.inference_mode():
+        features, logits, n_repeated = computing.run(linear, x, dtype)
+        exact, exact_logits, none = computing.run(linear, x, "float32")
+        alone, alone_logits, _ = computing.run(linear, x[[0, 1, 3]], dtype)
+    assert (n_repeated, none) == (1 if dtype == "float16" else 0, 0)  # bfloat16 has the range of float32
+    assert np.isfinite(features).all()
+    assert np.isfinite(logits).all()
+    if dtype == "float16":
+        assert logits[2].tobytes() == exact_logits[2].tobytes()
+    assert features[[0, 1, 3]].tobytes() == alone.tobytes()
+    assert logits[[0, 1, 3]].tobytes() == alone_logits.tobytes()
+    np.testing.assert_allclose(logits, exact_logits, rtol=0.02)
+    assert features.shape == exact.shape
+
+
+def test_rows_that_were_repeated_are_told_with_the_preprocessing(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = photos(9)
+    monkeypatch.setattr(provider, "precision", lambda arch, device: "float16")
+    monkeypatch.setattr(provider, "from_file", lambda arch, path: (loud(9e6), {}))
+    found = embed(images=images, source="file", weights=Path("any"), batch_size=4)
+    assert found.preprocessing["dtype"] == "float16"
+    assert found.preprocessing["rows_in_float32"] == len(images)
+    assert np.isfinite(found.features).all()
+    assert np.abs(found.features).max() > 65_504
 
 
 def test_a_processor_computes_in_float32_whatever_is_asked_for_and_says_so() -> None:
@@ -102,8 +157,8 @@ def test_a_processor_computes_in_float32_whatever_is_asked_for_and_says_so() -> 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("dtype", "half"),
-        ("dtype", "bfloat16"),
+        ("dtype", "int8"),
+        ("dtype", "Float16"),
         ("dtype", ""),
         ("interpolation", "nearest"),
         ("interpolation", "Bilinear"),
@@ -112,7 +167,13 @@ def test_a_processor_computes_in_float32_whatever_is_asked_for_and_says_so() -> 
 def test_an_unknown_dtype_or_interpolation_is_refused(field: str, value: str) -> None:
     message, hint = refusal(error=DataError, arch={field: value})
     assert f"'cifar_resnet20': {field} = {value!r}" in message
-    assert hint == {"dtype": "expected float32 or float16", "interpolation": "expected bilinear or bicubic"}[field]
+    assert (
+        hint
+        == {
+            "dtype": "expected float32 or half or float16 or bfloat16",
+            "interpolation": "expected bilinear or bicubic",
+        }[field]
+    )
 
 
 # ---------------------------------------------------------------------------- deadlines, names, memory
@@ -161,17 +222,25 @@ def test_a_file_that_is_not_given_is_missed() -> None:
 def limited(limit: int, text: str, sizes: list[int]) -> Any:
     """Return a batch function that has memory for `limit` images."""
 
-    def batch(images: NDArray[np.uint8], *rest: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def batch(images: torch.Tensor, *rest: Any) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
         sizes.append(len(images))
         if len(images) > limit:
-            raise RuntimeError(text)
-        means = images.mean(axis=(1, 2), dtype=np.float32)
-        return means, means
+            raise MemoryError if text == "numpy" else RuntimeError(text)
+        means = images.numpy().mean(axis=(1, 2), dtype=np.float32)
+        return means, means, 0
 
     return batch
 
 
-@pytest.mark.parametrize("text", ["CUDA out of memory. Tried to allocate 2 GiB", "can't allocate memory: you tried"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA out of memory. Tried to allocate 2 GiB",
+        "can't allocate memory: you tried",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate",
+        "numpy",
+    ],
+)
 def test_the_batch_is_halved_until_it_fits_and_every_image_is_embedded_once(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,12 +272,15 @@ def test_other_failures_are_not_taken_for_a_lack_of_memory(text: str, monkeypatc
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 @pytest.mark.parametrize("model", ["cifar_resnet20", "deepcore_resnet18", "test_vit"])
-def test_a_gpu_embeds_as_a_processor_does_up_to_half_precision(model: str) -> None:
+def test_a_gpu_embeds_as_a_processor_does_up_to_its_precision(model: str) -> None:
     images = photos(64)
-    arch = {"dtype": "float16"}
-    slow, fast = embed(model, images), embed(model, images, arch=arch, device="cuda", batch_size=16)
-    assert fast.features.dtype == np.float32
-    assert fast.preprocessing["dtype"] == "float16"
-    for a, b in ((slow.features, fast.features), (slow.logits, fast.logits)):
-        assert np.linalg.norm(a - b) < 0.02 * np.linalg.norm(a)
-    assert fast.features.tobytes() == embed(model, images, arch=arch, device="cuda", batch_size=16).features.tobytes()
+    half = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    slow = embed(model, images)
+    # A unit in the last place of each type, over some ten layers.
+    for asked, computed, bound in (("float32", "float32", 1e-4), ("float16", "float16", 0.02), ("half", half, 0.1)):
+        fast, again = (embed(model, images, arch={"dtype": asked}, device="cuda", batch_size=16) for _ in range(2))
+        assert fast.features.dtype == np.float32
+        assert fast.preprocessing["dtype"] == computed
+        for a, b in ((slow.features, fast.features), (slow.logits, fast.logits)):
+            assert np.linalg.norm(a - b) < bound * np.linalg.norm(a)
+        assert fast.features.tobytes() == again.features.tobytes()

@@ -145,7 +145,8 @@ def test_without_a_network_the_hub_says_so_and_leaves_the_random_state_alone(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     before = global_states()
     message, hint = refusal("test_resnet.r160_in1k", source="hub")
-    assert "the weights of test_resnet.r160_in1k cannot be had from the hub" in message
+    assert "the weights of test_resnet.r160_in1k cannot be fetched from the hub" in message
+    assert "cannot be reached" in message
     assert "file" in hint
     assert global_states() == before
 

@@ -23,9 +23,10 @@ from prunebench.run import Run, RunReport
 @click.option("--devices", default="auto", show_default=True, help='"auto", "cpu", "mps", or positions among the GPUs '
               "that CUDA_VISIBLE_DEVICES leaves: 0,1.")  # fmt: skip
 @click.option("--jobs", type=COUNT, help="Workers at a time.  [default: one for each core or GPU]")
-@click.option("--slots-per-device", default="1", show_default=True, callback=lambda _, option, given: _count(option, given),
-              metavar="N|auto", help="Workers of each GPU; auto: as many as its memory holds of such trainings by the "
-              "records, or on the CPU as the cores and the memory carry.")  # fmt: skip
+@click.option("--slots-per-device", default="1", show_default=True, metavar="N|auto",
+              callback=lambda _, option, given: _count(option, given),
+              help="Workers of each GPU; auto: as many as its memory holds of such trainings by the records, or on the "
+              "CPU as the cores and the memory carry.")  # fmt: skip
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Threads of each worker.")
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one task may take.")
 @click.option("--executor", default="local", show_default=True, help="Where tasks run.")
