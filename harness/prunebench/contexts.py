@@ -62,7 +62,8 @@ class Arch:
     """A network by name: the provider, its model name, and how images enter it.
     image_size: pixels a side, None for the native size of the data (or of the weights, if they have one).
     mean, std: normalisation; empty = that of the weights for pretrained ones, of the data set otherwise.
-    dtype: in which features are computed, "float32" or, on CUDA, "float16"; they are stored as float32."""
+    dtype: in which CUDA computes features: "float32", "float16", "bfloat16", or "half", which is bfloat16 where the
+    device has it and float16 elsewhere; other devices compute in float32.  They are stored as float32."""
 
     name: str
     provider: str

@@ -55,7 +55,9 @@ def obstacles(
 def _outputs(network: Network, catalogue: Catalogue, roots: tuple[str, ...]) -> int | None:
     """Return how many classes a network predicts that comes with a head of its own; DataError where it is not here."""
     weights, provider = network.weights, catalogue.backbone(network.arch.provider).load()
-    file = find_weights(weights.file, weights.sha256, roots)[0] if weights.source == "file" else None
+    file = None
+    if weights.source == "file":
+        file, _ = find_weights(weights.file, weights.sha256, roots, weights.package)
     found: int | None = provider.outputs(network.arch, weights.source, file) if hasattr(provider, "outputs") else None
     return found
 

@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from functools import partial
 
 from prunebench.contexts import Dataset
+from prunebench.devices import half_precision
 from prunebench.errors import UsageError
 from prunebench.plan import Filters, Plan, make_plan
 from prunebench.planner import Contents
 from prunebench.plugins import Catalogue
 from prunebench.registry import DatasetEntry, Registry
+from prunebench.registry.model import Weights
 from prunebench.settings import Settings
 from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset
 from prunebench.stages.embed import find_weights
@@ -29,10 +31,15 @@ def identified_plan(
     entry, roots = registry.datasets[registry.suite(suite).dataset], settings.data_roots
     planned = partial(make_plan, registry, catalogue, suite, filters, tolerated=tolerated)
     planned(Contents({entry.name: "0" * 32}))  # faults of names come first
+    is_half = any(network.arch.dtype != "float32" for network in registry.networks.values())
+    half = half_precision(settings.device) if is_half else ""
     datasets = {entry.name: fingerprint(load_registered(entry, catalogue, roots))}
     check_fingerprint(entry.name, entry.fingerprint, datasets[entry.name])
-    plan = planned(Contents(datasets))
-    embedded = [task for task in plan.tasks() if "weights_file" in task.locators]
-    files = sorted({(task.locators["weights_file"], task.config["weights"]["sha256"]) for task in embedded})
-    weights = {file: find_weights(file, expected, roots)[1] for file, expected in files}
-    return planned(Contents(datasets, weights)) if weights else plan
+    plan = planned(Contents(datasets, half=half))
+    weights = {}
+    for task in plan.tasks():
+        if "weights_file" in task.locators:
+            name, package = (task.locators[part] for part in ("weights_file", "weights_package"))
+            place = Weights(file=name, package=package).place
+            weights[place] = find_weights(name, task.config["weights"]["sha256"], roots, package)[1]
+    return planned(Contents(datasets, weights, half)) if weights else plan

@@ -16,10 +16,12 @@ BASE_SEED = 0  # of all seeds; another one is another protocol
 
 @dataclass(frozen=True)
 class Contents:
-    """What files hold, by the names of the registry: fingerprints of data sets, and SHA-256 of weights."""
+    """What files hold, by the names of the registry: fingerprints of data sets, and SHA-256 of weights.
+    half: the type in which this machine computes networks that ask for half precision, "" where it does not."""
 
     datasets: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
+    half: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,12 @@ class Planner:
         spec = entry.spec
         return {"kind": spec.kind, "name": spec.name, "params": spec.resolve_params(given), "version": entry.version}
 
-    def arch(self, name: str) -> dict[str, Any]:
-        """Return the keyed description of a network: everything but the name that it has here."""
+    def arch(self, name: str, half: str = "") -> dict[str, Any]:
+        """Return the keyed description of a network: everything but the name that it has here.  half: the type for half
+        precision where the network embeds on a GPU; training and other devices take no notice of it."""
         arch = self.registry.networks[name].arch
         described = {key: value for key, value in asdict(arch).items() if key not in ("name", "provider")}
+        described["dtype"] = {"half": half}.get(arch.dtype, arch.dtype) if half else "float32"
         return {**described, "plugin": self.plugin(self.catalogue.backbone(arch.provider), {})}
 
     def recipe(self, name: str) -> dict[str, Any]:
@@ -80,13 +84,14 @@ class Planner:
         upstream, where = {}, {}
         source: dict[str, Any] = {"source": weights.source}
         if weights.source == "file":
-            source["sha256"] = self.contents.weights.get(weights.file) or weights.sha256
-            where = {"weights_file": weights.file}
+            source["sha256"] = self.contents.weights.get(weights.place) or weights.sha256
+            where = {"weights_file": weights.file, "weights_package": weights.package}
         elif weights.source == "trained":
             upstream = {"weights": self.pretrain(name, weights.recipe, replicate)}
         elif weights.source == "random":
             source |= _drawn(True, "random-weights", arch=name, replicate=replicate)
-        return self._on_data("features", {"arch": self.arch(name), "weights": source}, upstream, **where)
+        arch = self.arch(name, self.contents.half)
+        return self._on_data("features", {"arch": arch, "weights": source}, upstream, **where)
 
     def projection(self, backbone: str, projector: str, seed: int, rows: str) -> Task:
         """Project the features of a backbone: those of all samples, or of those that it classifies as labelled."""

@@ -122,6 +122,10 @@ class Store:
         """Remove an artefact if it is there."""
         shutil.rmtree(self.folder(stage, key), ignore_errors=True)
 
+    def discard_parts(self, key: str) -> None:
+        """Remove what was kept in the stage `parts/<key>` while the artefact of that key was computed."""
+        shutil.rmtree(self.root / "parts" / key, ignore_errors=True)
+
     def lock(self, key: str) -> contextlib.AbstractContextManager[object]:
         """Take the lock of `key`, to be held in a `with` block; the operating system frees it when the holder dies."""
         with self._accessed():

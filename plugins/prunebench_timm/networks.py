@@ -29,8 +29,7 @@ class _Classifier(nn.Module):
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """Replace the classifier by a fresh one of another width; 0 removes it."""
         self.num_classes = num_classes
-        layer = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
-        setattr(self, self.classifier_name, layer)
+        setattr(self, self.classifier_name, _linear(self.num_features, num_classes))
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last feature map, or the vector before the classifier."""
@@ -46,6 +45,10 @@ class _Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))
+
+
+def _linear(inputs: int, num_classes: int) -> nn.Module:
+    return nn.Linear(inputs, num_classes) if num_classes else nn.Identity()
 
 
 class _BasicBlock(nn.Module):
@@ -100,7 +103,7 @@ class ResNet18(_Classifier):
             stages.append(nn.Sequential(first, _BasicBlock(outputs, outputs, 1, nn.Identity())))
             inputs = outputs
         self.stages = nn.Sequential(*stages)
-        self.linear = nn.Linear(512, num_classes)
+        self.linear = _linear(512, num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
         features: Tensor = self.stages(functional.relu(self.bn1(self.conv1(x))))
@@ -125,7 +128,7 @@ class LeNet(_Classifier):
         )
         self.fc_1 = nn.Linear(400, 120)
         self.fc_2 = nn.Linear(120, 84)
-        self.fc_3 = nn.Linear(84, num_classes)
+        self.fc_3 = _linear(84, num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
         flat = self.features(x).flatten(1)
@@ -152,7 +155,7 @@ class CifarResNet(_Classifier):
                 stage.append(_BasicBlock(inputs, outputs, step, shortcut))
                 inputs = outputs
             setattr(self, f"layer{number}", nn.Sequential(*stage))
-        self.linear = nn.Linear(64, num_classes)
+        self.linear = _linear(64, num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
         out = functional.relu(self.bn1(self.conv1(x)))

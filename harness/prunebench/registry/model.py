@@ -21,6 +21,7 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$"  # names of tables become names of 
 _CLAUSE = r"(~=|===?|!=|[<>]=?)\s*[0-9A-Za-z.*+!_-]+"
 
 Kind = Literal["scorer", "selector", "projector", "dataset", "backbone", "learner", "executor", "metric"]
+Dtype = Literal["float32", "half", "float16", "bfloat16"]
 Tier = Literal["core", "contrib", "quarantine"]
 Text = Annotated[str, Meta(min_length=1)]
 Names = tuple[Text, ...]
@@ -31,7 +32,8 @@ _RateText = Annotated[str, Meta(pattern=r"^(0|0?\.[0-9]{1,20})$", description='I
 _KeepText = Annotated[str, Meta(pattern=r"^(1|0?\.(?=0*[1-9])[0-9]{1,20})$", description='In (0, 1], such as "0.1".')]
 Rate = _RateText | Annotated[float, Meta(ge=0, lt=1)]
 Keep = _KeepText | Annotated[float, Meta(gt=0, le=1)]
-_WEIGHTS = Meta(description='Write "hub", "random", { file = "NAME" } or { train = "RECIPE" }.')
+_WEIGHTS = Meta(description='Write "hub", "random", { file = "NAME" } (with package = "NAME", where it is in an '
+                'installed one) or { train = "RECIPE" }.')  # fmt: skip
 # The file itself must have a table of that name.
 DatasetName = Annotated[str, Meta(description="Data set.", extra={"names": ("dataset",)})]
 NetworkName = Annotated[str, Meta(description="Network.", extra={"names": ("backbone", "arch")})]
@@ -67,13 +69,25 @@ class DatasetEntry(Table, frozen=True):
 
 
 class Weights(Table, frozen=True, rename={"recipe": "train"}):
-    """Where the weights of a network come from: "hub", "file" (below a data root), "trained" (here), or "random"."""
+    """Where the weights of a network come from: "hub", "file" (below a data root, or in an installed package),
+    "trained" (here), or "random"."""
 
     ONE_OF: ClassVar[tuple[Names, ...]] = (("train",), ("file",))
     source: str = "file"
     file: Annotated[Text, Meta(description="Name of the file.")] = ""
+    package: Annotated[Text, Meta(description="Installed distribution that brings the file.")] = ""
     sha256: Hex = ""
     recipe: RecipeName = ""
+
+    @property
+    def place(self) -> str:
+        """The name of the file, after that of the package where it is in one."""
+        return f"{self.package}:{self.file}" if self.package else self.file
+
+    @staticmethod
+    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
+        if "package" in given and "train" in given:
+            yield ("package",), "goes with file, not with train", "remove it, or write file instead of train"
 
 
 class NetworkTable(Table, frozen=True):
@@ -88,6 +102,9 @@ class NetworkTable(Table, frozen=True):
     mean: Annotated[tuple[float, ...], Meta(description="Means of the channels; default: the data set's.")] = ()
     std: Annotated[tuple[float, ...], Meta(description="Standard deviations of the channels.")] = ()
     interpolation: Annotated[str, Meta(description="How images are resized.")] = ""
+    dtype: Annotated[Dtype, Meta(description='Type in which a GPU computes features; "half": bfloat16 if it can.')] = (
+        "float32"
+    )
     kwargs: Annotated[Mapping[str, Any], Meta(description="Arguments of the network's constructor.")] = {}
     weights: Annotated[Literal["hub", "random"] | Weights, _WEIGHTS] = "random"
     control: Annotated[bool, Meta(description="Is it on the board only as a control?")] = False

@@ -164,7 +164,8 @@ def schema_text() -> str:
 
 
 def _network(table: model.NetworkTable) -> model.Network:
-    shared = {key: getattr(table, key) for key in ("name", "image_size", "mean", "std", "interpolation", "kwargs")}
+    keys = ("name", "image_size", "mean", "std", "interpolation", "dtype", "kwargs")
+    shared = {key: getattr(table, key) for key in keys}
     arch = Arch(provider="timm" if table.timm else table.provider, model=table.timm or table.model, **shared)
     weights = model.Weights(table.weights) if isinstance(table.weights, str) else table.weights
     return model.Network(arch, replace(weights, source="trained") if weights.recipe else weights, table.control)

@@ -1,6 +1,7 @@
 """Images to features and logits through a backbone, both splits together; and features to a few dimensions."""
 
 import hashlib
+import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from prunebench.contexts import Arch, Dataset, EmbedContext, Embedding, ProjectContext
-from prunebench.errors import NotApplicable, WeightsMissing
-from prunebench.stages.bench import Bench, StageResult, broken_promise, check_array, guarded
+from prunebench.contexts import Arch, Dataset, EmbedContext, ProjectContext
+from prunebench.errors import CellFailed, NotApplicable, WeightsMissing, did_you_mean
+from prunebench.stages.bench import Bench, StageResult, check_array, guarded
 from prunebench.stages.data import dataset
+from prunebench.stages.embed_parts import embed_in_parts
 from prunebench.stages.evidence import class_logits
 from prunebench.store import DATA, Artefact
 from prunebench.tasks import Task
@@ -29,9 +31,11 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
     if data.train.images is None:
         return _features_of_the_data(data)
     entry = bench.plugin(task.config["arch"]["plugin"])
+    _check_precision(bench, task)
     weights = inputs["weights"].path / DATA if "weights" in inputs else None
     if source["source"] == "file":
-        weights, _ = find_weights(task.locators["weights_file"], source["sha256"], bench.settings.data_roots)
+        name, package = (task.locators[part] for part in ("weights_file", "weights_package"))
+        weights, _ = find_weights(name, source["sha256"], bench.settings.data_roots, package)
     arrays, facts = dict[str, Any](), dict[str, Any]()
     for name, split in (("train", data.train), ("test", data.test)):
         assert split.images is not None  # both splits hold the same kind of samples
@@ -39,18 +43,19 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
             **bench.context(task, seed=source.get("seed", 0)), images=split.images, n_classes=data.n_classes,
             arch=arch_of(task.config["arch"]), source=source["source"], weights=weights, mean=data.mean, std=data.std,
         )  # fmt: skip
-        with guarded(entry, context) as backbone:
-            embedding = backbone.embed(context)
-            if not isinstance(embedding, Embedding):
-                raise broken_promise(entry, "a prunebench.Embedding", type(embedding).__name__)
-            check_array(entry, "features", embedding.features, np.float32, len(split), "d")
-            check_array(entry, "logits", embedding.logits, np.float32, len(split), "c")
-        arrays[f"{name}_features"], arrays[f"{name}_logits"] = embedding.features, embedding.logits
-        facts |= {"preprocessing": dict(embedding.preprocessing), "batch_size_used": embedding.batch_size_used}
-        own = embedding.logits.shape[1] == data.n_classes  # a head that classifies something else has no accuracy
-        accuracy = round(float((embedding.logits.argmax(axis=1) == split.labels).mean()), 6) if own else None
-        facts |= {"oom_retries": embedding.oom_retries, f"accuracy_{name}": accuracy}
+        found, told = embed_in_parts(bench.store, task.key, name, entry, context)
+        arrays |= {f"{name}_{title}": array for title, array in found.items()}
+        own = found["logits"].shape[1] == data.n_classes  # a head that classifies something else has no accuracy
+        accuracy = round(float((found["logits"].argmax(axis=1) == split.labels).mean()), 6) if own else None
+        facts |= {**told, f"accuracy_{name}": accuracy}
     return arrays, facts
+
+
+def _check_precision(bench: Bench, task: Task) -> None:
+    """Raise CellFailed where a task whose key stands for half precision is to be computed on a device without it."""
+    if (dtype := task.config["arch"]["dtype"]) != "float32" and not bench.device.startswith("cuda"):
+        text = f"these are features in {dtype}, which a GPU computes, and this worker computes on {bench.device}"
+        raise CellFailed(text, 'run the suite with GPUs alone, or write dtype = "float32"')
 
 
 def _features_of_the_data(data: Dataset) -> StageResult:
@@ -95,18 +100,41 @@ def projection(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> Stag
     return {"projection": filled}, {"n_projected": len(features)} if is_partial else {}
 
 
-def find_weights(name: str, expected: str, roots: tuple[str, ...]) -> tuple[Path, str]:
-    """Return the file `name` from the data roots or their sub-folder `weights`, and its SHA-256.  expected: the
-    registered SHA-256, or "" where none is.  Raises WeightsMissing when it is nowhere or another file."""
-    candidates = [Path(name), *(Path(root, name) for root in roots), *(Path(root, "weights", name) for root in roots)]
-    path = next((path for path in candidates if path.is_file()), None)
-    if path is None:
-        text = f"weights file {name!r} was not found (looked in: {', '.join(roots) or 'no data root is set'})"
-        hint = "put it in a data root (--data DIR or PRUNEBENCH_DATA), there or in its sub-folder weights"
-        raise WeightsMissing(text, hint)
+def find_weights(name: str, expected: str, roots: tuple[str, ...], package: str = "") -> tuple[Path, str]:
+    """Return a file of weights and its SHA-256: `name` from the data roots or their sub-folder `weights`, or out of an
+    installed package, whose code is not run.  expected: the registered SHA-256, or "" where none is.  Raises
+    WeightsMissing when it is nowhere or another file."""
+    path = _in_package(name, package) if package else _below(name, roots)
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected not in ("", found):
         text = f"weights file {path.name} has SHA-256 {found}, and {expected} is expected"
         raise WeightsMissing(text, "it is another version or a damaged copy: fetch it again, or register its digest")
     return path, found
+
+
+def _below(name: str, roots: tuple[str, ...]) -> Path:
+    candidates = [Path(name), *(Path(root, name) for root in roots), *(Path(root, "weights", name) for root in roots)]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        text = f"weights file {name!r} was not found (looked in: {', '.join(roots) or 'no data root is set'})"
+        hint = "put it in a data root (--data DIR or PRUNEBENCH_DATA), there or in its sub-folder weights"
+        raise WeightsMissing(text, hint)
+    return path
+
+
+def _in_package(name: str, package: str) -> Path:
+    """Return the file of an installed distribution whose path is `name` or ends in it."""
+    try:
+        distribution = importlib.metadata.distribution(package)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        text = f"weights file {name!r} is in package {package!r}, which is not installed"
+        raise WeightsMissing(text, f"pip install --no-deps {package}") from None
+    files = {file.as_posix(): Path(str(file.locate())) for file in distribution.files or ()}
+    ending = [file for file in files if file.endswith(f"/{name}")]
+    found = [name] if name in files else ending
+    if len(found) == 1 and files[found[0]].is_file():
+        return files[found[0]]
+    text = f"package {package!r} {distribution.version} has {'several files' if found else 'no file'} {name!r}"
+    others = [file for file in files if ".dist-info/" not in file and not file.endswith((".py", ".pyc"))]
+    raise WeightsMissing(text, f"write one of {', '.join(found)}" if found else did_you_mean(name, others))

@@ -68,7 +68,8 @@ def class_logits(reader: str, data: Dataset, inputs: Mapping[str, Artefact]) -> 
     """Return the training logits [n, classes]; raises NotApplicable where the head classifies something else."""
     logits = inputs["features"].arrays["train_logits"]
     if logits.shape[1] != data.n_classes:
-        heads = f"the backbone's head has {logits.shape[1]} outputs for {data.n_classes} classes"
+        n = logits.shape[1]
+        heads = f"the backbone's head has {n} outputs for {data.n_classes} classes" if n else "the backbone has no head"
         hint = "train the backbone on this data set (weights = { train = RECIPE }), or choose a method without logits"
         raise NotApplicable(f"{reader} needs class predictions, and {heads}", hint)
     return logits
