@@ -167,7 +167,7 @@ def test_weights_of_an_installed_package_are_found_without_running_it(name, dist
     ("name", "distribution", "sha256", "told", "hint"),
     [
         ("net.pth", "none-such", "", "is in package 'none-such', which is not installed", "pip install --no-deps"),
-        ("nett.pth", "some-weights", "", "package 'some-weights' 1.2 has no file 'nett.pth'", "some_weights/models/net.pth"),
+        ("nett.pth", "some-weights", "", "package 'some-weights' 1.2 has no file 'nett.pth'", "models/net.pth"),
         ("both.pth", "some-weights", "", "has several files 'both.pth'", "some_weights/old/both.pth"),
         ("net.pth", "some-weights", "00", "weights file net.pth has SHA-256", "another version"),
     ],
