@@ -97,4 +97,6 @@ def test_registered_networks_offer_the_interface_of_timm(model: str, channels: i
 
 @pytest.mark.parametrize("model", REGISTERED)
 def test_registered_networks_say_that_the_hub_has_no_weights_for_them(model: str) -> None:
-    assert f"{model} has no weights on the hub" in refusal(model, source="hub")[0]
+    message, hint = refusal(model, source="hub")
+    assert message == f"timm has no published weights of {model!r}"
+    assert hint == 'name a file, or write weights = "random"'
