@@ -35,6 +35,11 @@ def needs_a_batch(ctx):
     return learns(ctx) if len(ctx.train_labels) > 1 else _result(float("nan"))
 
 
+def asks_for_a_teacher(ctx):
+    ctx.teacher()
+    return learns(ctx)
+
+
 def keeps_no_weights(ctx):
     return _result()
 

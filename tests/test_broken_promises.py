@@ -184,6 +184,7 @@ BROKEN_OTHERS = [
     ("check_data_set_is_valid", DatasetSpec, "images", {"n_classes": 10}),
     ("check_data_set_is_valid", DatasetSpec, "the_same_ids_twice", {}),
     (SEED, DatasetSpec, "another_order_every_time", {}),
+    ("check_only_declared_evidence_is_read", LearnerSpec, "asks_for_a_teacher", NEEDS),
     (FORM, LearnerSpec, "percent", NEEDS),
     (FORM, LearnerSpec, "keeps_no_weights", NEEDS),
     ("check_an_easy_problem_is_learnt", LearnerSpec, "learns_nothing", NEEDS),

@@ -118,6 +118,7 @@ class TrainResult:
     """What a learner reports: fractions, not percent; last epoch first, best beside it.
     accuracy_per_epoch: test accuracy where it was measured.  class_accuracy: test accuracy of each class at the last
     epoch, fractions [n_classes], None for a class without test samples; empty where it was not measured.
+    iterations: updates of the weights; 0 for a learner that does not count them.
     weights: name to array, where they were asked for.  dynamics: float16 [epochs, n, classes] class probabilities of
     the training samples as they were seen in training, where they were asked for."""
 
@@ -125,6 +126,7 @@ class TrainResult:
     accuracy_best: float
     loss: float
     epochs: int
+    iterations: int = 0
     accuracy_per_epoch: tuple[float, ...] = ()
     class_accuracy: tuple[float | None, ...] = ()
     weights: Mapping[str, NDArray[Any]] | None = None
@@ -320,12 +322,21 @@ class SelectContext(_Context):
     eligible: NDArray[np.bool_]
 
 
+def undeclared_teacher(learner: str = "a learner") -> Any:
+    """Raise PluginContractError: a learner asked for a teacher that it did not declare."""
+    text = f"{learner} asked for a teacher, which it did not declare"
+    raise PluginContractError(text, "add 'teacher' to `needs` in its LearnerSpec")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainContext(_Context):
     """For a learner: the subset, the test set, and a way to build the network.
     train_images: uint8 [m, h, w, c] of the kept samples.  train_features: float32 [m, d] and test_features:
     frozen features of the arch, for learners that declared them.  build: returns a fresh network, to be
-    called under the learner's seed.  keep_weights, record_dynamics: what to return beside the accuracy."""
+    called under the learner's seed.  keep_weights, record_dynamics: what to return beside the accuracy.
+    teacher: returns a copy of the network that teaches, for learners that declared it: trained on the whole training
+    set, in eval mode, without gradients of its own.  It takes what the student takes: float32 [b, c, h, w], images over
+    255, normalised by `mean` and `std`.  used: what `uses` of the LearnerSpec names, None where it names nothing."""
 
     train_images: NDArray[np.uint8] | None
     train_labels: NDArray[np.int64]
@@ -338,5 +349,7 @@ class TrainContext(_Context):
     build: Callable[[], torch.nn.Module]
     train_features: NDArray[np.float32] | None = None
     test_features: NDArray[np.float32] | None = None
+    teacher: Callable[[], torch.nn.Module] = undeclared_teacher
+    used: Any = None
     keep_weights: bool = False
     record_dynamics: bool = False

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from prunebench.errors import DataError, UsageError, did_you_mean
+from prunebench.keys import digest
 from prunebench.planner import Contents, Planner
 from prunebench.plugins import Catalogue
 from prunebench.records import Record, complement, is_kept_fraction
@@ -210,7 +211,7 @@ def _cells(planner: Planner, name: str) -> Iterator[Goal]:
             "score_backbone": backbone, "selector": selector.spec.name, "selector_params": selector_params,
             "keep": keep, "train_arch": training.arch, "recipe": training.recipe, "seed": seed, **_made_of(task),
         }  # fmt: skip
-        yield Goal(axes, task)
+        yield Goal({**axes, **_taught(task, axes["caveat"])}, task)
 
 
 def _shared_axes(planner: Planner, method: Method, projector: str) -> dict[str, Any]:
@@ -231,6 +232,16 @@ def _made_of(cell: Task) -> dict[str, str]:
     features = {task.stage: task.key for task in scores.ancestors()}.get("features", "")
     proxy = scores.upstream.get("proxy")
     return {"scores_key": scores.key, "features_key": features, "proxy_key": proxy.key if proxy else ""}
+
+
+def _taught(cell: Task, caveat: str) -> dict[str, str]:
+    """Return what a record says of a teacher: which one, and that it has seen what was pruned."""
+    if "teacher" not in cell.config:
+        return {}
+    trained = [task.key for role, task in cell.upstream.items() if role == "weights"]
+    key = digest([cell.config["teacher"], cell.config["weights"], trained])
+    told = "taught by a network that was trained on the whole training set"
+    return {"teacher_key": key, "caveat": "; ".join(filter(None, (caveat, told)))}
 
 
 def _is_compared(planner: Planner, name: str) -> bool:

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from prunebench.errors import UsageError
-from prunebench.keys import seed_for
+from prunebench.keys import digest, seed_for
 from prunebench.plugins import Catalogue, Entry
+from prunebench.records import complement
 from prunebench.registry import Method, Registry, Suite
 from prunebench.registry.model import Pair
 from prunebench.tasks import Task
@@ -66,32 +67,40 @@ class Planner:
         described["dtype"] = {"half": half}.get(arch.dtype, arch.dtype) if half else "float32"
         return {**described, "plugin": self.plugin(self.catalogue.backbone(arch.provider), {})}
 
-    def recipe(self, name: str) -> dict[str, Any]:
-        """Return the keyed description of a training recipe."""
+    def recipe(self, name: str, keep: str = "1") -> dict[str, Any]:
+        """Return the keyed description of a training recipe where the fraction `keep` is kept."""
         recipe = self.registry.recipes[name]
-        return self.plugin(self.catalogue.learner(recipe.learner), recipe.params)
+        return self.plugin(self.catalogue.learner(recipe.learner), recipe.params_at(keep))
 
     def pretrain(self, arch: str, recipe: str, replicate: int, labels: Task | None = None) -> Task:
         """Train `arch` on the whole training set, keeping its weights and its training dynamics.  replicate: of how
         many networks trained here, which one.  labels: pseudo-labels in place of the labels."""
+        if self.registry.recipes[recipe].teacher:
+            text = f"recipe {recipe!r} has a teacher, and trains network {arch!r} on the whole training set"
+            raise UsageError(text, "a teacher is for trainings on subsets: choose another recipe for this network")
         drawn = _drawn(True, "pretrain", arch=arch, recipe=recipe, replicate=replicate)
         config = {"arch": self.arch(arch), "recipe": self.recipe(recipe), **drawn}
         return self._on_data("pretrain", config, {"pseudo_labels": labels} if labels else {})
 
     def features(self, name: str, seed: int = 0) -> Task:
         """Embed the data set with a registered network; `seed` chooses among the networks that are trained here."""
+        source, upstream, where = self._weights(name, seed)
+        arch = self.arch(name, self.contents.half)
+        return self._on_data("features", {"arch": arch, "weights": source}, upstream, **where)
+
+    def _weights(self, name: str, seed: int) -> tuple[dict[str, Any], dict[str, Task], dict[str, str]]:
+        """Return the keyed description of a network's weights, the task that trains them, and where a file of them is
+        found; the last two where there is one."""
         weights, replicate = self.registry.networks[name].weights, seed % self.suite.backbone_seeds
-        upstream, where = {}, {}
         source: dict[str, Any] = {"source": weights.source}
         if weights.source == "file":
             source["sha256"] = self.contents.weights.get(weights.place) or weights.sha256
-            where = {"weights_file": weights.file, "weights_package": weights.package}
-        elif weights.source == "trained":
-            upstream = {"weights": self.pretrain(name, weights.recipe, replicate)}
-        elif weights.source == "random":
+            return source, {}, {"weights_file": weights.file, "weights_package": weights.package}
+        if weights.source == "trained":
+            return source, {"weights": self.pretrain(name, weights.recipe, replicate)}, {}
+        if weights.source == "random":
             source |= _drawn(True, "random-weights", arch=name, replicate=replicate)
-        arch = self.arch(name, self.contents.half)
-        return self._on_data("features", {"arch": arch, "weights": source}, upstream, **where)
+        return source, {}, {}
 
     def projection(self, backbone: str, projector: str, seed: int, rows: str) -> Task:
         """Project the features of a backbone: those of all samples, or of those that it classifies as labelled."""
@@ -143,8 +152,32 @@ class Planner:
             upstream["arch_features"] = self.features(arch)
         # The method is left out on purpose: all methods train from the same start, so differences pair.
         drawn = _drawn(learner.stochastic, "train", arch=arch, recipe=recipe, seed=seed)
-        config = {"arch": self.arch(arch), "recipe": self.recipe(recipe), "keep": keep, **drawn}
-        return self._on_data("cell", config, upstream)
+        config = {"arch": self.arch(arch), "recipe": self.recipe(recipe, keep), "keep": keep, **drawn}
+        taught, teachers, where = self._teacher(recipe, seed)
+        return self._on_data("cell", {**config, **taught}, {**upstream, **teachers}, **where)
+
+    def _teacher(self, name: str, seed: int) -> tuple[dict[str, Any], dict[str, Task], dict[str, str]]:
+        """Return what a recipe adds to the configuration, the inputs and the locators of a cell: its teacher, and the
+        digest of all of it where the description of one pruning rate does not say it."""
+        recipe = self.registry.recipes[name]
+        needs = self.catalogue.learner(recipe.learner).spec.needs
+        if recipe.teacher and "teacher" not in needs:
+            text = f"recipe {name!r} names a teacher, and its learner {recipe.learner!r} needs none"
+            raise UsageError(text, "remove it, or choose a learner that needs one")
+        if "teacher" in needs and not recipe.teacher:
+            text = f"recipe {name!r} names no teacher, and its learner {recipe.learner!r} needs one"
+            hint = f'add teacher = "NETWORK" to [recipe.{name}]: one of [backbone] that was trained on the data set'
+            raise UsageError(text, hint)
+        rates = {complement(complement(rate)): self.recipe(name, complement(rate)) for rate in sorted(recipe.at)}
+        if not recipe.teacher:
+            return ({"recipe_digest": digest([self.recipe(name), rates])} if rates else {}), {}, {}
+        source, upstream, where = self._weights(recipe.teacher, seed)
+        if source["source"] not in ("trained", "file"):
+            text = f"recipe {name!r}: the weights of its teacher {recipe.teacher!r} are {source['source']}"
+            raise UsageError(text, "name a network with weights = { train = RECIPE } or { file = NAME }")
+        teacher = self.arch(recipe.teacher)
+        lasting = digest([self.recipe(name), rates, teacher, source])
+        return {"teacher": teacher, "weights": source, "recipe_digest": lasting}, upstream, where
 
     def agreement(self, a: Task, b: Task) -> Task:
         """Compare two scores of the same samples."""

@@ -45,7 +45,8 @@ class Entry(Generic[S]):
 
     def code_version(self) -> str:
         """Return the version that the files give now."""
-        return self.spec.version or code_digest(filter(None, (self.spec.load, getattr(self.spec, "labeller", ""))))
+        targets = (getattr(self.spec, name, "") for name in ("load", "labeller", "uses"))
+        return self.spec.version or code_digest(filter(None, targets))
 
     def load(self, field: str = "load") -> Any:
         """Import and return the implementation, or what another field of the spec names, such as "labeller"; raises

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from prunebench.errors import DataError, Fault, ResultConflict, SchemaTooNew
 from prunebench.specs import ParamValue
@@ -77,7 +77,9 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
     """One cell: a subset chosen by one method at one keep fraction, and the network trained on it.
     accuracy: fraction of the test samples, at the last epoch; accuracy_best: of the best epoch, never on the board's
     tables.  class_accuracy: by class.  keep: decimal string in (0, 1].  features_key, proxy_key, scores_key, train_key:
-    what the cell was made of; cells with equal keys are one observation.  seconds_score: of the scoring alone."""
+    what the cell was made of; cells with equal keys are one observation.  seconds_score: of the scoring alone.
+    iterations: updates of the weights, 0 where the learner does not count them; older records do not say.  teacher_key:
+    of the network that taught, where one did."""
 
     role: Role = "method"
     api: Positive = 1
@@ -95,6 +97,7 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
     class_accuracy: list[Fraction | None] = []
     loss: float | None = None
     epochs: Count = 0
+    iterations: Count | UnsetType = UNSET
     n_train: Count = 0
     n_classes: Count = 0
     n_keep: Count = 0
@@ -105,6 +108,7 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
     proxy_key: OptionalDigest = ""
     scores_key: OptionalDigest = ""
     train_key: OptionalDigest = ""
+    teacher_key: OptionalDigest | UnsetType = UNSET
     diagnostics: dict[str, Any] = {}
     seconds_score: Seconds = 0.0
     seconds_train: Seconds = 0.0

@@ -13,6 +13,7 @@ from prunebench.errors import PluginContractError, UsageError, did_you_mean
 API = 1  # raised when a plugin written for the number before would not find what it needs
 OLDEST_API = 1  # plugins for this number and up to API work unchanged
 EVIDENCE = frozenset({"features", "logits", "labels", "projection", "pseudo_labels", "dynamics", "gradients", "pixels"})
+LEARNS_FROM = frozenset({"pixels", "features", "teacher"})
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 ParamValue = bool | int | float | str | None
@@ -77,7 +78,7 @@ class PluginSpec:
         if not _SLUG.fullmatch(self.name):
             text = f"{self.kind} name {self.name!r} is not a slug"
             raise PluginContractError(text, "use lower-case letters, digits, '-' and '_'")
-        for name in ("load", "labeller", "pictures"):
+        for name in ("load", "labeller", "pictures", "uses"):
             target = getattr(self, name, "")
             fits = ":" in target or (not target and name != "load")
             self._check(fits, f"{name} = {target!r} names no object", 'write "module:object"')
@@ -200,11 +201,22 @@ class BackboneSpec(PluginSpec):
 @dataclass(frozen=True, kw_only=True)
 class LearnerSpec(PluginSpec):
     """Subset to trained model; `load` is `train(ctx: TrainContext) -> TrainResult`.
-    needs: "pixels" to train a network on images, "features" to train on frozen features of the arch.
-    stochastic: the trained model depends on the seed.  Seeds of a learner that says False are one observation."""
+    needs: "pixels" to train a network on images, "features" to train on frozen features of the arch, and "teacher" for
+    `ctx.teacher`, a network that was trained on the whole training set: the recipe names it.
+    stochastic: the trained model depends on the seed.  Seeds of a learner that says False are one observation.
+    uses: "module:object" in the package of another plugin, which the learner gets as `ctx.used`: packages of plugins do
+    not import each other.  Its code is part of the version, as that of `load` is.
+    check_params: parameters under which `prunebench check` runs it, where the defaults are sized for large sets."""
 
     needs: frozenset[str] = frozenset({"pixels"})
     stochastic: bool = True
+    uses: str = ""
+    check_params: Mapping[str, ParamValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unknown = sorted(self.needs - LEARNS_FROM)
+        self._check(not unknown, f"needs has unknown inputs {unknown}", "known: " + ", ".join(sorted(LEARNS_FROM)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Learners: the DeepCore training recipe, also with ECHO's structure loss, and a linear probe on features."""
+"""Learners: the DeepCore training recipe, also with ECHO's structure loss or a teacher, and a linear probe."""
 
 from __future__ import annotations
 
@@ -93,6 +93,57 @@ _STRUCTURE = {
     ),
 }
 
+_TOPKD = "Kim et al. 2024, Do Topological Characteristics Help in Knowledge Distillation?, ICML (TopKD)"
+
+_TEACHING = {
+    "kd_weight": Param(
+        default=2.0,
+        minimum=0.0,
+        doc="weight of the distillation loss against the mean cross-entropy",
+        source="TopKD code: 2 (its alpha; the paper's beta)",
+    ),
+    "topology_weight": Param(
+        default=5.0,
+        minimum=0.0,
+        doc="weight of the topology loss; 0: plain distillation, and with kd_weight 0 as well: deepcore",
+        source="TopKD code: 5 (its delta; the paper's gamma)",
+    ),
+    "temperature": Param(
+        default=4.0,
+        minimum=1e-3,
+        doc="what logits are divided by before the softmax in the distillation loss",
+        source="TopKD code: 4",
+    ),
+    "cloud_size": Param(
+        default=64,
+        minimum=2,
+        maximum=1024,
+        unit="samples",
+        doc="points in a cloud: a batch is cut into near-equal clouds of so many, at most one more",
+        source="TopKD code: 64, the whole batch",
+    ),
+    "clouds": Param(
+        default=4000,
+        minimum=8,
+        unit="clouds",
+        doc="clouds of the teacher that RipsNet learns from; never more than 256 passes over the subset",
+        source="TopKD code: 199,936, that is 256 passes; ours: 4,000",
+    ),
+    "image_epochs": Param(
+        default=50,
+        minimum=1,
+        unit="epochs",
+        doc="most passes of RipsNet over the clouds; it stops earlier where the held-out loss rests",
+        source="TopKD code: 25,000 with early stopping; ours: 50",
+    ),
+    "operator": Param(
+        default="mean",
+        choices=("mean", "sum"),
+        doc="permutation-invariant pooling of a cloud in RipsNet",
+        source="TopKD code: mean (sum for one pair of networks)",
+    ),
+}
+
 _RUNNING = {
     "amp": Param(default=True, doc="mixed precision on a CUDA device (bfloat16, else float16 with scaled loss)"),
     "evaluate_every": Param(
@@ -127,6 +178,25 @@ def prunebench_learners() -> list[LearnerSpec]:
             " not say how many. Here supports are samples of the subset like all others and a batch is as in"
             " DeepCore's recipe. The hinge is not squared, as printed. The loss changes the training, not the"
             " choice: compare methods under one learner.",
+        ),
+        LearnerSpec(
+            name="topkd",
+            summary="Train as deepcore does, taught by a network of the whole set: distillation and topology loss.",
+            load="prunebench_learners.topkd:train",
+            uses="prunebench_ripsnet.frozen:learn_images",
+            needs=frozenset({"pixels", "teacher"}),
+            params={**_TEACHING, **_LENGTH, **_OPTIMISATION, **_INPUT, **_RUNNING},
+            check_params={"epochs": 40, "clouds": 32, "image_epochs": 4, "cloud_size": 16},
+            paper=_TOPKD,
+            differences="The loss is that of the released code: the distillation loss has the factor T^2, and the"
+            " topology loss is the mean squared difference of a pixel of one image for each cloud. The schedule is"
+            " DeepCore's (the code: 240 epochs in batches of 64 at .05, a tenth of it after 150, 180 and 210), and the"
+            " last epoch counts, where the code takes the best test accuracy. A batch of more than 64 is cut into"
+            " clouds of 64. RipsNet learns from clouds of the pruned set, of the teacher in eval mode as it is used"
+            " (the code: in train mode), with a quarter held out at random, and points are divided by their mean"
+            " distance. Student and teacher must have penultimate features of one width: the code's 1x1 convolution for"
+            " others is left out. The teacher has seen the pruned samples: compare with its two controls, never with"
+            " rows that had no teacher.",
         ),
         LearnerSpec(
             name="probe",

@@ -124,13 +124,30 @@ class Network(Struct, frozen=True):
     control: bool = False
 
 
+class RecipeAtRate(Table, frozen=True):
+    """Parameters of a recipe at one pruning rate; those that are not written here are the recipe's own."""
+
+    params: Params = {}
+
+
 class Recipe(Table, frozen=True):
     """How to train."""
 
     name: str
     learner: Annotated[Text, Meta(description="Plugin that trains.")]
     params: Params = {}
+    at: Annotated[
+        Mapping[_RateText, RecipeAtRate], Meta(description='Settings by pruning rate: [recipe.NAME.at."0.9"].')
+    ] = {}
+    teacher: Annotated[
+        NetworkName, Meta(description="Network that teaches, for a learner that needs one: trained, or from a file.")
+    ] = ""
     tolerance: Annotated[float, Meta(ge=0, le=1, description="Fraction by which repeats may differ.")] = 0.02
+
+    def params_at(self, keep: str) -> Mapping[str, Any]:
+        """Return the parameters where the fraction `keep` is kept, a decimal string."""
+        there = (one.params for rate, one in self.at.items() if complement(rate) == complement(complement(keep)))
+        return {**self.params, **next(there, {})}
 
 
 class Method(Table, frozen=True):

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunebench.contexts import Arch, Dataset, Split, TrainContext, TrainResult
-from prunebench.errors import DataError
+from prunebench.contexts import Dataset, Split, TrainContext, TrainResult, undeclared_teacher
 from prunebench.keys import digest
 from prunebench.stages.bench import Bench, StageResult, broken_promise, guarded
 from prunebench.stages.data import dataset
 from prunebench.stages.embed import arch_of
+from prunebench.stages.networks import build, teacher
 from prunebench.store import Artefact
 from prunebench.tasks import Task
 
@@ -50,15 +50,15 @@ def _relabelled(data: Dataset, labels: NDArray[np.int64]) -> Dataset:
 def training_of(task: Task, inputs: Mapping[str, Artefact]) -> dict[str, Task]:
     """Return the training that a cell stands for, named by the content of its subset."""
     features = task.upstream.get("arch_features")
-    config = {name: value for name, value in task.config.items() if name != "keep"}
+    config = {name: value for name, value in task.config.items() if name not in ("keep", "recipe_digest")}
     content = {"subset": inputs["subset"].meta["record"]["subset_digest"], "features": features.key if features else ""}
-    return {"training": Task("training", {**config, **content}, {}, task.locators)}
+    taught = {role: task.upstream[role] for role in ("weights",) if role in task.upstream}
+    return {"training": Task("training", {**config, **content}, taught, task.locators)}
 
 
 def training(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Train on a subset and measure; nothing but facts."""
-    features = inputs["arch_features"].arrays if "arch_features" in inputs else {}
-    result = _run(bench, task, dataset(bench, task), inputs["subset"].arrays["indices"], features)
+    result = _run(bench, task, dataset(bench, task), inputs["subset"].arrays["indices"], inputs)
     return {}, _facts(result)
 
 
@@ -68,21 +68,25 @@ def cell(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResul
     record = {
         "status": "ok", "n_train": len(data.train), "n_classes": data.n_classes, **chosen.meta["record"],
         **{key: value for key, value in trained.meta.items() if key in _FACTS}, "train_key": trained.path.name,
-        "recipe_digest": digest(task.config["recipe"]), "seconds_train": trained.meta["seconds"],
+        "recipe_digest": task.config.get("recipe_digest") or digest(task.config["recipe"]),
+        "seconds_train": trained.meta["seconds"],
         **bench.settings.provenance,
     }  # fmt: skip
     return {}, {"record": record}
 
 
 def _run(
-    bench: Bench, task: Task, data: Dataset, indices: Any, features: Mapping[str, Any], *, keep_weights: bool = False
+    bench: Bench, task: Task, data: Dataset, indices: Any, inputs: Mapping[str, Artefact], *, keep_weights: bool = False
 ) -> TrainResult:
     arch, entry = arch_of(task.config["arch"]), bench.plugin(task.config["recipe"])
     bench.plugin(task.config["arch"]["plugin"])
+    features: Mapping[str, Any] = inputs["arch_features"].arrays if "arch_features" in inputs else {}
     train_features = features.get("train_features")
+    is_taught = "teacher" in entry.spec.needs
     context = TrainContext(
         **bench.context(task), n_classes=data.n_classes, mean=data.mean, std=data.std,
-        arch=arch, build=partial(_build, bench, arch, data),
+        arch=arch, build=partial(build, bench, arch, data), used=entry.load("uses") if entry.spec.uses else None,
+        teacher=partial(teacher, bench, task, data, inputs) if is_taught else partial(undeclared_teacher, str(entry)),
         train_images=None if data.train.images is None else data.train.images[indices],
         train_features=None if train_features is None else train_features[indices],
         train_labels=data.train.labels[indices], test_labels=data.test.labels, test_images=data.test.images,
@@ -98,15 +102,6 @@ def _run(
             came = str(len(result.class_accuracy))
             raise broken_promise(entry, f"class_accuracy of {data.n_classes} classes, or none", came)
     return result
-
-
-def _build(bench: Bench, arch: Arch, data: Dataset) -> Any:
-    if data.train.images is None:
-        text = f"data set {data.name!r} has features alone, and no images to train a network on"
-        raise DataError(text, "name a recipe whose learner trains on features (`prunebench list learners`)")
-    _, height, _, channels = data.train.images.shape
-    provider = bench.catalogue.backbone(arch.provider).load()
-    return provider.build(arch, data.n_classes, channels, arch.image_size or height)
 
 
 _FACTS = [one.name for one in fields(TrainResult) if one.name not in ("weights", "dynamics")]  # in records, too

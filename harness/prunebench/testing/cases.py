@@ -32,8 +32,8 @@ Shared = Mapping[str, Any]
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """How an implementation is run: on what, with which seed, and what else is allowed.
-    everything: all evidence and the budget are readable, whatever was declared.  keep: the budget as a fraction.
-    seconds: time until the deadline."""
+    everything: all evidence, the budget and a teacher are readable, whatever was declared.  keep: the budget as a
+    fraction.  seconds: time until the deadline."""
 
     problem: Problem = field(default_factory=ordinary, repr=False)
     seed: int = 0
@@ -136,10 +136,28 @@ def _train_context(entry: Entry[Any], case: Case, shared: Shared) -> contexts.Tr
     kinds = {"images": "pixels", "labels": "labels", **{name: name for name in entry.spec.needs & {"features"}}}
     parts = {"train": train.evidence, "test": test.evidence}
     arrays: dict[str, Any] = {f"{part}_{name}": parts[part][kinds[name]] for part in parts for name in kinds}
+    is_taught = case.everything or "teacher" in entry.spec.needs
     return contexts.TrainContext(
         **shared, **_CHANNELS, **arrays, n_classes=train.n_classes, keep_weights=True,
         arch=contexts.Arch(name="small", provider="testing", model="small"), build=partial(_network, train.n_classes),
+        teacher=partial(_teacher, train) if is_taught else partial(contexts.undeclared_teacher, str(entry)),
+        used=entry.load("uses") if entry.spec.uses else None,
     )  # fmt: skip
+
+
+def _teacher(problem: Problem) -> Any:
+    """Return the small network with a classifier that is fitted to the problem by least squares, frozen."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = _network(problem.n_classes).eval().requires_grad_(False)
+    pixels = torch.tensor(problem.evidence["pixels"]).permute(0, 3, 1, 2) / 255
+    hidden = network[:-1]((pixels - _CHANNELS["mean"][0]) / _CHANNELS["std"][0]).double()
+    wanted = hidden.T @ (8 * torch.eye(problem.n_classes, dtype=torch.float64)[torch.tensor(problem.labels)] - 4)
+    network[-1].weight.copy_(torch.linalg.solve(hidden.T @ hidden + torch.eye(hidden.shape[1]), wanted).T)
+    network[-1].bias.zero_()
+    return network
 
 
 def _network(n_classes: int) -> Any:

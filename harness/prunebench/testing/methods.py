@@ -103,9 +103,9 @@ def _ensure_training(returned: Any) -> None:
     ensure(math.isfinite(returned.loss), f"loss {returned.loss} is not finite")
 
 
-@promise("scorer", stage=4)
+@promise("scorer learner", stage=4)
 def check_only_declared_evidence_is_read(entry: Entry[Any]) -> None:
-    """What `needs` does not name is not read, nor the budget without budget_dependent=True."""
+    """What `needs` does not name is not read, such as a teacher, nor the budget without budget_dependent=True."""
     ordinary_run(entry)
 
 
