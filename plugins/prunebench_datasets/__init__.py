@@ -61,7 +61,10 @@ def prunebench_datasets() -> Iterable[DatasetSpec]:
             image_licence="non-commercial use only",
             n_classes=10,
             obtain="put train_32x32.mat and test_32x32.mat, or a folder svhn with both, below a data root "
-            "(--data DIR or PRUNEBENCH_DATA)",
+            "(--data DIR or PRUNEBENCH_DATA); with extra = true, extra_32x32.mat beside them",
+            params={
+                "extra": Param(default=False, doc="Append the 531,131 easier extra digits to the training split."),
+            },
         ),
         DatasetSpec(
             name="image-folder",

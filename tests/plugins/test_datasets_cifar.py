@@ -206,6 +206,28 @@ def test_svhn_has_its_tens_as_zeros_and_its_images_upright(
     loaded = load("svhn", tmp_path)
     assert loaded.train.labels.tolist() == loaded.test.labels.tolist() == LABELS
     assert np.array_equal(pixels(loaded.train), images.transpose(3, 0, 1, 2))
+    theirs = SVHN(place, split="train")
+    assert theirs.labels.tolist() == LABELS
+    assert np.array_equal(pixels(loaded.train), theirs.data.transpose(0, 2, 3, 1))
     assert loaded.class_names[LABELS[0]] == "3"
     (place / "test_32x32.mat").write_bytes(b"no matrix")
     assert f"{place / 'test_32x32.mat'} is not the published file" in refusal("svhn", tmp_path)
+
+
+def test_the_extra_digits_of_svhn_follow_those_for_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published, rng = {}, np.random.default_rng(1)
+    for title, digits in (("train", LABELS), ("test", LABELS), ("extra", [0, 7])):
+        images = rng.integers(0, 256, (32, 32, 3, len(digits)), dtype=np.uint8)
+        path = tmp_path / f"{title}_32x32.mat"
+        scipy.io.savemat(path, {"X": images, "y": np.array([[digit or 10] for digit in digits], np.uint8)})
+        published[title] = ["", path.name, md5(path)]
+    monkeypatch.setattr(SVHN, "split_list", published)
+    loaded, plain = load("svhn", tmp_path, extra=True), load("svhn", tmp_path)
+    assert loaded.train.labels.tolist() == [*LABELS, 0, 7]
+    assert loaded.train.ids[-1] == "extra/00001"
+    assert np.array_equal(pixels(loaded.train)[-2:], images.transpose(3, 0, 1, 2))
+    assert np.array_equal(pixels(loaded.train)[:-2], pixels(plain.train))
+    assert fingerprint(loaded) != fingerprint(plain)
+    path.unlink()
+    assert len(load("svhn", tmp_path).train) == 10
+    assert "extra_32x32.mat is missing" in refusal("svhn", tmp_path, extra=True)
