@@ -25,6 +25,17 @@ _LENGTH = {
     ),
 }
 
+_FIXED = {
+    **{name: param for name, param in _LENGTH.items() if name != "epochs"},
+    "iterations": Param(
+        default=40_000,
+        minimum=1,
+        doc="updates, whatever the subset size; the last pass over it may be partial",
+        unit="iterations",
+        source=_CCS,
+    ),
+}
+
 _OPTIMISATION = {
     "optimiser": Param(
         default="sgd",
@@ -166,6 +177,16 @@ def prunebench_learners() -> list[LearnerSpec]:
             needs=frozenset({"pixels"}),
             params={**_LENGTH, **_OPTIMISATION, **_INPUT, **_RUNNING},
             paper=_DEEPCORE,
+        ),
+        LearnerSpec(
+            name="iterations",
+            summary="Train as deepcore does, for 40,000 updates whatever the subset size.",
+            load="prunebench_learners.deepcore:train",
+            needs=frozenset({"pixels"}),
+            params={**_FIXED, **_OPTIMISATION, **_INPUT, **_RUNNING},
+            check_params={"iterations": 60},
+            paper=_CCS,
+            differences="CCS and D2 report the best of their tests, every 800 updates; here the last update counts.",
         ),
         LearnerSpec(
             name="echo",

@@ -63,6 +63,7 @@ def train_with(ctx: TrainContext, penalty: Penalty | None) -> TrainResult:
         accuracy_best=max(fitted.accuracies),
         loss=fitted.loss,
         epochs=plan.n_epochs,
+        iterations=plan.n_iterations,
         accuracy_per_epoch=fitted.accuracies,
         class_accuracy=fitted.by_class,
         weights=_arrays(fitted.model) if ctx.keep_weights else None,

@@ -12,9 +12,8 @@ from prunebench import TrainContext
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The parameters of the `deepcore` learner, by the names of its spec."""
+    """The parameters of the `deepcore` learner, by the names of its spec; epochs count where iterations are 0."""
 
-    epochs: int
     iterations: int
     batch_size: int
     optimiser: str
@@ -29,6 +28,7 @@ class Recipe:
     image_size: int
     amp: bool
     evaluate_every: int
+    epochs: int = 0
 
     @property
     def padding(self) -> int:
@@ -48,7 +48,9 @@ class Plan:
 
 def recipe_of(ctx: TrainContext) -> Recipe:
     """Return the parameters of `ctx` that make up a recipe; a learner may have more of its own."""
-    return Recipe(**{field.name: cast(Any, ctx.params[field.name]) for field in fields(Recipe)})
+    return Recipe(
+        **{name: cast(Any, ctx.params[name]) for name in (f.name for f in fields(Recipe)) if name in ctx.params}
+    )
 
 
 def draws_per_epoch(n: int) -> int:
