@@ -29,24 +29,10 @@ def train(ctx: TrainContext) -> TrainResult:
     NotApplicable for networks without a linear classifier, or with penultimate features of two widths.
     Source: Kim et al. 2024, TopKD; Hinton et al. 2015, arXiv:1503.02531.
     """
-    kd_weight, topology_weight = _number(ctx, "kd_weight"), _number(ctx, "topology_weight")
-    if not kd_weight and not topology_weight:
+    if not _number(ctx, "kd_weight") and not _number(ctx, "topology_weight"):
         return train_with(ctx, None)
-    student, watched = Watched(), Watched()
-    teacher = watched.attach(ctx.teacher(), ctx.n_classes).to(ctx.device).to(memory_format=torch.channels_last)
-    images_of = _learn_images(ctx, teacher, watched) if topology_weight else None
-    lesson = Lesson(
-        teacher=teacher,
-        watched=watched,
-        student=student,
-        kd_weight=kd_weight,
-        topology_weight=topology_weight,
-        temperature=_number(ctx, "temperature"),
-        cloud_size=int(_number(ctx, "cloud_size")),
-        images_of=images_of,
-        amp=bool(ctx.params["amp"]),
-    )
-    return train_with(replace(ctx, build=lambda: student.attach(ctx.build(), ctx.n_classes)), lesson)
+    lesson = lesson_of(ctx)
+    return train_with(lesson.watching(ctx), lesson)
 
 
 def _number(ctx: TrainContext, name: str) -> float:
@@ -72,6 +58,10 @@ class Lesson:
         distilled, topology = self.parts(logits)
         return self.kd_weight * distilled + self.topology_weight * topology
 
+    def watching(self, ctx: TrainContext) -> TrainContext:
+        """Return `ctx` with students that the lesson sees learn."""
+        return replace(ctx, build=lambda: self.student.attach(ctx.build(), ctx.n_classes))
+
     def parts(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the two losses without their weights."""
         features, images = self.student.features, self.student.images
@@ -80,6 +70,25 @@ class Lesson:
         if self.images_of is None:
             return distilled, distilled.new_zeros(())
         return distilled, topology_loss(self.images_of, features, self.watched.features, self.cloud_size)
+
+
+def lesson_of(ctx: TrainContext) -> Lesson:
+    """Return what the teacher of `ctx` adds to the loss; where the topology counts, RipsNet is trained for it."""
+    watched = Watched()
+    network: Any = watched.attach(ctx.teacher(), ctx.n_classes).to(ctx.device)
+    teacher: nn.Module = network.to(memory_format=torch.channels_last)
+    topology_weight = _number(ctx, "topology_weight")
+    return Lesson(
+        teacher=teacher,
+        watched=watched,
+        student=Watched(),
+        kd_weight=_number(ctx, "kd_weight"),
+        topology_weight=topology_weight,
+        temperature=_number(ctx, "temperature"),
+        cloud_size=int(_number(ctx, "cloud_size")),
+        images_of=_learn_images(ctx, teacher, watched) if topology_weight else None,
+        amp=bool(ctx.params["amp"]),
+    )
 
 
 @torch.no_grad()

@@ -327,3 +327,18 @@ def test_uniform_strata_reach_every_member_of_a_stratum() -> None:
 def test_strata_decline_scores_that_are_not_finite() -> None:
     with pytest.raises(NotApplicable, match="finite"):
         pick("strata", [0.0, -np.inf, 1.0], 1)
+
+
+@pytest.mark.parametrize(("name", "params"), [*VARIANTS, *BALANCED])
+def test_equal_scores_of_a_file_sorted_by_class_give_neither_a_class_nor_a_place_in_it_away(
+    name: str, params: dict[str, Any]
+) -> None:
+    """As CIFAR-100 may lie on a disk: a hundred classes of 500 images, one class after the other."""
+    labels, budget = np.repeat(np.arange(100), 500), 5000
+    picked = np.concatenate([pick(name, np.zeros(50_000), budget, labels, seed=s, **params).indices for s in range(3)])
+    n, drawn = 3 * budget, np.bincount(labels[picked], minlength=100)
+    # Of a class come 150 where classes are balanced, and otherwise as many as chance allows: within five deviations.
+    assert np.abs(drawn - n / 100).max() < 5 * np.sqrt(n / 100)
+    place = picked % 500
+    assert abs(place.mean() - 249.5) < 5 * 500 / np.sqrt(12 * n)
+    assert np.abs(np.bincount(place // 100) - n / 5).max() < 5 * np.sqrt(n / 5)
