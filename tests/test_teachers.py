@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from prunebench import Arch, Settings, Task, WeightsMissing
+from prunebench import Arch, LearnerSpec, PluginContractError, Settings, Task, WeightsMissing
 from prunebench.errors import UsageError
 from prunebench.plan import make_plan
 from prunebench.planner import Contents
-from prunebench.plugins import load_plugins
+from prunebench.plugins import Entry, load_plugins
 from prunebench.registry import load_registry
 from prunebench.stages.bench import Bench
 from prunebench.stages.data import load_dataset
@@ -212,3 +212,16 @@ def test_a_teacher_sees_images_of_its_own_size_and_statistics(tmp_path):
     (tmp_path / "teacher.safetensors").write_bytes(b"no weights")
     with pytest.raises(WeightsMissing, match=r"read from safetensors files, and teacher\.safetensors is none"):
         teacher(bench, task, data, {})
+
+
+def test_the_code_that_a_learner_uses_of_another_plugin_is_part_of_its_version():
+    entry = load_plugins().learner("topkd")
+    assert entry.load("uses").__module__ == "prunebench_ripsnet.frozen"
+    alone = Entry(replace(entry.spec, uses=""), entry.origin)
+    other = Entry(replace(entry.spec, uses="prunebench_ripsnet.network:build_network"), entry.origin)
+    assert len({entry.version, alone.version, other.version}) == 3
+
+
+def test_a_learner_that_declares_an_unknown_need_is_refused():
+    with pytest.raises(PluginContractError, match=r"needs has unknown inputs \['teachers'\]"):
+        LearnerSpec(name="odd", summary="A test.", load="odd:train", needs=frozenset({"pixels", "teachers"}))

@@ -14,7 +14,7 @@ from prunebench.cli.text import columns, definitions, wrapped
 from prunebench.describe import allowed, assigned, plugin_facts
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry
-from prunebench.registry import Listing, Method, Network, Registry, Suite, elsewhere, load_registry, standing
+from prunebench.registry import Listing, Method, Network, Recipe, Registry, Suite, elsewhere, load_registry, standing
 from prunebench.request import run_alone
 
 KINDS = {
@@ -74,7 +74,7 @@ def _tables(found: Catalogue, registry: Registry) -> Mapping[str, list[Row]]:
         "suites": [_suite(suite) for suite in registry.suites.values()],
         "methods": sorted(methods, key=_NAME),
         "networks": [_network(name, network) for name, network in registry.networks.items()],
-        "recipes": [_row("recipe", r.name, r.learner + assigned(r.params), {}) for r in registry.recipes.values()],
+        "recipes": [_recipe(recipe) for recipe in registry.recipes.values()],
         **{kind: sorted(plugins[kind], key=_NAME) for kind in KINDS if kind in plugins},
     }
 
@@ -92,6 +92,12 @@ def _suite(suite: Suite) -> Row:
         "backbone seeds": str(suite.backbone_seeds), "proxy seeds": str(suite.proxy_seeds),
     }  # fmt: skip
     return _row("suite", suite.name, suite.summary, facts, dataset=suite.dataset, methods=suite.methods)
+
+
+def _recipe(recipe: Recipe) -> dict[str, Any]:
+    there = [f"at {rate}{assigned(one.params)}" for rate, one in recipe.at.items()]
+    taught = [f"taught by {recipe.teacher}"] if recipe.teacher else []
+    return _row("recipe", recipe.name, ", ".join([recipe.learner + assigned(recipe.params), *there, *taught]), {})
 
 
 def _network(name: str, network: Network) -> Row:
