@@ -195,7 +195,7 @@ def test_a_teacher_sees_images_of_its_own_size_and_statistics(tmp_path):
     save_file(network.state_dict(), tmp_path / "teacher.safetensors")
     bench = Bench(Settings(str(tmp_path), (str(tmp_path),)), Store(tmp_path), catalogue, "cpu")
     config = {"teacher": {**arch, "plugin": plugin}, "weights": {"source": "file", "sha256": ""}}
-    task = Task("cell", config, {}, {"weights_file": "teacher.safetensors"})
+    task = Task("cell", config, {}, {"weights_file": "teacher.safetensors", "weights_package": ""})
     state = torch.get_rng_state()
     loaded = teacher(bench, task, data, {})
     assert torch.equal(torch.get_rng_state(), state)

@@ -30,7 +30,8 @@ def teacher(bench: Bench, task: Task, data: Dataset, inputs: Mapping[str, Artefa
     bench.plugin(task.config["teacher"]["plugin"])
     arch, source = arch_of(task.config["teacher"]), task.config["weights"]
     if source["source"] == "file":
-        path, _ = find_weights(task.locators["weights_file"], source["sha256"], bench.settings.data_roots)
+        name, package = (task.locators[part] for part in ("weights_file", "weights_package"))
+        path, _ = find_weights(name, source["sha256"], bench.settings.data_roots, package)
         state, mean, std = _in_file(path), arch.mean or data.mean, arch.std or data.std
     else:
         state, mean, std = inputs["weights"].arrays, data.mean, data.std
