@@ -48,7 +48,8 @@ class Step:
 def steps(data: Path, out: Path, work: Path, *, pretend: bool) -> dict[str, Step]:
     """Return all steps by their letters."""
     python, results = sys.executable, work / "results"
-    tests = [python, "-m", "pytest", "-m", "gpu", "-n", "0", "-q", "-p", "no:cacheprovider", "-W", "default", "tests"]
+    files = [str(file) for file in sorted(ROOT.glob("tests/**/test_*.py")) if "mark.gpu" in file.read_text("utf-8")]
+    tests = [python, "-m", "pytest", "-m", "gpu", "-n", "0", "-q", "-p", "no:cacheprovider", "-W", "default", *files]
     bench = [python, "tests/benchmarks/bench_training.py", f"--data={data}", f"--out={out / 'b-engine.json'}"]
     if pretend:
         bench += ["--images=300", "--plain-images=300", "--seconds=.1", "--turns=1", "--workers=0", "--together=2"]

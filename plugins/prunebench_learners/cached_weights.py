@@ -27,7 +27,8 @@ class CachedWeights:
                 copies.setdefault(master, nn.Parameter(master.detach().to(precision)))
                 self._places.append((module, name, master))
                 setattr(module, name, copies[master])
-        self._masters, self._copies = list(copies), list(copies.values())
+        self._masters: list[torch.Tensor] = [*copies]
+        self._copies: list[torch.Tensor] = [*copies.values()]
         self._gradients = [torch.zeros_like(master) for master in self._masters]
 
     @torch.no_grad()

@@ -69,7 +69,7 @@ def kernels(switches: Switches) -> Iterator[None]:
     """Choose the kernels of cuDNN and of matrix products; the choices of the process are as before afterwards."""
     before = torch.get_float32_matmul_precision()
     cudnn = torch.backends.cudnn
-    with cudnn.flags(  # type: ignore[no-untyped-call]
+    with cudnn.flags(
         enabled=cudnn.enabled,
         benchmark=switches.cudnn_benchmark or cudnn.benchmark,
         deterministic=cudnn.deterministic,
