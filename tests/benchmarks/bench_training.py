@@ -64,6 +64,9 @@ CPU_ROWS = {
 }
 
 
+Sides = Mapping[str, tuple[int, Callable[[], Callable[[], None]]]]  # images in a pass, and a maker of passes
+
+
 class Row(msgspec.Struct, frozen=True):
     """One way to train: images per second, those of all trainings together where there are several, and the share of
     the device's rate in matrix products (MFU); seconds_to_first: until its first pass had ended."""
@@ -116,8 +119,8 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
         return self.transform(Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)), self.labels[index]
 
 
-def plain_pass(ctx: TrainContext, workers: int) -> Callable[[], None]:
-    """The loop of a tutorial: DataLoader, transforms, float32, SGD and the cosine scheduler."""
+def plain_pass(ctx: TrainContext, workers: int, threads: int) -> Callable[[], None]:
+    """The loop of a tutorial: DataLoader, transforms, float32, SGD and the cosine scheduler, on so many threads."""
     side = ctx.train_images.shape[1]  # type: ignore[union-attr]
     crops = [transforms.RandomCrop(side, PADDING, padding_mode="reflect"), transforms.RandomHorizontalFlip()]
     augment = crops if ctx.params["augment"] == "crop_flip" else []
@@ -132,7 +135,8 @@ def plain_pass(ctx: TrainContext, workers: int) -> Callable[[], None]:
     criterion = nn.CrossEntropyLoss()
 
     def one_pass() -> None:
-        total = 0.0
+        total, before = 0.0, torch.get_num_threads()
+        torch.set_num_threads(threads)
         for images, labels in loader:
             optimiser.zero_grad()
             loss = criterion(model(images.to(ctx.device)), labels.to(ctx.device))
@@ -140,8 +144,19 @@ def plain_pass(ctx: TrainContext, workers: int) -> Callable[[], None]:
             optimiser.step()
             scheduler.step()
             total += loss.item()
+        torch.set_num_threads(before)
 
     return one_pass
+
+
+def plain_sides(ctx: TrainContext, workers: Sequence[int], threads: Sequence[int]) -> Sides:
+    """Return the plain loop with all settings: a researcher would keep the fastest."""
+    n = len(ctx.train_labels)
+    return {
+        f"plain loop, {w} workers, {t} thread(s)": (n, partial(plain_pass, ctx, w, t))
+        for w in workers
+        for t in sorted({*threads})
+    }
 
 
 def begun(ctx: TrainContext, switches: Switches) -> tuple[Steps, Callable[[], Draw], list[int]]:
@@ -217,8 +232,8 @@ def stacked_pass(ctx: TrainContext, precision: torch.dtype | None, together: int
 # --- measuring
 
 
-def measure(sides: Mapping[str, tuple[int, Callable[[], Callable[[], None]]]], seconds: float, turns: int) -> list[Row]:
-    """Return a row for each side, given as images in a pass and a maker; the passes of all sides take turns.
+def measure(sides: Sides, seconds: float, turns: int) -> list[Row]:
+    """Return a row for each side; the passes of all sides take turns.
 
     A side trains once before, which does not count: compilation, capture, and the start of a loader's processes.  One
     that fails is reported with a rate of nan, and the others go on.
@@ -298,6 +313,7 @@ def processes_rate(options: argparse.Namespace, together: int) -> Row:
 
 def train_beside_others(options: argparse.Namespace) -> None:
     """Train until told to, and then for the seconds that were asked for."""
+    torch.set_num_threads(options.threads)
     ctx = context(options.device, options.images, augment=True, roots=options.data)
     one_pass = engine_pass(ctx, best_switches(options))
     one_pass()
@@ -325,9 +341,8 @@ def measured(options: argparse.Namespace) -> Iterator[Row]:
         train_images=ctx.train_images[: options.plain_images],
         train_labels=ctx.train_labels[: options.plain_images],
     )
-    loaders = {
-        f"plain loop, {w} workers": (len(small.train_labels), partial(plain_pass, small, w)) for w in options.workers
-    }
+    loaders = plain_sides(small, options.workers, [options.threads, torch.get_num_threads()])
+    torch.set_num_threads(options.threads)
     rows = CUDA_ROWS if on_cuda else CPU_ROWS
     engines = {name: (n, partial(engine_pass, ctx, switches)) for name, switches in rows.items()}
     k, best = options.together, best_switches(options)
@@ -365,8 +380,11 @@ def table(rows: Sequence[Row]) -> str:
 @pytest.mark.parametrize("augment", [True, False], ids=["crop and flip", "as they are"])
 def test_a_processor_trains_lenet_three_times_as_fast_as_a_plain_loader(augment: bool) -> None:
     ctx = context("cpu", 5000, augment=augment, roots=())
-    sides = {f"plain loop, {w} workers": (5000, partial(plain_pass, ctx, w)) for w in (0, 2)}
-    rows = measure({**sides, "engine": (5000, partial(engine_pass, ctx, REFERENCE))}, seconds=1, turns=5)
+    plain = plain_sides(ctx, (0, 2), [1, torch.get_num_threads()])
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as workers of the harness have by default
+    rows = measure({**plain, "engine": (5000, partial(engine_pass, ctx, REFERENCE))}, seconds=1, turns=3)
+    torch.set_num_threads(before)
     print(f"\n{table(rows)}")
     rates = {row.name: row.images_per_second for row in rows}
     assert rates.pop("engine") >= 3 * max(rates.values())
@@ -377,9 +395,8 @@ def test_a_processor_trains_lenet_three_times_as_fast_as_a_plain_loader(augment:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_trains_resnet18_eight_times_as_fast_as_a_plain_loader() -> None:
     ctx = context("cuda", 20_000, augment=True, roots=())
-    sides = {f"plain loop, {w} workers": (20_000, partial(plain_pass, ctx, w)) for w in (0, 8)}
     engine = {"engine": (20_000, partial(engine_pass, ctx, list(CUDA_ROWS.values())[-1]))}
-    rows = measure({**sides, **engine}, seconds=1, turns=3)
+    rows = measure({**plain_sides(ctx, (0, 8), [1]), **engine}, seconds=1, turns=3)
     print(f"\n{table(rows)}")
     rates = {row.name: row.images_per_second for row in rows}
     assert rates.pop("engine") >= 8 * max(rates.values())
@@ -396,6 +413,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 8] if on_cuda else [0, 2])
     parser.add_argument("--seconds", type=float, default=1.0, help="of one turn of one side, at least one pass")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1, help="of torch, as the workers of the harness have")
     parser.add_argument("--together", type=int, default=4 if on_cuda else 2, help="trainings at once")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -408,7 +426,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(row, flush=True)
         if options.out is not None:
             options.out.write_bytes(msgspec.json.encode(rows))
-    print(torch.cuda.get_device_name() if on_cuda else f"processor, {torch.get_num_threads()} threads")
+    print(torch.cuda.get_device_name() if on_cuda else f"processor, {options.threads} thread(s)")
     print(table(rows))
 
 
