@@ -48,8 +48,8 @@ def train_with(
 ) -> TrainResult:
     """Train as `train` does, with `penalty` added to the loss of every micro-batch.
 
-    fixed_shapes: the penalty computes with tensors whose shapes do not depend on values, so that a graph can replay
-    it.  switches: None for those of the device.
+    fixed_shapes: the penalty is a function of its arguments whose shapes do not depend on values, so that a graph can
+    replay it.  switches: None for those of the device.
     """
     recipe, n = recipe_of(ctx), len(ctx.train_labels)
     if n == 0:
@@ -61,7 +61,7 @@ def train_with(
     if switches is None:
         switches = default_switches(device, recipe.amp, plan.n_iterations)
         if penalty is not None and not fixed_shapes:
-            switches = replace(switches, graph=False)
+            switches = replace(switches, graph=False, compiled=False)
     micro_batch, retries = min(recipe.batch_size, draws_per_epoch(n)), 0
     while (fitted := _attempt(ctx, recipe, plan, micro_batch, penalty, switches)) is None:
         if micro_batch <= _SMALLEST_MICRO_BATCH:

@@ -258,6 +258,7 @@ def test_the_kernels_of_the_process_are_as_before_after_a_training() -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(1200)
 @pytest.mark.filterwarnings("default")  # of torch's compiler
 def test_a_compiled_network_trains_like_the_reference(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
