@@ -63,7 +63,7 @@ def make_engine(
     """Build the network, which consumes the global torch generator, and place it with its optimiser."""
     model = build().to(device)
     if switches.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     optimiser, precision = make_optimiser(model, recipe), switches.precision
     cached = CachedWeights(model, precision) if switches.cached_weights and precision is not None else None
     return Engine(
