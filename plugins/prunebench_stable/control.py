@@ -10,8 +10,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from prunebench import ScoreContext, Scores
 
-from .metric import place
-from .scale import by_rank, content_order, filtered, require_finite, settled, shared
+from .metric import placement
+from .scale import by_rank, classes_of, content_order, filtered, require_finite, settled, shared
 
 
 def density(ctx: ScoreContext) -> Scores:
@@ -23,14 +23,12 @@ def density(ctx: ScoreContext) -> Scores:
     """
     require_finite(ctx.features)
     order, row = content_order(ctx.features)
-    labels, row = ctx.labels[order], row[order]
-    points = place(ctx.features[order], labels, "whitened", cast(float, ctx.params["shrinkage"]))
-    values = np.zeros(ctx.n)
-    for label in np.unique(labels):
+    classes, values = classes_of(order, ctx.labels), np.zeros(ctx.n)
+    place = placement(ctx.features, order, classes, "whitened", cast(float, ctx.params["shrinkage"]))
+    for members in classes:
         ctx.check_deadline()
-        members = np.flatnonzero(labels == label)
-        means = shared(mean_distances(points[members], cast(int, ctx.params["k"])), row[members])
-        values[order[members]] = 1.0 - by_rank(settled(means))
+        means = shared(mean_distances(place(members), cast(int, ctx.params["k"])), row[members])
+        values[members] = 1.0 - by_rank(settled(means))
     excluded, refill = filtered(ctx)
     return Scores(values=values, excluded=excluded, refill=refill, diagnostics={"n_filtered": int(excluded.sum())})
 
