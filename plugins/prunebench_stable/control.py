@@ -6,12 +6,13 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
 
 from prunebench import ScoreContext, Scores
 
 from .metric import placement
 from .scale import by_rank, classes_of, content_order, filtered, require_finite, settled, shared
+
+_BLOCK_VALUES = 1 << 22
 
 
 def density(ctx: ScoreContext) -> Scores:
@@ -41,7 +42,14 @@ def mean_distances(points: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     k = min(k, len(points) - 1)
     if k < 1:
         return np.zeros(len(points))
-    lengths, _ = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points).kneighbors()
     # Of unit vectors, one minus the cosine is half the squared distance; a zero vector is at one half from each.
-    mean: NDArray[np.float64] = (lengths**2 / 2).mean(axis=1)
-    return mean
+    halves, means = np.einsum("md,md->m", points, points) / 2, np.empty(len(points))
+    step = max(1, _BLOCK_VALUES // len(points))
+    for start in range(0, len(points), step):
+        rows = np.arange(start, min(start + step, len(points)))
+        near = points[start : start + step] @ points.T  # a whole class is a product with itself, at half the cost
+        near -= halves
+        near[rows - start, rows] = -np.inf
+        near.partition(len(points) - k, axis=1)
+        means[rows] = np.maximum(halves[rows, None] - near[:, -k:], 0.0).mean(axis=1)
+    return means
