@@ -13,7 +13,7 @@ from prunebench import DataError, ScoreContext
 Epochs = Iterator[NDArray[np.float32]]
 Labels = NDArray[np.int64]
 
-_BLOCK_VALUES = 1 << 22
+_BLOCK_VALUES = 1 << 20
 
 
 def el2n(ctx: ScoreContext) -> NDArray[np.float64]:

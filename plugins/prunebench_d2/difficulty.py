@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prunebench import DataError, ScoreContext
 
 _EL2N_EPOCHS = 10
-_BLOCK_VALUES = 1 << 22
+_BLOCK_VALUES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
