@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Features = NDArray[np.floating]
 
-_BLOCK_ROWS = 4096
+_BLOCK_ROWS = 1024
 
 
 def placement(
