@@ -120,6 +120,7 @@ def _of_method(record: Record, registry: Registry, catalogue: Catalogue) -> Iter
     if record.scorer != method.scorer:
         yield f"method {record.method!r} scores by {method.scorer!r}, not by {record.scorer!r}"
         return
+    method = method.at_keep(record.keep) if isinstance(record, CellRecord) else method
     spec = _spec(catalogue, "scorers", method.scorer)
     params = spec.resolve_params(method.params) if spec else {**record.scorer_params, **method.params}
     yield from _differing("scorer_params", record.scorer_params, params)
