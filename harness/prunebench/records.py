@@ -300,8 +300,11 @@ def write_text(path: Path, text: str, hint: str = RESULTS_HINT) -> None:
     with accessed(str(path), hint):
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{uuid.uuid4().hex}")  # in the same folder: it is renamed
-        write_synced(scratch, text.encode())
-        scratch.replace(path)
+        try:
+            write_synced(scratch, text.encode())
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)  # a part of it, where the disk is full
 
 
 def jsonable(value: Any, where: str) -> Any:
