@@ -138,7 +138,7 @@ FAULTS = {
     "a path for a name": ("[dataset.digits]", '[dataset.digits]\n[dataset."../x"]', 'dataset."../x"', "..", "letters"),
     "two networks of one name": ("[recipe.short]", '[arch.net]\ntimm = "a"\n[recipe.short]', "arch.net", "[arch", ""),
     "settings at a rate of one": (
-        'scorer = "moderate"', 'scorer = "moderate"\n[method.mine.at."1.0"]', 'method.mine.at."1.0"', "1.0", "In [0, 1)",
+        'scorer = "moderate"', 'scorer = "moderate"\n[method.mine.at."1"]', 'method.mine.at."1"', '"1"', "In [0, 1)",
     ),
     "settings at a rate below zero": (
         'scorer = "moderate"', 'scorer = "moderate"\nat."-0.1" = {}', 'method.mine.at."-0.1"', "-0.1", "In [0, 1)",

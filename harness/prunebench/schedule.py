@@ -61,8 +61,8 @@ class RunState:
 
     def too_late(self, seconds: float) -> set[str]:
         """Return the tasks of which no cell that needs them can end in so many seconds, by the times that are known."""
-        if seconds == math.inf:
-            return set()
+        if seconds <= 0 or seconds == math.inf:
+            return set(self.tasks if seconds <= 0 else ())
         usual, late = self.usual_seconds(), set[str]()
         after: dict[str, float] = {}  # the time from the end of a task to the end of the first cell that needs it
         for key, task in reversed(self.tasks.items()):
