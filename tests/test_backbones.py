@@ -143,6 +143,8 @@ def here(*names: str) -> bool:
     )
 
 
+@pytest.mark.thorough
+@pytest.mark.timeout(1800)  # 2,000 images through a ResNet-18 on the processor
 @pytest.mark.skipif(not here("cifar10.npz", WEIGHTS), reason="CIFAR-10 and its ResNet-18 are not in PRUNEBENCH_DATA")
 def test_the_registered_resnet18_classifies_cifar10_as_it_did_where_it_was_trained():
     registry, catalogue = load_registry(ROOT / "registry.toml"), load_plugins()

@@ -91,8 +91,8 @@ def test_the_selector_has_settings_by_rate_and_scores_that_do_not_are_still_comp
 
 @pytest.mark.parametrize("where", ["params", "selector_params"])
 def test_a_parameter_that_a_plugin_does_not_take_is_told_at_a_rate_that_is_not_run(planned, where):
-    with pytest.raises(UsageError, match="has no parameter 'windw'"):
-        planned(f'[method.tuned.at."0.3"]\n{where} = {{ windw = 1 }}\n', keep=("0.5",))
+    with pytest.raises(UsageError, match="has no parameter 'windowed'"):
+        planned(f'[method.tuned.at."0.3"]\n{where} = {{ windowed = 1 }}\n', keep=("0.5",))
 
 
 def test_records_follow_the_settings_of_their_rate_and_the_board_ranks_them_with_their_caveat(planned):
