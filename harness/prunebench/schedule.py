@@ -65,7 +65,7 @@ class RunState:
             return set(self.tasks if seconds <= 0 else ())
         usual, late = self.usual_seconds(), set[str]()
         after: dict[str, float] = {}  # the time from the end of a task to the end of the first cell that needs it
-        for key, task in reversed(self.tasks.items()):
+        for key, task in reversed([*self.tasks.items()]):
             if key not in self.outcomes:
                 whole = usual.get(task.kind, self.known_seconds.get(key, 0.0)) + after.get(key, 0.0)
                 late |= {key} if whole > seconds else set()
