@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -121,6 +122,22 @@ def test_what_runs_when_the_time_is_over_has_the_grace_of_an_interruption():
     assert not Interruption(30, until=now + 900).over()
     assert not Interruption(30).over()
     assert Interruption(30, until=now - 1).seconds_left() < 0
+
+
+@pytest.mark.thorough
+def test_control_c_ends_a_run_whose_tasks_are_in_its_own_process(bench, monkeypatch):
+    monkeypatch.setenv("ODD_SECONDS", "600")
+    process = bench.start("run", "sliced", "--executor", "serial", "--scorer", "odd", "--grace", "1")
+    deadline = time.monotonic() + 200
+    while not scorings(bench):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    before = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert (process.returncode, "interrupted: 9 cells" in stderr) == (130, True), stderr
+    assert time.monotonic() - before < 60, "the scoring takes ten minutes"
 
 
 def test_a_finished_cell_is_on_disk_at_once_and_a_kill_loses_what_is_in_flight_at_most(bench, monkeypatch):

@@ -34,8 +34,8 @@ def seconds_until(text: str, now: datetime) -> float:
 
 @dataclass
 class Interruption:
-    """Ctrl-C once: start nothing new, and wait a while for what runs.  Twice: stop now.  until: the time, as
-    `time.monotonic` tells it, from which on it is the same."""
+    """Ctrl-C once: start nothing new, and wait a while for what runs.  Twice: stop now.  until: the time at which this
+    happens by itself, as `time.monotonic` tells it."""
 
     grace_seconds: float
     until: float = math.inf
@@ -66,6 +66,10 @@ class Interruption:
                 raise KeyboardInterrupt
             self.request()
             notice(f"stopping: waiting {self.grace_seconds:g} s for what runs; press Ctrl-C again to stop at once")
+            if hasattr(signal, "setitimer"):  # an executor may run a task in this process, and see no end of the grace
+                restoring.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, handle))
+                restoring.callback(signal.setitimer, signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_REAL, self.grace_seconds + 2)
 
         with ExitStack() as restoring:
             in_main = threading.current_thread() is threading.main_thread()

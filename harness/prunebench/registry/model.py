@@ -152,7 +152,7 @@ class Recipe(Table, frozen=True):
 
 
 class AtRate(Table, frozen=True):
-    """Parameters of a method at one pruning rate; those that are not written here are the method's own."""
+    """Parameters of a method at one pruning rate; those that are not written are the method's own."""
 
     params: Params = {}
     selector_params: Params = {}
@@ -161,8 +161,7 @@ class AtRate(Table, frozen=True):
 class Method(Table, frozen=True):
     """A row of the board: a scorer with parameters, and the selector that picks from its scores."""
 
-    # Once it is read, the rates of `at` are without trailing zeros.
-    name: str
+    name: str  # once it is read, the rates of `at` are without trailing zeros
     scorer: Annotated[Text, Meta(description="Plugin that scores.")]
     params: Params = {}
     selector: Annotated[Text, Meta(description="Plugin that selects; default: the scorer's.")] = ""
@@ -172,9 +171,9 @@ class Method(Table, frozen=True):
 
     def at_keep(self, keep: str) -> Self:
         """Return the method with the parameters that it has where the fraction `keep` is kept."""
-        there = self.at.get(complement(keep), AtRate())
-        params, chosen = {**self.params, **there.params}, {**self.selector_params, **there.selector_params}
-        return replace(self, params=params, selector_params=chosen, at={})
+        own = self.at.get(complement(keep), AtRate())
+        chosen = {**self.selector_params, **own.selector_params}
+        return replace(self, params={**self.params, **own.params}, selector_params=chosen, at={})
 
     @staticmethod
     def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
