@@ -11,7 +11,8 @@ from typing import Any
 
 from prunebench.keys import digest
 from prunebench.plugins import Catalogue
-from prunebench.vcs import git_state, printed
+from prunebench.vcs import git_state
+from prunebench.vcs import printed as printed
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "HF_HUB_OFFLINE",
                "PRUNEBENCH_DATA", "PRUNEBENCH_LOAD_PLUGINS")  # fmt: skip
