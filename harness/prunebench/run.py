@@ -207,8 +207,8 @@ class Run:
         gpus = tuple(slot for slot in self.slots if slot != "cpu")
         if len(gpus) in (0, len(self.slots)):
             return load(settings, self.slots, logs), None
-        processor = replace(settings, device="cpu")
-        return load(settings, gpus, logs), load(processor, ("cpu",) * self.slots.count("cpu"), logs / "processor")
+        beside = load(replace(settings, device="cpu"), ("cpu",) * self.slots.count("cpu"), logs / "processor")
+        return load(settings, gpus, logs), beside
 
     def _watch(self, state: RunState, event: Event | None) -> None:
         """Write the records of what ended since the last call, and stop after too many failures."""
