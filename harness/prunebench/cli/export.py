@@ -78,7 +78,7 @@ def backbone(name: str, out: Path, suite: str | None, replicate: int, **options:
 
     The file goes into a folder that --data names, or into its sub-folder weights, on whatever machine goes on from
     there. It says what it was trained on, and how."""
-    from prunebench.backbones import export_backbone, suites_of
+    from prunebench.network_file import export_backbone, suites_of
 
     given = {**options, **dict.fromkeys((*GLOBS, "added"), ()), "seeds": None, "results": Path("results")}
     asked = requested({**given, "suite": suite or ""})
