@@ -157,7 +157,7 @@ def _uses(registry: Registry, catalogue: Catalogue, source: Source) -> Iterator[
                 yield (*key, "spec"), "dataset", registry.datasets[name].spec, given
             case (("backbone" | "arch"), str(name)):
                 yield (*key, "provider"), "backbone", registry.networks[name].arch.provider, ((), {})
-            case "recipe", str(name):
+            case ("recipe", str(name)) | ("recipe", str(name), "at", _):
                 yield (*key, "learner"), "learner", registry.recipes[name].learner, given
             case ("method", str(name)) | ("method", str(name), "at", _):
                 method, chosen = registry.methods[name], ((*key, "selector_params"), found.get("selector_params", {}))
