@@ -1,6 +1,6 @@
 """What a GPU is needed for, in steps that stand alone: `python3 gpu/run.py a b c d --data DIR --out DIR`.
 
-a  the tests that need CUDA, training among them                                                     2 minutes
+a  the tests that need CUDA, training among them                                                   2.5 minutes
 b  the benchmark of training: a plain loop, the engine, each of its switches, several at once        3 minutes
 c  fidelity of the recipe: Random at 90 %, 3 subsets, ours and DeepCore's loop                       4 minutes
 d  Table 1 of CIFAR-10 at 90 %, then 80 and 70 %, as far as time goes                                9 minutes
@@ -26,7 +26,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-GRACE_SECONDS = 40  # for a run to end its cells after the interrupt
 FIDELITY = (
     "the engine, bf16",
     "the engine, bf16, batch 128",
@@ -37,11 +36,15 @@ FIDELITY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Commands, one after the other, with their limit; kept: folders that come back as one archive."""
+    """Commands, one after the other, with their limit.
+
+    grace_seconds: of the limit, to end in after the interrupt.  kept: a folder that comes back as an archive.
+    """
 
     title: str
     seconds: float
     commands: Sequence[Sequence[str]]
+    grace_seconds: float = 5
     kept: Path | None = None
 
 
@@ -57,7 +60,7 @@ def steps(data: Path, out: Path, work: Path, *, pretend: bool) -> dict[str, Step
     if pretend:
         study += ["--network=lenet", "--epochs=2", "--subset=100", "--seeds=1", "--arm=the engine, float32"]
     else:
-        study += ["--seconds=225", "--workers=8", "--threads=2", *(f"--arm={arm}" for arm in FIDELITY)]
+        study += ["--seconds=200", "--workers=8", "--threads=2", *(f"--arm={arm}" for arm in FIDELITY)]
     suite = [python, "-m", "prunebench", "run", "smoke" if pretend else "cifar10-table1", "--quiet", f"--data={data}"]
     suite += [f"--results={results}", f"--cache={work / 'cache'}"]
     gpu = [] if pretend else ["--devices=0", "--slots-per-device=2", "--threads=4"]
@@ -66,10 +69,10 @@ def steps(data: Path, out: Path, work: Path, *, pretend: bool) -> dict[str, Step
     if pretend:
         train += ["--epochs=1", "--images=64", "--only=vit_tiny"]
     return {
-        "a": Step(title="tests on CUDA", seconds=120, commands=[tests]),
-        "b": Step(title="speed of training", seconds=180, commands=[bench]),
+        "a": Step(title="tests on CUDA", seconds=150, commands=[tests]),
+        "b": Step(title="speed of training", seconds=200, commands=[bench]),
         "c": Step(title="fidelity of the recipe", seconds=240, commands=[study]),
-        "d": Step(title="Table 1", seconds=540, commands=table, kept=results),
+        "d": Step(title="Table 1", seconds=540, commands=table, grace_seconds=40, kept=results),
         "e": Step(title="further backbones", seconds=540, commands=[train]),
     }
 
@@ -89,20 +92,20 @@ def run(step: Step, log: Path, until: float, environment: dict[str, str]) -> str
             child = subprocess.Popen(
                 command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment, start_new_session=True
             )
-            said.append(_ended(child, left))
+            said.append(_ended(child, left, step.grace_seconds))
     if step.kept is not None and step.kept.exists():
         with tarfile.open(log.with_suffix(".tar.gz"), "w:gz") as archive:
             archive.add(step.kept, arcname=step.kept.name)
     return ", ".join(said)
 
 
-def _ended(child: subprocess.Popen[bytes], seconds: float) -> str:
+def _ended(child: subprocess.Popen[bytes], seconds: float, grace: float) -> str:
     try:
-        return f"exit code {child.wait(max(1.0, seconds - GRACE_SECONDS))}"
+        return f"exit code {child.wait(max(1.0, seconds - grace))}"
     except subprocess.TimeoutExpired:
         child.send_signal(signal.SIGINT)
     try:
-        return f"stopped at its limit, exit code {child.wait(GRACE_SECONDS)}"
+        return f"stopped at its limit, exit code {child.wait(grace)}"
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()

@@ -172,18 +172,22 @@ def measured(options: argparse.Namespace) -> Iterator[Row]:
         train_images=ctx.train_images[: options.plain_images],
         train_labels=ctx.train_labels[: options.plain_images],
     )
-    loaders = plain_sides(small, options.workers, [options.threads, torch.get_num_threads()])
+    loaders = plain_sides(
+        small, options.workers, [options.threads] if on_cuda else [options.threads, torch.get_num_threads()]
+    )
     torch.set_num_threads(options.threads)
     rows = CUDA_ROWS if on_cuda else CPU_ROWS
     engines = {name: (n, partial(engine_pass, ctx, switches)) for name, switches in rows.items()}
     k, best = options.together, best_switches(options)
-    several = {
+    groups: list[Sides] = [{**loaders, **{name: engines[name] for name in rows if not rows[name].compiled}}]
+    groups += [{name: engines[name]} for name in rows if rows[name].compiled]
+    for group in groups:  # what compiles comes after all that is certain to end in time
+        yield from (with_mfu(row, share) for row in measure(group, options.seconds, options.turns))
+    yield with_mfu(processes_rate(options, k), share)
+    several: Sides = {
         f"{k} trainings, streams of one process": (n * k, partial(streams_pass, ctx, replace(best, graph=True), k)),
         f"{k} trainings, stacked": (n // BATCH * BATCH * k, partial(stacked_pass, ctx, best.precision, k)),
     }
-    for row in measure({**loaders, **engines}, options.seconds, options.turns):
-        yield with_mfu(row, share)
-    yield with_mfu(processes_rate(options, k), share)
     for name, side in several.items():  # one at a time: each takes memory for all of its trainings
         yield from (with_mfu(row, share) for row in measure({name: side}, options.seconds, 1))
 
@@ -242,8 +246,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=20_000 if on_cuda else 5_000, help="of a pass")
     parser.add_argument("--plain-images", type=int, default=10_000 if on_cuda else 5_000, help="of a plain pass")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 8] if on_cuda else [0, 2])
-    parser.add_argument("--seconds", type=float, default=1.0, help="of one turn of one side, at least one pass")
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument(
+        "--seconds", type=float, default=0.7 if on_cuda else 1.0, help="of one turn of one side, at least one pass"
+    )
+    parser.add_argument("--turns", type=int, default=2 if on_cuda else 3)
     parser.add_argument("--threads", type=int, default=1, help="of torch, as the workers of the harness have")
     parser.add_argument("--together", type=int, default=4 if on_cuda else 2, help="trainings at once")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
