@@ -72,7 +72,7 @@ def test_what_was_planted_is_found_as_the_page_says(ran):
     assert len(wrong) <= 6  # of 20, after those that are clear were mended
     kept = open_folder(ran.folder / "kept")
     links = [path for path in (ran.folder / "tenth").rglob("*.png") if path.is_symlink()]
-    assert len(links) == len(kept.kept()) == 104
+    assert len(links) == len(kept.kept) == 104
 
 
 def test_pictures_of_the_page_are_there_and_small():
