@@ -75,37 +75,29 @@ def photograph(report: Path, folder: Path) -> None:
         raise RuntimeError("no chromium or Chrome is installed")
     text = report.read_text(encoding="utf-8").replace(' loading="lazy"', "")
     for section, name, width, height in PICTURES:
-        alone = (
-            f"header, footer, main > section:not([aria-labelledby={section}]) {{ display: none }}" if section else ""
-        )
+        others = f"header, footer, main > section:not([aria-labelledby={section}]) {{ display: none }}"
+        plain = "main, main > section, h2 { border: 0; margin: 0; padding: 0 } body { padding-top: 1rem }"
+        alone = f"{others} {plain}" if section else ""
         page = report.with_name(f"{name}.html")
-        page.write_text(text.replace("</style>", f"{alone} main {{ padding-top: 0 }}</style>", 1), encoding="utf-8")
+        page.write_text(text.replace("</style>", f"{alone}</style>", 1), encoding="utf-8")
         target = folder / f"tutorial-{name}.png"
         subprocess.run([browser, *_FLAGS, f"--window-size={width},{height}", f"--screenshot={target}", page.as_uri()],
                        check=True, capture_output=True)  # fmt: skip
         page.unlink()
-        _shrink(target)
-
-
-def _shrink(picture: Path) -> None:
-    """Write a picture with 128 colours, which a page of text and small pictures does not miss."""
-    from PIL import Image
-
-    with Image.open(picture) as image:
-        small = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    small.save(picture, optimize=True)
 
 
 def main() -> None:
     """Write the page and its pictures."""
     page = PAGE.read_text(encoding="utf-8")
+    (DOCS / "images").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
-        found = list(run(page, Path(name)))
-        for step, printed in found:
+        report, photographed = Path(name) / "kept" / "report.html", False
+        for step, printed in run(page, Path(name)):
             page = page.replace(f"```text\n{step.text}```", f"```text\n{printed}```", 1)
-        PAGE.write_text(page, encoding="utf-8")
-        (DOCS / "images").mkdir(exist_ok=True)
-        photograph(Path(name) / "kept" / "report.html", DOCS / "images")
+            if report.exists() and not photographed:  # the first one: a later pruning takes its place
+                photograph(report, DOCS / "images")
+                photographed = True
+    PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ def test_thumbnails_that_are_remembered_are_not_decoded_again(tmp_path: Path) ->
 def test_removed_near_duplicates_are_shown_without_a_rank() -> None:
     page = page_of(outcome(removed=True, pictures=Drawings(60)), {**MANIFEST, "choice": {"drop_duplicates": 0.9}})
     text = " ".join(" ".join(page.texts).split())
-    assert "5 samples are in 1 group, joined by cosines of 0.9 or more. Those that are marked so were removed" in text
+    assert "5 samples are in 1 group, joined by cosines of 0.9 or more. Those marked as removed took no part" in text
     assert "id-0.jpg class 0 kept , rank 1 id-1.jpg class 1 removed , copy of id-0.jpg id-2.jpg class 2 removed" in text
     assert page.dots["rank"][:6] == [1, None, None, None, None, 2]
     assert "duplicate 4 6.7 % it is a near-duplicate of a sample that stayed" in text

@@ -113,9 +113,9 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
     first = found_kept[0]
     findings = _findings(like, source, rows[first.rows], group, stays, part(progress, 0.8, 0.95))
     if wanted.reference is not None:
-        findings = replace(findings, leaks=_leaks(like, wanted.reference))
+        findings = replace(findings, leaks=_leaks(like, wanted.reference, cosine))
         share = f"{len(findings.leaks or ())} of {len(source)} samples"
-        notes += (f"{share} are near-duplicates of a sample of {wanted.reference.title} (cosine {DUPLICATE_COSINE:g})",)
+        notes += (f"{share} are near-duplicates of a sample of {wanted.reference.title} (cosine {cosine:g})",)
     labels = source.labels if source.labels is not None else evidence.labels if wanted.clusters else None
     names = source.class_names if source.labels is not None else evidence.class_names
     ledger = make_ledger(source, rows, kept, first.reasons(protected[rows]), findings, names, labels)
@@ -213,11 +213,11 @@ def _of_head(accuracy: float, n_classes: int) -> str:
     return f"{text}, none of which it saw"
 
 
-def _leaks(like: Likeness, reference: Source) -> dict[int, tuple[str, float]]:
+def _leaks(like: Likeness, reference: Source, cosine: float) -> dict[int, tuple[str, float]]:
     """Return for each row that nearly equals a reference sample the id of the most similar one, and the cosine."""
     if reference.features is None or not len(reference):
         raise DataError(f"{reference.title} has no sample to compare with", "look at what was skipped, and why")
-    found = like.leaks(reference.features, DUPLICATE_COSINE)
+    found = like.leaks(reference.features, cosine)
     pairs = zip(*(found[name].tolist() for name in ("train", "reference", "cosines")), strict=True)
     return {row: (reference.ids[other], cosine) for row, other, cosine in pairs}
 
