@@ -24,7 +24,8 @@ from prunebench.pruning.search import Search
 
 Array = NDArray[Any]
 ALL_PAIRS = st.sampled_from(["exact", "clusters"])  # one cluster, for so few
-SEARCHES: tuple[Search, ...] = ("exact", "clusters", "faiss", "pynndescent")
+PYNNDESCENT = pytest.param("pynndescent", marks=pytest.mark.thorough)  # it compiles for a minute
+SEARCHES = ("exact", "clusters", "faiss", PYNNDESCENT)
 
 
 @pytest.fixture(autouse=True)
@@ -246,7 +247,7 @@ def test_near_duplicates_are_found_within_clusters_and_the_recall_is_measured(mo
     assert near_duplicates(rows, 0.7, search="clusters").recall < 0.95
 
 
-@pytest.mark.parametrize("search", ["faiss", "pynndescent"])
+@pytest.mark.parametrize("search", ["faiss", PYNNDESCENT])
 def test_an_index_finds_nearly_what_all_pairs_find_and_says_how_much(search: Search) -> None:
     rows = planted(1500)
     rows[7] = 0
