@@ -21,7 +21,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 _BLOCK = re.compile(r"(?:`([\w-]+\.py)`[^`\n]*:\n\n)?```(python|sh|text)\n(.*?)```", re.DOTALL)
 _PROGRESS = re.compile(r"^\d+% .* (left|yet)$")
 # Section of the report, by its heading: name of the picture, width of the window, and the height that is shown.
-PICTURES = (("", "report", 1100, 900), ("duplicates", "duplicates", 1000, 620), ("labels", "labels", 1000, 620),
+PICTURES = (("", "report", 1000, 860), ("duplicates", "duplicates", 1000, 620), ("labels", "labels", 1000, 620),
             ("leakage", "leakage", 1000, 480), ("map", "map", 1100, 800))  # fmt: skip
 _FLAGS = shlex.split("--headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-sync "
                      "--disable-background-networking --disable-component-update --allow-file-access-from-files "
