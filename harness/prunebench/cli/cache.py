@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ _DAYS = {"H": 1 / 24, "D": 1.0, "W": 7.0}
 _dry = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
-def _measured(units: dict[str, float], usual: str, example: str) -> Callable[..., float | None]:
+def _measured(units: Mapping[str, float], usual: str, example: str) -> Callable[..., float | None]:
     """Return what reads a number with a unit, such as 20GB, for an option."""
 
     def read(_: click.Context, option: click.Parameter, given: str | None) -> float | None:

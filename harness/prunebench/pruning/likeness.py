@@ -58,7 +58,7 @@ class Likeness:
 
         def find() -> dict[str, NDArray[Any]]:
             found = nearest_kept(self.evidence.features, kept, labels=labels, search=self.search, progress=progress)
-            arrays = {"rows": found.indices[:, 0], "cosines": found.similarities[:, 0]}
+            arrays: dict[str, NDArray[Any]] = {"rows": found.indices[:, 0], "cosines": found.similarities[:, 0]}
             return {**arrays, **_recall(found.recall, found.exact)}
 
         key = {"kept": blake2b(kept.tobytes(), digest_size=16).hexdigest(), "labelled": self.evidence.labelled}
@@ -74,7 +74,11 @@ class Likeness:
 
         def find() -> dict[str, NDArray[Any]]:
             found = leaks(self.evidence.features, features, cosine, k=1, search=self.search)
-            arrays = {"train": found.train, "reference": found.reference, "cosines": found.cosines}
+            arrays: dict[str, NDArray[Any]] = {
+                "train": found.train,
+                "reference": found.reference,
+                "cosines": found.cosines,
+            }
             return {**arrays, **_recall(found.recall, found.exact)}
 
         return self._found("copies in the reference", {"reference": other.fingerprint, "cosine": cosine}, find)

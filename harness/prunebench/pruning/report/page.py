@@ -95,7 +95,7 @@ def _originals(outcome: Outcome, ledger: pd.DataFrame, listed: facts.Listed, wor
     """Return the pictures of the reference of which listed samples are near-duplicates, by their ids."""
     if outcome.reference is None or outcome.reference.pictures is None or not listed.leaked:
         return {}
-    wanted = set(ledger["reference_copy"].iloc[listed.leaked])
+    wanted = set(ledger["reference_copy"].iloc[list(listed.leaked)])
     rows = {row: name for row, name in enumerate(outcome.reference.ids) if name in wanted}
     return {rows[row]: uri for row, uri in without_sheet(outcome.reference.pictures, rows, workers).items()}
 
