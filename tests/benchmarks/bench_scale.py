@@ -38,7 +38,8 @@ def within_class(data: Data) -> dict[str, Any]:
 
 
 def all_classes(data: Data) -> dict[str, Any]:
-    from prunebench.pruning.neighbours import label_votes, nearest
+    from prunebench.pruning.neighbours import nearest
+    from prunebench.pruning.votes import label_votes
 
     found = nearest(data.features, k=15, search="clusters", workers=data.threads)
     votes = label_votes(found.indices, data.labels)

@@ -19,8 +19,9 @@ from prunebench.errors import DataError, UsageError
 from prunebench.pruning import cells, duplicates, neighbours
 from prunebench.pruning import search as search_module
 from prunebench.pruning.duplicates import Duplicates, near_duplicates
-from prunebench.pruning.neighbours import id_order, label_votes, leaks, nearest, nearest_kept
+from prunebench.pruning.neighbours import id_order, leaks, nearest, nearest_kept
 from prunebench.pruning.search import Search
+from prunebench.pruning.votes import label_votes
 
 Array = NDArray[Any]
 ALL_PAIRS = st.sampled_from(["exact", "clusters"])  # one cluster, for so few
@@ -278,7 +279,7 @@ def test_an_index_of_fewer_rows_than_neighbours_has_no_more() -> None:
     np.testing.assert_array_equal(found.similarities, truth.similarities)
 
 
-@pytest.mark.parametrize(("search", "words"), [("faiss", "prunebench\\[faiss\\]"), ("anoy", "no search is named")])
+@pytest.mark.parametrize(("search", "words"), [("faiss", "prunebench\\[faiss\\]"), ("nearby", "no search is named")])
 def test_a_search_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch, search: Any, words: str) -> None:
     monkeypatch.setattr(search_module, "find_spec", lambda name: None)
     with pytest.raises(UsageError) as caught:

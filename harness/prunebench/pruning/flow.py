@@ -15,11 +15,11 @@ from prunebench.pruning.choose import check_budgets
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.ledger import Findings, make_ledger
 from prunebench.pruning.likeness import Likeness
-from prunebench.pruning.neighbours import label_votes
 from prunebench.pruning.scoring import Method, expected_seconds, head
 from prunebench.pruning.search import Search
 from prunebench.pruning.selecting import Choice, Kept, select
 from prunebench.pruning.source import Source
+from prunebench.pruning.votes import label_votes
 from prunebench.stages.bench import Bench
 
 if TYPE_CHECKING:
