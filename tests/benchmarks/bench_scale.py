@@ -40,9 +40,10 @@ def within_class(data: Data) -> dict[str, Any]:
 
 
 def all_classes(data: Data) -> dict[str, Any]:
-    from prunebench.pruning.neighbours import label_votes, nearest
+    from prunebench.pruning.neighbours import nearest
+    from prunebench.pruning.votes import label_votes
 
-    found = nearest(data.features, k=15, exact=False, workers=data.threads)
+    found = nearest(data.features, k=15, search="clusters", workers=data.threads)
     votes = label_votes(found.indices, data.labels)
     return {"recall": found.recall, "suspected": int(votes.suspected.sum())}
 
@@ -50,7 +51,7 @@ def all_classes(data: Data) -> dict[str, Any]:
 def duplicates(data: Data) -> dict[str, Any]:
     from prunebench.pruning.duplicates import near_duplicates
 
-    found = near_duplicates(data.features, 0.95, exact=False, workers=data.threads)
+    found = near_duplicates(data.features, 0.95, search="clusters", workers=data.threads)
     groups, planted = found.groups, data.array("sources")
     copies = np.flatnonzero(planted >= 0)
     together = (groups[copies] >= 0) & (groups[copies] == groups[planted[copies]])
@@ -71,7 +72,9 @@ def kept_neighbour(data: Data) -> dict[str, Any]:
 def reference(data: Data) -> dict[str, Any]:
     from prunebench.pruning.neighbours import leaks
 
-    found = leaks(data.features, data.features[::100] + np.float32(0.001), 0.95, exact=False, workers=data.threads)
+    found = leaks(
+        data.features, data.features[::100] + np.float32(0.001), 0.95, search="clusters", workers=data.threads
+    )
     return {"recall": found.recall, "pairs": len(found.train)}
 
 

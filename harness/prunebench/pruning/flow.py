@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from prunebench.contexts import silent
 from prunebench.errors import DataError, UsageError, did_you_mean
 from prunebench.pruning.choose import check_budgets
-from prunebench.pruning.duplicates import near_duplicates
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.ledger import Findings, make_ledger
-from prunebench.pruning.neighbours import label_votes, leaks, nearest, nearest_kept
-from prunebench.pruning.remembered import remembered
+from prunebench.pruning.likeness import Likeness
 from prunebench.pruning.scoring import Method, expected_seconds, head
+from prunebench.pruning.search import Search
 from prunebench.pruning.selecting import Choice, Kept, select
 from prunebench.pruning.source import Source
+from prunebench.pruning.votes import label_votes
 from prunebench.stages.bench import Bench
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Wanted:
     keep: budgets as they are written, such as "0.1" or "500"; the first is that of most columns of the ledger.
     protect: ids that are always kept, and count.  drop_duplicates: cosine from which samples are near-duplicates, of
     which one stays, or None.  clusters: number of pseudo-classes for data without labels, or None.  reference: samples
-    such as a test set, of which near-duplicates are told, with features by the same network."""
+    such as a test set, of which near-duplicates are told, with features by the same network.
+    search: how neighbours over all classes are searched."""
 
     keep: tuple[str, ...]
     method: Method
@@ -47,6 +48,7 @@ class Wanted:
     drop_duplicates: float | None = None
     clusters: int | None = None
     reference: Source | None = None
+    search: Search = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,8 @@ class Outcome:
 
     whole: the evidence of all samples; evidence: that which the method read, of the samples `rows` of the source (all
     but removed near-duplicates).  found: what else is known of all samples.  nested: whether smaller budgets are inside
-    larger ones.  notes: what a reader has to know, one sentence each."""
+    larger ones.  notes: what a reader has to know, one sentence each.  like: how neighbours were searched.
+    reference: the samples that these were compared with."""
 
     source: Source
     whole: Evidence
@@ -66,6 +69,8 @@ class Outcome:
     ledger: pd.DataFrame
     nested: bool
     notes: tuple[str, ...]
+    like: Likeness
+    reference: Source | None = None
 
     def indices(self, keep: str = "") -> NDArray[np.int64]:
         """Return the kept rows of the source at a budget as it was written, by default the first."""
@@ -81,7 +86,8 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
     budgets = check_budgets(wanted.keep, len(source), int(protected.sum()))
     progress(0.05, "looking for near-duplicates")
     cosine = wanted.drop_duplicates or DUPLICATE_COSINE
-    group, stays = _duplicates(bench, evidence, cosine, protected, part(progress, 0.05, 0.3))
+    like = Likeness(bench.store, evidence, wanted.search)
+    group, stays = _duplicates(like, cosine, protected, part(progress, 0.05, 0.3))
     rows = np.arange(len(source))
     if wanted.drop_duplicates is not None:
         rows = np.flatnonzero(stays == rows)
@@ -105,17 +111,17 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
         notes += ("the method chooses each budget anew: a smaller one need not be inside a larger one",)
     progress(0.8, "looking for neighbours")
     first = found_kept[0]
-    findings = _findings(bench, source, every, rows[first.rows], group, stays, part(progress, 0.8, 0.95))
+    findings = _findings(like, source, rows[first.rows], group, stays, part(progress, 0.8, 0.95))
     if wanted.reference is not None:
-        findings = replace(findings, leaks=_leaks(every, wanted.reference))
+        findings = replace(findings, leaks=_leaks(like, wanted.reference, cosine))
         share = f"{len(findings.leaks or ())} of {len(source)} samples"
-        notes += (f"{share} are near-duplicates of a sample of {wanted.reference.title} (cosine {DUPLICATE_COSINE:g})",)
+        notes += (f"{share} are near-duplicates of a sample of {wanted.reference.title} (cosine {cosine:g})",)
     labels = source.labels if source.labels is not None else evidence.labels if wanted.clusters else None
     names = source.class_names if source.labels is not None else evidence.class_names
     ledger = make_ledger(source, rows, kept, first.reasons(protected[rows]), findings, names, labels)
     return Outcome(
         source=source, whole=every, evidence=evidence, found=findings, rows=rows, kept=kept, ledger=ledger,
-        nested=nested, notes=source.notes + notes,
+        nested=nested, notes=source.notes + notes + like.notes(), like=like, reference=wanted.reference,
     )  # fmt: skip
 
 
@@ -161,7 +167,7 @@ def _protected(source: Source, protect: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _duplicates(
-    bench: Bench, evidence: Evidence, cosine: float, protected: NDArray[np.bool_], progress: Progress
+    like: Likeness, cosine: float, protected: NDArray[np.bool_], progress: Progress
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the group of near-duplicates of each sample, -1 for none, and the sample that stays in its place, itself
     for one that stays; both int64 [n].
@@ -170,10 +176,7 @@ def _duplicates(
     Protected samples stay, and stand for others."""
     from prunebench.pruning.kernels import lead
 
-    def groups() -> dict[str, NDArray[Any]]:
-        return {"groups": near_duplicates(evidence.features, cosine, progress=progress).groups}
-
-    group = remembered(bench.store, evidence, {"duplicates": cosine}, groups)["groups"]
+    evidence, group = like.evidence, like.duplicates(cosine, progress)
     stays, cosines = np.arange(len(group)), np.ones(len(group), dtype=np.float32)
     members = np.flatnonzero(group >= 0)
     members = members[np.lexsort((members, ~protected[members], evidence.labels[members], group[members]))]
@@ -185,26 +188,20 @@ def _duplicates(
 
 
 def _findings(
-    bench: Bench, source: Source, evidence: Evidence, kept: NDArray[np.int64], group: NDArray[np.int64],
-    stays: NDArray[np.int64], progress: Progress,
+    like: Likeness, source: Source, kept: NDArray[np.int64], group: NDArray[np.int64], stays: NDArray[np.int64],
+    progress: Progress,
 ) -> Findings:  # fmt: skip
     """Return what is known of each sample of the source; `kept` are rows of it."""
-    labels = evidence.labels if evidence.labelled else None
-    near = nearest_kept(evidence.features, kept, labels=labels, progress=progress)
+    neighbour, cosine = like.kept(kept, part(progress, 0, 0.5))
     dropped = np.ones(len(source), dtype=np.bool_)
     dropped[kept] = False
     suspected = votes = None
     if source.labels is not None and len(source.class_names) > 1:
-
-        def neighbours() -> dict[str, NDArray[Any]]:
-            return {"neighbours": nearest(evidence.features, k=VOTERS, progress=progress).indices}
-
-        indices = remembered(bench.store, evidence, {"neighbours": VOTERS}, neighbours)["neighbours"]
-        found = label_votes(indices, source.labels, group)
+        found = label_votes(like.neighbours(VOTERS, part(progress, 0.5, 1)), source.labels, group)
         suspected, votes = np.where(found.suspected, found.voted, -1), found.share
     return Findings(
         group=group, copy_of=np.where(stays == np.arange(len(stays)), -1, stays), suspected=suspected, votes=votes,
-        neighbour=np.where(dropped, near.indices[:, 0], -1), cosine=near.similarities[:, 0],
+        neighbour=np.where(dropped, neighbour, -1), cosine=cosine,
     )  # fmt: skip
 
 
@@ -216,12 +213,12 @@ def _of_head(accuracy: float, n_classes: int) -> str:
     return f"{text}, none of which it saw"
 
 
-def _leaks(evidence: Evidence, reference: Source) -> dict[int, tuple[str, float]]:
+def _leaks(like: Likeness, reference: Source, cosine: float) -> dict[int, tuple[str, float]]:
     """Return for each row that nearly equals a reference sample the id of the most similar one, and the cosine."""
     if reference.features is None or not len(reference):
         raise DataError(f"{reference.title} has no sample to compare with", "look at what was skipped, and why")
-    found = leaks(evidence.features, reference.features, DUPLICATE_COSINE, k=1)
-    pairs = zip(found.train.tolist(), found.reference.tolist(), found.cosines.tolist(), strict=True)
+    found = like.leaks(reference.features, cosine)
+    pairs = zip(*(found[name].tolist() for name in ("train", "reference", "cosines")), strict=True)
     return {row: (reference.ids[other], cosine) for row, other, cosine in pairs}
 
 
