@@ -219,7 +219,7 @@ def holds(found: Duplicates, rows: Array) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 200), st.integers(1, 6), st.sampled_from([0.5, 0.9, 0.95, 0.999, 1.0]), st.booleans())
+@given(st.integers(1, 200), st.integers(1, 6), st.sampled_from([0.5, 0.9, 0.95, 0.999, 1.0]), ALL_PAIRS)
 def test_groups_of_near_duplicates_are_the_components_of_all_pairs(
     n: int, d: int, cosine: float, search: Search
 ) -> None:
