@@ -139,7 +139,7 @@ def test_positions_are_fitted_to_a_size_that_is_asked_for_and_refused_otherwise(
     assert found.logits.shape == (6, 7)
 
 
-@pytest.mark.parametrize("model", ["vit_smal_patch16_224", "ResNet-18", "resnet18.a1_in2k", "cifar_resnet21"])
+@pytest.mark.parametrize("model", ["vit_small_patch16_2244", "ResNet-18", "resnet18.a1_in2k", "cifar_resnet21"])
 def test_a_misspelt_model_gets_the_nearest_names_and_no_word_of_a_network(model: str) -> None:
     for source in ("hub", "random"):
         message, hint = refusal(model, source=source)
