@@ -53,7 +53,7 @@ class CellView(NamedTuple):
 
 
 class LineView(NamedTuple):
-    """One published row beside one of our methods; ours: its name, and how it was trained."""
+    """One published row beside one of our methods; trained: by which recipe, or why there is nothing of ours."""
 
     label: str
     ours: str
@@ -62,10 +62,17 @@ class LineView(NamedTuple):
     note: str
 
 
+class Fill(NamedTuple):
+    """The command that fills holes of a table, without the rates that no such suite has; or why there is none."""
+
+    command: str
+    lacking: list[str]
+    remark: str = ""
+
+
 class TableView(NamedTuple):
     """One published table; others: networks on its data set that are not compared, since they are not its own.
-    n_cells: cells with a published number; n_compared, n_beyond: cells with a difference, and with one that is not 0.
-    fill: the command that fills holes, in backticks, or why there is none."""
+    n_cells: cells with a published number; n_compared: those with a difference; n_beyond: with one that is not 0."""
 
     table: PublishedTable
     lines: list[LineView]
@@ -73,7 +80,7 @@ class TableView(NamedTuple):
     n_cells: int
     n_compared: int
     n_beyond: int
-    fill: str
+    fill: Fill
     others: list[str]
 
     @property
@@ -125,7 +132,7 @@ def _measured(cells: Sequence[CellRecord], published: Published, registry: Regis
             key = (*place[:-1], *method)
             where = dict(zip([*SECTION, *TRAINING, *METHOD], key, strict=True))
             trained = found.setdefault(key, Trained(where, label(where), {}))
-            trained.rates[complement(facts.keep)] = measured
+            trained.rates[complement(str(facts.keep))] = measured
     return list(found.values())
 
 
@@ -167,7 +174,7 @@ def _table(
         beside = [one for method in published.methods.get(name, ()) for one in mine if one.place["method"] == method]
         lines += _lines(name, table, texts, table.pruning_rates, beside, published.methods.get(name, ()), recipe)
     full = [one for one in mine if "0" in one.rates]
-    unpruned = _lines("nothing pruned", table, (table.unpruned,), ("0",), full, ("full set",), recipe)
+    unpruned = list(_lines("nothing pruned", table, (table.unpruned,), ("0",), full, ("full set",), recipe))
     compared = {(line.label, place): cell for line in lines for place, cell in enumerate(line.cells) if cell.difference}
     return TableView(
         table, lines, unpruned if table.unpruned != "-" else [],
@@ -189,12 +196,14 @@ def _lines(
     for one in some:
         cells = [_cell(number, one.rates.get(rate), iterations, table)
                  for number, rate, iterations in zip(numbers, rates, known, strict=True)]  # fmt: skip
-        trained = f"{one.place['recipe']}{'' if one.place['recipe'] in recipe.ours else ', another recipe'}"
+        trained = f"by {one.place['recipe']}{'' if one.place['recipe'] in recipe.ours else ', another recipe'}"
         yield LineView(name, one.label, trained, cells, note)
     if not some:
         hole = NOT_RUN if methods else NO_METHOD
-        holes = [CellView(number, None, None, None, hole if number.mean is not None else NO_NUMBER) for number in numbers]
-        yield LineView(name, " or ".join(methods), "", holes, note)
+        holes = [
+            CellView(number, None, None, None, hole if number.mean is not None else NO_NUMBER) for number in numbers
+        ]
+        yield LineView(name, " or ".join(methods), hole, holes, note)
 
 
 def _cell(number: Number, ours: Measured | None, iterations: int | None, table: PublishedTable) -> CellView:
@@ -215,10 +224,10 @@ def _cell(number: Number, ours: Measured | None, iterations: int | None, table: 
 def _fill(
     table: PublishedTable, recipe: PublishedRecipe, published: Published, registry: Registry, done: Collection[str],
     needs_data: Collection[str],
-) -> str:  # fmt: skip
+) -> Fill:  # fmt: skip
     """Return the command that fills most of the holes, or why there is none."""
     if not recipe.ours:
-        return "no recipe of the registry repeats this one"
+        return Fill("", [], "no recipe of the registry repeats this one")
     rows = {name: methods for name in table.rows if name not in done and (methods := published.methods.get(name, ()))}
     keeps = {complement(rate) for rate in table.pruning_rates}
 
@@ -229,9 +238,9 @@ def _fill(
     fit = [suite for suite in registry.suites.values() if suite.dataset == table.dataset
            and any(pair.arch == table.network and pair.recipe in recipe.ours for pair in suite.training)]  # fmt: skip
     if not fit:
-        return f"no suite trains {table.network} on {table.dataset} by {' or '.join(recipe.ours)}"
+        return Fill("", [], f"no suite trains {table.network} on {table.dataset} by {' or '.join(recipe.ours)}")
     best = max(fit, key=covered)
     more = [methods[0] for methods in rows.values() if not {*methods} & {*best.methods}]
     parts = ["prunebench", "run", best.name, *(part for method in more for part in ("--with", method))]
     command = " ".join(map(shlex.quote, parts)) + (" --data DIR" if table.dataset in needs_data else "")
-    return f"`{command}`"
+    return Fill(command, [rate for rate in table.pruning_rates if complement(rate) not in best.keeps])
