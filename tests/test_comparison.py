@@ -178,6 +178,7 @@ def test_a_figure_that_may_be_misread_widens_the_interval(
     found = view(compare(h100, published, registry), "DUAL, figure of its README: CIFAR-10")
     (line,) = lines(found, "Random")
     assert line.trained == "by deepcore-200, another recipe"
+    assert (found.n_compared, found.n_other) == (0, 2), "random and d2, by another recipe"
     cell_view = line.cells[-1]
     assert cell_view.ours is not None
     assert cell_view.difference is not None

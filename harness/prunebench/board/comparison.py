@@ -53,11 +53,13 @@ class CellView(NamedTuple):
 
 
 class LineView(NamedTuple):
-    """One published row beside one of our methods; trained: by which recipe, or why there is nothing of ours."""
+    """One published row beside one of our methods; trained: by which recipe, or why there is nothing of ours.
+    repeats: whether that recipe repeats the published one."""
 
     label: str
     ours: str
     trained: str
+    repeats: bool
     cells: list[CellView]
     note: str
 
@@ -72,7 +74,8 @@ class Fill(NamedTuple):
 
 class TableView(NamedTuple):
     """One published table; others: networks on its data set that are not compared, since they are not its own.
-    n_cells: cells with a published number; n_compared: those with a difference; n_beyond: with one that is not 0."""
+    n_cells: cells with a published number; n_compared: those that were run by the published recipe; n_beyond: those
+    of them that differ by more than their interval; n_other: those that were run by another recipe alone."""
 
     table: PublishedTable
     lines: list[LineView]
@@ -80,6 +83,7 @@ class TableView(NamedTuple):
     n_cells: int
     n_compared: int
     n_beyond: int
+    n_other: int
     fill: Fill
     others: list[str]
 
@@ -175,11 +179,12 @@ def _table(
         lines += _lines(name, table, texts, table.pruning_rates, beside, published.methods.get(name, ()), recipe)
     full = [one for one in mine if "0" in one.rates]
     unpruned = list(_lines("nothing pruned", table, (table.unpruned,), ("0",), full, ("full set",), recipe))
-    compared = {(line.label, place): cell for line in lines for place, cell in enumerate(line.cells) if cell.difference}
+    compared, other = ({(line.label, place): cell for line in lines if line.repeats == repeats
+                        for place, cell in enumerate(line.cells) if cell.difference} for repeats in (True, False))  # fmt: skip
     return TableView(
         table, lines, unpruned if table.unpruned != "-" else [],
         sum(table.number(text).mean is not None for texts in table.rows.values() for text in texts),
-        len(compared), sum(cell.beyond for cell in compared.values()),
+        len(compared), sum(cell.beyond for cell in compared.values()), len(other.keys() - compared.keys()),
         _fill(table, recipe, published, registry, {place[0] for place in compared}, needs_data),
         sorted({one.train_arch for one in cells if one.dataset == table.dataset} - {table.network}),
     )  # fmt: skip
@@ -196,14 +201,15 @@ def _lines(
     for one in some:
         cells = [_cell(number, one.rates.get(rate), iterations, table)
                  for number, rate, iterations in zip(numbers, rates, known, strict=True)]  # fmt: skip
-        trained = f"by {one.place['recipe']}{'' if one.place['recipe'] in recipe.ours else ', another recipe'}"
-        yield LineView(name, one.label, trained, cells, note)
+        repeats = one.place["recipe"] in recipe.ours
+        trained = f"by {one.place['recipe']}{'' if repeats else ', another recipe'}"
+        yield LineView(name, one.label, trained, repeats, cells, note)
     if not some:
         hole = NOT_RUN if methods else NO_METHOD
         holes = [
             CellView(number, None, None, None, hole if number.mean is not None else NO_NUMBER) for number in numbers
         ]
-        yield LineView(name, " or ".join(methods), hole, holes, note)
+        yield LineView(name, " or ".join(methods), hole, False, holes, note)
 
 
 def _cell(number: Number, ours: Measured | None, iterations: int | None, table: PublishedTable) -> CellView:
