@@ -133,3 +133,9 @@ def test_differences_are_paired_by_seed(study: Any) -> None:
     assert "| plain loop | 600 | 60.00 |  |  | 3 |" in text
     assert "| batch 128 | 600 | 62.10 | plain loop | +2.10 ± 0.25 * | 3 |" in text
     assert "| best epoch in place of the last | 600 | 61.00 | plain loop | +1.00 | 3 |" in text
+
+
+def test_the_tables_of_the_page_are_those_of_the_trainings(study: Any) -> None:
+    root = Path(__file__).parent
+    text = study.report(study.finished(root / "benchmarks" / "recipe.jsonl"))
+    assert text in (root.parent / "docs" / "recipe.md").read_text(encoding="utf-8")

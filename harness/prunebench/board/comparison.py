@@ -179,8 +179,8 @@ def _table(
         lines += _lines(name, table, texts, table.pruning_rates, beside, published.methods.get(name, ()), recipe)
     full = [one for one in mine if "0" in one.rates]
     unpruned = list(_lines("nothing pruned", table, (table.unpruned,), ("0",), full, ("full set",), recipe))
-    compared, other = ({(line.label, place): cell for line in lines if line.repeats == repeats
-                        for place, cell in enumerate(line.cells) if cell.difference} for repeats in (True, False))  # fmt: skip
+    compared = _compared(line for line in lines if line.repeats)
+    other = _compared(line for line in lines if not line.repeats)
     return TableView(
         table, lines, unpruned if table.unpruned != "-" else [],
         sum(table.number(text).mean is not None for texts in table.rows.values() for text in texts),
@@ -188,6 +188,11 @@ def _table(
         _fill(table, recipe, published, registry, {place[0] for place in compared}, needs_data),
         sorted({one.train_arch for one in cells if one.dataset == table.dataset} - {table.network}),
     )  # fmt: skip
+
+
+def _compared(lines: Iterable[LineView]) -> dict[tuple[str, int], CellView]:
+    """Return the cells that have a difference, by the name of the row and the place in it."""
+    return {(line.label, place): cell for line in lines for place, cell in enumerate(line.cells) if cell.difference}
 
 
 def _lines(
