@@ -216,9 +216,12 @@ def test_holes_name_the_command_that_fills_them(published: Published, registry: 
     blocks = compare(h100, published, registry, {"cifar10"})
     assert view(blocks, TABLE_1).fill.command == "prunebench run cifar10-table1 --data DIR"
     assert view(blocks, TABLE_1).fill.lacking == []
-    assert "--with herding-release" in view(blocks, TABLE_I).fill.command or not view(blocks, TABLE_I).fill.lacking
-    dual = view(blocks, "DUAL, figure of its README: CIFAR-10").fill
-    assert (dual.command, dual.remark) == ("", "no recipe of the registry repeats this one")
+    assert view(blocks, TABLE_I).fill.command == "prunebench run echo-table1 --data DIR"
+    ccs = view(blocks, "CCS, figure 5 of its README: CIFAR-10").fill
+    assert ccs.command == "prunebench run epochs-vs-iterations --with entropy --with forgetting --data DIR"
+    dual = view(blocks, "DUAL, figure of its README: CIFAR-100").fill
+    assert (dual.command, dual.remark) == ("", "no suite trains resnet18 on cifar100 by dual-200")
+    assert view(blocks, "TDDS: CIFAR-100").fill.remark == "no recipe of the registry repeats this one"
 
 
 def test_variances_are_spreads_squared_and_bounds_are_no_numbers() -> None:
@@ -254,7 +257,7 @@ def test_the_page_is_written_and_checked_with_the_board(tmp_path: Path) -> None:
         ('recipe = "dual"', 'recipe = "duel"', "there is no [recipe.duel]"),
         ("runs = 5", "", "needs `runs`"),
         ("[4000]", "[]", ""),
-        ("[table.notes]", '[table.notes]\n"Nobody" = "a"', "a note on 'Nobody'"),
+        ("[table.notes]", '[table.notes]\n"Nobody" = "a"', "'Nobody' is no row"),
     ],
 )
 def test_a_fault_in_the_file_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pandas as pd
+from msgspec import UNSET
 
 from prunebench.board.cells import METHOD, SECTION, TRAINING, WHOLE, cells_in, groups, label, tidy
 from prunebench.board.grid import TABLE, Grid, make_grid
@@ -130,7 +131,7 @@ def _measured(cells: Sequence[CellRecord], published: Published, registry: Regis
     rows = grid.rows[grid.rows.score_backbone.isin(WHOLE)]
     found: dict[tuple[Any, ...], Trained] = {}
     for place, column in groups(rows, [*TABLE, "keep"]):
-        for row, measured in _column(grid, column, registry).items():
+        for row, measured in _column(grid, column).items():
             facts = column.loc[row]
             method = tuple(facts[METHOD])
             key = (*place[:-1], *method)
@@ -140,7 +141,7 @@ def _measured(cells: Sequence[CellRecord], published: Published, registry: Regis
     return list(found.values())
 
 
-def _column(grid: Grid, column: pd.DataFrame, registry: Registry) -> dict[int, Measured]:
+def _column(grid: Grid, column: pd.DataFrame) -> dict[int, Measured]:
     """Return what the distinct observations of each row say, moderated over the methods of one table and budget."""
     values = {}
     for row in column.index:
@@ -149,18 +150,16 @@ def _column(grid: Grid, column: pd.DataFrame, registry: Registry) -> dict[int, M
             values[str(row)] = seeds.accuracy.tolist()
     means, spreads = mean_intervals(values), samples(values)
     return {
-        int(row): Measured(means[row], spreads[row], _iterations(grid.cells.loc[[int(row)]].record, registry))
-        for row in values
+        int(row): Measured(means[row], spreads[row], _iterations(grid.cells.loc[[int(row)]].record)) for row in values
     }
 
 
-def _iterations(records: Iterable[Any], registry: Registry) -> int | None:
+def _iterations(records: Iterable[Any]) -> int | None:
     """Return the updates of one training, from the first record that says how it went."""
     for one in records:
-        if isinstance(one, CellRecord) and one.epochs and one.batch_size_used:
-            recipe = registry.recipes.get(one.recipe)
-            if recipe and (fixed := recipe.params.get("iterations")):
-                return int(fixed)
+        if isinstance(one, CellRecord) and one.iterations is not UNSET:
+            return one.iterations or None
+        if isinstance(one, CellRecord) and one.epochs and one.batch_size_used:  # an older record
             batch = one.batch_size_used << one.oom_retries
             return one.epochs * max(1, math.ceil((one.n_keep - 1) / batch))  # a lone last sample joins a batch
     return None
@@ -175,8 +174,9 @@ def _table(
     mine.sort(key=lambda one: one.place["recipe"] not in recipe.ours)
     lines: list[LineView] = []
     for name, texts in table.rows.items():
-        beside = [one for method in published.methods.get(name, ()) for one in mine if one.place["method"] == method]
-        lines += _lines(name, table, texts, table.pruning_rates, beside, published.methods.get(name, ()), recipe)
+        methods = published.beside(table, name)
+        beside = [one for method in methods for one in mine if one.place["method"] == method]
+        lines += _lines(name, table, texts, table.pruning_rates, beside, methods, recipe)
     full = [one for one in mine if "0" in one.rates]
     unpruned = list(_lines("nothing pruned", table, (table.unpruned,), ("0",), full, ("full set",), recipe))
     compared = _compared(line for line in lines if line.repeats)
@@ -239,7 +239,7 @@ def _fill(
     """Return the command that fills most of the holes, or why there is none."""
     if not recipe.ours:
         return Fill("", [], "no recipe of the registry repeats this one")
-    rows = {name: methods for name in table.rows if name not in done and (methods := published.methods.get(name, ()))}
+    rows = {name: methods for name in table.rows if name not in done and (methods := published.beside(table, name))}
     keeps = {complement(rate) for rate in table.pruning_rates}
 
     def covered(suite: Suite) -> tuple[int, int, str]:

@@ -39,7 +39,8 @@ class PublishedRecipe(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublishedTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """One table of one paper: a row per method, a column per pruning rate; network is the name of an arch."""
+    """One table of one paper: a row per method, a column per pruning rate; network is the name of an arch.
+    methods: those that may stand beside rows of this table, where they are not those of the whole file."""
 
     title: Text
     source: Text
@@ -52,6 +53,7 @@ class PublishedTable(Struct, frozen=True, forbid_unknown_fields=True):
     plus_minus: PlusMinus = ""
     runs: Annotated[int, Meta(ge=2)] | None = None
     unpruned: Cell = "-"
+    methods: dict[str, tuple[Text, ...]] = {}
     notes: dict[str, Text] = {}
 
     def __post_init__(self) -> None:
@@ -60,8 +62,8 @@ class PublishedTable(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"{self.title}: row {wrong[0]!r} has not {width} cells, one for each pruning rate")
         if len(self.iterations) not in (0, width):
             raise ValueError(f"{self.title}: expected {width} numbers of iterations, got {len(self.iterations)}")
-        if unknown := sorted(self.notes.keys() - self.rows.keys()):
-            raise ValueError(f"{self.title}: a note on {unknown[0]!r}, which is no row")
+        if unknown := sorted({*self.notes, *self.methods} - self.rows.keys()):
+            raise ValueError(f"{self.title}: {unknown[0]!r} is no row, but has a note or methods")
         if self.plus_minus in ("spread", "variance") and self.runs is None:
             raise ValueError(f"{self.title}: plus_minus = {self.plus_minus!r} needs `runs`, over which it is")
         if not self.plus_minus and any("±" in text for row in self.rows.values() for text in row):
@@ -89,6 +91,10 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True):
         for one in self.table:
             if one.recipe not in self.recipe:
                 raise ValueError(f"{one.title}: there is no [recipe.{one.recipe}]")
+
+    def beside(self, table: PublishedTable, row: str) -> tuple[str, ...]:
+        """Return the names of our methods that may stand beside a row of a table."""
+        return table.methods.get(row, self.methods.get(row, ()))
 
     @property
     def blocks(self) -> Mapping[str, list[PublishedTable]]:
