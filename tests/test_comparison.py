@@ -50,12 +50,13 @@ def h100(registry: Registry) -> list[Record]:
 
 def trained(registry: Registry, method: str, values: tuple[float, ...], **changes: Any) -> list[Record]:
     """Return records as cifar10-table1 writes them."""
+    (backbone,) = registry.suites["cifar10-table1"].backbones
     facts = {
         "suite": "cifar10-table1", "dataset": "cifar10", "train_arch": "resnet18",
         "recipe": "deepcore-200", "keep": "0.1", "n_keep": 5000, "n_train": 50000,
         "dataset_fingerprint": registry.datasets["cifar10"].fingerprint,
         "epochs": 200, "batch_size_used": 256, "role": "baseline" if method == "random" else "method",
-        "score_backbone": "-" if method == "random" else "cifar-resnet18",
+        "score_backbone": "-" if method in ("random", "full") else backbone,
     }  # fmt: skip
     return seeds_of(method, values, **{**facts, **changes})
 
@@ -203,6 +204,12 @@ def test_a_single_seed_has_a_difference_without_an_interval(published: Published
     assert line.cells[-1].difference.mean == pytest.approx(0.74 - 0.767)
     assert line.cells[-1].difference.low is None
     assert not line.cells[-1].beyond
+
+
+def test_what_is_said_against_records_is_on_the_page(published: Published, registry: Registry) -> None:
+    found = view(compare(trained(registry, "d2", H100["d2"], caveat="of old code"), published, registry), TABLE_1)
+    assert "d2: of old code" in found.notes
+    assert any(note.startswith("D2: the release sets") for note in found.notes)
 
 
 def test_the_full_set_stands_beside_the_published_one(published: Published, registry: Registry) -> None:

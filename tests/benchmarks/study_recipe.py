@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 import msgspec
 import torch
-from recipe_loops import NETWORKS, Setting, Work, by_engine, by_loop, random_subset
 
 from prunebench.contexts import DataContext, Dataset
 from prunebench.plugins import load_plugins
 from prunebench.stats import gains, mean_intervals
+from recipe_loops import NETWORKS, Setting, Work, by_engine, by_loop, random_subset
 
 PLAIN, BEST = "plain loop", "best epoch in place of the last"
 
@@ -43,7 +43,7 @@ ARMS = {  # in the order in which they are trained
     "the engine, float32": Arm(Setting("engine")),
     "the engine, bf16": Arm(Setting("engine", bf16=True), "the engine, float32", needs_cuda=True),
     "the engine, bf16, batch 128": Arm(Setting("engine", 128, bf16=True), "the engine, bf16", needs_cuda=True),
-    "DataLoader and torchvision": Arm(Setting("loader")),
+    "DataLoader and torchvision": Arm(Setting("loader"), "the engine, float32"),
     "twice the epochs": Arm(Setting(length=2.0)),
     "bf16": Arm(Setting(bf16=True)),
     "no TF32": Arm(Setting(tf32=False), needs_cuda=True),

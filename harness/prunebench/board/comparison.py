@@ -22,11 +22,13 @@ NOT_RUN, NO_METHOD, NO_NUMBER = "not run", "no method of ours", "not published"
 
 
 class Measured(NamedTuple):
-    """What our seeds say of one method at one pruning rate; iterations: of one training, None if not known."""
+    """What our seeds say of one method at one pruning rate; iterations: of one training, None if not known.
+    caveat: what is said against the records."""
 
     interval: Interval
     sample: Sample
     iterations: int | None
+    caveat: str
 
 
 class Trained(NamedTuple):
@@ -63,6 +65,7 @@ class LineView(NamedTuple):
     repeats: bool
     cells: list[CellView]
     note: str
+    caveat: str = ""
 
 
 class Fill(NamedTuple):
@@ -87,6 +90,12 @@ class TableView(NamedTuple):
     n_other: int
     fill: Fill
     others: list[str]
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of published rows, and of methods of ours; equal sentences about one of them once."""
+        said = [(line.label, line.note) for line in self.lines] + [(line.ours, line.caveat) for line in self.lines]
+        return list(dict.fromkeys(f"{name}: {text}" for name, text in said if text))
 
     @property
     def slug(self) -> str:
@@ -150,7 +159,10 @@ def _column(grid: Grid, column: pd.DataFrame) -> dict[int, Measured]:
             values[str(row)] = seeds.accuracy.tolist()
     means, spreads = mean_intervals(values), samples(values)
     return {
-        int(row): Measured(means[row], spreads[row], _iterations(grid.cells.loc[[int(row)]].record)) for row in values
+        row: Measured(
+            means[str(row)], spreads[str(row)], _iterations(grid.cells.loc[[row]].record), str(column.caveat[row])
+        )
+        for row in map(int, values)
     }
 
 
@@ -208,7 +220,8 @@ def _lines(
                  for number, rate, iterations in zip(numbers, rates, known, strict=True)]  # fmt: skip
         repeats = one.place["recipe"] in recipe.ours
         trained = f"by {one.place['recipe']}{'' if repeats else ', another recipe'}"
-        yield LineView(name, one.label, trained, repeats, cells, note)
+        caveats = {part for rate in rates if rate in one.rates for part in one.rates[rate].caveat.split("; ") if part}
+        yield LineView(name, one.label, trained, repeats, cells, note, "; ".join(sorted(caveats)))
     if not some:
         hole = NOT_RUN if methods else NO_METHOD
         holes = [
