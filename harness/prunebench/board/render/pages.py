@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 
 import pandas as pd
@@ -10,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from prunebench.board.cells import DECIMALS
+from prunebench.board.comparison import BlockView
 from prunebench.board.render import charts, view
 from prunebench.board.table import Board
 
@@ -20,13 +22,18 @@ POLICY = {
 }
 
 
-def board_files(board: Board) -> dict[str, str]:
-    """Return file name to content of every file of the board."""
+def board_files(board: Board, compared: Sequence[BlockView] = ()) -> dict[str, str]:
+    """Return file name to content of every file of the board; compared: published tables, if there are any."""
     facts = {
+        "compared": bool(compared),
         "board": board, "sections": view.sections(board), "policy": POLICY[board.missing],
         "versions": _distinct(board.sections.prunebench_versions), "commits": _distinct(board.sections.git_commits),
     }  # fmt: skip
-    return {
+    beside = {} if not compared else {
+        "comparison.html": _environment(html=True).get_template("comparison.html.j2").render(blocks=compared),
+        "comparison.md": _environment(html=False).get_template("comparison.md.j2").render(blocks=compared),
+    }  # fmt: skip
+    return beside | {
         "accuracy.csv": _csv(board.accuracy),
         "index.html": _environment(html=True).get_template("index.html.j2").render(facts, data=_json(board)),
         "leaderboard.md": _environment(html=False).get_template("leaderboard.md.j2").render(facts),
@@ -40,7 +47,7 @@ def _environment(html: bool) -> Environment:
         loader=PackageLoader("prunebench.board.render"), autoescape=html, trim_blocks=True, lstrip_blocks=True,
         undefined=StrictUndefined, keep_trailing_newline=True,
     )  # fmt: skip
-    for function in (view.percent, view.number, view.rate, view.marked, _md, _data):
+    for function in (view.percent, view.number, view.rate, view.marked, _md, _data, _thousands, _capitalised):
         environment.filters[function.__name__.lstrip("_")] = function
     environment.globals |= {"notes": view.notes, "charts": charts, "px": charts.px}
     return environment
@@ -56,6 +63,14 @@ def _md(text: str) -> str:
 def _data(value: float | int | str | None) -> str:
     """Return a value as the CSV files hold it."""
     return "" if value is None else f"{value:.{DECIMALS}f}" if isinstance(value, float) else str(value)
+
+
+def _thousands(value: int) -> str:
+    return f"{value:,}"
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _distinct(texts: pd.Series[str]) -> list[str]:
