@@ -21,6 +21,7 @@ from prunebench.pruning.scoring import Method, expected_seconds, head
 from prunebench.pruning.selecting import Choice, Kept, select
 from prunebench.pruning.source import Source
 from prunebench.stages.bench import Bench
+from prunebench.stages.heads import READ_PREDICTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,8 +100,9 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
     found_kept, nested = select(bench, evidence, wanted.method, wanted.choice, counts, protected[rows])
     kept = dict(zip(budgets, found_kept, strict=True))
     notes += tuple(dict.fromkeys(one.scored.caveat for one in found_kept if one.scored.caveat))
-    if bench.catalogue.scorer(wanted.method.scorer).spec.needs & {"logits", "gradients"}:
-        notes += (_of_head(float(head(bench.store, evidence)["accuracy"][0]), len(evidence.class_names)),)
+    if READ_PREDICTIONS & bench.catalogue.scorer(wanted.method.scorer).spec.needs:
+        right = f"right on {head(bench.store, evidence).accuracy:.0%} of the samples, none of which it saw"
+        notes += (f"class predictions are of a head that was fitted on the features, {right}",)
     if not nested and len(budgets) > 1:
         notes += ("the method chooses each budget anew: a smaller one need not be inside a larger one",)
     progress(0.8, "looking for neighbours")
@@ -115,7 +117,7 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
     ledger = make_ledger(source, rows, kept, first.reasons(protected[rows]), findings, names, labels)
     return Outcome(
         source=source, whole=every, evidence=evidence, found=findings, rows=rows, kept=kept, ledger=ledger,
-        nested=nested, notes=source.notes + notes,
+        nested=nested, notes=(*source.notes, *source.remarks(), *notes),
     )  # fmt: skip
 
 
@@ -206,14 +208,6 @@ def _findings(
         group=group, copy_of=np.where(stays == np.arange(len(stays)), -1, stays), suspected=suspected, votes=votes,
         neighbour=np.where(dropped, near.indices[:, 0], -1), cosine=near.similarities[:, 0],
     )  # fmt: skip
-
-
-def _of_head(accuracy: float, n_classes: int) -> str:
-    """Return what to know of the predictions that a method read."""
-    text = f"class predictions are of a head that was fitted on the features, right on {accuracy:.0%} of the samples"
-    if accuracy < 2 / n_classes:
-        return f"{text}: near chance, so scores that read them mean little; look at labels and backbone"
-    return f"{text}, none of which it saw"
 
 
 def _leaks(evidence: Evidence, reference: Source) -> dict[int, tuple[str, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,14 @@ from prunebench.planner import Planner
 from prunebench.pruning.dynamics import recorded_dynamics
 from prunebench.pruning.evidence import Evidence, Given, check_applies
 from prunebench.pruning.head import cross_fitted_logits
-from prunebench.pruning.remembered import remembered
+from prunebench.pruning.remembered import create_mapped, remembered, written
 from prunebench.stages.bench import Bench
-from prunebench.store import Artefact, Store
+from prunebench.store import DATA, Artefact, Store
 from prunebench.tasks import Task
 from prunebench.worker import ensure
 
 LARGE, TRIAL = 20_000, 2_000  # samples from which time is estimated first, and samples that are timed for it
-HEAD = 1  # version of the heads that are fitted here
+HEAD = 2  # version of the heads that are fitted here
 
 Inputs = dict[str, tuple[Task, Artefact]]
 Progress = Callable[[float, str], None]
@@ -123,7 +124,7 @@ class _Steps:
         evidence, store = self.evidence, self.bench.store
         given = Given(
             train_features=lambda: evidence.features,
-            train_logits=lambda: head(store, evidence, progress=self.bench.progress)["logits"],
+            train_logits=lambda: head(store, evidence, progress=self.bench.progress).logits,
         )
         inputs: Inputs = {"features": (self.task("features", {}, {}), Artefact(given, {}, self.bench.store.root))}
         if "projection" in needs:
@@ -155,12 +156,23 @@ class _Steps:
         return task, Artefact(arrays, {}, self.bench.store.root)
 
 
-def head(store: Store, evidence: Evidence, progress: Progress = silent) -> Mapping[str, NDArray[Any]]:
-    """Return logits float32 [n, c] of a head that is fitted on the features, each by one that did not see the sample,
-    and its accuracy [1], a fraction."""
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Logits float32 [n, c], mapped from a file, and the share of the samples whose label has the highest."""
 
-    def fit() -> dict[str, NDArray[Any]]:
-        found = cross_fitted_logits(evidence.features, evidence.labels, len(evidence.class_names), progress=progress)
-        return {"logits": found.logits, "accuracy": np.array([found.accuracy])}
+    logits: NDArray[np.float32]
+    accuracy: float
 
-    return remembered(store, evidence, {"head": HEAD}, fit)
+
+def head(store: Store, evidence: Evidence, progress: Progress = silent) -> Predictions:
+    """Return the predictions of a head that is fitted on the features, each by one that did not see the sample."""
+    n_classes = len(evidence.class_names)
+
+    def fit(folder: Path) -> Mapping[str, Any]:
+        logits = create_mapped(folder / DATA, {"logits": (len(evidence), n_classes)})["logits"]
+        found = cross_fitted_logits(evidence.features, evidence.labels, n_classes, out=logits, progress=progress)
+        logits.flush()  # type: ignore[attr-defined]
+        return {"accuracy": found.accuracy}
+
+    known = written(store, evidence, {"head": HEAD}, fit)
+    return Predictions(logits=known.arrays["logits"], accuracy=known.meta["accuracy"])

@@ -86,11 +86,11 @@ def picture_of(item: Any) -> Image:
     import numpy as np
     from PIL import Image
 
-    from prunebench.pictures import decode
+    from prunebench.pictures import decode, noted
 
     if isinstance(item, Image.Image):
         if item.mode == "RGB":
-            return item
+            return noted(item.copy())
         form = "TIFF" if item.mode == "F" or item.mode.startswith("I") else "PNG"
         buffer = io.BytesIO()
         known = form == "TIFF" or item.mode in ("L", "LA", "RGBA", "P", "1")
@@ -114,7 +114,7 @@ def picture_of(item: Any) -> Image:
         text = f"an array {array.dtype} {list(array.shape)} is no picture: uint8 or 0..1, [h, w] or [h, w, 3]"
         raise Unreadable("not-an-image", text)
     image = Image.fromarray(np.ascontiguousarray(array))
-    return picture_of(image) if image.mode != "RGB" else image
+    return noted(image) if image.mode == "RGB" else picture_of(image)
 
 
 def _first(item: Any) -> Any:

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LISTED, GROUPS, MEMBERS, CLEAREST, PAIRS, SKIPPED = 16, 12, 6, 24, 12, 200
-APART = ("schema", "versions", "notes", "proof", "stability")  # of the manifest: they stand elsewhere on the page
+APART = (
+    "schema",
+    "versions",
+    "notes",
+    "proof",
+    "stability",
+    "backbones",
+)  # of the manifest: they stand elsewhere on the page
 FEW_CLASSES, EXTREMES, MOST_CLASSES = 40, 12, 2000
 
 
