@@ -25,9 +25,9 @@ from prunebench.stages.bench import Bench, make_bench
 class Given:
     """Data as they were given, and how to read them.  data, reference: what `prunebench.prune` takes.
 
-    labels: see `prunebench.prune`.  backbones: for pictures, the first embeds them for the choice, the others to tell how
-    far it depends on that; none is the usual one.  weights: their files, in this order.  reference: such as a test set.
-    roots: folders with the files of data sets of the registry."""
+    labels: see `prunebench.prune`.  backbones: for pictures, the first embeds them for the choice, the others to tell
+    how far it depends on that; none is the usual one.  weights: their files, in this order.  reference: such as a test
+    set.  roots: folders with the files of data sets of the registry."""
 
     data: Any
     labels: Any = None

@@ -105,7 +105,5 @@ def stability_text(found: Stability | Mapping[str, Any]) -> str:
 
 def backbone_text(name: str, found: Stability) -> str:
     """Return one sentence about how the choice agrees with that on the features of another backbone."""
-    return (
-        f"With the backbone {name}, {found.overlap:.0%} of the {found.samples:,} kept samples would be the same (chance "
-        f"would share {found.chance:.0%})."
-    )
+    same = f"{found.overlap:.0%} of the {found.samples:,} kept samples would be the same"
+    return f"With the backbone {name}, {same} (chance would share {found.chance:.0%})."

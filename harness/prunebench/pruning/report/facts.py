@@ -215,7 +215,7 @@ def command(manifest: Mapping[str, Any]) -> str:
         options.append(("--selector", choice["selector"]))
     options += [("--selector-param", f"{name}={_value(value)}") for name, value in choice.get("params", {}).items()]
     options += [("--projector", method.get("projector", {}).get("name")), ("--balance", choice.get("balance"))]
-    options += [("--backbone", network.get("model"))]
+    options += [("--backbone", name) for name in (network.get("model"), *manifest.get("other_networks", {}))]
     options += [
         ("--weights", network.get("weights") if network.get("sha256") else None),
         ("--seed", method.get("seed")),
