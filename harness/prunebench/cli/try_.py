@@ -33,8 +33,8 @@ def command(
     A linear probe on the features of DATA is trained on what each method keeps and on random parts of the same size,
     and judged on held-out samples."""
     from prunebench.plugins import load_plugins
-    from prunebench.pruning.flow import part
     from prunebench.pruning.gathering import Given, Machine, gather
+    from prunebench.pruning.progress import part
     from prunebench.pruning.trying import check_judged, try_methods
     from prunebench.registry import load_registry
 

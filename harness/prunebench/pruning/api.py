@@ -18,8 +18,9 @@ from prunebench.plugins import Catalogue, Entry
 from prunebench.pruning.assurance import Assurance, across, assure, with_probabilities
 from prunebench.pruning.choose import budgets_of, named_budget
 from prunebench.pruning.evidence import check_reads_labels, check_reads_no_pixels
-from prunebench.pruning.flow import Outcome, Progress, Wanted, part, prune_features
+from prunebench.pruning.flow import Outcome, Wanted, prune_features
 from prunebench.pruning.gathering import Given, Machine, gather
+from prunebench.pruning.progress import Progress, part
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Balance, Choice
 from prunebench.pruning.source import Source

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from prunebench.contexts import silent
 from prunebench.pruning.board_row import BoardRow, nearest_board_row
 from prunebench.pruning.evidence import Evidence
-from prunebench.pruning.flow import Outcome, Progress, Wanted, part, prune_features
+from prunebench.pruning.flow import Outcome, Wanted, prune_features
+from prunebench.pruning.progress import Progress, part
 from prunebench.pruning.proof import FOLDS, prove
 from prunebench.pruning.selecting import select
 from prunebench.pruning.source import Source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from prunebench.pruning.duplicates import near_duplicates
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.ledger import Findings, make_ledger
 from prunebench.pruning.neighbours import label_votes, leaks, nearest, nearest_kept
+from prunebench.pruning.progress import Progress, part
 from prunebench.pruning.remembered import remembered
 from prunebench.pruning.scoring import Method, expected_seconds, head
 from prunebench.pruning.selecting import Choice, Kept, select
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 VOTERS = 15
 DUPLICATE_COSINE = 0.95  # at which near-duplicates are told where none are to be removed
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +92,15 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
     else:
         stays = rows
     counts = [min(count, len(rows)) for count in budgets.values()]
-    scoring = part(progress, 0.3, 0.8)
-    seconds = expected_seconds(bench, evidence, wanted.method, max(counts))
-    scoring(0.0, f"scoring by {wanted.method.scorer}" + (f", which takes about {seconds:,.0f} s" if seconds else ""))
-    bench = replace(bench, progress=scoring)
+    scoring, what = part(progress, 0.3, 0.8), f"scoring by {wanted.method.scorer}"
+    scoring(0.0, what)
+    if seconds := expected_seconds(bench, evidence, wanted.method, max(counts)):
+        scoring.expect(what, seconds)
+
+    def told(fraction: float, text: str = "") -> None:
+        scoring(fraction, f"{what}: {text}" if text else what)
+
+    bench = replace(bench, progress=told)
     found_kept, nested = select(bench, evidence, wanted.method, wanted.choice, counts, protected[rows])
     kept = dict(zip(budgets, found_kept, strict=True))
     notes += tuple(dict.fromkeys(one.scored.caveat for one in found_kept if one.scored.caveat))
@@ -217,12 +221,3 @@ def _leaks(evidence: Evidence, reference: Source) -> dict[int, tuple[str, float]
     found = leaks(evidence.features, reference.features, DUPLICATE_COSINE, k=1)
     pairs = zip(found.train.tolist(), found.reference.tolist(), found.cosines.tolist(), strict=True)
     return {row: (reference.ids[other], cosine) for row, other, cosine in pairs}
-
-
-def part(progress: Progress, start: float, stop: float) -> Progress:
-    """Return a progress of its own for a piece of the work between two fractions."""
-
-    def within(fraction: float, text: str = "") -> None:
-        progress(start + (stop - start) * fraction, text)
-
-    return within

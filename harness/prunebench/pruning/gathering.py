@@ -14,7 +14,7 @@ from prunebench.contexts import Arch, silent
 from prunebench.errors import DataError, UsageError
 from prunebench.identify import load_registered
 from prunebench.plugins import Catalogue
-from prunebench.pruning.flow import Progress, part
+from prunebench.pruning.progress import Progress, part
 from prunebench.pruning.source import Source
 from prunebench.registry import Network, Registry, Weights
 from prunebench.settings import Settings

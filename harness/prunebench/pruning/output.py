@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from prunebench.errors import DataError, UsageError
-from prunebench.pruning.flow import Outcome, Progress
+from prunebench.pruning.flow import Outcome
+from prunebench.pruning.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd

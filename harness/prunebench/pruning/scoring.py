@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
+from prunebench.errors import PrunebenchError
 from prunebench.keys import seed_for
 from prunebench.planner import Planner
 from prunebench.pruning.dynamics import recorded_dynamics
 from prunebench.pruning.evidence import Evidence, Given, check_applies
 from prunebench.pruning.head import cross_fitted_logits
+from prunebench.pruning.progress import Progress
 from prunebench.pruning.remembered import create_mapped, remembered, written
 from prunebench.stages.bench import Bench
 from prunebench.store import DATA, Artefact, Store
@@ -24,10 +27,10 @@ from prunebench.tasks import Task
 from prunebench.worker import ensure
 
 LARGE, TRIAL = 20_000, 2_000  # samples from which time is estimated first, and samples that are timed for it
+TRIAL_SECONDS = 2.0  # after which a trial is stopped, if the method reports its progress
 HEAD = 2  # version of the heads that are fitted here
 
 Inputs = dict[str, tuple[Task, Artefact]]
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,19 +87,52 @@ def score(bench: Bench, evidence: Evidence, method: Method, budget: int) -> Scor
 
 
 def expected_seconds(bench: Bench, evidence: Evidence, method: Method, budget: int) -> float | None:
-    """Return about how long a method takes in seconds, from two small samples of the data; None for few samples.
+    """Return about how long a method takes in seconds, from two small samples of the data; None where nobody knows, and
+    for few samples, where the first report of progress tells it soon enough.
 
     Times of 1,000 and 2,000 samples, drawn with a seed, give the power of n by which it grows, from 1 to 2; what was
-    computed before is read, and costs nothing.  The larger sample is timed twice, since imports come first."""
+    computed before is read.  The larger sample is timed twice, since imports come first.  A method that reports its
+    progress is stopped when that tells how long it would take."""
     n, times = len(evidence), list[float]()
     if n < LARGE:
         return None
     order = np.random.default_rng(0).permutation(n)
     for number, size in enumerate((TRIAL, TRIAL // 2, TRIAL)):
         some, again = evidence.take(np.sort(order[:size])), replace(method, seed=method.seed + number)
-        times.append(score(bench, some, again, max(1, budget * size // n)).seconds)
+        try:
+            times.append(_timed(bench, some, again, max(1, budget * size // n)))
+        except PrunebenchError:  # so few may be too few for it
+            return None
     growth = float(np.log2(max(times[2], 1e-3) / max(times[1], 1e-3)))
     return float(times[2] * (n / TRIAL) ** min(2.0, max(1.0, growth)))
+
+
+class _Known(PrunebenchError):
+    """Raised out of a method under trial when its progress tells how long it takes."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it takes {seconds:g} s", "it is timed no further")
+        self.seconds = seconds
+
+
+def _timed(bench: Bench, evidence: Evidence, method: Method, budget: int) -> float:
+    """Return how long a method takes on these samples, in seconds, with all that it reads."""
+    started = time.monotonic()
+    began, first = started, 1.0
+
+    def told(fraction: float, text: str = "") -> None:
+        nonlocal began, first
+        now = time.monotonic()
+        if fraction <= first:
+            began, first = now, fraction
+        elif now - began > TRIAL_SECONDS:
+            raise _Known((now - began) / (fraction - first))
+
+    try:
+        found = score(replace(bench, progress=told), evidence, method, budget)
+    except _Known as known:
+        return known.seconds
+    return max(found.seconds, time.monotonic() - started)
 
 
 @dataclass(frozen=True)

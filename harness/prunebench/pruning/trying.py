@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from prunebench.contexts import silent
 from prunebench.errors import PrunebenchError, UsageError
 from prunebench.pruning.assurance import ANEW, chooser, held_together
-from prunebench.pruning.flow import Progress, Wanted, part, prune_features
+from prunebench.pruning.flow import Wanted, prune_features
 from prunebench.pruning.probe import Fits
+from prunebench.pruning.progress import Progress, part
 from prunebench.pruning.proof import prove
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Choice
