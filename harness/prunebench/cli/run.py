@@ -55,6 +55,8 @@ def command(
     plan = identified_plan(registry, plugins, asked.suite, asked.filters, asked.settings, (NotHere,))
     for reason in will_not_run(plan.faults):
         say(f"warning: {reason}")
+    for note in plan.notes:
+        say(f"note: {note}")
     with Progress(len(slots), quiet) as progress:
         report = Run(
             plan, registry, plugins, asked.settings, slots, results, executor, supersede, max_failures, grace_seconds,
@@ -90,6 +92,8 @@ def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool
     if reasons:
         say(f"{len(report.failures)} failed; {len(reasons)} reason(s), the first: {reasons[0]}")
         say("failed cells are tried again by the next run")
+    for name, right in sorted(report.heads.items()):
+        say(f"head of {name}: right on {right:.1%} of the training samples")
     if report.n_records:
         say(f"board: {results / plan.suite.name / 'board' / 'index.html'}")
     if report.interrupted:
