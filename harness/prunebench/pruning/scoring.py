@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
-from prunebench.errors import PrunebenchError
+from prunebench.errors import NotApplicable, PrunebenchError
 from prunebench.keys import seed_for
 from prunebench.planner import Planner
 from prunebench.pruning.dynamics import recorded_dynamics
@@ -22,6 +22,7 @@ from prunebench.pruning.head import cross_fitted_logits
 from prunebench.pruning.progress import Progress
 from prunebench.pruning.remembered import create_mapped, remembered, written
 from prunebench.stages.bench import Bench
+from prunebench.stages.heads import READ_PREDICTIONS
 from prunebench.store import DATA, Artefact, Store
 from prunebench.tasks import Task
 from prunebench.worker import ensure
@@ -77,7 +78,13 @@ def score(bench: Bench, evidence: Evidence, method: Method, budget: int) -> Scor
         config["keep"] = str(Decimal(budget) / len(evidence))
     if entry.spec.stochastic:
         config |= steps.drawn("scores")
-    _, found = steps.run("scores", config, inputs)
+    try:
+        _, found = steps.run("scores", config, inputs)
+    except NotApplicable as error:
+        if not READ_PREDICTIONS & entry.spec.needs:
+            raise
+        why = "class predictions of your own data are of one linear head for each fold, not of one for all"
+        raise NotApplicable(error.message, f"{why}: choose a method that can do with that") from error
     none = np.zeros(len(evidence), dtype=np.bool_)
     return Scored(
         scores=found.arrays["scores"], excluded=found.arrays.get("excluded", none),

@@ -195,12 +195,12 @@ def remarks(loaded: Dataset) -> tuple[str, ...]:
     found = []
     flat = [name for split in _splits(loaded).values() for name in _of_one_colour(split)]
     if flat:
-        found.append(f"data set {loaded.name}: {len(flat)} images are of one colour alone, such as {flat[0]!r}")
+        found.append(f"data set {loaded.name}: images of one colour alone: {len(flat)}, such as {flat[0]!r}")
     contents = {title: _contents(split) for title, split in _splits(loaded).items()}
     if both := sorted(contents["train"].keys() & contents["test"].keys(), key=contents["train"].__getitem__):
         train, test = ([contents[title][one] for one in both] for title in ("train", "test"))
-        text = f"data set {loaded.name}: {len(both)} samples are in train and in test, such as {train[0]!r}"
-        found.append(f"{text}, which is {test[0]!r}: accuracies on the test part flatter whatever keeps them")
+        text = f"data set {loaded.name}: samples of train that are in test, too: {len(both)}, such as {train[0]!r}"
+        found.append(f"{text}, there {test[0]!r}; accuracies flatter whatever keeps them")
     return tuple(found)
 
 

@@ -37,7 +37,7 @@ def head_caveat(spec: ScorerSpec, task: Task, inputs: Mapping[str, Artefact], da
     shares = [np.bincount(one, minlength=data.n_classes) / len(labels) for one in (predicted, labels)]
     chance = float(shares[0] @ shares[1])
     if right - chance < _SLIGHT * (1 - chance):
-        return f"{named} is right on {right:.0%} of the training samples, and chance alone on {chance:.0%}"
+        return f"{named} is near chance: right on {right:.0%} of the training samples, chance alone on {chance:.0%}"
     return ""
 
 
