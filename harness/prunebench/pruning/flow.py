@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 
 from prunebench.contexts import silent
 from prunebench.errors import DataError, UsageError, did_you_mean
+from prunebench.pruning.cells import inverse
 from prunebench.pruning.choose import check_budgets
 from prunebench.pruning.duplicates import near_duplicates
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.ledger import Findings, make_ledger
-from prunebench.pruning.neighbours import label_votes, leaks, nearest, nearest_kept
+from prunebench.pruning.neighbours import id_order, label_votes, leaks, nearest, nearest_kept
 from prunebench.pruning.progress import Progress, part
 from prunebench.pruning.remembered import remembered
 from prunebench.pruning.scoring import Method, expected_seconds, head
@@ -131,17 +133,30 @@ def _evidence(source: Source, clusters: int | None) -> tuple[Evidence, tuple[str
         raise DataError(f"{source.title} has no sample to score", "look at what was skipped, and why")
     if bad := int((~np.isfinite(features)).any(axis=1).sum()):
         raise DataError(f"{bad} of {len(source)} feature vectors hold NaN or infinity", "remove or mend these samples")
+    ties = _ties(source)
     if source.labels is not None:
         if clusters is not None:
             raise UsageError("the data have labels, and pseudo-classes were asked for", "leave --clusters out")
-        return Evidence(features=features, labels=source.labels, class_names=source.class_names), ()
+        return Evidence(features=features, labels=source.labels, class_names=source.class_names, ties=ties), ()
     if clusters is None:
         labels = np.zeros(len(source), dtype=np.int64)
-        return Evidence(features=features, labels=labels, class_names=("all",), labelled=""), ()
+        return Evidence(features=features, labels=labels, class_names=("all",), labelled="", ties=ties), ()
     labels = _clustered(features, clusters)
     names = tuple(f"cluster {number}" for number in range(int(labels.max()) + 1))
     note = f"classes are {len(names)} cluster(s) of the features, not labels"
-    return Evidence(features=features, labels=labels, class_names=names, labelled="clusters"), (note,)
+    return Evidence(features=features, labels=labels, class_names=names, labelled="clusters", ties=ties), (note,)
+
+
+def _ties(source: Source) -> NDArray[np.int64] | None:
+    """Return the samples in the order of their ids, int64 [n], None where this is that of the rows, or ids are rows."""
+    if source.positions is not None and source.ids == tuple(map(str, source.positions.tolist())):
+        return None
+    order = id_order(source.ids)
+    return None if (order == np.arange(len(order))).all() else order
+
+
+def _named(order: NDArray[np.int64]) -> str:
+    return blake2b(order.tobytes(), digest_size=16).hexdigest()
 
 
 def _clustered(features: NDArray[np.float32], clusters: int) -> NDArray[np.int64]:
@@ -172,17 +187,20 @@ def _duplicates(
     """Return the group of near-duplicates of each sample, -1 for none, and the sample that stays in its place, itself
     for one that stays; both int64 [n].
 
-    A copy in another class is a doubt about a label and no spare: one sample stays for each class of a group.
-    Protected samples stay, and stand for others."""
+    A copy in another class is a doubt about a label and no spare: one sample stays for each class of a group, the first
+    in the order of the evidence.  Protected samples stay, and stand for others."""
     from prunebench.pruning.kernels import lead
 
-    def groups() -> dict[str, NDArray[Any]]:
-        return {"groups": near_duplicates(evidence.features, cosine, progress=progress).groups}
+    order = evidence.order
 
-    group = remembered(bench.store, evidence, {"duplicates": cosine}, groups)["groups"]
+    def groups() -> dict[str, NDArray[Any]]:
+        return {"groups": near_duplicates(evidence.features, cosine, order=order, progress=progress).groups}
+
+    group = remembered(bench.store, evidence, {"duplicates": cosine, "order": _named(order)}, groups)["groups"]
+    rank = inverse(order, len(order))
     stays, cosines = np.arange(len(group)), np.ones(len(group), dtype=np.float32)
     members = np.flatnonzero(group >= 0)
-    members = members[np.lexsort((members, ~protected[members], evidence.labels[members], group[members]))]
+    members = members[np.lexsort((rank[members], ~protected[members], evidence.labels[members], group[members]))]
     sets = np.stack([group[members], evidence.labels[members]])
     changes = np.flatnonzero((np.diff(sets, axis=1) != 0).any(axis=0)) + 1
     starts = np.array([0, *changes, len(members)]) if len(members) else np.zeros(1, dtype=np.int64)
@@ -195,17 +213,18 @@ def _findings(
     stays: NDArray[np.int64], progress: Progress,
 ) -> Findings:  # fmt: skip
     """Return what is known of each sample of the source; `kept` are rows of it."""
-    labels = evidence.labels if evidence.labelled else None
-    near = nearest_kept(evidence.features, kept, labels=labels, progress=progress)
+    labels, order = evidence.labels if evidence.labelled else None, evidence.order
+    near = nearest_kept(evidence.features, kept, labels=labels, order=order, progress=progress)
     dropped = np.ones(len(source), dtype=np.bool_)
     dropped[kept] = False
     suspected = votes = None
     if source.labels is not None and len(source.class_names) > 1:
 
         def neighbours() -> dict[str, NDArray[Any]]:
-            return {"neighbours": nearest(evidence.features, k=VOTERS, progress=progress).indices}
+            return {"neighbours": nearest(evidence.features, k=VOTERS, order=order, progress=progress).indices}
 
-        indices = remembered(bench.store, evidence, {"neighbours": VOTERS}, neighbours)["neighbours"]
+        config = {"neighbours": VOTERS, "order": _named(order)}
+        indices = remembered(bench.store, evidence, config, neighbours)["neighbours"]
         found = label_votes(indices, source.labels, group)
         suspected, votes = np.where(found.suspected, found.voted, -1), found.share
     return Findings(
