@@ -20,6 +20,7 @@ from prunebench.records import Record, read_results
 from prunebench.request import make_request, will_not_run, with_slots
 from prunebench.run import Run, RunReport
 from prunebench.schedule import RunState
+from prunebench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +74,8 @@ def run_suite(
     )  # fmt: skip
     asked, slots = with_slots(asked, devices, jobs, None if slots_per_device == "auto" else slots_per_device)
     asked.plugins.executor(executor)
-    plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, (NotHere,))
+    store = Store(Path(asked.settings.cache))
+    plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, (NotHere,), store)
     run = Run(
         plan, asked.registry, asked.plugins, asked.settings, slots, asked.results, executor, supersede, max_failures,
         observe=lambda state, event: _tell(progress, state, event), notice=_notice,

@@ -15,6 +15,7 @@ from prunebench.identify import identified_plan
 from prunebench.plan import Plan
 from prunebench.request import will_not_run, with_slots
 from prunebench.run import Run, RunReport
+from prunebench.store import Store
 
 
 @click.command()
@@ -52,7 +53,9 @@ def command(
     if dry_run:
         show(asked)
         return
-    plan = identified_plan(registry, plugins, asked.suite, asked.filters, asked.settings, (NotHere,))
+    plan = identified_plan(
+        registry, plugins, asked.suite, asked.filters, asked.settings, (NotHere,), Store(Path(asked.settings.cache))
+    )
     for reason in will_not_run(plan.faults):
         say(f"warning: {reason}")
     for note in plan.notes:

@@ -40,9 +40,7 @@ def _loaded(bench: Bench, task: Task, expected: str) -> Dataset:
         if (found := fingerprint(loaded)) != expected:
             text = f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started"
             raise FingerprintMismatch(text, "its files changed meanwhile: run the suite again")
-        if sum(array.nbytes for split in _splits(loaded).values() for array in _arrays(split).values()) < _SHARED_BYTES:
-            return loaded
-        _share(bench.store, expected, loaded)
+        share(bench.store, expected, loaded)
     return _shared(bench.store, expected) or loaded
 
 
@@ -55,10 +53,14 @@ def _arrays(split: Split) -> dict[str, NDArray[Any]]:
     return {name: array for name, array in given.items() if array is not None}
 
 
-def _share(store: Store, key: str, data: Dataset) -> None:
-    """Write a data set below the cache, one file for each split, for `_shared` to map."""
+def share(store: Store, key: str, data: Dataset) -> None:
+    """Write a data set below the cache, where it is large: one file for each split, for all processes to map."""
     from safetensors.numpy import save_file
 
+    if sum(array.nbytes for split in _splits(data).values() for array in _arrays(split).values()) < _SHARED_BYTES:
+        return
+    if store.has(_STAGE, key):
+        return
     meta = {"name": data.name, "class_names": data.class_names, "mean": data.mean, "std": data.std}
     ids = {name: split.ids for name, split in _splits(data).items()}
     with store.publishing(_STAGE, key, {**meta, "ids": ids}) as scratch:

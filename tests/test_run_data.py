@@ -1,8 +1,10 @@
-"""What is said of a head whose class predictions a method reads: in the run, in the record, and on the board."""
+"""What a run does with its data and says of them: heads that know little, images of one colour, samples of both splits;
+and large data are loaded once."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +162,38 @@ def test_features_that_are_in_both_splits_are_remarked_and_images_of_several_col
     striped[:, 1] = 9
     images = [Split(images=striped + np.uint8(i), labels=labels, ids=(f"{i}", f"{i}x")) for i in range(2)]
     assert remarks(Dataset(name="d", train=images[0], test=images[1], class_names=("one",))) == ()
+
+
+COUNTED = """
+import os
+from pathlib import Path
+
+import numpy as np
+from prunebench import Dataset, DatasetSpec, Split, hookimpl
+
+
+def load(ctx):
+    with Path(os.environ["PRUNEBENCH_CACHE"]).parent.joinpath("loads.txt").open("a") as file:
+        file.write(f"{os.getpid()}\\n")
+    pixels = np.random.default_rng(0).integers(0, 256, (440, 128, 128, 3), dtype=np.uint8)
+    parts = [Split(images=pixels[one], labels=np.arange(len(pixels[one])) % 3, ids=tuple(f"{n}{i}" for i in range(
+        len(pixels[one])))) for n, one in (("a", slice(0, 400)), ("b", slice(400, 440)))]
+    return Dataset(name="counted", train=parts[0], test=parts[1], class_names=("x", "y", "z"))
+
+
+@hookimpl
+def prunebench_datasets():
+    return [DatasetSpec(name="counted", summary="Counts.", load="counted:load")]
+"""
+
+
+@pytest.mark.thorough
+def test_large_images_are_loaded_once_for_all_workers_of_a_run(sandbox):
+    sandbox.install("seer", PLUGIN)
+    sandbox.install("counted", COUNTED)
+    registry = REGISTRY.replace('[dataset.photos]\nspec = "image-folder"\n', "[dataset.counted]\n")
+    registry = re.sub("params = .*", "", registry).replace('dataset = "photos"', 'dataset = "counted"')
+    (sandbox.folder / "registry.toml").write_text(registry, encoding="utf-8")
+    done = sandbox.run("run", "mine", "--jobs", "2", "-q", "--backbone", "sound")
+    assert done.returncode == 0, done.stderr
+    assert len((sandbox.folder / "loads.txt").read_text().split()) == 1
