@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import DataError, UsageError, did_you_mean
-from prunebench.pictures import NOTES
+from prunebench.pictures.decoding import NOTES
 from prunebench.pruning.output import FILES, LEDGER, MANIFEST, require
 from prunebench.pruning.selecting import CHOSEN, DUPLICATE, EXTRA, FILLED, LEFT_OUT, LOWER, PROTECTED
 

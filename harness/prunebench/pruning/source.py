@@ -47,7 +47,7 @@ class Source:
     train was read; test lies beside it").  settings: the reader's parameters as JSON, to repeat it.
     positions: int64 [n], sorted, the place of each sample in the input of `size` samples, skipped ones included; both
     None where the input has no order of its own, as a folder has none.  decoded: what the decoder noted of pictures,
-    keys of `prunebench.pictures.NOTES`, by row; empty before they are embedded."""
+    keys of `NOTES` of prunebench.pictures.decoding, by row; empty before they are embedded."""
 
     title: str
     ids: tuple[str, ...]
@@ -89,14 +89,14 @@ class Source:
 
     def noted(self) -> Mapping[str, list[int]]:
         """Return the rows of the pictures of which the decoder noted something, by what it noted."""
-        from prunebench.pictures import NOTES
+        from prunebench.pictures.decoding import NOTES
 
         found = {note: [row for row, notes in self.decoded.items() if note in notes] for note in NOTES}
         return {note: rows for note, rows in found.items() if rows}
 
     def remarks(self) -> Iterator[str]:
         """Yield a sentence for each thing that the decoder noted of pictures."""
-        from prunebench.pictures import NOTES
+        from prunebench.pictures.decoding import NOTES
 
         for note, rows in self.noted().items():
             yield f"pictures that {NOTES[note]}: {len(rows):,}, such as {self.ids[rows[0]]!r}"

@@ -86,7 +86,7 @@ def picture_of(item: Any) -> Image:
     import numpy as np
     from PIL import Image
 
-    from prunebench.pictures import decode, noted
+    from prunebench.pictures.decoding import decode, noted
 
     if isinstance(item, Image.Image):
         if item.mode == "RGB":
