@@ -278,6 +278,7 @@ def test_an_interruption_at_any_moment_leaves_no_output_and_keeps_the_shards_tha
     _, said = running.communicate(timeout=200)
     assert running.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), said
     assert {path.name for path in tmp_path.iterdir()} == {"cache", "photos"}
+    assert ("run the same command again" in said) == (number == signal.SIGINT)
     done = {path: path.stat().st_mtime_ns for path in shards.rglob("meta.json")}
     assert done
     assert sandbox.run(*words).returncode == 0

@@ -23,9 +23,11 @@ class Bar:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if kind is KeyboardInterrupt:
+            say("what is done is kept: run the same command again to go on")
 
     def __call__(self, fraction: float, text: str = "") -> None:
         spent = time.monotonic() - self._started
