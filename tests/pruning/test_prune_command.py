@@ -168,6 +168,11 @@ def test_without_labels_a_method_that_reads_them_is_refused_and_clusters_are_mar
     manifest = json.loads((tmp_path / "kept" / "manifest.json").read_text(encoding="utf-8"))
     assert any("cluster(s) of the features" in note for note in manifest["notes"])
     assert {row["class"] for row in rows(tmp_path / "kept" / "ledger.csv")} == {f"cluster {k}" for k in range(4)}
+    np.save(path, np.concatenate([digits(200)[0], digits(20)[0]]))
+    command("prune", path, "--out", tmp_path / "unique", "--clusters", "4", "--drop-duplicates", "0.9999", "-q")
+    ledger = rows(tmp_path / "unique" / "ledger.csv")
+    assert [row["copy_of"] for row in ledger if row["reason"] == "duplicate"] == [str(row) for row in range(20)]
+    assert all(ledger[200 + row]["class"] == ledger[row]["class"] for row in range(20))
     command("prune", path, "--out", tmp_path / "free", "--scorer", "zcore", "-p", "draws=2000", "-q", "--no-prove")
 
 

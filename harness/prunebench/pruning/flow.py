@@ -18,7 +18,7 @@ from prunebench.pruning.duplicates import near_duplicates
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.ledger import Findings, make_ledger
 from prunebench.pruning.neighbours import id_order, label_votes, leaks, nearest, nearest_kept
-from prunebench.pruning.progress import Progress, part
+from prunebench.pruning.progress import Part, Progress, part
 from prunebench.pruning.remembered import remembered
 from prunebench.pruning.scoring import Method, expected_seconds, head
 from prunebench.pruning.selecting import Choice, Kept, select
@@ -94,23 +94,8 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
     else:
         stays = rows
     counts = [min(count, len(rows)) for count in budgets.values()]
-    scoring, what = part(progress, 0.3, 0.8), f"scoring by {wanted.method.scorer}"
-    scoring(0.0, what)
-    if seconds := expected_seconds(bench, evidence, wanted.method, max(counts)):
-        scoring.expect(what, seconds)
-
-    def told(fraction: float, text: str = "") -> None:
-        scoring(fraction, f"{what}: {text}" if text else what)
-
-    bench = replace(bench, progress=told)
-    found_kept, nested = select(bench, evidence, wanted.method, wanted.choice, counts, protected[rows])
-    kept = dict(zip(budgets, found_kept, strict=True))
-    notes += tuple(dict.fromkeys(one.scored.caveat for one in found_kept if one.scored.caveat))
-    if READ_PREDICTIONS & bench.catalogue.scorer(wanted.method.scorer).spec.needs:
-        right = f"right on {head(bench.store, evidence).accuracy:.0%} of the samples, none of which it saw"
-        notes += (f"class predictions are of a head that was fitted on the features, {right}",)
-    if not nested and len(budgets) > 1:
-        notes += ("the method chooses each budget anew: a smaller one need not be inside a larger one",)
+    found_kept, nested, told = _chosen(bench, evidence, wanted, counts, protected[rows], part(progress, 0.3, 0.8))
+    kept, notes = dict(zip(budgets, found_kept, strict=True)), notes + told
     progress(0.8, "looking for neighbours")
     first = found_kept[0]
     findings = _findings(bench, source, every, rows[first.rows], group, stays, part(progress, 0.8, 0.95))
@@ -118,13 +103,36 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
         findings = replace(findings, leaks=_leaks(every, wanted.reference))
         share = f"{len(findings.leaks or ())} of {len(source)} samples"
         notes += (f"{share} are near-duplicates of a sample of {wanted.reference.title} (cosine {DUPLICATE_COSINE:g})",)
-    labels = source.labels if source.labels is not None else evidence.labels if wanted.clusters else None
-    names = source.class_names if source.labels is not None else evidence.class_names
-    ledger = make_ledger(source, rows, kept, first.reasons(protected[rows]), findings, names, labels)
+    labels = every.labels if every.labelled else None
+    ledger = make_ledger(source, rows, kept, first.reasons(protected[rows]), findings, every.class_names, labels)
     return Outcome(
         source=source, whole=every, evidence=evidence, found=findings, rows=rows, kept=kept, ledger=ledger,
         nested=nested, notes=(*source.notes, *source.remarks(), *notes),
     )  # fmt: skip
+
+
+def _chosen(
+    bench: Bench, evidence: Evidence, wanted: Wanted, counts: Sequence[int], protected: NDArray[np.bool_],
+    progress: Part,
+) -> tuple[list[Kept], bool, tuple[str, ...]]:  # fmt: skip
+    """Return what each budget keeps, whether smaller ones are inside larger ones, and what to know of it."""
+    what = f"scoring by {wanted.method.scorer}"
+    progress(0.0, what)
+    if seconds := expected_seconds(bench, evidence, wanted.method, max(counts)):
+        progress.expect(what, seconds)
+
+    def told(fraction: float, text: str = "") -> None:
+        progress(fraction, f"{what}: {text}" if text else what)
+
+    bench = replace(bench, progress=told)
+    found, nested = select(bench, evidence, wanted.method, wanted.choice, counts, protected)
+    notes = tuple(dict.fromkeys(one.scored.caveat for one in found if one.scored.caveat))
+    if READ_PREDICTIONS & bench.catalogue.scorer(wanted.method.scorer).spec.needs:
+        right = f"right on {head(bench.store, evidence).accuracy:.0%} of the samples, none of which it saw"
+        notes += (f"class predictions are of a head that was fitted on the features, {right}",)
+    if not nested and len(counts) > 1:
+        notes += ("the method chooses each budget anew: a smaller one need not be inside a larger one",)
+    return found, nested, notes
 
 
 def _evidence(source: Source, clusters: int | None) -> tuple[Evidence, tuple[str, ...]]:
