@@ -118,6 +118,13 @@ def docs(session: nox.Session) -> None:
     session.run("python", "docs/write_manual.py", "docs", *session.posargs)
 
 
+@nox.session(default=False)
+def tutorial(session: nox.Session) -> None:
+    """Run the tutorial, and write what it prints and its pictures; needs chromium and some minutes."""
+    install(session)
+    session.run("python", "docs/write_tutorial.py")
+
+
 @nox.session
 def validate_results(session: nox.Session) -> None:
     """Check results as data against the merge base with main; -- names another folder and options."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from prunebench.board import accuracy, correlation
 from prunebench.cli import cli
 from prunebench.plugins import load_plugins
 from prunebench.pruning.evidence import FROM_LABELS
@@ -49,6 +50,14 @@ def test_the_index_has_every_page_once():
     pages = {path.name for path in DOCS.glob("*.md")} - {"README.md"} | {"reference/index.md", "registry.schema.json"}
     assert len(listed) == len(set(listed))
     assert {link for link in listed if not link.startswith("..")} == pages
+
+
+@pytest.mark.parametrize(("file", "columns"), [("accuracy.csv", accuracy.COLUMNS),
+                                               ("rank_correlation.csv", correlation.COLUMNS)])  # fmt: skip
+def test_the_page_of_columns_has_each_column_of_the_board_once_in_its_order(file, columns):
+    section = (DOCS / "columns.md").read_text(encoding="utf-8").split(f"## `{file}`")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    assert [name for cell in cells for name in re.findall("`(.+?)`", cell)] == list(columns)
 
 
 def test_the_glossary_is_sorted_and_has_one_line_for_each_term():

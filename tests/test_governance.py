@@ -346,7 +346,7 @@ def test_the_check_finds_what_does_not_fit_what_is_installed(sandbox):
         "did you mean 'check_odd_inputs_are_accepted'?",
         "registry.toml, line 14: plugin.even: odd-one 2.1 declares no scorer of this name",
         "method.m.scorer: no scorer is named 'moderat'",
-        "method.n.scorer: scorer 'moderate' has no parameter 'centre'",
+        "method.n.params.centre: scorer 'moderate' has no parameter 'centre'",
     ):
         assert message in done.stderr
     written(sandbox, LISTED)
@@ -368,6 +368,23 @@ def test_the_check_names_the_line_of_each_plugin_that_a_suite_names_and_nothing_
         ("suite.s.agreement.methods", 'methods = ["moderat"]', "did you mean 'moderate'?"),
         ("suite.s.agreement.projectors", 'projectors = ["identity", "umpa"]', "did you mean 'umap'?"),
     ]
+
+
+def test_the_check_names_every_parameter_that_a_plugin_does_not_take_with_its_line(write_registry):
+    path = write_registry(
+        '[method.m]\nscorer = "d2"\nparams = { kk = 1, mis_ratio = 2.0 }\n'
+        '[method.m.at."0.9"]\nparams = { gamma = 1.0, mis_ratio = 0.4 }\nselector_params = { cut = 0.1 }\n'
+        '[method.n]\nscorer = "dd2"\n[method.n.at."0.9"]\nparams = { k = 1 }\n'
+    )
+    lines = path.read_text(encoding="utf-8").splitlines()
+    faults = {fault.key: fault for fault in unknown_plugins(load_registry(path), load_plugins())}
+    assert set(faults) == {
+        "method.m.params.kk", "method.m.params.mis_ratio", 'method.m.at."0.9".params.gamma',
+        'method.m.at."0.9".selector_params.cut', "method.n.scorer",
+    }  # fmt: skip
+    for key, fault in faults.items():
+        assert f"{key.rpartition('.')[2]} = " in lines[fault.line - 1]
+    assert "selector 'class_top' has no parameter 'cut'" in faults['method.m.at."0.9".selector_params.cut'].reason
 
 
 def test_the_check_of_a_file_with_faults_is_also_json(capsys, write_registry):

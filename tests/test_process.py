@@ -125,6 +125,13 @@ def test_numba_keeps_compiled_code_where_neither_the_package_nor_the_home_folder
     assert child_environment(tmp_path / "cache", 1)["NUMBA_CACHE_DIR"] == str(tmp_path / "mine")
 
 
+def test_what_torch_compiles_is_shared_by_workers_of_one_cache(tmp_path, monkeypatch):
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    assert child_environment(tmp_path, 1)["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "inductor")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "mine")
+    assert child_environment(tmp_path, 1)["TORCHINDUCTOR_CACHE_DIR"] == "mine"
+
+
 def test_the_doctor_tries_whether_compiled_code_can_be_kept(sandbox, monkeypatch):
     for name, value in {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere", "NUMBA_CACHE_DIR": ""}.items():
         monkeypatch.setenv(name, value)

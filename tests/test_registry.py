@@ -137,6 +137,24 @@ FAULTS = {
     "a missing key": ('learner = "deepcore"\n', "", "recipe.short", "[recipe.short]", "add learner = ..."),
     "a path for a name": ("[dataset.digits]", '[dataset.digits]\n[dataset."../x"]', 'dataset."../x"', "..", "letters"),
     "two networks of one name": ("[recipe.short]", '[arch.net]\ntimm = "a"\n[recipe.short]', "arch.net", "[arch", ""),
+    "settings at a rate of one": (
+        'scorer = "moderate"', 'scorer = "moderate"\n[method.mine.at."1"]', 'method.mine.at."1"', '"1"', "In [0, 1)",
+    ),
+    "settings at a rate below zero": (
+        'scorer = "moderate"', 'scorer = "moderate"\nat."-0.1" = {}', 'method.mine.at."-0.1"', "-0.1", "In [0, 1)",
+    ),
+    "settings at one rate twice": (
+        'scorer = "moderate"', 'scorer = "moderate"\n[method.mine.at]\n"0.9" = {}\n".90" = {}',
+        'method.mine.at.".90"', '".90"', "twice",
+    ),
+    "a parameter at a rate in no table": (
+        'scorer = "moderate"', 'scorer = "moderate"\n[method.mine.at."0.9"]\nwindow = "value"',
+        'method.mine.at."0.9".window', "window", "params",
+    ),
+    "a rate that is not quoted": (
+        'scorer = "moderate"', 'scorer = "moderate"\n[method.mine.at.0.9]\nparams = {}', "method.mine.at.0.9", "at.0.9",
+        "",
+    ),
     "two lines of caveat": (
         'scorer = "moderate"', 'scorer = "moderate"\ncaveat = "a\\nb"', "method.mine.caveat", "caveat", "One line",
     ),

@@ -18,6 +18,7 @@ from prunebench.stages.embed import find_weights
 from prunebench.store import Store
 from prunebench.tasks import Task
 
+_TRAINED = ("train_arch", "recipe", "keep")
 _SCORING = ("score_backbone", "backbone_a", "backbone_b")  # the axes of a goal that name networks that score
 
 
@@ -82,26 +83,37 @@ def _reasons(
 def expected_seconds(
     plan: Plan, missing: Mapping[str, Task], store: Store, results: Path
 ) -> tuple[float, Counter[str]]:
-    """Return the time that the missing tasks take one worker, and by stage how many tasks no time is known of.
-    Measured are the artefacts of the cache, by kind of task, and the committed records of the same data: scorings by
-    scorer, trainings by network, recipe and fraction kept."""
+    """Return the time that the missing tasks take one worker, and by stage how many tasks no time is known of."""
+    known = measured_seconds(plan, missing, store, results)
+    blink = ("subset", "agreement")
+    unknown = Counter(t.stage for key, t in missing.items() if key not in known and t.stage not in blink)
+    return sum(known.values()), unknown
+
+
+def measured_seconds(
+    plan: Plan, missing: Mapping[str, Task], store: Store, results: Path, machine_class: str = ""
+) -> dict[str, float]:
+    """Return the time that missing tasks took before, by their keys; tasks that were never met are left out.  Measured
+    are the artefacts of the cache, by kind of task, and the records of the same data: scorings by scorer, trainings by
+    network, recipe and fraction kept.  machine_class: only of what was measured on such machines; default: on any."""
     measured: dict[Any, list[float]] = defaultdict(list)
     for task in plan.tasks():
         if (meta := store.meta(task.stage, task.key)) is not None:
-            measured[task.kind].append(meta.get("record", {}).get("seconds_train", meta.get("seconds", 0.0)))
+            record = meta.get("record", {})
+            if machine_class in ("", record.get("machine_class", machine_class)):
+                measured[task.kind].append(record.get("seconds_train", meta.get("seconds", 0.0)))
     for path in sorted(results.glob(f"*/{plan.suite.dataset}/*.jsonl")):
         for record in parse(path.read_text(encoding="utf-8")):
-            if isinstance(record, CellRecord) and record.status == "ok":
+            if not isinstance(record, CellRecord) or record.status != "ok":
+                continue
+            if machine_class in ("", record.machine_class):
                 data = record.dataset_fingerprint
                 measured["scores", record.scorer, data].append(record.seconds_score)
                 measured["cell", record.train_arch, record.recipe, record.keep, data].append(record.seconds_train)
-    cells = {goal.key: [goal.axes[axis] for axis in ("train_arch", "recipe", "keep")] for goal in plan.cells}
-    total, unknown = 0.0, Counter[str]()
+    cells, found = {goal.key: [goal.axes[axis] for axis in _TRAINED] for goal in plan.cells}, dict[str, float]()
     for key, task in missing.items():
         read = [task.config["plugin"]["name"]] if task.stage == "scores" else cells.get(key, [])
         recorded = (task.stage, *read, task.config["dataset"]["fingerprint"])
         if times := measured.get(recorded) or measured.get(task.kind):
-            total += fmean(times)
-        elif task.stage not in ("subset", "agreement"):  # a blink
-            unknown[task.stage] += 1
-    return total, unknown
+            found[key] = fmean(times)
+    return found

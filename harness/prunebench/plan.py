@@ -204,11 +204,15 @@ def _cells(planner: Planner, name: str) -> Iterator[Goal]:
     if lacking := [axis for axis, names in axes_read if not names]:
         text = f"method {name!r} needs {' and '.join(lacking)}, and suite {suite.name!r} names none"
         raise UsageError(text, f"add {lacking[0]} = [...] to [suite.{suite.name}]")
-    selector, selector_params = planner.selector(method)
+    for rate in method.at:  # a fault at any of them is told now, and not where its cell comes
+        _shared_axes(planner, there := method.at_keep(complement(rate)), NONE)
+        planner.selector(there)
     for backbone, projector, training, keep, seed in itertools.product(*cell_axes(suite, name, spec.needs)):
-        task = planner.cell(method, backbone, projector, keep, training, seed)
+        there = method.at_keep(keep)
+        task = planner.cell(there, backbone, projector, keep, training, seed)
+        selector, selector_params = planner.selector(there)
         axes = {
-            "kind": "cell", **_shared_axes(planner, method, projector), "role": suite.role(name), "api": spec.api,
+            "kind": "cell", **_shared_axes(planner, there, projector), "role": suite.role(name), "api": spec.api,
             "score_backbone": backbone, "selector": selector.spec.name, "selector_params": selector_params,
             "keep": keep, "train_arch": training.arch, "recipe": training.recipe, "seed": seed, **_made_of(task),
         }  # fmt: skip
@@ -246,8 +250,10 @@ def _taught(cell: Task, caveat: str) -> dict[str, str]:
 
 
 def _is_compared(planner: Planner, name: str) -> bool:
-    spec = planner.catalogue.scorer(planner.registry.method(name).scorer).spec
-    return bool(FROM_BACKBONE & spec.needs) and not spec.budget_dependent
+    method = planner.registry.method(name)
+    spec = planner.catalogue.scorer(method.scorer).spec
+    of_a_budget = spec.budget_dependent or any(there.params for there in method.at.values())
+    return bool(FROM_BACKBONE & spec.needs) and not of_a_budget
 
 
 def _agreements(planner: Planner, name: str) -> Iterator[Goal]:

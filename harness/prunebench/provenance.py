@@ -1,42 +1,28 @@
 """Where a number comes from: code, packages, machine, plugins."""
 
-import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import re
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from prunebench.keys import digest
 from prunebench.plugins import Catalogue
+from prunebench.vcs import git_state
+from prunebench.vcs import printed as printed
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "HF_HUB_OFFLINE",
                "PRUNEBENCH_DATA", "PRUNEBENCH_LOAD_PLUGINS")  # fmt: skip
 
 
-def printed(*command: str | Path) -> str:
-    """Return what a command prints, or nothing where it fails or is not installed."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def git_state(folder: Path) -> dict[str, Any]:
-    """Return commit, branch, whether the tree is dirty and a digest of the difference; empty outside git."""
-    git = ("git", "-C", folder)
-    if not (commit := printed(*git, "rev-parse", "HEAD")):
-        return {}
-    difference = printed(*git, "diff", "HEAD", "--", ".", ":!results")
-    return {
-        "commit": commit,
-        "branch": printed(*git, "rev-parse", "--abbrev-ref", "HEAD"),
-        "dirty": bool(difference),
-        "diff_digest": hashlib.blake2b(difference.encode(), digest_size=8).hexdigest() if difference else "",
-    }
+def source_state(folder: Path) -> dict[str, Any]:
+    """Return commit, branch and whether the tree is dirty, of the code that runs: those that a wheel was built from,
+    else those of the tree that `folder` is in; empty where neither is known."""
+    built = Path(__file__).with_name("built_from.json")
+    return dict(json.loads(built.read_text(encoding="utf-8"))) if built.is_file() else git_state(folder)
 
 
 def versions() -> dict[str, str]:
@@ -74,7 +60,7 @@ def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict
     kind = facts["gpus"] if {*devices} != {"cpu"} and facts["gpus"] else facts["processor"]
     plugins = {o.entry_point: {"distribution": o.distribution, "version": o.version, **error} for o, error in found}
     return {
-        "versions": packages, "package_list_digest": digest(installed), "git": git_state(folder), "machine": facts,
+        "versions": packages, "package_list_digest": digest(installed), "git": source_state(folder), "machine": facts,
         "machine_class": digest([kind, packages["torch"].rsplit(".", 1)[0]])[:12], "plugins": plugins,
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
     }  # fmt: skip

@@ -261,7 +261,7 @@ def merge(
         elif record.status == "ok" and record.key != kept.key:
             replaced += 1
             merged[record.place] = record
-        elif record.status == "ok" and (change := _difference(kept, record)) > allowed:
+        elif record.status == "ok" and (change := difference(kept, record)) > allowed:
             if not supersede:
                 text = f"{record.suite}: {record.method} at {record.place[2:]}: a repeat of key {record.key} differs by"
                 hint = "find out why; then replace it with --supersede REASON"
@@ -270,7 +270,8 @@ def merge(
     return sorted(merged.values(), key=lambda record: (record.key, record.place)), replaced
 
 
-def _difference(kept: Record, record: Record) -> float:
+def difference(kept: Record, record: Record) -> float:
+    """Return by how much two results of one place differ: a fraction, or a correlation."""
     names = ("accuracy",) if isinstance(record, CellRecord) else ("within_class_spearman", "pooled_spearman")
     pairs = [(getattr(kept, name), getattr(record, name)) for name in names]
     return max((abs(a - b) for a, b in pairs if a is not None and b is not None), default=0.0)
@@ -297,11 +298,19 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 def write_text(path: Path, text: str, hint: str = RESULTS_HINT) -> None:
     """Replace a file in one step; StoreError when the folder cannot be written."""
+    write_bytes(path, text.encode(), hint)
+
+
+def write_bytes(path: Path, content: bytes, hint: str) -> None:
+    """Replace a file in one step; StoreError when the folder cannot be written."""
     with accessed(str(path), hint):
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{uuid.uuid4().hex}")  # in the same folder: it is renamed
-        write_synced(scratch, text.encode())
-        scratch.replace(path)
+        try:
+            write_synced(scratch, content)
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)  # a part of it, where the disk is full
 
 
 def jsonable(value: Any, where: str) -> Any:

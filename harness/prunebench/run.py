@@ -1,14 +1,12 @@
 """A run: plan, compute what is missing, write each record when its cell ends. Resuming is the default."""
 
 import json
-import signal
+import math
 import sys
-import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,13 +16,15 @@ from typing import Any
 from prunebench import __version__, provenance
 from prunebench.errors import ResultConflict
 from prunebench.executors import Event, Executor
+from prunebench.forecast import measured_seconds
 from prunebench.keys import digest
 from prunebench.plan import MAX_TEXT, Goal, Plan
 from prunebench.plugins import Catalogue
 from prunebench.records import FINAL, Record, read_records, update_file, write_text
 from prunebench.registry import Registry
-from prunebench.schedule import RunState, missing_tasks, run_tasks
+from prunebench.schedule import RunState, for_processor, missing_tasks, run_tasks
 from prunebench.settings import Settings
+from prunebench.stopping import Interruption
 from prunebench.store import Store
 from prunebench.tasks import Task
 
@@ -45,45 +45,12 @@ class RunReport:
     failures: list[Record] = field(default_factory=list)
     exit_code: int = 0
     interrupted: bool = False
+    left: int = 0  # cells and comparisons that were not tried
+    seconds_left: float = 0.0  # of one worker, as far as times are known
     replaced: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
     heads: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass
-class Interruption:
-    """Ctrl-C once: start nothing new, and wait a while for what runs. Twice: stop now."""
-
-    grace_seconds: float
-    since: float | None = None
-
-    def request(self) -> None:
-        """Start nothing new from now on."""
-        self.since = self.since or time.monotonic()
-
-    def requested(self) -> bool:
-        return self.since is not None
-
-    def over(self) -> bool:
-        """Tell whether what still runs has had its time."""
-        return self.since is not None and time.monotonic() - self.since > self.grace_seconds
-
-    @contextmanager
-    def on_signals(self, notice: Callable[[str], None]) -> Iterator[None]:
-        """Take SIGINT and SIGTERM for a request inside the block; only the main thread is told of signals."""
-
-        def handle(number: int, frame: Any) -> None:
-            if self.requested():
-                raise KeyboardInterrupt
-            self.request()
-            notice(f"stopping: waiting {self.grace_seconds:g} s for what runs; press Ctrl-C again to stop at once")
-
-        with ExitStack() as restoring:
-            in_main = threading.current_thread() is threading.main_thread()
-            for number in (signal.SIGINT, signal.SIGTERM) if in_main else ():
-                restoring.callback(signal.signal, number, signal.signal(number, handle))
-            yield
 
 
 class Results:
@@ -149,8 +116,10 @@ def blame(task: Task, outcomes: Outcomes) -> dict[str, Any]:
 
 @dataclass
 class Run:
-    """A plan, and how it is carried out: none of that changes a result.  grace_seconds: how long a run that is
-    interrupted waits for what is running.  observe: is told what happens.  notice: takes messages for the user."""
+    """A plan, and how it is carried out: none of that changes a result.  slots: one for each worker; beside slots of
+    GPUs, "cpu" takes the tasks that need none.  until: the time, as `time.monotonic` tells it, after which no cell may
+    end.  grace_seconds: how long a run that is interrupted, or out of time, waits for what is running.  observe: is
+    told what happens.  notice: takes messages for the user."""
 
     plan: Plan
     registry: Registry
@@ -162,6 +131,7 @@ class Run:
     supersede: str = ""
     max_failures: int | None = None
     grace_seconds: float = 30.0
+    until: float = math.inf
     observe: Callable[[RunState, Event | None], None] = lambda state, event: None
     notice: Callable[[str], None] = lambda text: None
     published: int = field(default=0, init=False)  # how many outcomes have their records on disk
@@ -190,6 +160,7 @@ class Run:
         report.heads = _heads(plan, store)
         report.failures = [record for record in results.records.values() if record.status not in FINAL]
         codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}
+        report.left = sum(goal.key in tasks and goal.key not in outcomes for goal in plan.goals)
         report.exit_code = 130 if report.interrupted else codes.pop() if len(codes) == 1 else int(bool(codes))
         if results.conflicts:
             raise results.conflicts[0]
@@ -204,26 +175,55 @@ class Run:
         _write_manifest(folder, manifest)
         named = {name: manifest[name] for name in ("run_id", "started", "machine_class", "prunebench_version")}
         git = {f"git_{name}": manifest["git"][name] for name in ("commit", "dirty") if manifest["git"]}
-        load = self.catalogue.executor(self.executor).load()
         settings = replace(self.settings, provenance={**named, **git})
-        executor: Executor = load(settings, self.slots, folder / "logs")
-        self.interruption = stop = Interruption(self.grace_seconds)
-        started, state, killed = time.monotonic(), RunState(tasks), True
-        try:
-            with stop.on_signals(self.notice):
-                state = run_tasks(tasks, executor, draining=stop.requested, abandoned=stop.over, observe=self._watch)
-            killed = bool(state.running)
-        except KeyboardInterrupt:
-            stop.request()
-        finally:
-            executor.close(kill=killed)
-        report.interrupted, report.seconds = stop.requested(), round(time.monotonic() - started, 1)
+        state, started = self._state(tasks, manifest["machine_class"]), time.monotonic()
+        self._work(state, settings, folder / "logs")
+        usual, left = state.usual_seconds(), {key: task for key, task in tasks.items() if key not in state.outcomes}
+        report.seconds = round(time.monotonic() - started, 1)
+        report.seconds_left = sum(usual.get(t.kind, state.known_seconds.get(key, 0.0)) for key, t in left.items())
         counts = sorted(Counter(str(one["status"]) for one in state.outcomes.values()).items())
-        ended = {"wall_seconds": report.seconds, "exit_reason": "interrupted" if report.interrupted else "finished"}
+        reason = "interrupted" if report.interrupted else "out of time" if left else "finished"
+        ended = {"wall_seconds": report.seconds, "exit_reason": reason}
         manifest["finished"] = {"tasks_by_status": dict(counts), **ended}
         _write_manifest(folder, manifest)
         report.problems += self.catalogue.notify("prunebench_run_finished", manifest=manifest)
         return state.outcomes
+
+    def _work(self, state: RunState, settings: Settings, logs: Path) -> None:
+        """Run the tasks of the state until they, the time or the user's patience end, and note what became of them."""
+        self.interruption = stop = Interruption(self.grace_seconds, self.until)
+        (executor, beside), killed = self._executors(settings, logs), True
+        try:
+            with stop.on_signals(self.notice):
+                run_tasks(
+                    state.tasks, executor, beside, state=state, seconds_left=stop.seconds_left,
+                    draining=stop.requested, abandoned=stop.over, observe=self._watch,
+                )  # fmt: skip
+            killed = bool(state.running)
+        except KeyboardInterrupt:
+            stop.request()
+        finally:
+            for one in filter(None, (executor, beside)):
+                one.close(kill=killed)
+        self.report.interrupted = stop.requested()
+
+    def _state(self, tasks: Mapping[str, Task], machine_class: str) -> RunState:
+        """Return what is known before the first task: which run on the processor beside GPUs, and usual times."""
+        on_processor = self.slots.count("cpu")
+        apart = for_processor(tasks, self.catalogue) if 0 < on_processor < len(self.slots) else set[str]()
+        known: Mapping[str, float] = {}
+        if self.until < math.inf:
+            known = measured_seconds(self.plan, tasks, self.store, self.results_folder, machine_class)
+        return RunState(tasks, known_seconds=known, beside=apart, beside_slots=on_processor)
+
+    def _executors(self, settings: Settings, logs: Path) -> tuple[Executor, Executor | None]:
+        """Return the executor of all tasks, or that of GPUs and the one beside it on the processor."""
+        load = self.catalogue.executor(self.executor).load()
+        gpus = tuple(slot for slot in self.slots if slot != "cpu")
+        if len(gpus) in (0, len(self.slots)):
+            return load(settings, self.slots, logs), None
+        beside = load(replace(settings, device="cpu"), ("cpu",) * self.slots.count("cpu"), logs / "processor")
+        return load(settings, gpus, logs), beside
 
     def _watch(self, state: RunState, event: Event | None) -> None:
         """Write the records of what ended since the last call, and stop after too many failures."""

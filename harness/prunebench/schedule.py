@@ -1,7 +1,8 @@
 """Tasks in the order that their inputs allow; what fails takes its dependents with it, and nothing else."""
 
-import heapq
-from collections import Counter
+import math
+import os
+from bisect import insort
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -10,7 +11,8 @@ from typing import Any
 
 from prunebench.errors import StoreError
 from prunebench.executors import Event, Executor
-from prunebench.stages import STAGE_ORDER
+from prunebench.plugins import Catalogue
+from prunebench.stages import STAGE_ORDER, STAGES
 from prunebench.store import Store
 from prunebench.tasks import Task
 
@@ -25,6 +27,9 @@ class RunState:
     outcomes: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # in the order in which they came
     running: list[str] = field(default_factory=list)
     seconds: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
+    known_seconds: Mapping[str, float] = field(default_factory=dict)  # by task, measured before this run
+    beside: Container[str] = ()  # tasks that run on the processor, beside those on GPUs
+    beside_slots: int = 0
 
     def settle(self, key: str, outcome: Mapping[str, Any]) -> None:
         """Note the outcome of a task; one that failed is that of all tasks that need it, directly or not."""
@@ -37,16 +42,36 @@ class RunState:
                 lost.add(dependent)
                 self.outcomes[dependent] = {**outcome, "key": dependent, "seconds": 0.0}
 
+    def usual_seconds(self) -> dict[tuple[str, ...], float]:
+        """Return how long a task of each kind took that was met in this run."""
+        # The first of a kind loads and compiles what the others find ready.
+        return {kind: fmean(times[1:] or times) for kind, times in self.seconds.items()}
+
     def seconds_left(self, slots: int) -> float | None:
         """Estimate the time left from the mean of each kind so far; None until nearly all that is left was met.  Kinds
-        differ by orders of magnitude: a first network says nothing of a thousand short runs to come."""
-        left = Counter(task.kind for key, task in self.tasks.items() if key not in self.outcomes)
-        known = {kind: count for kind, count in left.items() if kind in self.seconds}
-        if sum(known.values()) < _KNOWN_SHARE * left.total():
+        differ by orders of magnitude: a first network says nothing of a thousand short runs to come.  slots: how many
+        tasks run at a time, without those that run beside them on the processor."""
+        left = [(key, task.kind) for key, task in self.tasks.items() if key not in self.outcomes]
+        if sum(kind in self.seconds for _, kind in left) < _KNOWN_SHARE * len(left):
             return None
-        # The first of a kind loads and compiles what the others find ready.
-        usual = {kind: fmean(self.seconds[kind][1:] or self.seconds[kind]) for kind in known}
-        return sum(count * usual[kind] for kind, count in known.items()) / max(slots, 1)
+        usual, totals = self.usual_seconds(), [0.0, 0.0]
+        for key, kind in left:
+            totals[key in self.beside] += usual.get(kind, 0.0)
+        return max(totals[0] / max(slots, 1), totals[1] / max(self.beside_slots, 1))
+
+    def too_late(self, seconds: float) -> set[str]:
+        """Return the tasks of which no cell that needs them can end in so many seconds, by the times that are known."""
+        if seconds <= 0 or seconds == math.inf:
+            return set(self.tasks if seconds <= 0 else ())
+        usual, late = self.usual_seconds(), set[str]()
+        after: dict[str, float] = {}  # the time from the end of a task to the end of the first cell that needs it
+        for key, task in reversed([*self.tasks.items()]):
+            if key not in self.outcomes:
+                whole = usual.get(task.kind, self.known_seconds.get(key, 0.0)) + after.get(key, 0.0)
+                late |= {key} if whole > seconds else set()
+                for one in task.upstream.values():
+                    after[one.key] = min(after.get(one.key, whole), whole)
+        return late
 
 
 def missing_tasks(goals: Iterable[Task], store: Store, done: Container[str] = ()) -> dict[str, Task]:
@@ -66,41 +91,83 @@ def missing_tasks(goals: Iterable[Task], store: Store, done: Container[str] = ()
     return needed
 
 
+@dataclass
+class _Lane:
+    """An executor, and what is ready for it, the first to start first; the key is last in its rank."""
+
+    executor: Executor
+    ready: list[tuple[bool, int, int, str]] = field(default_factory=list)
+
+    def start(self, state: RunState, late: Container[str], draining: Callable[[], bool]) -> bool:
+        """Start what the executor can take, and return whether more is waiting for it that may start."""
+        while (one := next((one for one in self.ready if one[-1] not in late), None)) and not draining():
+            if not self.executor.idle():
+                return True
+            self.ready.remove(one)
+            self.executor.submit(state.tasks[one[-1]])
+            state.running.append(one[-1])
+        return False
+
+
 def run_tasks(
     tasks: Mapping[str, Task],
     executor: Executor,
+    beside: Executor | None = None,
     *,
+    state: RunState | None = None,
+    seconds_left: Callable[[], float] = lambda: math.inf,
     draining: Callable[[], bool] = lambda: False,
     abandoned: Callable[[], bool] = lambda: False,
     observe: Callable[[RunState, Event | None], None] = lambda state, event: None,
 ) -> RunState:
-    """Run all tasks and return the state, with an outcome for each that was tried or became impossible.  draining: when
-    it turns true, nothing new is started and what runs is waited for, until `abandoned` turns true. Raises StoreError
-    when the cache cannot be written: every further task would fail in the same way."""
-    state, first = RunState(tasks), pilots(tasks)
+    """Run all tasks and return the state, with an outcome for each that was tried or became impossible.  beside: takes
+    the tasks that are in `state.beside`.  seconds_left: a task is not started when no cell that needs
+    it can end in that time.  draining: when it turns true, nothing new is started and what runs is waited for, until
+    `abandoned` turns true.  Raises StoreError when the cache cannot be written: every further task would fail, too."""
+    state, first = state or RunState(tasks), pilots(tasks)
     rank = {key: (key not in first, STAGE_ORDER.index(tasks[key].stage), at, key) for at, key in enumerate(tasks)}
     inputs = {key: [one.key for one in task.upstream.values() if one.key in tasks] for key, task in tasks.items()}
     graph = TopologicalSorter(inputs)
     graph.prepare()
-    ready: list[tuple[bool, int, int, str]] = []
+    lanes = [_Lane(one) for one in (executor, beside) if one is not None]
     while not abandoned():
         for key in graph.get_ready():
-            heapq.heappush(ready, rank[key])
-        while ready and executor.idle() and not draining():
-            key = heapq.heappop(ready)[-1]
-            executor.submit(tasks[key])
-            state.running.append(key)
-        if not state.running and (not ready or draining()):
+            insort(lanes[-1 if key in state.beside else 0].ready, rank[key])
+        late = state.too_late(seconds_left())
+        waiting = [lane.start(state, late, draining) for lane in lanes]
+        if not state.running and not any(waiting):
             break
-        for event in executor.wait(0.25) or (None,):
-            if event is not None and event.outcome is not None:
-                if event.outcome["status"] == "store":
-                    raise StoreError(event.outcome["reason"], event.outcome["hint"])
-                state.settle(event.key, event.outcome)
-                if event.outcome["status"] == "ok":
-                    graph.done(event.key)
-            observe(state, event)
+        for lane in lanes:
+            for event in lane.executor.wait(0.25 / len(lanes)) or (None,):
+                if event is not None and event.outcome is not None:
+                    if event.outcome["status"] == "store":
+                        raise StoreError(event.outcome["reason"], event.outcome["hint"])
+                    state.settle(event.key, event.outcome)
+                    if event.outcome["status"] == "ok":
+                        graph.done(event.key)
+                observe(state, event)
     return state
+
+
+def for_processor(tasks: Mapping[str, Task], catalogue: Catalogue) -> set[str]:
+    """Return the keys of the tasks that need no GPU: their stage or their plugin says so."""
+
+    def needs_gpu(task: Task) -> bool:
+        plugin = task.config.get("plugin", {})
+        declared = STAGES[task.stage].gpu
+        return bool(catalogue.get(f"{plugin['kind']}s", plugin["name"]).spec.gpu) if declared is None else declared
+
+    return {key for key, task in tasks.items() if not needs_gpu(task)}
+
+
+def with_processor(slots: tuple[str, ...], beside: int | None, threads: int) -> tuple[str, ...]:
+    """Return the slots of GPUs and, beside them, slots "cpu" for what needs no GPU: by default as many as the cores
+    that are left allow, at most 8.  Without a GPU the slots stay as they are."""
+    if "cpu" in slots:
+        return slots
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    left = (cores - len(slots)) // threads
+    return slots + ("cpu",) * (max(1, min(left, 8)) if beside is None else beside)
 
 
 def pilots(tasks: Mapping[str, Task]) -> set[str]:

@@ -117,7 +117,8 @@ class ScorerSpec(PluginSpec):
     labeller: "module:object" of a function `label(ctx: ScoreContext) -> ndarray[n]` that makes pseudo-labels, int64
     from 0, out of the other evidence; for scorers that need "pseudo_labels". Their training dynamics are those of a
     proxy run that learns the pseudo-labels in place of the labels.
-    check_params: parameters under which `prunebench check` runs it, where the defaults are sized for large sets."""
+    check_params: parameters under which `prunebench check` runs it, where the defaults are sized for large sets.
+    gpu: it computes on `ctx.device`, and is quicker on a GPU; others run on the processor, beside what needs a GPU."""
 
     needs: frozenset[str] = frozenset()
     stochastic: bool = False
@@ -132,6 +133,7 @@ class ScorerSpec(PluginSpec):
     projection_rows: str = ""
     labeller: str = ""
     check_params: Mapping[str, ParamValue] = field(default_factory=dict)
+    gpu: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -160,10 +162,12 @@ class ScorerSpec(PluginSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectorSpec(PluginSpec):
-    """features[n, d] to float32[n, k]; `load` is `project(ctx: ProjectContext) -> ndarray`."""
+    """features[n, d] to float32[n, k]; `load` is `project(ctx: ProjectContext) -> ndarray`.
+    gpu: it computes on `ctx.device`, and is quicker on a GPU."""
 
     stochastic: bool = True
     min_samples: int = 1
+    gpu: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

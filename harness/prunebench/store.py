@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 import uuid
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,11 @@ import platformdirs
 from prunebench.errors import CorruptArtefact, StoreError
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
     from numpy.typing import NDArray
 
 DATA, META = "data.safetensors", "meta.json"
+USERS = "locks/users"  # a locked file for each process that uses the cache
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space"),
@@ -50,6 +53,7 @@ class Store:
 
     root: Path
     _verified: set[Path] = field(default_factory=set, repr=False, compare=False)
+    _presence: list[BaseFileLock] = field(default_factory=list, repr=False, compare=False)
 
     def folder(self, stage: str, key: str) -> Path:
         """Return where the artefact of `key` is or will be."""
@@ -57,7 +61,30 @@ class Store:
 
     def has(self, stage: str, key: str) -> bool:
         """Tell whether a complete artefact is there (its content is checked when it is read)."""
-        return (self.folder(stage, key) / META).is_file()
+        return self.touch(stage, key)
+
+    def touch(self, stage: str, key: str) -> bool:
+        """Say that an artefact is used now, and tell whether it is there: those used last are removed last."""
+        file = self.folder(stage, key) / META
+        with contextlib.suppress(OSError):  # there is none, or the cache may only be read
+            os.utime(file)
+            return True
+        return file.is_file()
+
+    def enter(self) -> None:
+        """Show other processes, as long as this store is used, that what it reads from now on may not be removed."""
+        while not self._presence:
+            path = self.root / USERS / f"{os.getpid()}-{uuid.uuid4().hex}.lock"
+            try:
+                held = file_lock(path)
+                held.acquire(timeout=0)
+            except TimeoutError:  # another process is looking whether this one is alive
+                continue
+            except OSError:  # nothing is removed from a cache that cannot be written
+                return
+            if path.exists():
+                self._presence.append(held)
+                weakref.finalize(self, _leave, held, os.getpid())
 
     def meta(self, stage: str, key: str) -> dict[str, Any] | None:
         """Return the facts of an artefact, or None when there is none or they are damaged (which removes it)."""
@@ -70,6 +97,8 @@ class Store:
 
     def read(self, stage: str, key: str) -> Artefact | None:
         """Return an artefact, or None when there is none or it is damaged (which removes it)."""
+        self.enter()
+        self.touch(stage, key)
         meta, folder = self.meta(stage, key), self.folder(stage, key)
         if meta is None:
             return None
@@ -105,6 +134,7 @@ class Store:
     def publishing(self, stage: str, key: str, meta: Mapping[str, Any]) -> Iterator[Path]:
         """Yield a temporary folder for safetensors files that are too large to be held in memory; afterwards they are
         published as `publish` does it."""
+        self.enter()
         target = self.folder(stage, key)
         scratch = self.root / "tmp" / f"{key}-{uuid.uuid4().hex}"  # on the same file system: it is renamed
         with self._accessed(), contextlib.ExitStack() as cleaning:
@@ -128,6 +158,7 @@ class Store:
 
     def lock(self, key: str) -> contextlib.AbstractContextManager[object]:
         """Take the lock of `key`, to be held in a `with` block; the operating system frees it when the holder dies."""
+        self.enter()
         with self._accessed():
             return locked(self.root / "locks" / f"{key}.lock")
 
@@ -140,10 +171,11 @@ class Store:
             probe.unlink()
 
     def clear_scratch(self) -> None:
-        """Remove what interrupted writers left behind more than an hour ago."""
+        """Remove what interrupted writers left behind more than an hour ago, and before all who use the cache came."""
+        before = min(time.time() - 3600, oldest_user(self.root))
         for folder in (self.root / "tmp").glob("*"):
             with contextlib.suppress(OSError):
-                if time.time() - folder.stat().st_mtime > 3600:
+                if folder.stat().st_mtime < before:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def _accessed(self) -> contextlib.AbstractContextManager[None]:
@@ -192,10 +224,43 @@ def default_cache() -> Path:
 
 def locked(path: Path) -> contextlib.AbstractContextManager[object]:
     """Wait for the lock of a file, and return it held: a `with` block sets it free."""
+    return file_lock(path).acquire()
+
+
+def file_lock(path: Path) -> BaseFileLock:
+    """Return the lock of a file, which any thread of this process may set free, and make its folder."""
     from filelock import FileLock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(str(path)).acquire()
+    return FileLock(str(path), thread_local=False)
+
+
+def oldest_user(root: Path) -> float:
+    """Return since when another process has used a cache folder without a break, as a time of files; infinity where
+    none does.  What processes left that ended in the middle of their work is removed."""
+    from filelock import Timeout
+
+    found = float("inf")
+    for path in (root / USERS).glob("*.lock"):
+        with contextlib.suppress(FileNotFoundError):
+            came = path.stat().st_mtime
+            if path.name.startswith(f"{os.getpid()}-"):
+                continue
+            lock = file_lock(path)
+            try:
+                with lock.acquire(timeout=0):
+                    path.unlink()
+            except Timeout:
+                found = min(found, came)
+    return found
+
+
+def _leave(held: BaseFileLock, pid: int) -> None:
+    """Give up a presence; a process that was forked from the one that has it does nothing."""
+    if pid == os.getpid():
+        with contextlib.suppress(OSError):
+            Path(held.lock_file).unlink(missing_ok=True)
+            held.release()
 
 
 def write_synced(path: Path, data: bytes) -> None:

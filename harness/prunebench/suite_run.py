@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -19,7 +22,8 @@ from prunebench.pruning.choose import budgets_of
 from prunebench.records import Record, read_results
 from prunebench.request import make_request, will_not_run, with_slots
 from prunebench.run import Run, RunReport
-from prunebench.schedule import RunState
+from prunebench.schedule import RunState, with_processor
+from prunebench.stopping import seconds_until
 from prunebench.store import Store
 
 if TYPE_CHECKING:
@@ -51,21 +55,23 @@ def run_suite(
     keep: str | float | Sequence[str | float] = (), seeds: int | None = None, added: Globs = (),
     results: Folder = "results", cache: Folder | None = None, data: Folder | Sequence[Folder] = (),
     registry: Folder | None = None, devices: str = "auto", jobs: int | None = None,
-    slots_per_device: int | Literal["auto"] = 1, threads: int = 1, timeout_seconds: float | None = None,
-    executor: str = "local", max_failures: int | None = None, supersede: str = "",
-    progress: Callable[[float, str], None] = silent,
+    slots_per_device: int | Literal["auto"] = 1, cpu_slots: int | None = None, threads: int = 1,
+    timeout_seconds: float | None = None, until: str = "", executor: str = "local", max_failures: int | None = None,
+    supersede: str = "", progress: Callable[[float, str], None] = silent,
 ) -> SuiteRun:  # fmt: skip
     """Run what is missing of a suite and write its board, as `prunebench run` does: the same cells, records and keys.
 
     scorer, projector, backbone, arch, keep: globs, or several, on what the suite names; keep may be numbers.  seeds:
     only the first ones.  added: methods beside those of the suite.  results, cache, data, registry: folders of records,
     of what is computed, to look for data in (one or several), and registry.toml.  devices, jobs, slots_per_device,
-    threads, timeout_seconds, executor: as the command's options.  progress: is told the fraction that is done, and a
-    text.  What failed, or what Ctrl-C stopped, is in the report and is tried again by the next call.  Raises UsageError
-    for names that are unknown, DataError for data that are missing, ResultConflict where a repeat differs."""
+    cpu_slots, threads, timeout_seconds, until, executor: as the command's options.  progress: is told the fraction that
+    is done, and a text.  What failed, or what Ctrl-C or the time stopped, is in the report, and is tried again by the
+    next call.  Raises UsageError for names that are unknown, DataError for data that are missing, ResultConflict where
+    a repeat differs."""
     globs = {"scorer": scorer, "projector": projector, "backbone": backbone, "arch": arch, "added": added}
     filters = Filters(**{axis: _several(given) for axis, given in globs.items()}, keep=budgets_of(keep), seeds=seeds)
     roots = [Path(data)] if isinstance(data, str | os.PathLike) else [Path(one) for one in data]
+    end = time.monotonic() + seconds_until(until, datetime.now()) if until else math.inf
     catalogue = load_plugins()
     asked = make_request(
         suite, filters, catalogue, registry_file=Path(registry) if registry else None, results=Path(results),
@@ -73,12 +79,13 @@ def run_suite(
         timeout_seconds=timeout_seconds,
     )  # fmt: skip
     asked, slots = with_slots(asked, devices, jobs, None if slots_per_device == "auto" else slots_per_device)
+    slots = with_processor(slots, cpu_slots, threads)
     asked.plugins.executor(executor)
     store = Store(Path(asked.settings.cache))
     plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, (NotHere,), store)
     run = Run(
         plan, asked.registry, asked.plugins, asked.settings, slots, asked.results, executor, supersede, max_failures,
-        observe=lambda state, event: _tell(progress, state, event), notice=_notice,
+        until=end, observe=lambda state, event: _tell(progress, state, event), notice=_notice,
     )  # fmt: skip
     report = run.execute()
     report.problems += [f"plugin {one.origin} was left out: {one.error}" for one in catalogue.failures]

@@ -62,7 +62,8 @@ def ensure(bench: Bench, task: Task, inputs: Mapping[str, Artefact] | None = Non
             seconds = round(time.perf_counter() - started, 3)
             bench.store.publish(task.stage, task.key, arrays, {"seconds": seconds, **facts})
             bench.store.discard_parts(task.key)
-    if (artefact := bench.store.read(task.stage, task.key)) is None:
+        artefact = bench.store.read(task.stage, task.key)  # within the lock: nobody removes it in between
+    if artefact is None:
         text = f"the artefact of stage {task.stage} vanished after it was written"
         raise CellFailed(text, "is something else cleaning the cache folder?")
     return artefact

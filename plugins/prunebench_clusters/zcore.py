@@ -118,7 +118,7 @@ def _block(
     scores, ties = np.zeros(columns.shape[1]), 0
     firsts, starts = np.unique(dimensions[:, 0], return_index=True)
     for first, start, end in zip(firsts, starts, [*starts[1:], len(dimensions)], strict=True):
-        order = np.argsort(columns[first], kind="stable")
+        order = np.argsort(columns[first], kind="stable").astype(np.int32)
         ties += score_plane_runs(
             columns,
             order,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from prunebench import DataError, ScoreContext
 
 _EL2N_EPOCHS = 10
+_BLOCK_VALUES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Difficulty:
 
 
 def measure(ctx: ScoreContext) -> Difficulty:
-    """Return the measures of the recorded run; one epoch is in memory at a time.
+    """Return the measures of the recorded run; one epoch of a block of samples is in memory at a time.
 
     Never-learnt samples have no forgetting events, and a tied prediction is wrong.  Raises DataError for
     dynamics of another shape than [epochs, n, classes] or with values that are not finite.
@@ -41,10 +42,19 @@ def measure(ctx: ScoreContext) -> Difficulty:
             f"training dynamics have shape {dynamics.shape}, not (epochs, {ctx.n}, classes)",
             "record them again with this data set",
         )
-    margin, forgetting, el2n = (np.zeros(ctx.n) for _ in range(3))
-    before, rows = np.zeros(ctx.n, dtype=np.bool_), np.arange(ctx.n)
-    for epoch in range(len(dynamics)):
+    measures, step = np.empty((3, ctx.n)), max(1, _BLOCK_VALUES // max(1, dynamics.shape[2]))
+    for start in range(0, ctx.n, step):
         ctx.check_deadline()
+        block = slice(start, start + step)
+        measures[:, block] = _measures(dynamics[:, block], labels[block])
+    return Difficulty(margin=measures[0], forgetting=measures[1], el2n=measures[2])
+
+
+def _measures(dynamics: NDArray[np.float16], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return mean margin, forgetting events and EL2N sum of some samples, float64 [3, m]."""
+    margin, forgetting, el2n = measures = np.zeros((3, len(labels)))
+    before, rows = np.zeros(len(labels), dtype=np.bool_), np.arange(len(labels))
+    for epoch in range(len(dynamics)):
         others = _finite(dynamics[epoch], epoch)
         own = others[rows, labels].copy()
         others[rows, labels] = 0.0
@@ -55,7 +65,8 @@ def measure(ctx: ScoreContext) -> Difficulty:
         if epoch < _EL2N_EPOCHS:
             others[rows, labels] = own - 1.0
             el2n += np.sqrt(np.square(others).sum(axis=1, dtype=np.float64))
-    return Difficulty(margin=margin / len(dynamics), forgetting=forgetting, el2n=el2n)
+    margin /= len(dynamics)
+    return measures
 
 
 def _finite(probabilities: NDArray[np.float16], epoch: int) -> NDArray[np.float32]:

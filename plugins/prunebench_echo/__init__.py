@@ -15,6 +15,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
             load="prunebench_echo.score:echo",
             needs=frozenset({"pixels", "labels"}),
             stochastic=True,
+            gpu=True,
             budget_dependent=True,
             params={**_encoder_params(), **_selection_params()},
             cost="n log n",

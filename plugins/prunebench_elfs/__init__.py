@@ -16,6 +16,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
             labeller="prunebench_elfs.score:pseudo_labels",
             needs=frozenset({"features", "pseudo_labels", "dynamics"}),
             stochastic=True,
+            gpu=True,
             cost="n^2",
             selector="double_end",
             selector_params={"drop": 0.4, "balanced": False},

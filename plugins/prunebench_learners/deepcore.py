@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from prunebench_learners.engine import Penalty
 from prunebench_learners.fit import Fitted, fit
 from prunebench_learners.pixels import place_pixels
 from prunebench_learners.recipe import Plan, Recipe, draws_per_epoch, plan_of, recipe_of
+from prunebench_learners.steps import CannotPrepare
+from prunebench_learners.switches import Switches, default_switches
 
 _SMALLEST_MICRO_BATCH = 2
 _MEMORY_PHRASES = (
@@ -40,17 +43,27 @@ def train(ctx: TrainContext) -> TrainResult:
     return train_with(ctx, None)
 
 
-def train_with(ctx: TrainContext, penalty: Penalty | None) -> TrainResult:
-    """Train as `train` does, with `penalty` added to the loss of every micro-batch."""
+def train_with(
+    ctx: TrainContext, penalty: Penalty | None, *, fixed_shapes: bool = False, switches: Switches | None = None
+) -> TrainResult:
+    """Train as `train` does, with `penalty` added to the loss of every micro-batch.
+
+    fixed_shapes: the penalty is a function of its arguments whose shapes do not depend on values, so that a graph can
+    replay it.  switches: None for those of the device.
+    """
     recipe, n = recipe_of(ctx), len(ctx.train_labels)
     if n == 0:
         raise DataError("the subset is empty", "raise the budget")
-    plan = plan_of(recipe, n)
-    on_cuda = torch.device(ctx.device).type == "cuda"
+    plan, device = plan_of(recipe, n), torch.device(ctx.device)
+    on_cuda = device.type == "cuda"
     if on_cuda:
         torch.cuda.reset_peak_memory_stats(ctx.device)
+    if switches is None:
+        switches = default_switches(device, recipe.amp, plan.n_iterations)
+        if penalty is not None and not fixed_shapes:
+            switches = replace(switches, graph=False, compiled=False)
     micro_batch, retries = min(recipe.batch_size, draws_per_epoch(n)), 0
-    while (fitted := _attempt(ctx, recipe, plan, micro_batch, penalty)) is None:
+    while (fitted := _attempt(ctx, recipe, plan, micro_batch, penalty, switches)) is None:
         if micro_batch <= _SMALLEST_MICRO_BATCH:
             raise OutOfMemory(
                 f"memory ran out on {ctx.device} even at a micro-batch of {micro_batch}",
@@ -74,12 +87,21 @@ def train_with(ctx: TrainContext, penalty: Penalty | None) -> TrainResult:
     )
 
 
-def _attempt(ctx: TrainContext, recipe: Recipe, plan: Plan, micro_batch: int, penalty: Penalty | None) -> Fitted | None:
-    """Return a fitted network, or None where memory ran out."""
+def _attempt(
+    ctx: TrainContext, recipe: Recipe, plan: Plan, micro_batch: int, penalty: Penalty | None, switches: Switches
+) -> Fitted | None:
+    """Return a fitted network, or None where memory ran out.
+
+    A network that cannot be compiled or captured trains without, and says so: slower, by the same recipe.
+    """
     image_size = recipe.image_size or ctx.arch.image_size or 0
     try:
         pixels = place_pixels(ctx, image_size, recipe.padding)
-        return fit(ctx, recipe, plan, pixels, micro_batch, penalty)
+        try:
+            return fit(ctx, recipe, plan, pixels, micro_batch, penalty, switches)
+        except CannotPrepare as error:
+            ctx.progress(0.0, f"trains without graphs and compilation: {error}")
+        return fit(ctx, recipe, plan, pixels, micro_batch, penalty, replace(switches, graph=False, compiled=False))
     except RuntimeError as error:
         if not memory_ran_out(error):
             raise

@@ -19,7 +19,8 @@ def train(ctx: TrainContext) -> TrainResult:
     training.
     """
     weight, margin = (cast(float, ctx.params[name]) for name in ("structure_weight", "structure_margin"))
-    return train_with(ctx, partial(weighted_structure_loss, weight=weight, margin=margin) if weight else None)
+    penalty = partial(weighted_structure_loss, weight=weight, margin=margin) if weight else None
+    return train_with(ctx, penalty, fixed_shapes=True)
 
 
 def weighted_structure_loss(
@@ -39,6 +40,7 @@ def structure_loss(outputs: torch.Tensor, labels: torch.Tensor, margin: float) -
     same = labels[first] == labels[second]
     # not by the expansion of squares, which loses the short distances that the margin is about
     distance = pdist(outputs)
-    pull = distance.square()[same].sum() / same.sum().clamp_min(1)
-    push = relu(margin - distance)[~same].sum() / (~same).sum().clamp_min(1)
+    # masks instead of selections, so that shapes do not depend on labels
+    pull = (distance.square() * same).sum() / same.sum().clamp_min(1)
+    push = (relu(margin - distance) * ~same).sum() / (~same).sum().clamp_min(1)
     return pull + push

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from prunebench import Diverged, TrainContext
-from prunebench_learners.engine import Engine, Penalty, evaluate, make_engine, update
-from prunebench_learners.pixels import Draw, Pixels, draw_epoch
+from prunebench_learners.engine import Engine, Penalty, evaluate, make_engine
+from prunebench_learners.pixels import Draw, Pixels, draw_epoch, switched
 from prunebench_learners.recipe import Plan, Recipe, cosine_rate, draws_per_epoch
+from prunebench_learners.steps import PlainSteps, StaticSteps, Steps
+from prunebench_learners.switches import REFERENCE, Switches, kernels
 
 _ITERATIONS_PER_DEADLINE_CHECK = 50
 
@@ -29,18 +31,25 @@ class Fitted:
 
 
 def fit(
-    ctx: TrainContext, recipe: Recipe, plan: Plan, pixels: Pixels, micro_batch: int, penalty: Penalty | None = None
+    ctx: TrainContext,
+    recipe: Recipe,
+    plan: Plan,
+    pixels: Pixels,
+    micro_batch: int,
+    penalty: Penalty | None = None,
+    switches: Switches = REFERENCE,
 ) -> Fitted:
     """Train from scratch; the global torch generators are as before afterwards.
 
     The seed of `ctx` seeds the initialisation and then dropout; order and augmentation have generators of
-    their own.  Raises Diverged for a loss that is not finite, CellTimeout past the deadline.
+    their own.  Raises Diverged for a loss that is not finite, CellTimeout past the deadline, and CannotPrepare,
+    before the first update, for a network that the switches do not suit.
     """
     device = torch.device(ctx.device)
-    with torch.random.fork_rng(devices=_cuda_devices(device)):
+    with torch.random.fork_rng(devices=_cuda_devices(device)), kernels(switches):
         torch.manual_seed(ctx.seed)
-        engine = make_engine(ctx.build, recipe, device, micro_batch, penalty)
-        return _run(ctx, recipe, plan, pixels, engine)
+        engine = make_engine(ctx.build, recipe, device, micro_batch, penalty, switches)
+        return _run(ctx, recipe, plan, switched(pixels, switches), engine)
 
 
 def _cuda_devices(device: torch.device) -> list[int]:
@@ -63,10 +72,13 @@ def _run(ctx: TrainContext, recipe: Recipe, plan: Plan, pixels: Pixels, engine: 
     loss = math.nan
     by_class: tuple[float | None, ...] = ()
     engine.model.train()
+    steps: Steps | None = None
     for epoch in range(plan.n_epochs):
         ctx.check_deadline()
         draw = draw_epoch(n, draws_per_epoch(n), padding, generators, engine.device)
-        train_loss = _pass(ctx, recipe, plan, pixels, engine, draw, epoch, seen)
+        if steps is None:
+            steps = (StaticSteps if engine.switches.graph else PlainSteps)(engine, pixels, plan, recipe, draw, seen)
+        train_loss = _pass(ctx, recipe, plan, steps, draw, epoch)
         if seen is not None and dynamics is not None:
             dynamics[epoch] = seen.cpu().numpy()
         text = f"epoch {epoch + 1}/{plan.n_epochs}, loss {train_loss:.4g}"
@@ -76,7 +88,9 @@ def _run(ctx: TrainContext, recipe: Recipe, plan: Plan, pixels: Pixels, engine: 
             text += f", test accuracy {accuracy:.4f}"
         ctx.progress((epoch + 1) / plan.n_epochs, text)
     _require_finite(loss, "test loss", plan.n_epochs, plan, recipe, plan.n_iterations - 1)
-    return Fitted(model=engine.model, accuracies=tuple(accuracies), by_class=by_class, loss=loss, dynamics=dynamics)
+    return Fitted(
+        model=engine.finished(), accuracies=tuple(accuracies), by_class=by_class, loss=loss, dynamics=dynamics
+    )
 
 
 def _recorders(
@@ -88,26 +102,16 @@ def _recorders(
     return seen, np.empty((plan.n_epochs, n, ctx.n_classes), dtype=np.float16)
 
 
-def _pass(
-    ctx: TrainContext,
-    recipe: Recipe,
-    plan: Plan,
-    pixels: Pixels,
-    engine: Engine,
-    draw: Draw,
-    epoch: int,
-    seen: torch.Tensor | None,
-) -> float:
+def _pass(ctx: TrainContext, recipe: Recipe, plan: Plan, steps: Steps, draw: Draw, epoch: int) -> float:
     """Make the updates of one pass and return their mean loss, fetched from the device once."""
     done = epoch * len(plan.batches)
     windows = plan.batches[: plan.n_iterations - done]
-    total = torch.zeros((), device=engine.device)
-    for iteration, window in enumerate(windows, start=done):
+    steps.begin(draw)
+    for iteration, (start, stop) in enumerate(windows, start=done):
         if iteration % _ITERATIONS_PER_DEADLINE_CHECK == 0:
             ctx.check_deadline()
-        rate = cosine_rate(iteration, plan.n_iterations, recipe.learning_rate, recipe.eta_min)
-        total += update(engine, pixels, draw, window, rate, seen)
-    mean = float(total) / len(windows)
+        steps.step(stop - start)
+    mean = float(steps.total) / len(windows)
     _require_finite(mean, "training loss", epoch + 1, plan, recipe, done + len(windows) - 1)
     return mean
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from prunebench import DataError, TrainContext
+from prunebench_learners.switches import REFERENCE, Switches
 
 _RESIZED_AT_ONCE = 1000
 
@@ -21,7 +22,7 @@ class Pixels:
 
     train: uint8 [n, c, h + 2p, w + 2p], with its reflected border of p = `padding` pixels.
     test: uint8 [m, c, h, w].  labels: int64.  scale, shift: float32 [c, 1, 1], so that
-    byte * scale + shift is the normalised value.
+    byte * scale + shift is the normalised value.  fused, channels_last, precision: see `Switches`.
     """
 
     train: torch.Tensor
@@ -31,11 +32,15 @@ class Pixels:
     scale: torch.Tensor
     shift: torch.Tensor
     padding: int
+    fused: bool = False
+    channels_last: bool = True
+    precision: torch.dtype | None = None
 
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
-        """Return uint8 [b, c, h, w] as float32, channels last."""
+        """Return uint8 [b, c, h, w] as float32, or in `precision`."""
         values = torch.addcmul(self.shift, images.float(), self.scale)
-        return values.contiguous(memory_format=torch.channels_last)
+        order = torch.channels_last if self.channels_last else torch.contiguous_format
+        return values.contiguous(memory_format=order).to(self.precision or torch.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,12 @@ class Draw:
     rows: torch.Tensor | None = None
     columns: torch.Tensor | None = None
     flips: torch.Tensor | None = None
+
+    def at(self, places: slice | torch.Tensor) -> Draw:
+        """Return what was drawn for some places: a slice, or int64 [b]."""
+        parts = (self.rows, self.columns, self.flips)
+        rows, columns, flips = (None if part is None else part[places] for part in parts)
+        return Draw(order=self.order[places], rows=rows, columns=columns, flips=flips)
 
 
 def place_pixels(ctx: TrainContext, image_size: int, padding: int) -> Pixels:
@@ -163,17 +174,54 @@ def crop_flip(
     return torch.where(flips.view(-1, 1, 1, 1), crops.flip(3), crops)
 
 
+def gather_crops(
+    padded: torch.Tensor,
+    padding: int,
+    index: torch.Tensor,
+    rows: torch.Tensor,
+    columns: torch.Tensor,
+    flips: torch.Tensor,
+) -> torch.Tensor:
+    """Return what `crop_flip` does, channels last, by one gather; `padded` should be channels last, too.
+
+    A pixel is a row of its channels, and each has the address of the one that it comes from.
+    """
+    n, channels, height, width = padded.shape
+    down = torch.arange(height - 2 * padding, device=padded.device)
+    along = torch.arange(width - 2 * padding, device=padded.device)
+    across = torch.where(flips[:, None], along.flip(0), along) + columns[:, None]
+    row = (index * height + rows)[:, None] + down
+    address = (row * width)[:, :, None] + across[:, None, :]
+    pixels = padded.permute(0, 2, 3, 1).reshape(n * height * width, channels)
+    gathered = pixels.index_select(0, address.flatten())
+    return gathered.view(len(index), len(down), len(along), channels).permute(0, 3, 1, 2)
+
+
+def drawn_images(pixels: Pixels, draw: Draw) -> torch.Tensor:
+    """Return the normalised images float32 [b, c, h, w] of all places of `draw`, or in the precision of `pixels`."""
+    if draw.rows is None or draw.columns is None or draw.flips is None:
+        return pixels.normalised(pixels.train[draw.order])
+    cut = gather_crops if pixels.fused else crop_flip
+    return pixels.normalised(cut(pixels.train, pixels.padding, draw.order, draw.rows, draw.columns, draw.flips))
+
+
 def training_batch(pixels: Pixels, draw: Draw, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return sample indices int64 [b] and normalised images float32 [b, c, h, w] of places start..stop-1."""
-    index = draw.order[start:stop]
-    if draw.rows is None or draw.columns is None or draw.flips is None:
-        return index, pixels.normalised(pixels.train[index])
-    images = crop_flip(
-        pixels.train,
-        pixels.padding,
-        index,
-        draw.rows[start:stop],
-        draw.columns[start:stop],
-        draw.flips[start:stop],
+    part = draw.at(slice(start, stop))
+    return part.order, drawn_images(pixels, part)
+
+
+def switched(pixels: Pixels, switches: Switches) -> Pixels:
+    """Return the images as the switches want them."""
+    if switches == REFERENCE:
+        return pixels
+    train = pixels.train
+    if switches.fused_gather:
+        train = train.contiguous(memory_format=torch.channels_last)
+    return replace(
+        pixels,
+        train=train,
+        fused=switches.fused_gather,
+        channels_last=switches.channels_last,
+        precision=switches.precision if switches.fused_gather else None,
     )
-    return index, pixels.normalised(images)

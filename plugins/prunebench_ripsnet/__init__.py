@@ -31,6 +31,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
             load="prunebench_ripsnet.score:ripsnet",
             needs=frozenset({"features", "labels"}),
             stochastic=True,
+            gpu=True,
             params={**_cloud_params(), **_network_params()},
             cost="n",
             selector="strata",

@@ -6,12 +6,13 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
 
 from prunebench import ScoreContext, Scores
 
-from .metric import place
-from .scale import by_rank, content_order, filtered, require_finite, settled, shared
+from .metric import placement
+from .scale import by_rank, classes_of, content_order, filtered, require_finite, settled, shared
+
+_BLOCK_VALUES = 1 << 22
 
 
 def density(ctx: ScoreContext) -> Scores:
@@ -23,14 +24,12 @@ def density(ctx: ScoreContext) -> Scores:
     """
     require_finite(ctx.features)
     order, row = content_order(ctx.features)
-    labels, row = ctx.labels[order], row[order]
-    points = place(ctx.features[order], labels, "whitened", cast(float, ctx.params["shrinkage"]))
-    values = np.zeros(ctx.n)
-    for label in np.unique(labels):
+    classes, values = classes_of(order, ctx.labels), np.zeros(ctx.n)
+    place = placement(ctx.features, order, classes, "whitened", cast(float, ctx.params["shrinkage"]))
+    for members in classes:
         ctx.check_deadline()
-        members = np.flatnonzero(labels == label)
-        means = shared(mean_distances(points[members], cast(int, ctx.params["k"])), row[members])
-        values[order[members]] = 1.0 - by_rank(settled(means))
+        means = shared(mean_distances(place(members), cast(int, ctx.params["k"])), row[members])
+        values[members] = 1.0 - by_rank(settled(means))
     excluded, refill = filtered(ctx)
     return Scores(values=values, excluded=excluded, refill=refill, diagnostics={"n_filtered": int(excluded.sum())})
 
@@ -43,7 +42,14 @@ def mean_distances(points: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     k = min(k, len(points) - 1)
     if k < 1:
         return np.zeros(len(points))
-    lengths, _ = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points).kneighbors()
     # Of unit vectors, one minus the cosine is half the squared distance; a zero vector is at one half from each.
-    mean: NDArray[np.float64] = (lengths**2 / 2).mean(axis=1)
-    return mean
+    halves, means = np.einsum("md,md->m", points, points) / 2, np.empty(len(points))
+    step = max(1, _BLOCK_VALUES // len(points))
+    for start in range(0, len(points), step):
+        rows = np.arange(start, min(start + step, len(points)))
+        near = points[start : start + step] @ points.T  # a whole class is a product with itself, at half the cost
+        near -= halves
+        near[rows - start, rows] = -np.inf
+        near.partition(len(points) - k, axis=1)
+        means[rows] = np.maximum(halves[rows, None] - near[:, -k:], 0.0).mean(axis=1)
+    return means

@@ -12,10 +12,13 @@ from prunebench.toolbox import misclassified
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_BLOCK_ROWS = 4096
+
 
 def require_finite(features: NDArray[np.float32]) -> None:
     """Raise DataError with the number of samples whose features are not finite."""
-    if bad := int((~np.isfinite(features).all(axis=1)).sum()):
+    parts = (features[start : start + _BLOCK_ROWS] for start in range(0, len(features), _BLOCK_ROWS))
+    if bad := sum(int((~np.isfinite(part).all(axis=1)).sum()) for part in parts):
         raise DataError(f"the features of {bad} samples are not finite", "look at the backbone and its weights")
 
 
@@ -23,18 +26,34 @@ def content_order(features: NDArray[np.floating]) -> tuple[Ints, Ints]:
     """Return an order of the samples that their features alone decide, and the row that each one has, both int64 [n].
 
     It is that of the first feature, then of the next, so shifting or scaling the features does not change it.  Samples
-    with equal features have the same row.  Work in this order does not depend on that of the file.
+    with equal features have the same row.  Work in this order does not depend on that of the file.  A feature is read
+    of those samples alone that the features before it leave equal, so memory grows with n.
     """
-    bits = (np.ascontiguousarray(features, dtype=np.float64) + 0.0).view(np.int64)  # no negative zeros
-    # Unsigned numbers in the order of the floats, highest byte first: rows then compare by value as strings of bytes.
-    ascending = np.where(bits < 0, ~bits, bits ^ np.int64(-(2**63))).view(np.uint64).astype(">u8")
-    _, row = np.unique(ascending.view(np.dtype((np.void, ascending[0].nbytes)))[:, 0], return_inverse=True)
-    return np.argsort(row, kind="stable"), row
+    order, tied = np.arange(len(features)), np.arange(len(features))  # tied: places in the order
+    starts = order == 0  # of each place in the order: whether another row begins there
+    for column in features.T:
+        if not len(tied):
+            break
+        values = column[order[tied]]
+        ranked = np.lexsort((values, np.cumsum(starts[tied])))
+        order[tied], values = order[tied[ranked]], values[ranked]
+        starts[tied[1:]] |= values[1:] != values[:-1]
+        tied = tied[~(starts & np.append(starts[1:], True))[tied]]
+    row = np.empty_like(order)
+    row[order] = np.cumsum(starts) - 1
+    return order, row
+
+
+def classes_of(order: Ints, labels: Ints) -> list[Ints]:
+    """Return the samples of each class, int64 each, as they follow each other in `order` (int64 [n])."""
+    members = order[np.argsort(labels[order], kind="stable")]
+    return np.split(members, np.flatnonzero(np.diff(labels[members])) + 1)
 
 
 def shared(values: Floats, row: Ints) -> Floats:
     """Return the mean of values over the samples that have the same row, float64 [n]."""
-    mean: Floats = (np.bincount(row, values) / np.maximum(np.bincount(row), 1))[row]
+    _, row = np.unique(row, return_inverse=True)
+    mean: Floats = (np.bincount(row, values) / np.bincount(row))[row]
     return mean
 
 

@@ -12,8 +12,8 @@ from prunebench import ScoreContext, Scores
 from prunebench.toolbox import min_max
 
 from .merge import merge_heights
-from .metric import distances, place
-from .scale import by_rank, content_order, filtered, require_finite, settled, shared
+from .metric import distances, placement
+from .scale import by_rank, classes_of, content_order, filtered, require_finite, settled, shared
 
 Floats = NDArray[np.float64]
 
@@ -29,15 +29,12 @@ def score(ctx: ScoreContext) -> Scores:
     params = cast("dict[str, Any]", ctx.params)
     require_finite(ctx.features)
     order, row = content_order(ctx.features)
-    labels, row = ctx.labels[order], row[order]
-    points = place(ctx.features[order], labels, str(params["metric"]), float(params["shrinkage"]))
-    values = np.zeros(ctx.n)
-    classes = np.unique(labels)
-    for number, label in enumerate(classes):
-        members = np.flatnonzero(labels == label)
-        heights = settled(shared(mean_heights(points[members], ctx), row[members]))
+    classes, values = classes_of(order, ctx.labels), np.zeros(ctx.n)
+    place = placement(ctx.features, order, classes, str(params["metric"]), float(params["shrinkage"]))
+    for number, members in enumerate(classes):
+        heights = settled(shared(mean_heights(place(members), ctx), row[members]))
         scaled = min_max(heights) if params["normalise"] == "min_max" else by_rank(heights)
-        values[order[members]] = scaled if params["prefer"] == "fringe" else 1.0 - scaled
+        values[members] = scaled if params["prefer"] == "fringe" else 1.0 - scaled
         ctx.progress((number + 1) / len(classes), "clouds by class")
     excluded, refill = filtered(ctx)
     return Scores(values=values, excluded=excluded, refill=refill, diagnostics={"n_filtered": int(excluded.sum())})

@@ -15,9 +15,10 @@ _BLOCK_VALUES = 1 << 21
 
 def require_finite(values: NDArray[Any], what: str) -> None:
     """Raise DataError with the number of rows of `values` [n, k] that hold NaN or infinity."""
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        bad = int(np.count_nonzero(~finite))
+    bad = sum(
+        int(np.count_nonzero(~np.isfinite(values[rows]).all(axis=1))) for rows in blocks(len(values), values.shape[1])
+    )
+    if bad:
         raise DataError(
             f"{bad} of {len(values)} rows of the {what} are not finite", "check the backbone and its weights"
         )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench import DataError, NotApplicable, ScoreContext, Scores
-from prunebench_uncertainty.evidence import require_finite
+from prunebench_uncertainty.evidence import blocks, require_finite
 
 _LOG_OFFSET = 1e-8  # inside the logarithms of the authors' code
 _FEWEST_EPOCHS = 3  # two changes: one alone does not vary
@@ -21,24 +21,32 @@ def tdds(ctx: ScoreContext) -> Scores:
     Change: d_t = sum_c |p_{t+1,c} (log p_{t+1,c} - log p_{t,c})|, logarithms of p + 1e-8, over the first
     `epochs` recorded epochs (T; a shorter recording is used whole).  A window holds J epochs, so J - 1
     changes; its spread is the L2 norm of d_t minus their mean.  The window that starts at epoch k has weight
-    decay * (1 - decay)^(T - J - k); J is at most T.  One epoch is in memory at a time, and J - 1 changes.
+    decay * (1 - decay)^(T - J - k); J is at most T.  Samples come in blocks: what is in memory does not grow with them.
     Raises NotApplicable for fewer than three epochs, DataError for unusable dynamics.
     """
     n_epochs, window = _lengths(ctx)
     decay, absolute = cast(float, ctx.params["decay"]), ctx.params["divergence"] == "absolute"
-    changes: deque[NDArray[np.float64]] = deque(maxlen=window - 1)
-    score, before, windows = np.zeros(ctx.n), _epoch(ctx, 0), 0
-    for epoch in range(1, n_epochs):
+    values = np.empty(ctx.n)
+    for rows in blocks(ctx.n, ctx.dynamics.shape[2]):
         ctx.check_deadline()
-        after = _epoch(ctx, epoch)
+        values[rows] = _spreads(ctx.dynamics[:n_epochs, rows], window, decay, absolute=absolute)
+    windows = n_epochs - window + 1
+    return Scores(values=values, diagnostics={"epochs": n_epochs, "window": window, "windows": windows})
+
+
+def _spreads(dynamics: NDArray[np.float16], window: int, decay: float, *, absolute: bool) -> NDArray[np.float64]:
+    """Return the decaying sum for some samples, float64 [m]; dynamics: [epochs, m, classes]."""
+    changes: deque[NDArray[np.float64]] = deque(maxlen=window - 1)
+    score, before = np.zeros(dynamics.shape[1]), _epoch(dynamics, 0)
+    for epoch in range(1, len(dynamics)):
+        after = _epoch(dynamics, epoch)
         terms = after * (np.log(after + _LOG_OFFSET) - np.log(before + _LOG_OFFSET))
         changes.append(np.abs(terms).sum(axis=1) if absolute else terms.sum(axis=1))
         before = after
         if len(changes) == window - 1:
             # a running average: each later window multiplies the weights of all earlier ones by 1 - decay
             score = (1.0 - decay) * score + decay * _spread(np.stack(changes))
-            windows += 1
-    return Scores(values=score, diagnostics={"epochs": n_epochs, "window": window, "windows": windows})
+    return score
 
 
 def _lengths(ctx: ScoreContext) -> tuple[int, int]:
@@ -58,8 +66,8 @@ def _lengths(ctx: ScoreContext) -> tuple[int, int]:
     return n_epochs, min(cast(int, ctx.params["window"]), n_epochs)
 
 
-def _epoch(ctx: ScoreContext, epoch: int) -> NDArray[np.float64]:
-    probabilities = ctx.dynamics[epoch]
+def _epoch(dynamics: NDArray[np.float16], epoch: int) -> NDArray[np.float64]:
+    probabilities = dynamics[epoch]
     require_finite(probabilities, f"training dynamics at epoch {epoch}")
     exact: NDArray[np.float64] = probabilities.astype(np.float64)
     return exact

@@ -4,8 +4,10 @@
 
 The data are synthetic: 1,281,167 x 512 float32 in 1,000 classes, 2 % of them near-duplicates of other samples, often
 of another class, and 2 % that are just too far to be.  They are written once, to the folder, in groups of 20 whole
-classes, so that the first rows are a smaller data set with classes of the same size.  Every step runs in a process of
-its own.  Seconds are those of the clock, and of the processor over `--threads`, which a busy machine stretches less.
+classes, so that the first rows are a smaller data set with classes of the same size.  Logits have 1,000 columns at each
+size, those of the step `head` on all samples, which runs first.  Every step runs in a process of its own.  Seconds are
+those of the clock, and what the processor needs for the same work on an idle machine at the least: its time over
+`--threads`, or that of the main thread where it is longer, since that part does not run on two cores.
 """
 
 from __future__ import annotations
@@ -38,9 +40,10 @@ def within_class(data: Data) -> dict[str, Any]:
 
 
 def all_classes(data: Data) -> dict[str, Any]:
-    from prunebench.pruning.neighbours import label_votes, nearest
+    from prunebench.pruning.neighbours import nearest
+    from prunebench.pruning.votes import label_votes
 
-    found = nearest(data.features, k=15, exact=False, workers=data.threads)
+    found = nearest(data.features, k=15, search="clusters", workers=data.threads)
     votes = label_votes(found.indices, data.labels)
     return {"recall": found.recall, "suspected": int(votes.suspected.sum())}
 
@@ -48,7 +51,7 @@ def all_classes(data: Data) -> dict[str, Any]:
 def duplicates(data: Data) -> dict[str, Any]:
     from prunebench.pruning.duplicates import near_duplicates
 
-    found = near_duplicates(data.features, 0.95, exact=False, workers=data.threads)
+    found = near_duplicates(data.features, 0.95, search="clusters", workers=data.threads)
     groups, planted = found.groups, data.array("sources")
     copies = np.flatnonzero(planted >= 0)
     together = (groups[copies] >= 0) & (groups[copies] == groups[planted[copies]])
@@ -69,7 +72,9 @@ def kept_neighbour(data: Data) -> dict[str, Any]:
 def reference(data: Data) -> dict[str, Any]:
     from prunebench.pruning.neighbours import leaks
 
-    found = leaks(data.features, data.features[::100] + np.float32(0.001), 0.95, exact=False, workers=data.threads)
+    found = leaks(
+        data.features, data.features[::100] + np.float32(0.001), 0.95, search="clusters", workers=data.threads
+    )
     return {"recall": found.recall, "pairs": len(found.train)}
 
 
@@ -77,9 +82,9 @@ def head(data: Data) -> dict[str, Any]:
     from prunebench.pruning.head import cross_fitted_logits
 
     ids = [f"{row:07d}" for row in range(data.n)]
-    path, shape = data.folder / f"logits-{data.n}.npy", (data.n, data.n_classes)
+    path, shape = data.folder / f"logits-{data.n}.npy", (data.n, CLASSES)
     out = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-    found = cross_fitted_logits(data.features, data.labels, data.n_classes, ids=ids, out=out, workers=data.threads)
+    found = cross_fitted_logits(data.features, data.labels, CLASSES, ids=ids, out=out, workers=data.threads)
     return {"accuracy": found.accuracy, "log_loss": found.log_loss, "temperature": found.temperature}
 
 
@@ -91,6 +96,7 @@ STEPS: dict[str, tuple[Callable[[Data], dict[str, Any]] | None, float, float]] =
     "kept-neighbour": (kept_neighbour, 60, 3),
     "all-classes": (all_classes, 900, 4),
     "reference": (reference, 900, 4),
+    "el2n": (None, 60, 4),
     "moderate": (None, 60, 4),
     "whitened-density": (None, 60, 4),
     "prototype": (None, 60, 4),
@@ -107,12 +113,11 @@ STEPS: dict[str, tuple[Callable[[Data], dict[str, Any]] | None, float, float]] =
 
 
 class Data:
-    """The first n samples, mapped into memory; logits and probabilities are those that the step `head` wrote."""
+    """The first n samples, mapped into memory; logits and probabilities are those of the step `head`."""
 
     def __init__(self, folder: Path, n: int, threads: int) -> None:
         self.folder, self.n, self.threads = folder, n, threads
         self.features, self.labels = self.array("features"), np.array(self.array("labels"))
-        self.n_classes = int(self.labels.max()) + 1
 
     def array(self, name: str) -> Any:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")[: self.n]
@@ -121,7 +126,8 @@ class Data:
         if name == "projection":
             return self.features if projection == "identity" else np.load(self.folder / f"pca-{self.n}.npy")
         if name in ("logits", "dynamics"):
-            logits = np.load(self.folder / f"logits-{self.n}.npy", mmap_mode="r")
+            whole = max(self.folder.glob("logits-*.npy"), key=lambda path: path.stat().st_size)
+            logits = np.load(whole, mmap_mode="r")[: self.n]
             return logits if name == "logits" else np.broadcast_to(self._probabilities(logits), (2, *logits.shape))
         return {"features": self.features, "labels": self.labels}[name]
 
@@ -190,7 +196,7 @@ def score(name: str, data: Data) -> dict[str, Any]:
     context = ScoreContext(
         params=entry.spec.resolve_params({}),
         n=data.n,
-        n_classes=data.n_classes,
+        n_classes=CLASSES,
         scorer=name,
         evidence={need: data.evidence(need, projection) for need in entry.spec.needs},
         budget=data.n // 10 if entry.spec.budget_dependent else None,
@@ -219,22 +225,26 @@ def child(step: str, folder: Path, n: int, threads: int, memory_gib: float) -> N
 
     threading.Thread(target=watch, daemon=True).start()
     work = project if step == "pca" else STEPS[step][0] if step in STEPS else None
-    started, used = time.perf_counter(), time.process_time()
+    started, used, own = time.perf_counter(), time.process_time(), time.thread_time()
     try:
         found = work(data) if work else score(step, data)
     except MemoryError as problem:
         found = {"error": f"more than {memory_gib:g} GiB: {problem}"}
     except Exception as problem:
         found = {"error": f"{type(problem).__name__}: {problem}"}
-    seconds, used = time.perf_counter() - started, time.process_time() - used
+    seconds, used, own = time.perf_counter() - started, time.process_time() - used, time.thread_time() - own
     over.set()
-    print(json.dumps({"seconds": seconds, "cpu": used, "anonymous": peak[0], "rss": status_bytes("VmHWM"), **found}))
+    took = {"seconds": seconds, "processor": max(used / threads, own)}
+    print(json.dumps({**took, "anonymous": peak[0], "rss": status_bytes("VmHWM"), **found}))
 
 
 def measured(step: str, given: argparse.Namespace, n: int) -> dict[str, Any]:
     command = [sys.executable, __file__, "--child", step, "--folder", str(given.folder), "--sizes", str(n)]
     command += ["--threads", str(given.threads), "--memory", str(given.memory)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(given.threads), "OPENBLAS_NUM_THREADS": str(given.threads)}
+    # threads that wait sleep: on a busy machine their turning would count as work
+    waiting = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4"}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(given.threads))
+    environment = {**os.environ, **threads, **waiting}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=given.timeout, env=environment)
     except subprocess.TimeoutExpired:
@@ -243,14 +253,14 @@ def measured(step: str, given: argparse.Namespace, n: int) -> dict[str, Any]:
     return json.loads(last[0]) if last else {"error": f"exit {done.returncode}: {done.stderr[-300:]}"}
 
 
-def report(step: str, n: int, found: dict[str, Any], threads: int) -> None:
+def report(step: str, n: int, found: dict[str, Any]) -> None:
     _, seconds, gigabytes = STEPS.get(step, (None, float("nan"), float("nan")))
     if "seconds" not in found:
         print(f"{step:30} {n:9,}  {found['error']}", flush=True)
         return
-    more = {key: value for key, value in found.items() if key not in ("seconds", "cpu", "anonymous", "rss")}
+    more = {key: value for key, value in found.items() if key not in ("seconds", "processor", "anonymous", "rss")}
     print(
-        f"{step:30} {n:9,}  {found['seconds']:7.1f} s, {found['cpu'] / threads:7.1f} s of processor (bar {seconds:g} s)"
+        f"{step:30} {n:9,}  {found['seconds']:7.1f} s, {found['processor']:7.1f} s of processor (bar {seconds:g} s)"
         f"  {found['anonymous'] / 1e9:5.2f} GB own, {found['rss'] / 1e9:5.2f} GB with files (bar {gigabytes:g} GB)"
         f"  load {os.getloadavg()[0]:.1f}  {more or ''}",
         flush=True,
@@ -281,8 +291,8 @@ def main() -> None:
         for step in given.steps.split(","):
             took = {}
             for n in sizes:
-                report(step, n, found := measured(step, given, n), given.threads)
-                took[n] = found.get("cpu", float("nan"))
+                report(step, n, found := measured(step, given, n))
+                took[n] = found.get("processor", float("nan"))
             if len(took) > 1:
                 low, high = min(took), max(took)
                 exponent = np.log(took[high] / took[low]) / np.log(high / low)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
@@ -13,6 +14,7 @@ from prunebench import (
     Arch,
     LearnerSpec,
     TrainContext,
+    TrainResult,
 )
 from prunebench_learners import prunebench_learners
 
@@ -98,3 +100,25 @@ def crop_flip_reference(image: np.ndarray, padding: int, row: int, column: int, 
     border = ((0, 0), (padding, padding), (padding, padding))
     window = np.pad(image, border, mode="reflect")[:, row : row + height, column : column + width]
     return window[:, :, ::-1] if flip else window
+
+
+class Recorder(nn.Module):
+    """A network that keeps what it is trained on."""
+
+    def __init__(self, batches: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.net, self.batches = conv_net(), batches
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.batches.append(images.detach().clone())
+        return torch.as_tensor(self.net(images))
+
+
+def assert_equal_weights(found: TrainResult, expected: TrainResult, atol: float) -> None:
+    assert found.weights is not None
+    assert expected.weights is not None
+    assert found.weights.keys() == expected.weights.keys()
+    for name, array in expected.weights.items():
+        assert found.weights[name].dtype == array.dtype
+        np.testing.assert_allclose(found.weights[name], array, atol=atol, err_msg=name)

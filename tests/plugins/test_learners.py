@@ -38,6 +38,7 @@ from prunebench_learners.recipe import (
     plan_of,
     recipe_of,
 )
+from prunebench_learners.switches import Switches
 
 # --- the recipe as data
 
@@ -386,8 +387,7 @@ def test_mixed_precision_trains_to_nearly_the_same_loss() -> None:
     for precision in (None, torch.bfloat16):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            engine = make_engine(conv_net, recipe, torch.device("cpu"), 50)
-        object.__setattr__(engine, "precision", precision)
+            engine = make_engine(conv_net, recipe, torch.device("cpu"), 50, None, Switches(precision=precision))
         losses[precision] = float([update(engine, pixels, draw, (0, 100), 0.05, None) for _ in range(5)][-1])
     assert losses[torch.bfloat16] == pytest.approx(losses[None], rel=0.1)
     assert losses[None] < 2.0

@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 import prunebench_stable
 from prunebench import DataError, ScoreContext, Scores
 from prunebench_stable.merge import merge_heights
-from prunebench_stable.metric import distances, place
+from prunebench_stable.metric import distances, placement
 from prunebench_stable.score import score
 
 SPEC = next(iter(prunebench_stable.prunebench_scorers()))
@@ -50,6 +50,11 @@ def blobs(n: int = 240, d: int = 8, classes: int = 3) -> tuple[NDArray[np.float3
 
 def cloud(m: int, seed: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed).normal(size=(m, 3))
+
+
+def placed(points: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+    members = np.arange(len(points))
+    return placement(points, members, [members], metric, 0.2)(members)
 
 
 def brute_force(matrix: NDArray[np.float64], bulk: int) -> NDArray[np.float64]:
@@ -99,15 +104,15 @@ def test_a_single_sample_has_height_zero() -> None:
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_distances_are_those_of_scipy(metric: str) -> None:
-    points = place(cloud(20, 4), np.zeros(20, dtype=np.int64), metric, 0.2)
+    points = placed(cloud(20, 4), metric)
     assert distances(points, metric) == pytest.approx(cdist(points, points, metric), abs=1e-12)
 
 
 def test_close_samples_far_from_the_origin_keep_their_distance() -> None:
     points = np.array([[1e6, 0.0], [1e6, 0.01], [1e6 + 100.0, 0.0], [1e6, 0.0]])
-    found = distances(place(points, np.zeros(4, dtype=np.int64), "euclidean", 0.2), "euclidean")
+    found = distances(placed(points, "euclidean"), "euclidean")
     assert found[0] == pytest.approx([0.0, 0.01, 100.0, 0.0])
-    narrow = place(points, np.zeros(4, dtype=np.int64), "cosine", 0.2)
+    narrow = placed(points, "cosine")
     assert distances(narrow, "cosine")[0, 1] == pytest.approx(0.5e-16, rel=1e-6)  # half the square of an angle of 1e-8
 
 
@@ -138,7 +143,7 @@ def test_whitening_makes_the_within_class_covariance_a_multiple_of_the_identity(
     from prunebench_stable.metric import _whitening
 
     centred = mixed.astype(np.float64) - mixed.mean(axis=0)
-    white = centred @ _whitening(centred, labels, 0.0)
+    white = centred @ _whitening(centred, np.zeros(8), [np.flatnonzero(labels == c) for c in range(3)], 0.0)
     within = sum(np.cov(white[labels == c].T, bias=True) * (labels == c).sum() for c in range(3)) / 600
     assert within / within[0, 0] == pytest.approx(np.eye(8), abs=1e-4)
 

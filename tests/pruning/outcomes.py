@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from PIL import Image
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.flow import Outcome
 from prunebench.pruning.ledger import Findings, make_ledger
+from prunebench.pruning.likeness import Likeness
 from prunebench.pruning.neighbours import nearest_kept
 from prunebench.pruning.scoring import Scored
 from prunebench.pruning.selecting import Kept
 from prunebench.pruning.source import Skipped, Source
+from prunebench.store import Store
 
 MANIFEST: Mapping[str, Any] = {
     "schema": 1, "versions": {"prunebench": "0.1.0", "numpy": "2.0"}, "network": {"model": "some_net"}, "keep": ["0.1"],
@@ -103,5 +106,5 @@ def outcome(
     evidence = Evidence(features=features, labels=labels, class_names=given or ("all",))
     return Outcome(
         source=source, whole=evidence, evidence=evidence, found=findings, rows=rows, kept=kept, ledger=ledger,
-        nested=True, notes=tuple(notes),
+        nested=True, notes=tuple(notes), like=Likeness(Store(Path("unused")), evidence),
     )  # fmt: skip

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,12 +15,18 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
-from prunebench.errors import DataError
+from prunebench.errors import DataError, UsageError
 from prunebench.pruning import cells, duplicates, neighbours
+from prunebench.pruning import search as search_module
 from prunebench.pruning.duplicates import Duplicates, near_duplicates
-from prunebench.pruning.neighbours import id_order, label_votes, leaks, nearest, nearest_kept
+from prunebench.pruning.neighbours import id_order, leaks, nearest, nearest_kept
+from prunebench.pruning.search import Search
+from prunebench.pruning.votes import label_votes
 
 Array = NDArray[Any]
+ALL_PAIRS = st.sampled_from(["exact", "clusters"])  # one cluster, for so few
+PYNNDESCENT = pytest.param("pynndescent", marks=pytest.mark.thorough)  # it compiles for a minute
+SEARCHES = ("exact", "clusters", "faiss", PYNNDESCENT)
 
 
 @pytest.fixture(autouse=True)
@@ -127,17 +136,17 @@ def test_the_base_may_be_another_set_with_labels_of_its_own() -> None:
     np.testing.assert_allclose(found.similarities, best(truth, 4), atol=2e-6)
 
 
-@pytest.mark.parametrize("exact", [True, False])
-def test_the_order_of_the_file_and_the_number_of_threads_do_not_matter(exact: bool) -> None:
+@pytest.mark.parametrize("search", SEARCHES)
+def test_the_order_of_the_file_and_the_number_of_threads_do_not_matter(search: Search) -> None:
     rows, shuffle = planted(), np.random.default_rng(5).permutation(900)
     ids = [f"{i * 7919 % 900:03d}" for i in range(900)]
-    plain = nearest(rows, k=5, order=id_order(ids), exact=exact, workers=1)
+    plain = nearest(rows, k=5, order=id_order(ids), search=search, workers=1)
     order = id_order([ids[i] for i in shuffle])
-    other = nearest(rows[shuffle], k=5, order=order, exact=exact, workers=2)
+    other = nearest(rows[shuffle], k=5, order=order, search=search, workers=2)
     assert (shuffle[other.indices] == plain.indices[shuffle]).all()
     assert (other.similarities == plain.similarities[shuffle]).all()
-    groups = [near_duplicates(rows, order=id_order(ids), exact=exact, workers=1)]
-    groups.append(near_duplicates(rows[shuffle], order=order, exact=exact))
+    groups = [near_duplicates(rows, order=id_order(ids), search=search, workers=1)]
+    groups.append(near_duplicates(rows[shuffle], order=order, search=search))
     assert (groups[1].groups == groups[0].groups[shuffle]).all()
     assert (shuffle[groups[1].copy_of] == groups[0].copy_of[shuffle]).all()
 
@@ -166,7 +175,7 @@ def test_the_search_near_clusters_says_how_much_it_found(monkeypatch: pytest.Mon
     monkeypatch.setattr(cells, "_CLUSTER_ROWS", 32)
     monkeypatch.setattr(neighbours, "_PROBES", 4)
     rows = cloud(1500, 8)
-    found, truth = nearest(rows, k=5, exact=False), nearest(rows, k=5, exact=True)
+    found, truth = nearest(rows, k=5, search="clusters"), nearest(rows, k=5, search="exact")
     share = np.mean([len(set(a) & set(b)) / 5 for a, b in zip(found.indices, truth.indices, strict=True)])
     assert found.recall == pytest.approx(share, abs=0.03)
     assert 0.6 < found.recall < 1
@@ -211,10 +220,12 @@ def holds(found: Duplicates, rows: Array) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 200), st.integers(1, 6), st.sampled_from([0.5, 0.9, 0.95, 0.999, 1.0]), st.booleans())
-def test_groups_of_near_duplicates_are_the_components_of_all_pairs(n: int, d: int, cosine: float, exact: bool) -> None:
+def test_groups_of_near_duplicates_are_the_components_of_all_pairs(
+    n: int, d: int, cosine: float, search: Search
+) -> None:
     rows = cloud(n, d, n)
     rows[: n // 5] = rows[n // 2]
-    found, truth = near_duplicates(rows, cosine, exact=exact), oracle(rows, cosine)
+    found, truth = near_duplicates(rows, cosine, search=search), oracle(rows, cosine)
     assert ((found.groups[:, None] == found.groups) == (truth[:, None] == truth)).all()
     assert ((found.groups < 0) == (truth < 0)).all()
     assert (np.diff(found.representatives) > 0).all()
@@ -224,7 +235,7 @@ def test_groups_of_near_duplicates_are_the_components_of_all_pairs(n: int, d: in
 def test_near_duplicates_are_found_within_clusters_and_the_recall_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells, "_CLUSTER_ROWS", 50)
     rows = planted()
-    found, truth = near_duplicates(rows, exact=False), near_duplicates(rows, exact=True)
+    found, truth = near_duplicates(rows, search="clusters"), near_duplicates(rows, search="exact")
     assert not found.exact
     assert found.recall >= 0.95
     assert found.pairs > 50
@@ -234,11 +245,64 @@ def test_near_duplicates_are_found_within_clusters_and_the_recall_is_measured(mo
     assert truth.recall == 1
     monkeypatch.setattr(cells, "_CLUSTER_ROWS", 4)
     monkeypatch.setattr(duplicates, "_PROBES", 1)
-    assert near_duplicates(rows, 0.7, exact=False).recall < 0.95
+    assert near_duplicates(rows, 0.7, search="clusters").recall < 0.95
+
+
+@pytest.mark.parametrize("search", ["faiss", PYNNDESCENT])
+def test_an_index_finds_nearly_what_all_pairs_find_and_says_how_much(search: Search) -> None:
+    rows = planted(1500)
+    rows[7] = 0
+    found, truth = nearest(rows, k=5, search=search), nearest(rows, k=5, search="exact")
+    share = np.mean([len(set(one) & set(other)) / 5 for one, other in zip(found.indices, truth.indices, strict=True)])
+    assert found.recall == pytest.approx(share, abs=0.03)
+    assert found.recall > 0.9
+    assert (found.exact, truth.exact) == (False, True)
+    assert not (found.indices == np.arange(len(rows))[:, None]).any()
+    for row in range(0, len(rows), 50):
+        assert cosines(rows[[row]], rows[found.indices[row]])[0] == pytest.approx(found.similarities[row], abs=1e-6)
+    assert (np.diff(found.similarities, axis=1) <= 0).all()
+    copies, exact = near_duplicates(rows, search=search), near_duplicates(rows, search="exact")
+    assert copies.recall >= 0.95
+    assert (copies.groups >= 0).sum() >= 0.95 * (exact.groups >= 0).sum() > 0
+    holds(copies, rows)
+    kept = np.arange(0, len(rows), 10)
+    near, best = nearest_kept(rows, kept, search=search), nearest_kept(rows, kept, search="exact")
+    assert (near.indices == best.indices).mean() > 0.9
+    assert (near.indices[kept, 0] == kept).all()
+    leaked = leaks(rows, rows[:20] + np.float32(1e-3), search=search)
+    assert set(leaked.train) >= set(range(20)) - {7}
+
+
+def test_an_index_of_fewer_rows_than_neighbours_has_no_more() -> None:
+    found, truth = (nearest(cloud(4), k=6, search=search) for search in ("faiss", "exact"))
+    np.testing.assert_array_equal(found.indices, truth.indices)
+    np.testing.assert_array_equal(found.similarities, truth.similarities)
+
+
+@pytest.mark.parametrize(("search", "words"), [("faiss", "prunebench\\[faiss\\]"), ("nearby", "no search is named")])
+def test_a_search_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch, search: Any, words: str) -> None:
+    monkeypatch.setattr(search_module, "find_spec", lambda name: None)
+    with pytest.raises(UsageError) as caught:
+        nearest(cloud(40), k=2, search=search)
+    assert re.search(words, caught.value.message + caught.value.hint)
+
+
+def test_faiss_and_torch_compute_in_one_process_and_end() -> None:
+    program = (
+        "import numpy as np\n"
+        "from prunebench.pruning.neighbours import nearest\n"
+        "import torch\n"
+        "rows = np.random.default_rng(0).normal(size=(3000, 32)).astype(np.float32)\n"
+        "for _ in range(2):\n"
+        "    product = torch.from_numpy(rows) @ torch.from_numpy(rows).T\n"
+        "    assert nearest(rows, k=3, search='faiss').recall > .5 and torch.isfinite(product).all()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_recall_that_has_no_pair_to_be_measured_on_is_not_a_number() -> None:
-    found = near_duplicates(cloud(300, 64), 0.999, exact=False)
+    found = near_duplicates(cloud(300, 64), 0.999, search="clusters")
     assert np.isnan(found.recall)
     assert found.pairs == 0
 
@@ -361,7 +425,7 @@ def test_more_neighbours_than_samples_and_no_samples_at_all_are_answered() -> No
         (lambda rows: nearest(rows, k=0), "k is 0"),
         (lambda rows: nearest(rows, k=2, labels=np.zeros(9, np.int64)), "9 labels for 10 samples"),
         (lambda rows: nearest(rows, rows, 2, labels=np.zeros(10, np.int64)), "one of queries and base"),
-        (lambda rows: nearest(rows, k=2, metric="euclidean", exact=False), "clusters is for cosines"),
+        (lambda rows: nearest(rows, k=2, metric="euclidean", search="clusters"), "by clusters is for cosines"),
         (lambda rows: near_duplicates(rows, 1.5), "cosine of 1.5"),
         (lambda rows: leaks(rows, rows, 0.0), "cosine of 0"),
     ],
@@ -372,10 +436,10 @@ def test_what_cannot_be_searched_is_refused_with_a_sentence(call: Any, message: 
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("work", [near_duplicates, nearest])
-def test_progress_never_falls_and_ends_at_the_whole(work: Any, exact: bool) -> None:
+def test_progress_never_falls_and_ends_at_the_whole(work: Any, search: Search) -> None:
     seen: list[float] = []
-    work(cloud(300), exact=exact, progress=lambda part, text: seen.append(part))
+    work(cloud(300), search=search, progress=lambda part, text: seen.append(part))
     assert seen == sorted(seen)
     assert seen[-1] == 1

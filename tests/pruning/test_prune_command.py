@@ -353,3 +353,36 @@ def test_a_method_under_trial_is_stopped_when_its_progress_tells_how_long_it_tak
     assert not list((tmp_path / "scores").rglob("meta.json"))
     assert scoring.expected_seconds(bench, evidence, scoring.Method(scorer="moderate"), 60) > 0
     assert scoring.expected_seconds(bench, evidence.take(np.arange(300)), slow, 60) is None
+
+
+def test_a_search_that_is_not_exact_tells_its_recall_and_the_second_call_finds_all_in_the_store(
+    command, features, tmp_path, monkeypatch
+):
+    arguments = ("prune", features, "--no-prove", "--keep", "0.2", "--search", "faiss", "--reference", features, "-q")
+    said = command(*arguments, "--out", tmp_path / "first")
+    manifest = json.loads((tmp_path / "first" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["neighbours"]["search"] == "faiss"
+    recalls = manifest["neighbours"]["recall"]
+    assert {"near-duplicates", "neighbours", "copies in the reference"} <= set(recalls)
+    assert all(0.5 < share <= 1 for share in recalls.values())
+    assert f"{recalls['neighbours']:.1%} of the neighbours" in said.stderr
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it was searched again")
+
+    for name in ("near_duplicates", "nearest", "nearest_kept", "leaks"):
+        monkeypatch.setattr(f"prunebench.pruning.likeness.{name}", refuse)
+    command(*arguments, "--out", tmp_path / "second")
+    assert content(tmp_path / "first") == content(tmp_path / "second")
+
+
+def test_a_library_that_is_not_installed_is_named_with_the_command_that_installs_it(
+    command, features, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("prunebench.pruning.search.find_spec", lambda name: None)
+    said = command("prune", features, "--search", "faiss", "--out", tmp_path / "out", code=2)
+    assert "pip install 'prunebench[faiss]'" in said.stderr
+    assert "error: no search is named 'fiass'" in command(
+        "prune", features, "--search", "fiass", "--out", tmp_path / "out", code=2
+    ).stderr  # fmt: skip
+    assert not (tmp_path / "out").exists()

@@ -178,7 +178,7 @@ def test_thumbnails_that_are_remembered_are_not_decoded_again(tmp_path: Path) ->
 def test_removed_near_duplicates_are_shown_without_a_rank() -> None:
     page = page_of(outcome(removed=True, pictures=Drawings(60)), {**MANIFEST, "choice": {"drop_duplicates": 0.9}})
     text = " ".join(" ".join(page.texts).split())
-    assert "5 samples are in 1 group, joined by cosines of 0.9 or more. Those that are marked so were removed" in text
+    assert "5 samples are in 1 group, joined by cosines of 0.9 or more. Those marked as removed took no part" in text
     assert "id-0.jpg class 0 kept , rank 1 id-1.jpg class 1 removed , copy of id-0.jpg id-2.jpg class 2 removed" in text
     assert page.dots["rank"][:6] == [1, None, None, None, None, 2]
     assert "duplicate 4 6.7 % it is a near-duplicate of a sample that stayed" in text
@@ -351,3 +351,32 @@ def test_features_without_directions_have_places(features: np.ndarray) -> None:
     places = layout(features)
     assert np.isfinite(places).all()
     assert len(places) == len(features)
+
+
+def test_a_sample_that_runs_do_not_agree_on_says_how_often_it_is_kept() -> None:
+    found = outcome(pictures=Drawings(60))
+    often = np.concatenate([np.full(4, 1.0), np.full(4, 0.6), np.zeros(52)])
+    shared = {"overlap": 0.8, "least": 0.7, "chance": 0.1, "selections": 5, "samples": 6, "deterministic": False}
+    page = Page(render(replace(found, ledger=found.ledger.assign(keep_probability=often)), MANIFEST, stability=shared))
+    assert not page.problems
+    text = " ".join(" ".join(page.texts).split())
+    assert "100 % of runs 4 4 60 % of runs 4 2" in text  # six are kept here
+    assert "kept in 60 % of runs" in text
+    assert json.loads(page.data)["often"] == often.tolist()
+    same = Page(render(replace(found, ledger=found.ledger.assign(keep_probability=np.sign(often))), MANIFEST))
+    assert "of runs" not in " ".join(same.texts)
+
+
+def test_pictures_of_the_reference_stand_beside_the_samples_that_copy_them() -> None:
+    leaks = {3: ("test-1.jpg", 0.99), 9: ("test-0.jpg", 0.98), 11: ("test-2.jpg", 0.97)}
+    found = outcome(pictures=Drawings(60), leaks=leaks)
+    ids, drawings = ("test-0.jpg", "test-1.jpg", "test-2.jpg"), Drawings(3, broken=frozenset([2]), size=(60, 90))
+    other = replace(found.source, ids=ids, pictures=drawings, features=None, labels=None, positions=None)
+    page = Page(render(replace(found, reference=other), MANIFEST))
+    assert not page.problems
+    alone = [attributes for tag, attributes in page.elements if tag == "img" and attributes["alt"] in ids]
+    assert [attributes["alt"] for attributes in alone] == ["test-1.jpg", "test-0.jpg"]
+    for attributes in alone:
+        with Image.open(io.BytesIO(base64.b64decode((attributes["src"] or "").partition(",")[2]))) as image:
+            assert image.height > image.width
+    assert "its copy" not in " ".join(Page(render(found, MANIFEST)).texts)

@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -27,12 +28,14 @@ class Grid(NamedTuple):
     rows: pd.DataFrame  # what is known of a row before its statistics
 
 
-def make_grid(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Grid:
-    """Return every method at every budget; a mean is over the backbones `named` by the suite and any others seen."""
+def make_grid(cells: pd.DataFrame, named: Mapping[str, Sequence[str]], by_rate: Collection[str] = ()) -> Grid:
+    """Return every method at every budget; a mean is over the backbones `named` by the suite and any others seen.
+    by_rate: methods whose parameters the registry sets by pruning rate."""
     places = pd.DataFrame(_places(cells, named), columns=["row", *ROW, "backbone", "seed"]).astype({"seed": "int64"})
     have = cells.drop(columns="role").rename(columns={"score_backbone": "backbone"})
     found = places.merge(have, how="left", on=[*TABLE, *METHOD, "keep", "backbone", "seed"]).set_index("row")
-    lines = cells.groupby([*TABLE, *METHOD]).agg(quarantined=("quarantined", any), versions=("record", versions_in))
+    versions = partial(versions_in, by_rate=by_rate)
+    lines = cells.groupby([*TABLE, *METHOD]).agg(quarantined=("quarantined", any), versions=("record", versions))
     seeds = _means_by_seed(found)
     by_row = {row: list(members) for row, members in groupby(found[["backbone", "record"]].itertuples(), itemgetter(0))}
     counts = seeds.groupby("row").agg(
@@ -128,10 +131,15 @@ def caveats_of(records: Iterable[Record]) -> str:
     return "; ".join(sorted({part for record in records for part in record.caveat.split("; ") if part}))
 
 
-def versions_in(records: Iterable[Record]) -> str:
-    """Return what differs between the finished records of one line that should be one method; empty for one version."""
+def versions_in(records: Iterable[Record], by_rate: Collection[str] = ()) -> str:
+    """Return what differs between the finished records of one line that should be one method; empty for one version.
+    Methods `by_rate` are compared in their parameters at equal pruning rates alone."""
     finished = [record for record in records if record.status == "ok"]
     for name in MADE_OF:
-        if len(found := sorted({str(getattr(record, name, "")) for record in finished})) > 1:
-            return f"{len(found)} versions in one row, {name.replace('_', ' ')} {' and '.join(found)}"
+        found = defaultdict(set)
+        for record in finished:
+            rate = getattr(record, "keep", "") if record.method in by_rate and name.endswith("_params") else ""
+            found[rate].add(str(getattr(record, name, "")))
+        if mixed := [values for values in found.values() if len(values) > 1]:
+            return f"{len(mixed[0])} versions in one row, {name.replace('_', ' ')} {' and '.join(sorted(mixed[0]))}"
     return ""

@@ -47,7 +47,8 @@ def make_board(
     if every.empty:
         raise UsageError("there are no records to make a board of", "run `prunebench run SUITE` first")
     cells, suites = cells_in(every), registry.suites if registry else {}
-    grid = make_grid(cells, {name: suite.backbones for name, suite in suites.items()})
+    by_rate = {name for name, method in registry.methods.items() if method.at} if registry else set()
+    grid = make_grid(cells, {name: suite.backbones for name, suite in suites.items()}, by_rate)
     accuracy, kept, failed = with_metrics(accuracy_table(grid), grid, metrics)
     return Board(
         _without_holes(accuracy, missing), correlation_table(every, grid, registry), failures(every),

@@ -1,13 +1,22 @@
-"""`prunebench export`: what was kept, as files for others: of a pruning, or of any cell of a suite."""
+"""`prunebench export`: what was kept, of a pruning or of any cell of a suite, and trained networks, as files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from prunebench.cli.bar import Bar
-from prunebench.cli.options import GLOBS, PATH, requested, suite_options
+from prunebench.cli.options import (
+    GLOBS,
+    PATH,
+    cache_option,
+    data_option,
+    registry_option,
+    requested,
+    suite_options,
+)  # fmt: skip
 from prunebench.cli.text import say
 from prunebench.errors import UsageError
 
@@ -15,16 +24,27 @@ if TYPE_CHECKING:
     from prunebench.pruning.folders import Written
 
 
-@click.command("export", short_help="Write what a pruning, or the cells of a suite, keep.")
+class _Exports(click.Group):
+    """A group whose command `kept` is meant where none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        named = args and args[0] in (*self.commands, "-h", "--help")
+        return super().parse_args(ctx, args if named else ["kept", *args])
+
+
+@click.group("export", cls=_Exports, short_help="Write what was kept, or a trained network, as files.")
+def command() -> None:
+    """Write what was computed as files for others. `prunebench export SUITE` is short for `export kept SUITE`."""
+
+
+@command.command()
 @suite_options
 @click.option("--out", type=PATH, metavar="FOLDER", help="Folder to write one file per selection to.")
 @click.option("--format", "form", type=click.Choice(["csv", "parquet", "npz", "txt"]), default="csv", show_default=True,
               help="Of the files; txt is the kept ids alone.")  # fmt: skip
 @click.option("--copy-to", type=PATH, metavar="FOLDER", help="Of a pruning: copy the kept files into a new folder.")
 @click.option("--link-to", type=PATH, metavar="FOLDER", help="Of a pruning: link to the kept files in a new folder.")
-def command(
-    suite: str, out: Path | None, form: str, copy_to: Path | None, link_to: Path | None, **options: Any
-) -> None:
+def kept(suite: str, out: Path | None, form: str, copy_to: Path | None, link_to: Path | None, **options: Any) -> None:
     """Write ids, labels, scores and what is kept.
 
     SUITE is a suite whose cells were computed here (the filters choose which), or a folder that `prunebench prune`
@@ -42,6 +62,35 @@ def command(
     if out is None:
         raise UsageError("no folder to write to", "add --out FOLDER")
     _export_suite(out, form, {"suite": suite, **options})
+
+
+@command.command()
+@click.argument("name")
+@click.option("--out", type=PATH, metavar="FILE", required=True, help="File to write, in the format of safetensors.")
+@click.option("--suite", help="Suite on whose data it was trained.  [default: the only one that trains it]")
+@click.option("--replicate", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Which of the networks that the seeds of a suite are spread over.")  # fmt: skip
+@registry_option
+@cache_option
+@data_option
+def backbone(name: str, out: Path, suite: str | None, replicate: int, **options: Any) -> None:
+    """Write the weights of network NAME, which was trained here, and print the lines that register the file.
+
+    The file goes into a folder that --data names, or into its sub-folder weights, on whatever machine goes on from
+    there. It says what it was trained on, and how."""
+    from prunebench.network_file import export_backbone, suites_of
+
+    given = {**options, **dict.fromkeys((*GLOBS, "added"), ()), "seeds": None, "results": Path("results")}
+    asked = requested({**given, "suite": suite or ""})
+    suites = [suite] if suite else suites_of(asked, name)
+    data = {asked.registry.suite(one).dataset for one in suites}
+    if len(data) > 1:
+        raise UsageError(f"{name} is trained on {', '.join(sorted(data))}", f"add --suite, such as --suite {suites[0]}")
+    if not suites and name in asked.registry.networks:
+        raise UsageError(f"no suite trains {name} on all of its data", "name the data by a suite, with --suite SUITE")
+    found = export_backbone(replace(asked, suite=suites[0] if suites else ""), name, out, replicate)
+    say(f"{out}: accuracy {found.facts['accuracy']} on the test set of {found.facts['dataset']}")
+    click.echo(found.lines, nl=False)
 
 
 def _export_suite(out: Path, form: str, options: dict[str, Any]) -> None:

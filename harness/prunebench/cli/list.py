@@ -110,9 +110,16 @@ def _method(method: Method, found: Catalogue) -> Row:
     scorer, selector = method.scorer + assigned(method.params), method.selector + assigned(method.selector_params)
     entry = found.entries["scorers"].get(method.scorer)
     facts = {**(plugin_facts(entry.spec) if entry else {}), **({"selector": selector} if method.selector else {})}
-    facts |= {"parameters": f"those of {scorer}", "caveat": method.caveat}
+    facts |= {"parameters": f"those of {scorer}", **_at_rates(method), "caveat": method.caveat}
     summary = f"{scorer}, picked by {selector}" if method.selector else scorer
+    summary += ", with settings of its own at some pruning rates" if method.at else ""
     return _row("method", method.name, summary, facts, scorer=method.scorer)
+
+
+def _at_rates(method: Method) -> dict[str, str]:
+    """Return the parameters that a method has at some pruning rates, by what they are called on its page."""
+    rates = {rate: {**there.params, **there.selector_params} for rate, there in method.at.items()}
+    return {f"at pruning rate {rate}": assigned(values).strip(" ()") for rate, values in sorted(rates.items())}
 
 
 def _installed(entry: Entry[Any], registry: Registry) -> Row:

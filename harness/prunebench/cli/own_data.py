@@ -75,6 +75,8 @@ def pruning_options(function: F) -> F:
         click.option("--clusters", type=COUNT, metavar="K", help="Pseudo-classes for data without labels."),
         click.option("--reference", type=PATH, metavar="DATA",
                      help="Tell near-duplicates of these, such as a test set."),
+        click.option("--search", default="auto", show_default=True, metavar="HOW",
+                     help="For neighbours over all classes: exact, clusters, pynndescent, faiss; auto: exact if few."),
     )  # fmt: skip
     for add in reversed((*_DATA, *options)):
         function = add(function)

@@ -1,6 +1,9 @@
 """prunebench run."""
 
 import json
+import math
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +11,15 @@ import click
 
 from prunebench.cli.options import COUNT, requested, suite_options
 from prunebench.cli.plan import show
-from prunebench.cli.progress import Progress, duration
+from prunebench.cli.progress import Progress, about, duration
 from prunebench.cli.text import say
 from prunebench.errors import NotHere, UsageError
 from prunebench.identify import identified_plan
 from prunebench.plan import Plan
 from prunebench.request import will_not_run, with_slots
 from prunebench.run import Run, RunReport
+from prunebench.schedule import with_processor
+from prunebench.stopping import seconds_until
 from prunebench.store import Store
 
 
@@ -28,26 +33,32 @@ from prunebench.store import Store
               callback=lambda _, option, given: _count(option, given),
               help="Workers of each GPU; auto: as many as its memory holds of such trainings by the records, or on the "
               "CPU as the cores and the memory carry.")  # fmt: skip
+@click.option("--cpu-slots", type=click.IntRange(min=0), help="Workers on the processor, beside those of GPUs, for "
+              "stages that need no GPU.  [default: the cores that are left, at most 8]")  # fmt: skip
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Threads of each worker.")
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one task may take.")
 @click.option("--executor", default="local", show_default=True, help="Where tasks run.")
 @click.option("--grace", "grace_seconds", type=click.FloatRange(min=0), default=30, show_default=True,
-              help="Seconds to wait for what runs after Ctrl-C.")  # fmt: skip
+              help="Seconds to wait for what runs after Ctrl-C, or --until.")  # fmt: skip
+@click.option("--until", metavar="TIME", help="Start no cell that would not end by then: 90s, 14m, 2h, or 18:30.")
 @click.option("--max-failures", type=COUNT, help="Stop when so many tasks have failed.")
 @click.option("--supersede", default="", metavar="REASON", help="Replace results that a repeat contradicts.")
 @click.option("--strict-plugins", is_flag=True, help="Stop when an installed plugin is broken.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
-    dry_run: bool, devices: str, jobs: int | None, slots_per_device: int | None, threads: int, timeout: float | None,
-    executor: str, grace_seconds: float, max_failures: int | None, supersede: str, strict_plugins: bool, quiet: bool,
-    as_json: bool, **options: Any,
+    dry_run: bool, devices: str, jobs: int | None, slots_per_device: int | None, cpu_slots: int | None, threads: int,
+    timeout: float | None, executor: str, grace_seconds: float, until: str | None, max_failures: int | None,
+    supersede: str, strict_plugins: bool, quiet: bool, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Run what is missing of SUITE, then write the board.
 
-    A run that was stopped, killed or failed in places goes on where it was: run the same command again."""
+    A run that was stopped, killed or failed in places goes on where it was: run the same command again. One that stops
+    by itself because of --until ends with exit code 0 and says what is left."""
+    end = math.inf if until is None else time.monotonic() + seconds_until(until, datetime.now())
     asked = requested(options, strict_plugins, threads=threads, timeout_seconds=timeout)
     asked, slots = with_slots(asked, devices, jobs, slots_per_device)
+    slots = with_processor(slots, cpu_slots, threads)
     registry, plugins, results = asked.registry, asked.plugins, asked.results
     plugins.executor(executor)
     if dry_run:
@@ -60,10 +71,10 @@ def command(
         say(f"warning: {reason}")
     for note in plan.notes:
         say(f"note: {note}")
-    with Progress(len(slots), quiet) as progress:
+    with Progress(len(slots) - (slots.count("cpu") if slots[0] != "cpu" else 0), quiet) as progress:
         report = Run(
             plan, registry, plugins, asked.settings, slots, results, executor, supersede, max_failures, grace_seconds,
-            observe=progress, notice=progress.notice,
+            end, observe=progress, notice=progress.notice,
         ).execute()  # fmt: skip
     text = "no cell is finished yet"
     if report.n_records:
@@ -99,5 +110,7 @@ def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool
         say(f"head of {name}: right on {right:.1%} of the training samples")
     if report.n_records:
         say(f"board: {results / plan.suite.name / 'board' / 'index.html'}")
-    if report.interrupted:
-        say("interrupted: run the same command again to go on")
+    if report.interrupted or report.left:
+        time_left = f", {about(report.seconds_left)} of one worker" if report.seconds_left else ""
+        stopped = "interrupted" if report.interrupted else "out of time"
+        say(f"{stopped}: {report.left} cells and comparisons are left{time_left}; run the same command again to go on")

@@ -53,7 +53,8 @@ class Executor(Protocol):
     """What the `load` of an ExecutorSpec makes, called with (settings, slots, log folder).
 
     slots: one entry per task that may run at a time: "cpu", "mps", or what CUDA_VISIBLE_DEVICES is to be for the
-    worker: the index or the UUID of a GPU, or the UUID of a MIG instance; its `Settings.device` is then "cuda"."""
+    worker: the index or the UUID of a GPU, or the UUID of a MIG instance; its `Settings.device` is then "cuda".
+    Beside GPUs, a second one is made whose slots are all "cpu", for the tasks that need no GPU."""
 
     def idle(self) -> int:
         """Return how many more tasks can be submitted now."""

@@ -93,8 +93,9 @@ class SerialExecutor:
     """Runs each task in this process, when it is waited for."""
 
     def __init__(self, settings: Settings, slots: Sequence[str], log_folder: Path) -> None:
-        compiled = child_environment(Path(settings.cache), settings.threads)["NUMBA_CACHE_DIR"]
-        os.environ.setdefault("NUMBA_CACHE_DIR", compiled)  # before a plugin imports numba
+        environment = child_environment(Path(settings.cache), settings.threads)
+        for name in ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):  # before a plugin imports numba
+            os.environ.setdefault(name, environment[name])
         os.environ |= visible_to(slots[0])  # before torch looks for devices
         from prunebench.plugins import load_plugins
         from prunebench.stages.bench import make_bench

@@ -13,14 +13,16 @@ from typing import Any
 
 Message = Mapping[str, Any]
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+_COMPILED = {"NUMBA_CACHE_DIR": "numba", "TORCHINDUCTOR_CACHE_DIR": "inductor"}
 
 
 def child_environment(cache: Path, threads: int) -> dict[str, str]:
     """Return the environment of a process that runs plugins with that many threads.
-    Where NUMBA_CACHE_DIR is unset it is below the cache folder: the packages and the home folder may be read-only, and
-    libraries that keep compiled code then fail at import."""
+    What numba and torch compile is kept below the cache folder, unless the environment names another place: the
+    packages and the home folder may be read-only, and workers share what one of them has compiled."""
     limits = dict.fromkeys(_THREADS, str(threads))
-    return {**os.environ, **limits, "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(cache / "numba")}
+    kept = {name: os.environ.get(name) or str(cache / folder) for name, folder in _COMPILED.items()}
+    return {**os.environ, **limits, **kept}
 
 
 class ChildProcess(subprocess.Popen[str]):

@@ -22,6 +22,7 @@ from prunebench.pruning.flow import Outcome, Wanted, prune_features
 from prunebench.pruning.gathering import Given, Machine, gather
 from prunebench.pruning.progress import Progress, part
 from prunebench.pruning.scoring import Method
+from prunebench.pruning.search import Search, check_search
 from prunebench.pruning.selecting import Balance, Choice
 from prunebench.pruning.source import Source
 from prunebench.registry import load_registry
@@ -133,6 +134,7 @@ def prune(
     drop_duplicates: float | None = None,
     clusters: int | None = None,
     reference: Any = None,
+    search: Search = "auto",
     prove: bool | None = None,
     ids: Sequence[str] | None = None,
     roots: Sequence[str | Path] = (),
@@ -154,9 +156,10 @@ def prune(
     data that are pictures, a network of the registry or a timm model, and a file of weights; or several, of which the
     first chooses, and the others tell how far the choice depends on it.  protect: ids that are
     always kept.  drop_duplicates: cosine from which near-duplicates are removed first.  clusters: pseudo-classes for
-    data without labels.  reference: data such as a test set, of which near-duplicates are told. prove: True for a proof
-    and stability at any size, False for none; by default where they cost little beside the rest.  Raises UsageError and
-    DataError with what to do about it."""
+    data without labels.  reference: data such as a test set, of which near-duplicates are told.  search: how
+    neighbours over all classes are searched: "exact", "clusters", "pynndescent" or "faiss"; by default exactly for
+    small data, and near clusters otherwise.  prove: True for a proof and stability at any size, False for none; by
+    default where they cost little beside the rest.  Raises UsageError and DataError with what to do about it."""
     from prunebench.plugins import load_plugins
     from prunebench.store import default_cache
 
@@ -171,8 +174,9 @@ def prune(
     choice = Choice(selector=selector, params=dict(selector_params or {}), balance=balance)
     wanted = Wanted(
         keep=budgets_of(keep), method=method, choice=choice, protect=tuple(protect), drop_duplicates=drop_duplicates,
-        clusters=clusters,
+        clusters=clusters, search=search,
     )  # fmt: skip
+    check_search(search)
     check_names(catalogue, wanted)
     given = Given(
         data=data, labels=labels, ids=ids, split=split, strict=strict, backbones=_several(backbone),
@@ -224,6 +228,7 @@ def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], ca
                    "drop_duplicates": wanted.drop_duplicates, "reference": wanted.reference and wanted.reference.title,
                     "clusters": wanted.clusters,
                    "protected": list(wanted.protect), "nested": outcome.nested},
+        "neighbours": outcome.like.as_json(),
         "keep": list(outcome.kept),
         "budgets": {keep: {"samples": len(outcome.indices(keep)), "ids": digest([source.ids[row] for row in
                     outcome.indices(keep)])} for keep in outcome.kept},

@@ -21,11 +21,13 @@ from prunebench.pruning.cells import (
 )  # fmt: skip
 from prunebench.pruning.neighbours import Floats, Ints, Progress, nearest
 from prunebench.pruning.parallel import in_order, release
+from prunebench.pruning.search import INSTALL, Search, candidates, check_search
 
 _EXACT_ROWS = 20_000
 _PROBES = 3
 _RECALL_ROWS = 2048
 _RECALL_NEAREST = 16
+_NEAREST = 17  # of each row in an index, itself among them: groups that are larger hang together by their members
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,34 +55,36 @@ def near_duplicates(
     cosine: float = 0.95,
     *,
     order: Ints | None = None,
-    exact: bool | None = None,
+    search: Search = "auto",
     seed: int = 0,
     workers: int = 2,
     progress: Progress = silent,
 ) -> Duplicates:
     """Return the groups of near-duplicates among features floating [n, d].
 
-    order: int64 [n], best first: the first of a group stands for it; that of the rows by default.  exact: compares
-    all pairs, by default for up to 20,000 distinct samples; others are compared within the clusters in which they
-    lie, and the recall is measured against all pairs of a sample.  Equal rows are one before any search; rows of
-    zeros have no direction and are nobody's duplicates.  Raises DataError for features that are not finite.
+    order: int64 [n], best first: the first of a group stands for it; that of the rows by default.  search: "exact"
+    compares all pairs, "clusters" those within the clusters in which samples lie, "pynndescent" and "faiss" the nearest
+    of an index, and the recall is measured against all pairs of a sample; "auto" is exact for up to 20,000 distinct
+    samples, then clusters.  Equal rows are one before any search; rows of zeros have no direction and are nobody's
+    duplicates.  Raises DataError for features that are not finite, UsageError for a library that is not installed.
     """
     check_cosine(cosine)
+    check_search(search)
     rows = checked(features)
     order = np.arange(len(rows)) if order is None else np.asarray(order, dtype=np.int64)
     first, directed = _first_of_equal(rows, order), np.asarray(rows.any(axis=1))
     release(rows)
     distinct = order[(first[order] == order) & directed[order]]
-    exact = len(distinct) <= _EXACT_ROWS if exact is None else exact
-    cells, before, within = [Cell(queries=distinct, base=distinct)], *((0.0, 0.95) if exact else (0.35, 0.4))
-    if not exact:
-        cells = cluster_cells(
-            rows, distinct, rows, distinct, probes=_PROBES, seed=seed, workers=workers,
-            progress=lambda part, text: progress(before * part, text),
-        )  # fmt: skip
+    if search == "auto":
+        search = "exact" if len(distinct) <= _EXACT_ROWS else "clusters"
+    exact = search == "exact" or len(distinct) < 2
     copies = np.flatnonzero((first != np.arange(len(rows))) & directed)
     edges = [np.stack([copies, first[copies]], axis=1)]
-    edges += _edges(rows, cells, cosine, workers, lambda part, text: progress(before + within * part, text))
+    whole = 1.0 if exact else 0.75
+    edges += _found(
+        rows, distinct, cosine, "exact" if exact else search, seed, workers,
+        lambda part, text: progress(whole * part, text),
+    )  # fmt: skip
     groups, members, starts = _components(np.concatenate(edges), order)
     copy_of, cosines = np.arange(len(rows)), np.ones(len(rows), dtype=np.float32)
     from prunebench.pruning.kernels import lead
@@ -115,6 +119,36 @@ def _first_of_equal(rows: Floats, order: Ints) -> Ints:
     first = np.arange(len(rows))
     first[sorted_rows] = sorted_rows[head]
     return first
+
+
+def _found(
+    rows: Floats, distinct: Ints, cosine: float, search: Search, seed: int, workers: int, progress: Progress
+) -> Iterator[Ints]:
+    """Yield pairs int64 [e, 2] of distinct rows that join all near-duplicates that a search finds."""
+    if search in INSTALL:
+        return _indexed(rows, distinct, cosine, search, seed, workers, progress)
+    if search == "exact":
+        return _edges(rows, [Cell(queries=distinct, base=distinct)], cosine, workers, progress)
+    cells = cluster_cells(
+        rows, distinct, rows, distinct, probes=_PROBES, seed=seed, workers=workers,
+        progress=lambda part, text: progress(0.5 * part, text),
+    )  # fmt: skip
+    return _edges(rows, cells, cosine, workers, lambda part, text: progress(0.5 + 0.5 * part, text))
+
+
+def _indexed(
+    rows: Floats, distinct: Ints, cosine: float, search: Search, seed: int, workers: int, progress: Progress
+) -> Iterator[Ints]:
+    """Yield each row with those of its nearest in an index that are similar enough."""
+    from prunebench.pruning.kernels import refine
+
+    for queries, places in candidates(
+        search, rows, distinct, rows, distinct, _NEAREST, seed=seed, workers=workers, progress=progress
+    ):
+        places = np.take_along_axis(places, np.argsort(places < 0, axis=1, kind="stable"), axis=1)
+        near = refine(rows, queries, rows, distinct, places, False) >= np.float32(cosine)
+        pairs = np.stack([np.repeat(queries, near.sum(axis=1)), distinct[places[near]]], axis=1)
+        yield pairs[pairs[:, 0] != pairs[:, 1]]
 
 
 def _edges(rows: Floats, cells: Sequence[Cell], cosine: float, workers: int, progress: Progress) -> Iterator[Ints]:
@@ -174,7 +208,7 @@ def _recall(
     """Return the share of the true pairs of a sample that is in one group, and how many there are."""
     sample = order[np.sort(np.random.default_rng(seed).permutation(len(order))[:_RECALL_ROWS])]
     size = _RECALL_NEAREST + 1
-    truth = nearest(rows[sample], rows, size, exact=True, order=order, workers=workers, progress=progress)
+    truth = nearest(rows[sample], rows, size, search="exact", order=order, workers=workers, progress=progress)
     true = (truth.similarities >= np.float32(cosine)) & (truth.indices != sample[:, None])
     together = (groups[truth.indices] == groups[sample, None]) & (groups[sample, None] >= 0)
     pairs = int(true.sum())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +13,16 @@ from prunebench.contexts import silent
 from prunebench.errors import DataError, UsageError, did_you_mean
 from prunebench.pruning.cells import inverse
 from prunebench.pruning.choose import check_budgets
-from prunebench.pruning.duplicates import near_duplicates
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.ledger import Findings, make_ledger
-from prunebench.pruning.neighbours import id_order, label_votes, leaks, nearest, nearest_kept
+from prunebench.pruning.likeness import Likeness
+from prunebench.pruning.neighbours import id_order
 from prunebench.pruning.progress import Part, Progress, part
-from prunebench.pruning.remembered import remembered
 from prunebench.pruning.scoring import Method, expected_seconds, head
+from prunebench.pruning.search import Search
 from prunebench.pruning.selecting import Choice, Kept, select
 from prunebench.pruning.source import Source
+from prunebench.pruning.votes import label_votes
 from prunebench.stages.bench import Bench
 from prunebench.stages.heads import READ_PREDICTIONS
 
@@ -40,7 +40,8 @@ class Wanted:
     keep: budgets as they are written, such as "0.1" or "500"; the first is that of most columns of the ledger.
     protect: ids that are always kept, and count.  drop_duplicates: cosine from which samples are near-duplicates, of
     which one stays, or None.  clusters: number of pseudo-classes for data without labels, or None.  reference: samples
-    such as a test set, of which near-duplicates are told, with features by the same network."""
+    such as a test set, of which near-duplicates are told, with features by the same network.
+    search: how neighbours over all classes are searched."""
 
     keep: tuple[str, ...]
     method: Method
@@ -49,6 +50,7 @@ class Wanted:
     drop_duplicates: float | None = None
     clusters: int | None = None
     reference: Source | None = None
+    search: Search = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,8 @@ class Outcome:
 
     whole: the evidence of all samples; evidence: that which the method read, of the samples `rows` of the source (all
     but removed near-duplicates).  found: what else is known of all samples.  nested: whether smaller budgets are inside
-    larger ones.  notes: what a reader has to know, one sentence each."""
+    larger ones.  notes: what a reader has to know, one sentence each.  like: how neighbours were searched.
+    reference: the samples that these were compared with."""
 
     source: Source
     whole: Evidence
@@ -68,6 +71,8 @@ class Outcome:
     ledger: pd.DataFrame
     nested: bool
     notes: tuple[str, ...]
+    like: Likeness
+    reference: Source | None = None
 
     def indices(self, keep: str = "") -> NDArray[np.int64]:
         """Return the kept rows of the source at a budget as it was written, by default the first."""
@@ -83,7 +88,8 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
     budgets = check_budgets(wanted.keep, len(source), int(protected.sum()))
     progress(0.05, "looking for near-duplicates")
     cosine = wanted.drop_duplicates or DUPLICATE_COSINE
-    group, stays = _duplicates(bench, evidence, cosine, protected, part(progress, 0.05, 0.3))
+    like = Likeness(bench.store, evidence, wanted.search)
+    group, stays = _duplicates(like, cosine, protected, part(progress, 0.05, 0.3))
     rows = np.arange(len(source))
     if wanted.drop_duplicates is not None:
         rows = np.flatnonzero(stays == rows)
@@ -98,16 +104,17 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
     kept, notes = dict(zip(budgets, found_kept, strict=True)), notes + told
     progress(0.8, "looking for neighbours")
     first = found_kept[0]
-    findings = _findings(bench, source, every, rows[first.rows], group, stays, part(progress, 0.8, 0.95))
+    findings = _findings(like, source, rows[first.rows], group, stays, part(progress, 0.8, 0.95))
     if wanted.reference is not None:
-        findings = replace(findings, leaks=_leaks(every, wanted.reference))
+        findings = replace(findings, leaks=_leaks(like, wanted.reference, cosine))
         share = f"{len(findings.leaks or ())} of {len(source)} samples"
-        notes += (f"{share} are near-duplicates of a sample of {wanted.reference.title} (cosine {DUPLICATE_COSINE:g})",)
+        notes += (f"{share} are near-duplicates of a sample of {wanted.reference.title} (cosine {cosine:g})",)
     labels = every.labels if every.labelled else None
     ledger = make_ledger(source, rows, kept, first.reasons(protected[rows]), findings, every.class_names, labels)
     return Outcome(
         source=source, whole=every, evidence=evidence, found=findings, rows=rows, kept=kept, ledger=ledger,
-        nested=nested, notes=(*source.notes, *source.remarks(), *notes),
+        nested=nested, notes=(*source.notes, *source.remarks(), *notes, *like.notes()), like=like,
+        reference=wanted.reference,
     )  # fmt: skip
 
 
@@ -163,10 +170,6 @@ def _ties(source: Source) -> NDArray[np.int64] | None:
     return None if (order == np.arange(len(order))).all() else order
 
 
-def _named(order: NDArray[np.int64]) -> str:
-    return blake2b(order.tobytes(), digest_size=16).hexdigest()
-
-
 def _clustered(features: NDArray[np.float32], clusters: int) -> NDArray[np.int64]:
     """Return pseudo-classes int64 [n], from 0, none empty: k-means on features of unit length."""
     from sklearn.cluster import MiniBatchKMeans
@@ -190,7 +193,7 @@ def _protected(source: Source, protect: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _duplicates(
-    bench: Bench, evidence: Evidence, cosine: float, protected: NDArray[np.bool_], progress: Progress
+    like: Likeness, cosine: float, protected: NDArray[np.bool_], progress: Progress
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the group of near-duplicates of each sample, -1 for none, and the sample that stays in its place, itself
     for one that stays; both int64 [n].
@@ -199,13 +202,8 @@ def _duplicates(
     in the order of the evidence.  Protected samples stay, and stand for others."""
     from prunebench.pruning.kernels import lead
 
-    order = evidence.order
-
-    def groups() -> dict[str, NDArray[Any]]:
-        return {"groups": near_duplicates(evidence.features, cosine, order=order, progress=progress).groups}
-
-    group = remembered(bench.store, evidence, {"duplicates": cosine, "order": _named(order)}, groups)["groups"]
-    rank = inverse(order, len(order))
+    evidence, group = like.evidence, like.duplicates(cosine, progress)
+    rank = inverse(evidence.order, len(evidence))
     stays, cosines = np.arange(len(group)), np.ones(len(group), dtype=np.float32)
     members = np.flatnonzero(group >= 0)
     members = members[np.lexsort((rank[members], ~protected[members], evidence.labels[members], group[members]))]
@@ -217,34 +215,27 @@ def _duplicates(
 
 
 def _findings(
-    bench: Bench, source: Source, evidence: Evidence, kept: NDArray[np.int64], group: NDArray[np.int64],
-    stays: NDArray[np.int64], progress: Progress,
+    like: Likeness, source: Source, kept: NDArray[np.int64], group: NDArray[np.int64], stays: NDArray[np.int64],
+    progress: Progress,
 ) -> Findings:  # fmt: skip
     """Return what is known of each sample of the source; `kept` are rows of it."""
-    labels, order = evidence.labels if evidence.labelled else None, evidence.order
-    near = nearest_kept(evidence.features, kept, labels=labels, order=order, progress=progress)
+    neighbour, cosine = like.kept(kept, part(progress, 0, 0.5))
     dropped = np.ones(len(source), dtype=np.bool_)
     dropped[kept] = False
     suspected = votes = None
     if source.labels is not None and len(source.class_names) > 1:
-
-        def neighbours() -> dict[str, NDArray[Any]]:
-            return {"neighbours": nearest(evidence.features, k=VOTERS, order=order, progress=progress).indices}
-
-        config = {"neighbours": VOTERS, "order": _named(order)}
-        indices = remembered(bench.store, evidence, config, neighbours)["neighbours"]
-        found = label_votes(indices, source.labels, group)
+        found = label_votes(like.neighbours(VOTERS, part(progress, 0.5, 1)), source.labels, group)
         suspected, votes = np.where(found.suspected, found.voted, -1), found.share
     return Findings(
         group=group, copy_of=np.where(stays == np.arange(len(stays)), -1, stays), suspected=suspected, votes=votes,
-        neighbour=np.where(dropped, near.indices[:, 0], -1), cosine=near.similarities[:, 0],
+        neighbour=np.where(dropped, neighbour, -1), cosine=cosine,
     )  # fmt: skip
 
 
-def _leaks(evidence: Evidence, reference: Source) -> dict[int, tuple[str, float]]:
+def _leaks(like: Likeness, reference: Source, cosine: float) -> dict[int, tuple[str, float]]:
     """Return for each row that nearly equals a reference sample the id of the most similar one, and the cosine."""
     if reference.features is None or not len(reference):
         raise DataError(f"{reference.title} has no sample to compare with", "look at what was skipped, and why")
-    found = leaks(evidence.features, reference.features, DUPLICATE_COSINE, k=1)
-    pairs = zip(found.train.tolist(), found.reference.tolist(), found.cosines.tolist(), strict=True)
+    found = like.leaks(reference.features, cosine)
+    pairs = zip(*(found[name].tolist() for name in ("train", "reference", "cosines")), strict=True)
     return {row: (reference.ids[other], cosine) for row, other, cosine in pairs}

@@ -1,4 +1,4 @@
-"""Nearest neighbours by blocked matrix products, the kept sample that stands for a dropped one, leaks, label votes."""
+"""Nearest neighbours by blocked matrix products, the kept sample that stands for a dropped one, leaks."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from prunebench.pruning.cells import (
     unit,
 )  # fmt: skip
 from prunebench.pruning.parallel import in_order
+from prunebench.pruning.search import INSTALL, Search, candidates, check_search
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -40,12 +41,13 @@ class Neighbours:
     """The k nearest of each query, the nearest first.
 
     indices: int64 [n, k] into the base, -1 where there are fewer than k.  similarities: float32 [n, k], cosines, or
-    minus the Euclidean distances; -inf where there is none.  recall: the share of the true neighbours that was found,
-    1 for an exact search, measured on a sample otherwise."""
+    minus the Euclidean distances; -inf where there is none.  exact: whether all pairs were compared.  recall: the share
+    of the true neighbours that was found, 1 for an exact search, measured on a sample otherwise."""
 
     indices: Ints
     similarities: Floats
     recall: float = 1.0
+    exact: bool = True
 
 
 def id_order(ids: Sequence[str]) -> Ints:
@@ -63,7 +65,7 @@ def nearest(
     among: Ints | None = None,
     metric: Metric = "cosine",
     order: Ints | None = None,
-    exact: bool | None = None,
+    search: Search = "auto",
     seed: int = 0,
     workers: int = 2,
     progress: Progress = silent,
@@ -73,11 +75,14 @@ def nearest(
     queries: floating [n, d], base: floating [m, d], may be mapped into memory; None for the queries themselves, of
     which no row is its own neighbour.  labels int64 [n], base_labels int64 [m]: search within the class only; below 0
     a row is in none.  among: rows of the base that may be neighbours, int64.  order: int64 [m], rows of the base; of
-    equal similarities the first in it wins; that of the rows by default.  exact: False searches near the clusters
-    in which a query lies and measures the recall; by default, where there are no labels and more than four billion
-    pairs.  The answer does not depend on `workers`.  A row of zeros is at cosine 0 from all.
-    Raises DataError for features that are not finite and for shapes that do not fit.
+    equal similarities the first in it wins; that of the rows by default.  search: "exact" compares all pairs;
+    "clusters" looks near the clusters in which a query lies, "pynndescent" and "faiss" in an index, and the recall is
+    measured; "auto" is exact up to four billion pairs, then clusters.  With labels, all pairs of a class are compared.
+    The answer does not depend on `workers`.  A row of zeros is at cosine 0 from all.
+    Raises DataError for features that are not finite and for shapes that do not fit, UsageError for a library that is
+    not installed.
     """
+    check_search(search)
     left = checked(queries)
     right = left if base is None else checked(base, "the features of the base")
     _fit(left, right, labels, base_labels if base is not None else labels, k)
@@ -88,27 +93,30 @@ def nearest(
         allowed = np.zeros(len(right), dtype=np.bool_)
         allowed[among] = True
         base_order = base_order[allowed[base_order]]
-    search = _Search(left, right, k, own, metric, inverse(base_order, len(right)), workers)
+    found = _Search(left, right, k, own, metric, inverse(base_order, len(right)), workers)
     if labels is not None:
         right_labels = labels if base_labels is None else base_labels
-        return search.within(class_cells(labels, query_order, right_labels, base_order), progress)
-    everything = [Cell(queries=query_order, base=base_order)]
-    if exact is None:
-        exact = metric == "euclidean" or len(query_order) * len(base_order) <= EXACT_PAIRS
-    if exact:
-        return search.within(everything, progress)
+        return found.within(class_cells(labels, query_order, right_labels, base_order), progress)
+    if search == "auto":
+        few = metric == "euclidean" or len(query_order) * len(base_order) <= EXACT_PAIRS
+        search = "exact" if few else "clusters"
+    if search == "exact" or not len(base_order) or not len(query_order):
+        return found.within([Cell(queries=query_order, base=base_order)], progress)
     if metric == "euclidean":
-        raise DataError("the search near clusters is for cosines", 'say exact=True, or metric="cosine"')
-    cells = cluster_cells(
-        left, query_order, right, base_order, probes=_PROBES, seed=seed, workers=workers,
-        progress=lambda part, text: progress(0.3 * part, text),
-    )  # fmt: skip
-    found = search.within(cells, lambda part, text: progress(0.3 + 0.5 * part, text))
+        raise DataError(f"the search by {search} is for cosines", 'say search="exact", or metric="cosine"')
+    if search in INSTALL:
+        near = found.indexed(search, query_order, base_order, seed, lambda part, text: progress(0.8 * part, text))
+    else:
+        cells = cluster_cells(
+            left, query_order, right, base_order, probes=_PROBES, seed=seed, workers=workers,
+            progress=lambda part, text: progress(0.3 * part, text),
+        )  # fmt: skip
+        near = found.within(cells, lambda part, text: progress(0.3 + 0.5 * part, text))
     sample = np.sort(np.random.default_rng(seed).permutation(len(query_order))[:_RECALL_ROWS])
     cell = Cell(queries=query_order[sample], base=base_order)
-    truth = search.within([cell], lambda part, text: progress(0.8 + 0.2 * part, text))
-    recall = _recall(found.indices[cell.queries], truth.indices[cell.queries])
-    return Neighbours(indices=found.indices, similarities=found.similarities, recall=recall)
+    truth = found.within([cell], lambda part, text: progress(0.8 + 0.2 * part, text))
+    recall = _recall(near.indices[cell.queries], truth.indices[cell.queries])
+    return Neighbours(indices=near.indices, similarities=near.similarities, recall=recall, exact=False)
 
 
 def _fit(left: Floats, right: Floats, labels: Ints | None, base_labels: Ints | None, k: int) -> None:
@@ -156,6 +164,25 @@ class _Search:
             done += pairs
             progress(done / total, "neighbours")
         return Neighbours(indices=indices, similarities=best.astype(np.float32))
+
+    def indexed(self, search: Search, query_order: Ints, base_order: Ints, seed: int, progress: Progress) -> Neighbours:
+        """Find neighbours by the index of another library, and order them by similarities that are computed anew."""
+        from prunebench.pruning.kernels import refine
+
+        best = np.full((len(self.queries), self.k), -np.inf, dtype=np.float32)
+        indices = np.full((len(self.queries), self.k), -1, dtype=np.int64)
+        for queries, places in candidates(
+            search, self.queries, query_order, self.base, base_order, self.k + _SPARE + self.own, seed=seed,
+            workers=self.workers, progress=progress,
+        ):  # fmt: skip
+            if self.own:
+                places[base_order[places] == queries[:, None]] = -1
+            places = np.take_along_axis(places, np.argsort(places < 0, axis=1, kind="stable"), axis=1)
+            values = refine(self.queries, queries, self.base, base_order, places, False)
+            width = min(self.k, places.shape[1])
+            best[queries, :width] = values[:, :width]
+            indices[queries, :width] = np.where(places >= 0, base_order[places], -1)[:, :width]
+        return Neighbours(indices=indices, similarities=best)
 
     def _tasks(self, cells: Sequence[Cell]) -> Iterator[Cell]:
         for cell in cells:
@@ -209,7 +236,7 @@ def nearest_kept(
     *,
     labels: Ints | None = None,
     order: Ints | None = None,
-    exact: bool | None = None,
+    search: Search = "auto",
     workers: int = 2,
     progress: Progress = silent,
 ) -> Neighbours:
@@ -219,7 +246,7 @@ def nearest_kept(
     is -1.  The rest as in `nearest`.
     """
     found = nearest(
-        features, k=1, labels=labels, among=kept, order=order, exact=exact, workers=workers, progress=progress
+        features, k=1, labels=labels, among=kept, order=order, search=search, workers=workers, progress=progress
     )
     found.indices[kept, 0] = kept
     found.similarities[kept, 0] = 1.0
@@ -230,12 +257,13 @@ def nearest_kept(
 class Leaks:
     """Pairs of a train row and a reference row that are near-duplicates, by train row, the most similar first.
 
-    train, reference: int64 [p], rows.  cosines: float32 [p].  recall: as in Neighbours."""
+    train, reference: int64 [p], rows.  cosines: float32 [p].  recall, exact: as in Neighbours."""
 
     train: Ints
     reference: Ints
     cosines: Floats
     recall: float
+    exact: bool
 
 
 def leaks(
@@ -244,53 +272,13 @@ def leaks(
     cosine: float = 0.95,
     *,
     k: int = 8,
-    exact: bool | None = None,
+    search: Search = "auto",
     workers: int = 2,
     progress: Progress = silent,
 ) -> Leaks:
     """Return the train rows that have a reference row at `cosine` or more, each with its `k` most similar at most."""
     check_cosine(cosine)
-    found = nearest(train, reference, k, exact=exact, workers=workers, progress=progress)
+    found = nearest(train, reference, k, search=search, workers=workers, progress=progress)
     rows, columns = np.nonzero(found.similarities >= np.float32(cosine))
     near, cosines = found.indices[rows, columns], found.similarities[rows, columns]
-    return Leaks(train=rows, reference=near, cosines=cosines, recall=found.recall)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Votes:
-    """What the neighbours of each sample say of its label.
-
-    voted: int64 [n], the class with most votes, that of the nearest where several have as many; -1 without a voter.
-    share: float32 [n], its part of the votes.  voters: int64 [n].  suspected: bool [n], where more than half of the
-    votes go to one class that is not the label."""
-
-    voted: Ints
-    share: Floats
-    voters: Ints
-    suspected: NDArray[np.bool_]
-
-
-def label_votes(indices: Ints, labels: Ints, groups: Ints | None = None) -> Votes:
-    """Let the neighbours of each sample vote for its class (Wilson's editing, 1972).
-
-    indices: int64 [n, k], neighbours over all classes, nearest first, -1 for none.  labels: int64 [n], below 0 for
-    none.  groups: int64 [n] of near-duplicates, -1 for none: those of the sample itself have no vote, as a copy
-    repeats the error, and of another group only the nearest has one.
-    """
-    groups = np.full(len(labels), -1, dtype=np.int64) if groups is None else groups
-    voted, voters = np.full(len(labels), -1, dtype=np.int64), np.zeros(len(labels), dtype=np.int64)
-    share = np.zeros(len(labels), dtype=np.float32)
-    for rows in blocks(np.arange(len(labels)), 8192):
-        near = indices[rows]
-        classes = np.where(near >= 0, labels[near], -1)
-        group = np.where(near >= 0, groups[near], -1)
-        repeated = np.tril(group[:, :, None] == group[:, None, :], -1).any(axis=2) | (group == groups[rows, None])
-        valid = (classes >= 0) & ~(repeated & (group >= 0))
-        votes = ((classes[:, :, None] == classes[:, None, :]) & valid[:, None, :]).sum(axis=2) * valid
-        winner = votes.argmax(axis=1)
-        top = votes[np.arange(len(rows)), winner]
-        voters[rows] = valid.sum(axis=1)
-        voted[rows] = np.where(top > 0, classes[np.arange(len(rows)), winner], -1)
-        share[rows] = top / np.maximum(1, voters[rows])
-    suspected = (share > 0.5) & (voted != labels) & (labels >= 0)
-    return Votes(voted=voted, share=share, voters=voters, suspected=suspected)
+    return Leaks(train=rows, reference=near, cosines=cosines, recall=found.recall, exact=found.exact)

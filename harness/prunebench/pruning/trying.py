@@ -106,6 +106,9 @@ def _try(
     )
     started = time.monotonic()
     try:
+        if method.at:
+            text = f"method {name!r} has settings of its own at some pruning rates, and own data are kept in one order"
+            raise UsageError(text, f"try {method.scorer!r}, or a method with one setting")
         outcome = prune_features(bench, source, wanted, part(progress, 0.0, 0.3))
         seconds = time.monotonic() - started
         whole = outcome.whole

@@ -123,38 +123,53 @@ def _mismatches(listing: Listing, catalogue: Catalogue, version: str) -> Iterato
 
 
 def unknown_plugins(registry: Registry, catalogue: Catalogue) -> Iterator[Fault]:
-    """Yield a fault for each plugin that a table names and that is neither installed nor listed, or refuses."""
+    """Yield a fault for each plugin that a table names and that is neither installed nor listed, and for each parameter
+    that a plugin does not take."""
     source = Source(registry.file, registry.text)
-    for key, kind, name, params in _uses(registry, source):
+    for key, kind, name, (below, params) in _uses(registry, catalogue, source):
+        known = registry.plugins.get(name)
+        if known and known.kind == kind and (known.environment or not _metadata(known.dist)):
+            continue  # it need not be here
         try:
-            catalogue.get(f"{kind}s", name).spec.resolve_params(params)
+            spec = catalogue.get(f"{kind}s", name).spec
         except PrunebenchError as error:
-            known = registry.plugins.get(name)
-            if not known or known.kind != kind or (not known.environment and _metadata(known.dist)):
+            if key[2:3] != ("at",):  # else the method has told it already
                 yield source.fault(key, error.message, error.hint)
+            continue
+        for parameter, value in params.items():
+            try:
+                spec.resolve_params({parameter: value})
+            except UsageError as error:
+                yield source.fault((*below, parameter), error.message, error.hint)
 
 
-def _uses(registry: Registry, source: Source) -> Iterator[tuple[Key, str, str, Mapping[str, Any]]]:
+_Given = tuple[Key, Mapping[str, Any]]  # the key of a table of parameters, and what is in it
+
+
+def _uses(registry: Registry, catalogue: Catalogue, source: Source) -> Iterator[tuple[Key, str, str, _Given]]:
     """Yield where the registry names a plugin: the key, the plugin's kind, its name and its parameters."""
     tables: Any = source.parse()
     for key in sorted(source.lines, key=lambda key: (len(key), str(key))):
         found = reduce(lambda table, part: table[part], key, tables)
+        given = (*key, "params"), found.get("params", {}) if isinstance(found, dict) else {}
         match key:
             case "dataset", str(name):
-                yield (*key, "spec"), "dataset", registry.datasets[name].spec, registry.datasets[name].params
+                yield (*key, "spec"), "dataset", registry.datasets[name].spec, given
             case (("backbone" | "arch"), str(name)):
-                yield (*key, "provider"), "backbone", registry.networks[name].arch.provider, {}
-            case "recipe", str(name):
-                yield (*key, "learner"), "learner", registry.recipes[name].learner, registry.recipes[name].params
-            case "method", str(name):
-                yield (*key, "scorer"), "scorer", registry.methods[name].scorer, registry.methods[name].params
-            case "method", str(name), "selector":
-                yield key, "selector", registry.methods[name].selector, registry.methods[name].selector_params
+                yield (*key, "provider"), "backbone", registry.networks[name].arch.provider, ((), {})
+            case ("recipe", str(name)) | ("recipe", str(name), "at", _):
+                yield (*key, "learner"), "learner", registry.recipes[name].learner, given
+            case ("method", str(name)) | ("method", str(name), "at", _):
+                method, chosen = registry.methods[name], ((*key, "selector_params"), found.get("selector_params", {}))
+                scorer = catalogue.entries["scorers"].get(method.scorer)
+                yield (*key, "scorer"), "scorer", method.scorer, given
+                if selector := method.selector or (scorer.spec.selector if scorer else ""):
+                    yield (*key, "selector"), "selector", selector, chosen
             case ("suite", _, "unpruned") | ("suite", _, *_, "methods", int()):
                 if found and found not in registry.methods:
-                    yield key, "scorer", found, {}
+                    yield key, "scorer", found, ((), {})
             case "suite", _, *_, "projectors", int():
-                yield key, "projector", found, {}
+                yield key, "projector", found, ((), {})
 
 
 def new_table(entry: Entry[Any], *, tier: str, maintainer: str, reason: str, version: str, added: date) -> str:

@@ -4,9 +4,10 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
@@ -150,15 +151,36 @@ class Recipe(Table, frozen=True):
         return {**self.params, **next(there, {})}
 
 
+class AtRate(Table, frozen=True):
+    """Parameters of a method at one pruning rate; those that are not written are the method's own."""
+
+    params: Params = {}
+    selector_params: Params = {}
+
+
 class Method(Table, frozen=True):
     """A row of the board: a scorer with parameters, and the selector that picks from its scores."""
 
-    name: str
+    name: str  # once it is read, the rates of `at` are without trailing zeros
     scorer: Annotated[Text, Meta(description="Plugin that scores.")]
     params: Params = {}
     selector: Annotated[Text, Meta(description="Plugin that selects; default: the scorer's.")] = ""
     selector_params: Params = {}
+    at: Annotated[Mapping[_RateText, AtRate], Meta(description='Settings by rate: [method.NAME.at."0.9"].')] = {}
     caveat: Annotated[str, Meta(pattern="^[^\n]{0,500}$", description="One line, printed beside the rows.")] = ""
+
+    def at_keep(self, keep: str) -> Self:
+        """Return the method with the parameters that it has where the fraction `keep` is kept."""
+        own = self.at.get(complement(keep), AtRate())
+        chosen = {**self.selector_params, **own.selector_params}
+        return replace(self, params={**self.params, **own.params}, selector_params=chosen, at={})
+
+    @staticmethod
+    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
+        rates = list(given.get("at") or {})
+        for place, rate in enumerate(rates):
+            if complement(rate) in map(complement, rates[:place]):
+                yield ("at", rate), f"the pruning rate {rate} is there twice", "remove one"
 
 
 class Pair(Table, frozen=True):

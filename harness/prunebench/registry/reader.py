@@ -54,6 +54,7 @@ def make_registry(source: Source) -> model.Registry:
     file = msgspec.convert({**raw, **named}, model.File)
     filled = {
         "datasets": {name: _dataset(entry) for name, entry in file.datasets.items()},
+        "methods": {name: _method(method) for name, method in file.methods.items()},
         "networks": {name: _network(table) for name, table in {**file.backbones, **file.archs}.items()},
         "suites": {name: _suite(suite, raw["suite"][name]) for name, suite in file.suites.items()},
     }
@@ -169,6 +170,10 @@ def _network(table: model.NetworkTable) -> model.Network:
     arch = Arch(provider="timm" if table.timm else table.provider, model=table.timm or table.model, **shared)
     weights = model.Weights(table.weights) if isinstance(table.weights, str) else table.weights
     return model.Network(arch, replace(weights, source="trained") if weights.recipe else weights, table.control)
+
+
+def _method(method: model.Method) -> model.Method:
+    return replace(method, at={complement(complement(rate)): own for rate, own in method.at.items()})
 
 
 def _dataset(entry: model.DatasetEntry) -> model.DatasetEntry:

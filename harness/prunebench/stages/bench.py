@@ -104,4 +104,6 @@ def make_bench(settings: Settings, catalogue: Catalogue) -> Bench:
         best = "cuda"
     elif wanted.startswith("cuda"):
         raise CellFailed(f"device {wanted!r} was asked for, and torch sees no CUDA device", "use --devices cpu")
-    return Bench(settings, Store(Path(settings.cache)), catalogue, best if wanted == "auto" else wanted)
+    store = Store(Path(settings.cache))
+    store.enter()
+    return Bench(settings, store, catalogue, best if wanted == "auto" else wanted)

@@ -28,10 +28,15 @@ class Validation(NamedTuple):
 
     def error(self) -> PrunebenchError | None:
         """Return the error to end with, or None: a schema too new comes before bad data, and that before conflicts."""
-        kinds = {fault.kind for fault in self.faults}
-        message = f"{len(self.faults)} fault(s) in the results, compared with {self.base}"
-        hint = "records are never edited by hand: restore the file, and let `prunebench run` write it"
-        return next((kind(message, hint) for kind in (SchemaTooNew, DataError, ResultConflict) if kind in kinds), None)
+        return worst(self.faults, f"the results, compared with {self.base}")
+
+
+def worst(faults: Sequence[Fault], where: str) -> PrunebenchError | None:
+    """Return one error for all faults, of the kind that comes first; None where there is none."""
+    kinds = {fault.kind for fault in faults}
+    message = f"{len(faults)} fault(s) in {where}"
+    hint = "records are never edited by hand: restore the file, and let `prunebench run` write it"
+    return next((kind(message, hint) for kind in (SchemaTooNew, DataError, ResultConflict) if kind in kinds), None)
 
 
 def validate(results: Path, base: tuple[str, Sequence[Row]], registry: Registry, catalogue: Catalogue) -> Validation:
@@ -120,6 +125,7 @@ def _of_method(record: Record, registry: Registry, catalogue: Catalogue) -> Iter
     if record.scorer != method.scorer:
         yield f"method {record.method!r} scores by {method.scorer!r}, not by {record.scorer!r}"
         return
+    method = method.at_keep(record.keep) if isinstance(record, CellRecord) else method
     spec = _spec(catalogue, "scorers", method.scorer)
     params = spec.resolve_params(method.params) if spec else {**record.scorer_params, **method.params}
     yield from _differing("scorer_params", record.scorer_params, params)

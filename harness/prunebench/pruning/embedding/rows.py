@@ -51,14 +51,19 @@ class Rows:
         return found
 
     def joined(self, pictures: Sequence[str]) -> Artefact | None:
-        """Return the arrays of exactly these pictures in this order, if they were joined before."""
-        return self.store.read("picture-features", self._joined_key(pictures))
+        """Return the arrays of exactly these pictures in this order, if they were joined before; their shards are in
+        use with them, as a folder that grows needs them."""
+        found = self.store.read("picture-features", self._joined_key(pictures))
+        for shard in found.meta.get("shards", ()) if found else ():
+            self.store.touch(self._stage, shard)
+        return found
 
     def join(self, pictures: Sequence[str], places: Mapping[str, Place]) -> Artefact:
         """Copy the rows of pictures, in their order and one shard at a time, into one file, and return it mapped."""
         order = sorted(range(len(pictures)), key=lambda position: places[pictures[position]])
         key, target, notes = self._joined_key(pictures), Arrays(), dict[str, Sequence[str]]()
-        with self.store.publishing("picture-features", key, {"network": self.network, "notes": notes}) as scratch:
+        facts = {"network": self.network, "shards": sorted({shard for shard, _ in places.values()}), "notes": notes}
+        with self.store.publishing("picture-features", key, facts) as scratch:
             for shard, group in groupby(order, key=lambda position: places[pictures[position]][0]):
                 positions = list(group)
                 arrays, noted = self._shard(shard)

@@ -152,6 +152,22 @@ def _clearest(ledger: pd.DataFrame, name: str, by: str) -> tuple[list[int], int]
     return named.sort_values(ascending=False, kind="stable").index[:CLEAREST].tolist(), len(named)
 
 
+def probabilities(ledger: pd.DataFrame) -> list[tuple[float, int, int]]:
+    """Return each keep probability above 0, the largest first, with the number of its samples, and how many of
+    those are kept; nothing where it is not known, or all of them are 0 or 1."""
+    if not shares(ledger):
+        return []
+    frame = ledger.groupby("keep_probability")["kept"].agg(["size", "sum"])
+    return [(float(share), int(size), int(kept)) for share, size, kept in
+            zip(frame.index[::-1], frame["size"][::-1], frame["sum"][::-1], strict=True) if share > 0]  # fmt: skip
+
+
+def shares(ledger: pd.DataFrame) -> list[float]:
+    """Return the keep probability of each sample, nothing where it is not known, or all of them are 0 or 1."""
+    known = ledger.get("keep_probability")
+    return [] if known is None or known.isin([0, 1]).all() else known.astype(float).tolist()
+
+
 def uncovered(ledger: pd.DataFrame) -> list[tuple[int, int, float]]:
     """Return the dropped rows that are least alike the kept one that stands for them, with its row and their cosine."""
     if "kept_neighbour" not in ledger:

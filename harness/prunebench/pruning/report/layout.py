@@ -35,7 +35,7 @@ def layout(features: NDArray[np.floating], seed: int = 0) -> Floats:
         parts = np.concatenate([parts, np.zeros((n, 1))], axis=1)
     start = parts[:, :2].astype(np.float64)
     k = min(NEIGHBOURS, n - 1)
-    near = nearest(parts, k=k, metric="euclidean", exact=True).indices
+    near = nearest(parts, k=k, metric="euclidean", search="exact").indices
     return _in_unit_square(_relaxed(start / (start.std() or 1.0), near, np.random.default_rng(seed)))
 
 

@@ -16,7 +16,7 @@ from prunebench.pruning.flow import DUPLICATE_COSINE, Outcome
 from prunebench.pruning.progress import Progress
 from prunebench.pruning.report import facts
 from prunebench.pruning.report.layout import layout
-from prunebench.pruning.report.thumbnails import TILE, Sheet, thumbnails
+from prunebench.pruning.report.thumbnails import TILE, Sheet, thumbnails, without_sheet
 from prunebench.store import Store
 
 if TYPE_CHECKING:
@@ -65,12 +65,14 @@ def render(
         uris, sheet = thumbnails(
             pictures, listed.rows(), drawn.rows.tolist(), store=store, workers=workers, progress=progress
         )
+    originals = _originals(outcome, ledger, listed, workers)
     page = _environment().get_template("report.html.j2").render(
         outcome=outcome, manifest=manifest, samples=_Samples(ledger, uris), listed=listed, sheet=sheet,
         budgets={keep: len(outcome.indices(keep)) for keep in outcome.kept}, columns=columns,
         classes=facts.classes(ledger, columns), reasons=facts.reasons(ledger),
         skipped=facts.skipped(outcome.source.skipped), settings=facts.settings(manifest),
         command=command or facts.command(manifest), dots=_points(ledger, drawn, sheet), proof=_form(proof),
+        originals=originals, probabilities=facts.probabilities(ledger),
         stability=_several(_form(stability)), board_row=board_row,
     )  # fmt: skip
     return page.encode("utf-8", "backslashreplace").decode()  # a lone surrogate in a name is no text
@@ -88,6 +90,15 @@ class _Samples:
         values = {name: self._ledger[name].iloc[row] for name in map(str, self._ledger.columns)}
         known = {name: None if pd.isna(value) else value for name, value in values.items()}
         return {**known, "image": self._uris.get(row, ""), "id": _short(values["id"])}
+
+
+def _originals(outcome: Outcome, ledger: pd.DataFrame, listed: facts.Listed, workers: int) -> dict[str, str]:
+    """Return the pictures of the reference of which listed samples are near-duplicates, by their ids."""
+    if outcome.reference is None or outcome.reference.pictures is None or not listed.leaked:
+        return {}
+    wanted = set(ledger["reference_copy"].iloc[list(listed.leaked)])
+    rows = {row: name for row, name in enumerate(outcome.reference.ids) if name in wanted}
+    return {rows[row]: uri for row, uri in without_sheet(outcome.reference.pictures, rows, workers).items()}
 
 
 def _drawn(outcome: Outcome) -> Drawn:
@@ -113,6 +124,7 @@ def _points(ledger: pd.DataFrame, drawn: Drawn, sheet: Sheet | None) -> dict[str
         "class": [number[name] for name in shown["class"]],
         "reasons": reasons, "reason": [reasons.index(one) for one in shown["reason"]],
         "rank": [None if rank != rank else int(rank) for rank in shown["rank"].astype(float)],
+        "often": facts.shares(shown),
         "for": [_short(one) for one in shown["kept_neighbour"]] if "kept_neighbour" in shown else [],
         "columns": sheet.columns if sheet else 0, "tile": TILE,
         "places": [sheet.places.get(row, -1) for row in drawn.rows.tolist()] if sheet else [],

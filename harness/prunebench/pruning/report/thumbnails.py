@@ -50,6 +50,12 @@ def thumbnails(
     return {row: _uri(small[row]) for row in sorted(listed) if small[row]}, _sheet(tiles) if tiles else None
 
 
+def without_sheet(pictures: Pictures, rows: Collection[int], workers: int = 2) -> dict[int, str]:
+    """Return data URIs of pictures by position, without those that cannot be decoded."""
+    found = _encoded(pictures, sorted(rows), workers, silent)
+    return {row: _uri(file) for row, file in found.items() if file}
+
+
 def _stored(
     store: Store, pictures: Pictures, rows: Sequence[int], workers: int, progress: Progress
 ) -> dict[int, bytes]:

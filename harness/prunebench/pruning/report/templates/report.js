@@ -30,7 +30,8 @@ if (plane) {
     }
     const name = points.classes[points.class[i]], rank = points.rank[i];
     const lines = [points.ids[i], name && `class ${name}`,
-      `${points.kept[i] ? "kept" : "dropped"}: ${points.reasons[points.reason[i]]}`, rank && `rank ${rank}`, points.for[i] && `${points.for[i]} is kept and stands for it`];
+      `${points.kept[i] ? "kept" : "dropped"}: ${points.reasons[points.reason[i]]}`, rank && `rank ${rank}`,
+      points.often.length && `kept in ${Math.round(100 * points.often[i])} % of runs`, points.for[i] && `${points.for[i]} is kept and stands for it`];
     said.replaceChildren(...lines.filter(Boolean).map((text) => {
       const line = document.createElement("p"), inside = document.createElement("bdi");
       inside.textContent = text;

@@ -1,0 +1,160 @@
+"""What a cache folder holds, what of it may go, and whether it is what was written; safe while others compute in it.
+
+A process that uses the cache shows since when, by a locked file (`Store.enter`), and marks what it uses
+(`Store.touch`).  What was used since the first of these processes came is in use."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prunebench.errors import StoreError
+from prunebench.store import META, accessed, file_digest, file_lock, oldest_user
+
+ASIDE, LOCKS, SCRATCH = "set-aside", "locks", "tmp"
+
+
+@dataclass(frozen=True)
+class Item:
+    """What is removed as a whole: an artefact (a folder) or a file of another kind.
+
+    kind: the folder of the cache in which it lies.  size: in bytes.  used: when it was last used or written, as a time
+    of files in seconds."""
+
+    path: Path
+    kind: str
+    size: int
+    used: float
+    artefact: bool = True
+
+
+def items(root: Path) -> list[Item]:
+    """Return all that is in a cache folder, without locks and what is being written.  Raises StoreError where it cannot
+    be read."""
+    with accessed(f"cache folder {root}", "name another with --cache DIR"):
+        kinds = sorted(entry.path for entry in os.scandir(root) if entry.is_dir()) if root.is_dir() else []
+        return [item for kind in map(Path, kinds) if kind.name not in (LOCKS, SCRATCH) for item in _below(kind, kind)]
+
+
+def _below(folder: Path, kind: Path) -> Iterator[Item]:
+    """Yield artefacts and files below a folder; what vanishes meanwhile is left out."""
+    with contextlib.suppress(FileNotFoundError):
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        if kind.name != ASIDE and any(entry.name == META for entry in entries):
+            files = [entry.stat() for entry in entries]
+            yield Item(folder, kind.name, sum(file.st_size for file in files), (folder / META).stat().st_mtime)
+            return
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(Path(entry.path), kind)
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                file = entry.stat(follow_symlinks=False)
+                used = max(file.st_mtime, file.st_atime)
+                yield Item(Path(entry.path), kind.name, file.st_size, used, artefact=False)
+
+
+def chosen(found: Iterable[Item], *, max_bytes: int | None = None, before: float | None = None) -> list[Item]:
+    """Return what to remove, least recently used first: what was last used before a time, and then as much as leaves
+    `max_bytes` at the most."""
+    oldest_first = sorted(found, key=lambda item: (item.used, item.path))
+    left, picked = sum(item.size for item in oldest_first), []
+    for item in oldest_first:
+        if (before is not None and item.used < before) or (max_bytes is not None and left > max_bytes):
+            picked.append(item)
+            left -= item.size
+    return picked
+
+
+def split_by_use(root: Path, found: Iterable[Item]) -> tuple[list[Item], list[Item]]:
+    """Return what no running process can hold, and what one may hold.  Files that are no artefacts do not say when they
+    were used, so all of them may be held while another process runs."""
+    since = oldest_user(root)
+    free, held = list[Item](), list[Item]()
+    for item in found:
+        (free if _is_free(item, since) else held).append(item)
+    return free, held
+
+
+def _is_free(item: Item, since: float) -> bool:
+    return item.used < since if item.artefact else since == float("inf")
+
+
+def remove(root: Path, wanted: Sequence[Item]) -> list[Item]:
+    """Remove items, and return those that are gone; one that a process has begun to use meanwhile stays."""
+    gone = []
+    with accessed(f"cache folder {root}", "name another with --cache DIR"):
+        for item in wanted:
+            with _locked(root, item) as mine, contextlib.suppress(FileNotFoundError):
+                used = (item.path / META).stat().st_mtime if item.artefact else item.used
+                if mine and used == item.used and _is_free(item, oldest_user(root)):
+                    _take_away(root, item.path)
+                    gone.append(item)
+    return gone
+
+
+@contextlib.contextmanager
+def _locked(root: Path, item: Item) -> Iterator[bool]:
+    """Hold the lock of an artefact's key, and yield whether nobody else does; other files have none."""
+    if not item.artefact:
+        yield True
+        return
+    lock = file_lock(root / LOCKS / f"{item.path.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except TimeoutError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _take_away(root: Path, path: Path) -> None:
+    """Remove a file or folder in one step as others see it."""
+    scratch = root / SCRATCH / f"removed-{uuid.uuid4().hex}"
+    scratch.parent.mkdir(exist_ok=True)
+    path.rename(scratch)
+    shutil.rmtree(scratch, ignore_errors=True) if scratch.is_dir() else scratch.unlink()
+
+
+def fault(item: Item) -> str:
+    """Return what is wrong with an artefact, "" for one that is what was written."""
+    try:
+        digests = json.loads((item.path / META).read_text(encoding="utf-8")).get("digests", {})
+        return next((f"{name} does not match its digest" for name, expected in digests.items()
+                     if file_digest(item.path / name) != expected), "")  # fmt: skip
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (ValueError, AttributeError):
+        return f"{META} is damaged"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+
+
+def set_aside(root: Path, item: Item) -> Path | None:
+    """Move a damaged artefact to where nobody reads it, and return the place; None where it has been replaced or
+    removed meanwhile, or somebody works on it."""
+    target = root / ASIDE / item.kind / f"{item.path.name}-{uuid.uuid4().hex[:8]}"
+    with _locked(root, item) as mine, accessed(f"cache folder {root}", "name another with --cache DIR"):
+        if not mine or not item.path.exists() or not fault(item):
+            return None
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            item.path.rename(target)
+            return target
+    return None
+
+
+def check_folder(root: Path) -> None:
+    """Raise StoreError for a cache folder that does not exist, so that a misspelt name is not an empty cache."""
+    if not root.is_dir():
+        hint = "nothing was computed yet, or the cache is elsewhere: name it with --cache DIR or PRUNEBENCH_CACHE"
+        raise StoreError(f"there is no cache folder {root}", hint)
