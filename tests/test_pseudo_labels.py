@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from prunebench.stages.score import label_problem, matched_accuracy
+from prunebench.stages.heads import matched_accuracy
+from prunebench.stages.score import label_problem
 
 REGISTRY = """
 schema = 1

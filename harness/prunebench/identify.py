@@ -1,6 +1,7 @@
 """What the files of a suite hold: the content of its data and of its weights, looked at before anything is planned."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 from prunebench.contexts import Dataset
@@ -12,8 +13,9 @@ from prunebench.plugins import Catalogue
 from prunebench.registry import DatasetEntry, Registry
 from prunebench.registry.model import Weights
 from prunebench.settings import Settings
-from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset
+from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset, remarks, share
 from prunebench.stages.embed import find_weights
+from prunebench.store import Store
 
 
 def load_registered(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> Dataset:
@@ -24,16 +26,21 @@ def load_registered(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[s
 
 def identified_plan(
     registry: Registry, catalogue: Catalogue, suite: str, filters: Filters, settings: Settings,
-    tolerated: tuple[type[UsageError], ...] = (),
+    tolerated: tuple[type[UsageError], ...] = (), shared: Store | None = None,
 ) -> Plan:  # fmt: skip
     """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.  Raises
-    DataError where they are missing, or are not the registered ones.  tolerated: that of `make_plan`."""
+    DataError where they are missing, or are not the registered ones.  tolerated: that of `make_plan`.  shared: where
+    large data are written, for workers to map instead of loading them again."""
     entry, roots = registry.datasets[registry.suite(suite).dataset], settings.data_roots
     planned = partial(make_plan, registry, catalogue, suite, filters, tolerated=tolerated)
     planned(Contents({entry.name: "0" * 32}))  # faults of names come first
     is_half = any(network.arch.dtype != "float32" for network in registry.networks.values())
     half = half_precision(settings.device) if is_half else ""
-    datasets = {entry.name: fingerprint(load_registered(entry, catalogue, roots))}
+    loaded = load_registered(entry, catalogue, roots)
+    datasets, notes = {entry.name: fingerprint(loaded)}, remarks(loaded)
+    if shared is not None:
+        share(shared, datasets[entry.name], loaded)
+    del loaded  # images are the largest thing in memory
     check_fingerprint(entry.name, entry.fingerprint, datasets[entry.name])
     plan = planned(Contents(datasets, half=half))
     weights = {}
@@ -42,4 +49,4 @@ def identified_plan(
             name, package = (task.locators[part] for part in ("weights_file", "weights_package"))
             place = Weights(file=name, package=package).place
             weights[place] = find_weights(name, task.config["weights"]["sha256"], roots, package)[1]
-    return planned(Contents(datasets, weights, half)) if weights else plan
+    return replace(planned(Contents(datasets, weights, half)) if weights else plan, notes=notes)

@@ -68,13 +68,14 @@ class Goal:
 
 @dataclass(frozen=True)
 class Plan:
-    """Cells to train and pairs of scores to compare."""
+    """Cells to train and pairs of scores to compare.  notes: what was seen of the data, where they were looked at."""
 
     suite: Suite
     protocol: str
     cells: tuple[Goal, ...]
     agreements: tuple[Goal, ...]
     faults: Mapping[str, UsageError]  # why methods of the suite cannot run, by their names
+    notes: tuple[str, ...] = ()
 
     @property
     def goals(self) -> tuple[Goal, ...]:

@@ -33,7 +33,8 @@ Outcomes = Mapping[str, Mapping[str, Any]]
 
 @dataclass
 class RunReport:
-    """What a run did: counts of cells and of comparisons of scores by state, the failures, and where things are."""
+    """What a run did: counts of cells and of comparisons of scores by state, the failures, and where things are.
+    heads: by backbone, the share of the training samples that its class predictions are right about, over its seeds."""
 
     run_id: str = ""
     done_before: int = 0
@@ -49,6 +50,7 @@ class RunReport:
     replaced: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
+    heads: dict[str, float] = field(default_factory=dict)
 
 
 class Results:
@@ -90,6 +92,18 @@ class Results:
             except ResultConflict as error:
                 self.conflicts.append(error)
         return [record for new in files.values() for record in new]
+
+
+def _heads(plan: Plan, store: Store) -> dict[str, float]:
+    """Return the accuracy of each backbone's head on the training samples, the mean over its seeds."""
+    scoring = [(cell, cell.task.upstream["subset"].upstream["scores"].upstream) for cell in plan.cells]
+    embedded = {read["features"].key: cell.axes["score_backbone"] for cell, read in scoring if "features" in read}
+    found: dict[str, list[float]] = {}
+    for key, name in embedded.items():
+        accuracy = (store.meta("features", key) or {}).get("accuracy_train")
+        if accuracy is not None:
+            found.setdefault(name, []).append(accuracy)
+    return {name: round(sum(some) / len(some), 6) for name, some in found.items()}
 
 
 def blame(task: Task, outcomes: Outcomes) -> dict[str, Any]:
@@ -143,6 +157,7 @@ class Run:
         report.computed = sum(store.has(cell.task.stage, cell.key) for cell in cells)
         report.compared = sum(store.has(pair.task.stage, pair.key) for pair in pairs)
         report.n_records, report.replaced = len(results.records), results.replaced
+        report.heads = _heads(plan, store)
         report.failures = [record for record in results.records.values() if record.status not in FINAL]
         codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}
         report.left = sum(goal.key in tasks and goal.key not in outcomes for goal in plan.goals)
@@ -235,6 +250,7 @@ class Run:
             "comparisons": {pair.key: "planned" if pair.key in tasks else "done" for pair in plan.agreements},
             "devices": list(self.slots), "threads_per_slot": self.settings.threads, "prunebench_version": __version__,
             "datasets": {goal.axes["dataset"]: goal.axes["dataset_fingerprint"] for goal in plan.goals},
+            "notes": list(plan.notes),
             **provenance.describe(self.catalogue, self.registry.file.resolve().parent, self.slots),
         }  # fmt: skip
 

@@ -24,6 +24,7 @@ from prunebench.request import make_request, will_not_run, with_slots
 from prunebench.run import Run, RunReport
 from prunebench.schedule import RunState, with_processor
 from prunebench.stopping import seconds_until
+from prunebench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +81,8 @@ def run_suite(
     asked, slots = with_slots(asked, devices, jobs, None if slots_per_device == "auto" else slots_per_device)
     slots = with_processor(slots, cpu_slots, threads)
     asked.plugins.executor(executor)
-    plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, (NotHere,))
+    store = Store(Path(asked.settings.cache))
+    plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, (NotHere,), store)
     run = Run(
         plan, asked.registry, asked.plugins, asked.settings, slots, asked.results, executor, supersede, max_failures,
         until=end, observe=lambda state, event: _tell(progress, state, event), notice=_notice,

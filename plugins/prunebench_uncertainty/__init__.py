@@ -219,7 +219,8 @@ def _deepfool() -> ScorerSpec:
     return ScorerSpec(
         name="deepfool-last-layer",
         summary="Distance from the features to the nearest decision boundary of the last layer; smallest first."
-        " Not DeepFool on pixels, which iterates through the whole network.",
+        " Not DeepFool on pixels, which iterates through the whole network, and not for your own data: their class"
+        " predictions are of one head for each fold, and it reads a single one.",
         load="prunebench_uncertainty.boundary:deepfool_last_layer",
         differences="DeepFool moves the pixels step by step, up to 50 times, with a backward pass per class; this is"
         " the exact distance to the boundaries of the last layer, which is DeepFool for a network of one linear"

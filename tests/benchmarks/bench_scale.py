@@ -82,7 +82,8 @@ def head(data: Data) -> dict[str, Any]:
     from prunebench.pruning.head import cross_fitted_logits
 
     ids = [f"{row:07d}" for row in range(data.n)]
-    out = data.folder / f"logits-{data.n}.npy"
+    path, shape = data.folder / f"logits-{data.n}.npy", (data.n, CLASSES)
+    out = np.lib.format.open_memmap(path, "w+", np.float32, shape)
     found = cross_fitted_logits(data.features, data.labels, CLASSES, ids=ids, out=out, workers=data.threads)
     return {"accuracy": found.accuracy, "log_loss": found.log_loss, "temperature": found.temperature}
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from prunebench import DataError, ScoreContext
 from prunebench.plugins import load_plugins
-from prunebench.stages.score import matched_accuracy
+from prunebench.stages.heads import matched_accuracy
 from prunebench_elfs import prunebench_scorers
 from prunebench_elfs.heads import Heads, Shape
 from prunebench_elfs.neighbours import cosine_neighbours

@@ -17,6 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from conftest import Sandbox
+from prunebench.pictures.decoding import NOTES
 from prunebench.pruning.folders import REASONS
 from prunebench.pruning.ledger import COLUMNS
 from prunebench.pruning.verdict import MARGIN
@@ -174,6 +175,8 @@ def test_the_files_of_a_pruning_are_those_of_the_table(ran):
 def test_columns_and_reasons_of_the_page_are_those_of_the_code(ran):
     section = PAGE.split("### The ledger")[1].split("### Reasons")[0]
     assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.MULTILINE)) == dict(COLUMNS)
+    section = PAGE.split("### Picture notes")[1].split("## ")[0]
+    assert dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.*) \|$", section, re.MULTILINE)) == NOTES
     section = PAGE.split("### Reasons")[1].split("## ")[0]
     told = dict(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", section, re.MULTILINE))
     assert told == dict(REASONS)

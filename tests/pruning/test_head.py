@@ -164,7 +164,8 @@ def test_posteriors_are_calibrated_where_the_classes_are_gaussian() -> None:
 
 def test_logits_are_written_to_a_file_where_one_is_named(tmp_path: Any) -> None:
     rows, labels = classes(300, 4)
-    found = cross_fitted_logits(rows, labels, 4, out=tmp_path / "logits.npy")
+    mapped = np.lib.format.open_memmap(tmp_path / "logits.npy", "w+", np.float32, (len(rows), 4))
+    found = cross_fitted_logits(rows, labels, 4, out=mapped)
     assert isinstance(found.logits, np.memmap)
     plain = cross_fitted_logits(rows, labels, 4)
     assert (np.load(tmp_path / "logits.npy") == plain.logits).all()

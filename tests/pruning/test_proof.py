@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from prunebench.errors import DataError
 from prunebench.pruning.choose import nested_order
-from prunebench.pruning.probe import PRIORS, fit, standardised
+from prunebench.pruning.probe import PRIORS, Fits, fit, standardised
 from prunebench.pruning.proof import affordable, proof_seconds, prove
 from prunebench.pruning.splits import Arms, Judged, splits
 from prunebench.pruning.verdict import Proof, against_everything, against_random, proof_from_json, proof_text
@@ -375,3 +375,16 @@ def test_what_can_be_paid_for_is_fewer_repeats_and_then_fewer_samples(
 ) -> None:
     assert affordable(10, allowed, 4000) == expected
     assert (affordable(10, allowed, 800) is None) == (allowed < 10)
+
+
+def test_proofs_that_share_their_probes_say_what_each_says_alone_and_fit_fewer() -> None:
+    features, labels = blobs(90)
+    orders = [np.random.default_rng(seed).permutation(90) for seed in (3, 4)]
+    fits, counts = Fits(), []
+    for order in orders:
+        choose = first_of(order, labels)
+        kept = choose(np.arange(90), {"30": 30}, 0)
+        alone = prove(features, labels, 3, kept, choose=choose, folds=3, repeats=2)
+        assert prove(features, labels, 3, kept, choose=choose, folds=3, repeats=2, fits=fits) == alone
+        counts.append(len(fits.known))
+    assert counts[1] < 1.7 * counts[0]

@@ -168,6 +168,11 @@ def test_without_labels_a_method_that_reads_them_is_refused_and_clusters_are_mar
     manifest = json.loads((tmp_path / "kept" / "manifest.json").read_text(encoding="utf-8"))
     assert any("cluster(s) of the features" in note for note in manifest["notes"])
     assert {row["class"] for row in rows(tmp_path / "kept" / "ledger.csv")} == {f"cluster {k}" for k in range(4)}
+    np.save(path, np.concatenate([digits(200)[0], digits(20)[0]]))
+    command("prune", path, "--out", tmp_path / "unique", "--clusters", "4", "--drop-duplicates", "0.9999", "-q")
+    ledger = rows(tmp_path / "unique" / "ledger.csv")
+    assert [row["copy_of"] for row in ledger if row["reason"] == "duplicate"] == [str(row) for row in range(20)]
+    assert all(ledger[200 + row]["class"] == ledger[row]["class"] for row in range(20))
     command("prune", path, "--out", tmp_path / "free", "--scorer", "zcore", "-p", "draws=2000", "-q", "--no-prove")
 
 
@@ -308,7 +313,46 @@ def test_a_head_that_is_no_better_than_chance_is_told_to_who_reads_predictions(c
     options = ("--scorer", "margin", "--no-prove", "-q")
     told = command("prune", tmp_path / "right.npz", "--out", tmp_path / "a", *options).stderr
     assert "none of which it saw" in told
-    assert "near chance" in command("prune", tmp_path / "shuffled.npz", "--out", tmp_path / "b", *options).stderr
+    assert (
+        "near chance: right on" in command("prune", tmp_path / "shuffled.npz", "--out", tmp_path / "b", *options).stderr
+    )
+
+
+def test_a_second_backbone_tells_how_far_the_choice_depends_on_the_first(command, photos, tmp_path):
+    both = ("--backbone", "digits-untrained", "--backbone", "fashion-untrained", "--keep", "0.5", "--no-prove", "-q")
+    said = command("prune", photos, "--out", tmp_path / "both", *both).stderr
+    manifest = json.loads((tmp_path / "both" / "manifest.json").read_text(encoding="utf-8"))
+    found = manifest["backbones"]["fashion-untrained"]
+    assert manifest["other_networks"]["fashion-untrained"]["model"] == "deepcore_lenet"
+    kept = []
+    for name in both[1:4:2]:
+        command("prune", photos, "--out", tmp_path / name, "--backbone", name, *both[4:])
+        kept.append({row["id"] for row in rows(tmp_path / name / "kept.csv")})
+    assert kept[0] == {row["id"] for row in rows(tmp_path / "both" / "kept.csv")}
+    assert found["overlap"] == pytest.approx(len(kept[0] & kept[1]) / 21, abs=1e-5)
+    assert f"With the backbone fashion-untrained, {found['overlap']:.0%} of the 21 kept samples" in said
+    assert f"chance would share {found['chance']:.0%}" in said
+    assert "another backbone, fashion-untrained" in (tmp_path / "both" / "report.html").read_text(encoding="utf-8")
+    command("prune", photos, "--out", tmp_path / "no", *both[:2] * 2, code=2)
+    command("try", photos, *both[:4], code=2)
+
+
+def test_a_method_under_trial_is_stopped_when_its_progress_tells_how_long_it_takes(tmp_path, monkeypatch):
+    from prunebench.pruning import scoring
+    from prunebench.pruning.evidence import Evidence
+    from prunebench.settings import Settings
+    from prunebench.stages.bench import make_bench
+
+    for name, value in (("LARGE", 400), ("TRIAL", 100), ("TRIAL_SECONDS", 0.02)):
+        monkeypatch.setattr(scoring, name, value)
+    values, labels = digits(600)
+    evidence = Evidence(features=values, labels=labels, class_names=tuple("0123456789"))
+    bench = make_bench(Settings(str(tmp_path)), load_plugins())
+    slow = scoring.Method(scorer="zcore", params={"draws": 300_000})
+    assert scoring.expected_seconds(bench, evidence, slow, 60) > 0.1
+    assert not list((tmp_path / "scores").rglob("meta.json"))
+    assert scoring.expected_seconds(bench, evidence, scoring.Method(scorer="moderate"), 60) > 0
+    assert scoring.expected_seconds(bench, evidence.take(np.arange(300)), slow, 60) is None
 
 
 def test_a_search_that_is_not_exact_tells_its_recall_and_the_second_call_finds_all_in_the_store(

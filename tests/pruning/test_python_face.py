@@ -8,6 +8,7 @@ import sys
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import prunebench
@@ -120,6 +121,20 @@ def test_what_is_kept_comes_as_indices_ids_scores_and_ledger(cache, features):
     assert found.ledger["score"].tolist() == found.scores.tolist()
     assert set(found.at(6)) <= set(found.indices)
     assert np.bincount(y[found.indices]).tolist() == [4, 4, 4]
+
+
+def test_the_order_of_the_samples_does_not_matter_where_they_have_ids(cache, features):
+    x, y = features
+    x, y, ids = np.concatenate([x, x[:9]]), np.concatenate([y, y[:9]]), [f"sample {i}" for i in range(69)]
+    shuffle = np.random.default_rng(1).permutation(69)
+    options = {"keep": 20, "scorer": "moderate", "drop_duplicates": 0.99, "cache": cache, "prove": False}
+    one = prunebench.prune(x, y, ids=ids, **options)
+    two = prunebench.prune(x[shuffle], y[shuffle], ids=[ids[i] for i in shuffle], **options)
+    assert sorted(one.ids) == sorted(two.ids)
+    columns = ["score", "kept", "reason", "copy_of", "kept_neighbour", "suspected_class"]
+    first, second = (found.ledger.set_index("id").sort_index()[columns] for found in (one, two))
+    assert (first["copy_of"] != "").sum() == 9
+    pd.testing.assert_frame_equal(first, second, rtol=1e-6)
 
 
 def test_a_suite_runs_from_python_as_from_the_command_line(sandbox):

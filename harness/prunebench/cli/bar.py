@@ -4,14 +4,17 @@ import sys
 import time
 from typing import Any, Self
 
-from prunebench.cli.progress import PLAIN_EVERY_SECONDS, live_bar, time_left
+from prunebench.cli.progress import PLAIN_EVERY_SECONDS, about, live_bar, time_left
 from prunebench.cli.text import say
 
+KNOWN_FROM = 0.02  # of the work: earlier, nobody can tell how long it takes
 FIRST_AFTER_SECONDS = 2.0  # what is done before needs no progress
 
 
 class Bar:
-    """Shows a fraction, a text, and about how much time is left; use as a context manager and call it."""
+    """Shows a fraction, a text, and about how much time is left; use as a context manager and call it.
+
+    Called, it takes the work for even; `tell` is for work whose steps say themselves how much time they have left."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet, self._started, self._last = quiet, time.monotonic(), 0.0
@@ -20,16 +23,22 @@ class Bar:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if kind is KeyboardInterrupt:
+            say("what is done is kept: run the same command again to go on")
 
     def __call__(self, fraction: float, text: str = "") -> None:
+        spent = time.monotonic() - self._started
+        self.tell(fraction, text, spent * (1 - fraction) / fraction if fraction > KNOWN_FROM else None)
+
+    def tell(self, fraction: float, text: str, seconds_left: float | None) -> None:
+        """Show how far the whole is, and how long the step at hand still takes, None where nobody knows."""
         now = time.monotonic()
-        spent = now - self._started
-        if self._quiet or spent < FIRST_AFTER_SECONDS:
+        if self._quiet or now - self._started < FIRST_AFTER_SECONDS:
             return
-        left = time_left(spent * (1 - fraction) / fraction if fraction > 0.02 else None)
+        left = time_left(seconds_left)
         if sys.stderr.isatty():
             if self._bar is None:
                 self._bar = live_bar("{task.percentage:>3.0f}%")
@@ -38,3 +47,10 @@ class Bar:
         elif now - self._last > PLAIN_EVERY_SECONDS:
             self._last = now
             say(f"{fraction:.0%} {text}, {left}")
+
+    def expect(self, text: str, seconds: float) -> None:
+        """Say of a step that is about to begin how long it takes, in a line that stays."""
+        if self._quiet or seconds < FIRST_AFTER_SECONDS:
+            return
+        line = f"{text} takes {about(seconds)}"
+        say(line) if self._bar is None else self._bar.console.print(line, markup=False, highlight=False)

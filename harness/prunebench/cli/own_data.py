@@ -21,9 +21,16 @@ _DATA = (
     click.option("--labels", type=PATH, metavar="CSV", help="Labels: columns id and label."),
     click.option("--split", metavar="NAME", help="Which of several splits to read, such as train."),
     click.option(
-        "--backbone", default="", metavar="MODEL", help="Network of registry.toml or timm model, for pictures."
+        "--backbone",
+        "backbones",
+        multiple=True,
+        metavar="MODEL",
+        help="Network of registry.toml or timm model, for pictures. `prune` takes a second one, and tells how far the "
+        "choice depends on it.",
     ),
-    click.option("--weights", type=PATH, metavar="FILE", help="Its weights, instead of those of the hub."),
+    click.option(
+        "--weights", type=PATH, multiple=True, metavar="FILE", help="Its weights, instead of those of the hub."
+    ),
     click.option("--strict", is_flag=True, help="Stop where a sample cannot be read."),
 )
 

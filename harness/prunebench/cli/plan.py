@@ -43,7 +43,7 @@ def show(asked: Request, as_json: bool = False) -> None:
             raise
         plan = make_plan(registry, asked.plugins, asked.suite, asked.filters, tolerated=(UsageError,))
         notes.append(f"a run would stop at its data: {error.message}: {error.hint}")
-    notes = [*will_not_run(plan.faults), *notes]
+    notes = [*will_not_run(plan.faults), *plan.notes, *notes]
     done = Results(plan, asked.results).done()
     missing = missing_tasks((goal.task for goal in plan.goals), store, done)
     notes += obstacles(plan, registry, asked.plugins, settings.data_roots, missing.values())

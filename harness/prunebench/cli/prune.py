@@ -37,8 +37,8 @@ from prunebench.errors import UsageError
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest and the files as JSON.")
 def command(
     data: Path, keep: tuple[str, ...], out: Path, form: str, copy_to: Path | None, symlink_to: Path | None,
-    balance: Literal["class", "none"] | None, cache: Path | None, device: str, workers: int | None, quiet: bool,
-    as_json: bool, **options: Any,
+    balance: Literal["class", "none"] | None, backbones: tuple[str, ...], cache: Path | None, device: str,
+    workers: int | None, quiet: bool, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Choose what to keep of DATA, and write ids, ledger and report to a folder.
 
@@ -57,6 +57,7 @@ def command(
             data,
             keep=keep or "0.1",
             balance=balance or "",
+            backbone=backbones,
             cache=cache,
             device=device,
             workers=workers,

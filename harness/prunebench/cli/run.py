@@ -20,6 +20,7 @@ from prunebench.request import will_not_run, with_slots
 from prunebench.run import Run, RunReport
 from prunebench.schedule import with_processor
 from prunebench.stopping import seconds_until
+from prunebench.store import Store
 
 
 @click.command()
@@ -63,9 +64,13 @@ def command(
     if dry_run:
         show(asked)
         return
-    plan = identified_plan(registry, plugins, asked.suite, asked.filters, asked.settings, (NotHere,))
+    plan = identified_plan(
+        registry, plugins, asked.suite, asked.filters, asked.settings, (NotHere,), Store(Path(asked.settings.cache))
+    )
     for reason in will_not_run(plan.faults):
         say(f"warning: {reason}")
+    for note in plan.notes:
+        say(f"note: {note}")
     with Progress(len(slots) - (slots.count("cpu") if slots[0] != "cpu" else 0), quiet) as progress:
         report = Run(
             plan, registry, plugins, asked.settings, slots, results, executor, supersede, max_failures, grace_seconds,
@@ -101,6 +106,8 @@ def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool
     if reasons:
         say(f"{len(report.failures)} failed; {len(reasons)} reason(s), the first: {reasons[0]}")
         say("failed cells are tried again by the next run")
+    for name, right in sorted(report.heads.items()):
+        say(f"head of {name}: right on {right:.1%} of the training samples")
     if report.n_records:
         say(f"board: {results / plan.suite.name / 'board' / 'index.html'}")
     if report.interrupted or report.left:

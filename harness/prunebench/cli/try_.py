@@ -10,6 +10,7 @@ from prunebench.cli.bar import Bar
 from prunebench.cli.options import PATH
 from prunebench.cli.own_data import data_options, machine_options
 from prunebench.cli.text import columns, fitted, table
+from prunebench.errors import UsageError
 from prunebench.request import cache_folder
 
 
@@ -32,8 +33,8 @@ def command(
     A linear probe on the features of DATA is trained on what each method keeps and on random parts of the same size,
     and judged on held-out samples."""
     from prunebench.plugins import load_plugins
-    from prunebench.pruning.flow import part
     from prunebench.pruning.gathering import Given, Machine, gather
+    from prunebench.pruning.progress import part
     from prunebench.pruning.trying import check_judged, try_methods
     from prunebench.registry import load_registry
 
@@ -41,6 +42,8 @@ def command(
     names = methods or registry.own_data.tried
     for name in names:
         catalogue.scorer(registry.method(name).scorer)
+    if len(options["backbones"]) > 1:
+        raise UsageError("a trial is on the features of one backbone", "try each of them on its own")
     machine = Machine(cache=cache_folder(cache), device=device, workers=workers)
     with Bar(quiet) as progress:
         gathered = gather(

@@ -6,7 +6,7 @@ import io
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 29  # of one encoded picture
 # Pillow knows more formats: one of them, EPS, is a program that it would run.
 _FORMATS = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF", "HEIF")
+NOTES = {
+    "one-colour": "are of one colour alone",
+    "first-frame": "are animations, of which the first frame is read",
+    "on-white": "are transparent, and laid on white",
+    "on-black": "are transparent, and laid on black",
+    "from-8-bits": "have more bits than the 8 that they use",
+    "from-12-bits": "use 12 bits, which are scaled to 8",
+    "from-floats": "have floating values, which are scaled to 8 bits",
+}
+"""What a decoder may note of pictures, in words."""
 _OTHER_BYTE = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
 
 
@@ -46,8 +56,7 @@ def decode(data: bytes) -> Image:
     that is the same everywhere shows nothing and is dropped.  Whole numbers of more than 8 bits are scaled from the
     fewest of 8, 12 and 16 bits that hold the brightest pixel; floating values from 0..1, 0..255 or 0..65535, the first
     that holds it; others are refused.  A picture of more than twice `PIL.Image.MAX_IMAGE_PIXELS` is refused before it
-    is decoded.  `info` of the result holds "notes" alone, a tuple of what was decided: "first-frame", "on-white",
-    "on-black", "from-8-bits", "from-12-bits", "from-floats", "one-colour".
+    is decoded.  `info` of the result holds "notes" alone, a tuple of what was decided, with keys of `NOTES`.
     """
     if not data:
         raise Unreadable("empty", "the file is empty (0 bytes)")
@@ -61,9 +70,12 @@ def decode(data: bytes) -> Image:
             if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":  # a photo with a preview beside it
                 notes.append("first-frame")
             image = _rgb(_upright(_full_depth(file, data, notes)), notes)
-    if one_colour(image):
-        notes.append("one-colour")
-    image.info = {"notes": tuple(notes)}
+    return noted(image, notes)
+
+
+def noted(image: Image, notes: Sequence[str] = ()) -> Image:
+    """Return a picture whose `info` holds "notes" alone: those that are given, and whether it is of one colour."""
+    image.info = {"notes": (*notes, *(["one-colour"] if one_colour(image) else []))}
     return image
 
 

@@ -17,6 +17,7 @@ REASONS = {
     "hidden": "hidden or of the system",
     "not-an-image": "no pictures",
     "link-loop": "links to a folder around them",
+    "broken-link": "links to nothing",
     "too-many-links": f"behind more than {MAX_LINKS} links",
 }
 
@@ -55,7 +56,7 @@ def find_pictures(root: Path, progress: Callable[[float, str], None] | None = No
     walk = _Walk(os.fspath(root), [], [], [], Counter())
     for listed, _ in enumerate(walk.folders_below()):
         if progress is not None and listed % 64 == 0:
-            progress(0.0, f"{len(walk.names):,} pictures in {listed + 1:,} folders")
+            progress(0.0, f"looking for pictures: {len(walk.names):,} so far")
     names = sorted(walk.names, key=os.fsencode)
     folders = sorted(walk.folders, key=os.fsencode)
     unread = sorted(walk.unread, key=lambda one: os.fsencode(one.name))
@@ -115,7 +116,8 @@ class _Walk:
                 code, reason = ("broken-link", "a link to nothing") if link else ("not-a-file", "not a regular file")
                 self.unread.append(Unread(name, code, reason))
             else:
-                self.left_out["not-an-image"] += 1
+                broken = entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110
+                self.left_out["broken-link" if broken else "not-an-image"] += 1
         elif ending in RAW_ENDINGS:
             reason = f"raw photographs ({ending}) are not decoded: export it as JPEG, TIFF or PNG"
             self.unread.append(Unread(name, "unsupported-format", reason))

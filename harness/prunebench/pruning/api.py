@@ -15,11 +15,12 @@ from prunebench.contexts import silent
 from prunebench.errors import UsageError
 from prunebench.keys import digest
 from prunebench.plugins import Catalogue, Entry
-from prunebench.pruning.assurance import Assurance, assure, with_probabilities
+from prunebench.pruning.assurance import Assurance, across, assure, with_probabilities
 from prunebench.pruning.choose import budgets_of, named_budget
 from prunebench.pruning.evidence import check_reads_labels, check_reads_no_pixels
-from prunebench.pruning.flow import Outcome, Progress, Wanted, part, prune_features
+from prunebench.pruning.flow import Outcome, Wanted, prune_features
 from prunebench.pruning.gathering import Given, Machine, gather
+from prunebench.pruning.progress import Progress, part
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.search import Search, check_search
 from prunebench.pruning.selecting import Balance, Choice
@@ -109,7 +110,7 @@ class Pruned:
         share = len(self.indices) / len(self.outcome.source)
         row = nearest_board_row(method["scorer"]["name"], share, projector=projector)
         return render(
-            self.outcome, self.manifest, self.assurance.proof, self.assurance.stability,
+            self.outcome, self.manifest, self.assurance.proof, self.assurance.stabilities,
             board_row=row.text() if row else "", store=self.store,
         )  # fmt: skip
 
@@ -126,8 +127,8 @@ def prune(
     selector_params: Mapping[str, Any] | None = None,
     projector: str = "",
     balance: Balance = "",
-    backbone: str = "",
-    weights: str | Path | None = None,
+    backbone: str | Sequence[str] = "",
+    weights: str | Path | Sequence[str | Path] | None = None,
     seed: int = 0,
     protect: Iterable[str] = (),
     drop_duplicates: float | None = None,
@@ -152,7 +153,8 @@ def prune(
     budgets; "0.1" is a fraction, 500 a number.  scorer, params, selector, projector: any installed plugin; by default
     those of [own-data] in registry.toml.  method: what `create_method` made, in place of scorer, params, projector and
     seed, or the name of a scorer.  balance: "class" or "none", by default as the method says.  backbone, weights: for
-    data that are pictures, a network of the registry or a timm model, and a file of weights.  protect: ids that are
+    data that are pictures, a network of the registry or a timm model, and a file of weights; or several, of which the
+    first chooses, and the others tell how far the choice depends on it.  protect: ids that are
     always kept.  drop_duplicates: cosine from which near-duplicates are removed first.  clusters: pseudo-classes for
     data without labels.  reference: data such as a test set, of which near-duplicates are told.  search: how
     neighbours over all classes are searched: "exact", "clusters", "pynndescent" or "faiss"; by default exactly for
@@ -177,8 +179,8 @@ def prune(
     check_search(search)
     check_names(catalogue, wanted)
     given = Given(
-        data=data, labels=labels, ids=ids, split=split, strict=strict, backbone=backbone, weights=weights,
-        reference=reference, roots=tuple(map(str, roots)),
+        data=data, labels=labels, ids=ids, split=split, strict=strict, backbones=_several(backbone),
+        weights=_several(weights), reference=reference, roots=tuple(map(str, roots)),
     )  # fmt: skip
 
     def check_labels(source: Source) -> None:
@@ -189,11 +191,19 @@ def prune(
     machine = Machine(cache=folder, device=device, workers=workers)
     gathered = gather(given, machine, registry, catalogue, check_labels, part(progress, 0, 0.7))
     wanted = replace(wanted, reference=gathered.reference)
-    outcome = prune_features(gathered.bench, gathered.source, wanted, part(progress, 0.7, 0.85))
-    found = assure(gathered.bench, outcome, wanted, prove, part(progress, 0.85, 1.0))
+    outcome = prune_features(gathered.bench, gathered.source, wanted, part(progress, 0.7, 0.8))
+    found = assure(gathered.bench, outcome, wanted, prove, part(progress, 0.8, 0.95))
+    sources = {name: source for name, (source, _) in gathered.others.items()}
+    found = replace(found, backbones=across(gathered.bench, outcome, wanted, sources, part(progress, 0.95, 1.0)))
     outcome = with_probabilities(outcome, found)
     facts = manifest_of(outcome, wanted, gathered.network, catalogue)
+    facts["other_networks"] = {name: dict(known) for name, (_, known) in gathered.others.items()}
     return Pruned(outcome, found, {**facts, **found.as_json()}, gathered.bench.store)
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """Return what was given for backbones or weights, of which there may be none, one or several."""
+    return (given,) if isinstance(given, str | Path) and given != "" else tuple(given or ())
 
 
 def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
@@ -209,6 +219,7 @@ def manifest_of(outcome: Outcome, wanted: Wanted, network: Mapping[str, Any], ca
     return {
         "schema": 1, "versions": {"prunebench": _version(), **versions()}, "network": dict(network),
         "data": {"title": source.title, "samples": len(source), "size": source.size, "skipped": len(source.skipped),
+                 "picture_notes": {note: len(rows) for note, rows in source.noted().items()},
                  "classes": list(outcome.evidence.class_names), "reading": dict(source.settings),
                  "fingerprint": outcome.evidence.fingerprint, "ids": digest(list(source.ids))},
         "method": described,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from prunebench.contexts import silent
 from prunebench.pruning.board_row import BoardRow, nearest_board_row
 from prunebench.pruning.evidence import Evidence
-from prunebench.pruning.flow import Outcome, Progress, Wanted, part
+from prunebench.pruning.flow import Outcome, Wanted, prune_features
+from prunebench.pruning.progress import Progress, part
 from prunebench.pruning.proof import FOLDS, prove
 from prunebench.pruning.selecting import select
+from prunebench.pruning.source import Source
 from prunebench.pruning.splits import Choose
-from prunebench.pruning.stability import Stability, agreement, stability_text
+from prunebench.pruning.stability import Stability, agreement, backbone_text, stability_text
 from prunebench.pruning.verdict import Proof, proof_text
 from prunebench.stages.bench import Bench
 
@@ -31,15 +33,25 @@ ANEW = 5_000  # samples up to which the choice is made anew for each split and s
 
 @dataclass(frozen=True, kw_only=True)
 class Assurance:
-    """Proof, stability, and the nearest row of the board; None where they were not asked for, or cannot be had."""
+    """Proof, stability under other seeds, and the nearest row of the board; None where they were not asked for, or
+    cannot be had.  backbones: by the name of another backbone, how the choice on its features agrees."""
 
     proof: Proof | None = None
     stability: Stability | None = None
     board: BoardRow | None = None
+    backbones: Mapping[str, Stability] = field(default_factory=dict)
+
+    @property
+    def stabilities(self) -> dict[str, Stability]:
+        """How the choice agrees with others, by what was changed."""
+        seeds = {"another seed": self.stability} if self.stability else {}
+        return seeds | {f"another backbone, {name}": found for name, found in self.backbones.items()}
 
     def as_json(self) -> dict[str, Any]:
         """Return them for a manifest."""
-        return {name: found and found.as_json() for name, found in vars(self).items()}
+        several = {name: found.as_json() for name, found in self.backbones.items()}
+        one = {name: getattr(self, name) for name in ("proof", "stability", "board")}
+        return {**{name: found and found.as_json() for name, found in one.items()}, "backbones": several}
 
 
 def with_probabilities(outcome: Outcome, found: Assurance) -> Outcome:
@@ -123,8 +135,24 @@ def _stability(bench: Bench, outcome: Outcome, wanted: Wanted, progress: Progres
     return agreement(chosen, len(outcome.source), labels)
 
 
+def across(
+    bench: Bench, outcome: Outcome, wanted: Wanted, others: Mapping[str, Source], progress: Progress = silent
+) -> dict[str, Stability]:
+    """Return how the choice of the first budget agrees with what the same would be on the features of other backbones,
+    by their names."""
+    place, n = {name: row for row, name in enumerate(outcome.source.ids)}, len(outcome.source)
+    labels, found = outcome.whole.labels if _by_class(bench, wanted) else None, dict[str, Stability]()
+    for number, (name, source) in enumerate(others.items()):
+        step = part(progress, number / len(others), (number + 1) / len(others))
+        other = prune_features(bench, source, replace(wanted, reference=None), step)
+        rows = [place[source.ids[row]] for row in other.indices() if source.ids[row] in place]
+        found[name] = agreement([outcome.indices(), np.array(rows, dtype=np.int64)], n, labels)
+    return found
+
+
 def texts(found: Assurance, width: int = 80) -> list[str]:
     """Return what a person should read of them, in lines of at most `width` characters."""
     told = [proof_text(found.proof, width)] if found.proof else []
     told += [stability_text(found.stability)] if found.stability else []
+    told += [backbone_text(name, one) for name, one in found.backbones.items()]
     return told + (["\n".join(textwrap.wrap(found.board.text(), width))] if found.board else [])

@@ -18,7 +18,8 @@ _OVER_BACKBONES = ("-", "mean")  # score_backbone of a method's own row; the oth
 class BoardRow:
     """What a method did on a data set of the board, at a kept fraction as it is written there.
 
-    accuracy: of the network trained on what it keeps, with a 95 % interval.  gain: over random, None for random.
+    arch, recipe: the network that is trained on what it keeps, and how.  accuracy: of that network on the test part of
+    the data set, with a 95 % interval.  gain: over random, None for random.
     everything: accuracy of the network trained on everything, None where the board has none."""
 
     suite: str
@@ -26,6 +27,8 @@ class BoardRow:
     method: str
     projector: str
     keep: str
+    arch: str
+    recipe: str
     accuracy: Interval
     gain: Interval | None
     everything: float | None
@@ -43,6 +46,7 @@ class BoardRow:
         told += _limits(self.accuracy, "")
         if self.gain is not None:
             told += f", {100 * self.gain.mean:+.1f}{_limits(self.gain, '+')} points over random"
+        told += f" (test accuracy of {self.arch} by recipe {self.recipe} on those data, not on yours)"
         return told + (f"; everything {100 * self.everything:.1f} %." if self.everything is not None else ".")
 
 
@@ -70,6 +74,7 @@ def nearest_board_row(method: str, keep: float, *, projector: str = "", board: P
                   if other["role"] == "unpruned" and all(other[key] == row[key] for key in same)]  # fmt: skip
     return BoardRow(
         suite=row["suite"], dataset=row["dataset"], method=method, projector=row["projector"], keep=row["keep"],
+        arch=row["train_arch"], recipe=row["recipe"],
         accuracy=_interval(row, "accuracy", row["n_observations"]),
         gain=_interval(row, "gain", row["gain_n_seeds"]) if row["gain_mean"] else None,
         everything=float(everything[0]) if everything else None,

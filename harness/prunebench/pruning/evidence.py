@@ -40,12 +40,20 @@ class Given(Mapping[str, NDArray[Any]]):
 class Evidence:
     """Features float32 [n, d] of the samples that are left, with their classes.
 
-    labels: int64 [n], all 0 where nothing is known.  labelled: "labels", "clusters" or "" says where they come from."""
+    labels: int64 [n], all 0 where nothing is known.  labelled: "labels", "clusters" or "" says where they come from.
+    ties: in which order equal samples go before each other, int64 [n], None for that of the rows: of the ids, so that
+    the order of a file decides nothing."""
 
     features: NDArray[np.float32]
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     labelled: str = "labels"
+    ties: NDArray[np.int64] | None = None
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """The order in which equal samples go before each other, int64 [n]."""
+        return np.arange(len(self)) if self.ties is None else self.ties
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,8 +84,14 @@ class Evidence:
         """Return the evidence of some rows, with the classes that are left."""
         present, labels = np.unique(self.labels[rows], return_inverse=True)
         names = tuple(self.class_names[label] for label in present)
-        kept = np.ascontiguousarray(self.features[rows])
-        return Evidence(features=kept, labels=labels.astype(np.int64), class_names=names, labelled=self.labelled)
+        kept, ties = np.ascontiguousarray(self.features[rows]), None
+        if self.ties is not None:
+            rank = np.empty(len(self), dtype=np.int64)
+            rank[self.ties] = np.arange(len(self))
+            ties = np.argsort(rank[rows])
+        return Evidence(
+            features=kept, labels=labels.astype(np.int64), class_names=names, labelled=self.labelled, ties=ties
+        )
 
 
 def check_reads_no_pixels(spec: ScorerSpec) -> None:

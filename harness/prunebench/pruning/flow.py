@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -11,24 +11,26 @@ from numpy.typing import NDArray
 
 from prunebench.contexts import silent
 from prunebench.errors import DataError, UsageError, did_you_mean
+from prunebench.pruning.cells import inverse
 from prunebench.pruning.choose import check_budgets
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.ledger import Findings, make_ledger
 from prunebench.pruning.likeness import Likeness
+from prunebench.pruning.neighbours import id_order
+from prunebench.pruning.progress import Part, Progress, part
 from prunebench.pruning.scoring import Method, expected_seconds, head
 from prunebench.pruning.search import Search
 from prunebench.pruning.selecting import Choice, Kept, select
 from prunebench.pruning.source import Source
 from prunebench.pruning.votes import label_votes
 from prunebench.stages.bench import Bench
+from prunebench.stages.heads import READ_PREDICTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 VOTERS = 15
 DUPLICATE_COSINE = 0.95  # at which near-duplicates are told where none are to be removed
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,17 +100,8 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
     else:
         stays = rows
     counts = [min(count, len(rows)) for count in budgets.values()]
-    scoring = part(progress, 0.3, 0.8)
-    seconds = expected_seconds(bench, evidence, wanted.method, max(counts))
-    scoring(0.0, f"scoring by {wanted.method.scorer}" + (f", which takes about {seconds:,.0f} s" if seconds else ""))
-    bench = replace(bench, progress=scoring)
-    found_kept, nested = select(bench, evidence, wanted.method, wanted.choice, counts, protected[rows])
-    kept = dict(zip(budgets, found_kept, strict=True))
-    notes += tuple(dict.fromkeys(one.scored.caveat for one in found_kept if one.scored.caveat))
-    if bench.catalogue.scorer(wanted.method.scorer).spec.needs & {"logits", "gradients"}:
-        notes += (_of_head(float(head(bench.store, evidence)["accuracy"][0]), len(evidence.class_names)),)
-    if not nested and len(budgets) > 1:
-        notes += ("the method chooses each budget anew: a smaller one need not be inside a larger one",)
+    found_kept, nested, told = _chosen(bench, evidence, wanted, counts, protected[rows], part(progress, 0.3, 0.8))
+    kept, notes = dict(zip(budgets, found_kept, strict=True)), notes + told
     progress(0.8, "looking for neighbours")
     first = found_kept[0]
     findings = _findings(like, source, rows[first.rows], group, stays, part(progress, 0.8, 0.95))
@@ -116,13 +109,37 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
         findings = replace(findings, leaks=_leaks(like, wanted.reference, cosine))
         share = f"{len(findings.leaks or ())} of {len(source)} samples"
         notes += (f"{share} are near-duplicates of a sample of {wanted.reference.title} (cosine {cosine:g})",)
-    labels = source.labels if source.labels is not None else evidence.labels if wanted.clusters else None
-    names = source.class_names if source.labels is not None else evidence.class_names
-    ledger = make_ledger(source, rows, kept, first.reasons(protected[rows]), findings, names, labels)
+    labels = every.labels if every.labelled else None
+    ledger = make_ledger(source, rows, kept, first.reasons(protected[rows]), findings, every.class_names, labels)
     return Outcome(
         source=source, whole=every, evidence=evidence, found=findings, rows=rows, kept=kept, ledger=ledger,
-        nested=nested, notes=source.notes + notes + like.notes(), like=like, reference=wanted.reference,
+        nested=nested, notes=(*source.notes, *source.remarks(), *notes, *like.notes()), like=like,
+        reference=wanted.reference,
     )  # fmt: skip
+
+
+def _chosen(
+    bench: Bench, evidence: Evidence, wanted: Wanted, counts: Sequence[int], protected: NDArray[np.bool_],
+    progress: Part,
+) -> tuple[list[Kept], bool, tuple[str, ...]]:  # fmt: skip
+    """Return what each budget keeps, whether smaller ones are inside larger ones, and what to know of it."""
+    what = f"scoring by {wanted.method.scorer}"
+    progress(0.0, what)
+    if seconds := expected_seconds(bench, evidence, wanted.method, max(counts)):
+        progress.expect(what, seconds)
+
+    def told(fraction: float, text: str = "") -> None:
+        progress(fraction, f"{what}: {text}" if text else what)
+
+    bench = replace(bench, progress=told)
+    found, nested = select(bench, evidence, wanted.method, wanted.choice, counts, protected)
+    notes = tuple(dict.fromkeys(one.scored.caveat for one in found if one.scored.caveat))
+    if READ_PREDICTIONS & bench.catalogue.scorer(wanted.method.scorer).spec.needs:
+        right = f"right on {head(bench.store, evidence).accuracy:.0%} of the samples, none of which it saw"
+        notes += (f"class predictions are of a head that was fitted on the features, {right}",)
+    if not nested and len(counts) > 1:
+        notes += ("the method chooses each budget anew: a smaller one need not be inside a larger one",)
+    return found, nested, notes
 
 
 def _evidence(source: Source, clusters: int | None) -> tuple[Evidence, tuple[str, ...]]:
@@ -131,17 +148,26 @@ def _evidence(source: Source, clusters: int | None) -> tuple[Evidence, tuple[str
         raise DataError(f"{source.title} has no sample to score", "look at what was skipped, and why")
     if bad := int((~np.isfinite(features)).any(axis=1).sum()):
         raise DataError(f"{bad} of {len(source)} feature vectors hold NaN or infinity", "remove or mend these samples")
+    ties = _ties(source)
     if source.labels is not None:
         if clusters is not None:
             raise UsageError("the data have labels, and pseudo-classes were asked for", "leave --clusters out")
-        return Evidence(features=features, labels=source.labels, class_names=source.class_names), ()
+        return Evidence(features=features, labels=source.labels, class_names=source.class_names, ties=ties), ()
     if clusters is None:
         labels = np.zeros(len(source), dtype=np.int64)
-        return Evidence(features=features, labels=labels, class_names=("all",), labelled=""), ()
+        return Evidence(features=features, labels=labels, class_names=("all",), labelled="", ties=ties), ()
     labels = _clustered(features, clusters)
     names = tuple(f"cluster {number}" for number in range(int(labels.max()) + 1))
     note = f"classes are {len(names)} cluster(s) of the features, not labels"
-    return Evidence(features=features, labels=labels, class_names=names, labelled="clusters"), (note,)
+    return Evidence(features=features, labels=labels, class_names=names, labelled="clusters", ties=ties), (note,)
+
+
+def _ties(source: Source) -> NDArray[np.int64] | None:
+    """Return the samples in the order of their ids, int64 [n], None where this is that of the rows, or ids are rows."""
+    if source.positions is not None and source.ids == tuple(map(str, source.positions.tolist())):
+        return None
+    order = id_order(source.ids)
+    return None if (order == np.arange(len(order))).all() else order
 
 
 def _clustered(features: NDArray[np.float32], clusters: int) -> NDArray[np.int64]:
@@ -172,14 +198,15 @@ def _duplicates(
     """Return the group of near-duplicates of each sample, -1 for none, and the sample that stays in its place, itself
     for one that stays; both int64 [n].
 
-    A copy in another class is a doubt about a label and no spare: one sample stays for each class of a group.
-    Protected samples stay, and stand for others."""
+    A copy in another class is a doubt about a label and no spare: one sample stays for each class of a group, the first
+    in the order of the evidence.  Protected samples stay, and stand for others."""
     from prunebench.pruning.kernels import lead
 
     evidence, group = like.evidence, like.duplicates(cosine, progress)
+    rank = inverse(evidence.order, len(evidence))
     stays, cosines = np.arange(len(group)), np.ones(len(group), dtype=np.float32)
     members = np.flatnonzero(group >= 0)
-    members = members[np.lexsort((members, ~protected[members], evidence.labels[members], group[members]))]
+    members = members[np.lexsort((rank[members], ~protected[members], evidence.labels[members], group[members]))]
     sets = np.stack([group[members], evidence.labels[members]])
     changes = np.flatnonzero((np.diff(sets, axis=1) != 0).any(axis=0)) + 1
     starts = np.array([0, *changes, len(members)]) if len(members) else np.zeros(1, dtype=np.int64)
@@ -205,14 +232,6 @@ def _findings(
     )  # fmt: skip
 
 
-def _of_head(accuracy: float, n_classes: int) -> str:
-    """Return what to know of the predictions that a method read."""
-    text = f"class predictions are of a head that was fitted on the features, right on {accuracy:.0%} of the samples"
-    if accuracy < 2 / n_classes:
-        return f"{text}: near chance, so scores that read them mean little; look at labels and backbone"
-    return f"{text}, none of which it saw"
-
-
 def _leaks(like: Likeness, reference: Source, cosine: float) -> dict[int, tuple[str, float]]:
     """Return for each row that nearly equals a reference sample the id of the most similar one, and the cosine."""
     if reference.features is None or not len(reference):
@@ -220,12 +239,3 @@ def _leaks(like: Likeness, reference: Source, cosine: float) -> dict[int, tuple[
     found = like.leaks(reference.features, cosine)
     pairs = zip(*(found[name].tolist() for name in ("train", "reference", "cosines")), strict=True)
     return {row: (reference.ids[other], cosine) for row, other, cosine in pairs}
-
-
-def part(progress: Progress, start: float, stop: float) -> Progress:
-    """Return a progress of its own for a piece of the work between two fractions."""
-
-    def within(fraction: float, text: str = "") -> None:
-        progress(start + (stop - start) * fraction, text)
-
-    return within

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import DataError, UsageError, did_you_mean
+from prunebench.pictures.decoding import NOTES
 from prunebench.pruning.output import FILES, LEDGER, MANIFEST, require
 from prunebench.pruning.selecting import CHOSEN, DUPLICATE, EXTRA, FILLED, LEFT_OUT, LOWER, PROTECTED
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NUMBERS = ("position", "score", "rank", "votes")  # columns of the ledger that may be empty
+TEXTS = (
+    "id", "class", "reason", "kept_neighbour", "copy_of", "suspected_class", "reference_copy", "picture_notes",
+)  # fmt: skip
 REASONS: Mapping[str, str] = {
     CHOSEN: "its place in the order is within the budget",
     PROTECTED: "it is protected, so it is kept whatever its score",
@@ -79,9 +83,13 @@ def open_folder(folder: Path) -> Written:
         raise DataError(f"{folder} holds no {MANIFEST} and {LEDGER} of a pruning", hint) from error
     if path.suffix == ".parquet":
         require("pyarrow", "parquet files")
-        return Written(folder, manifest, pd.read_parquet(path))
-    text = {"id": str, "class": str, "reason": str, "kept_neighbour": str, "copy_of": str, "suspected_class": str}
-    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=dict.fromkeys(NUMBERS, ""))
+        table = pd.read_parquet(path)
+        words = [name for name in TEXTS if name in table]
+        table[words] = table[words].fillna("")
+        return Written(folder, manifest, table)
+    table = pd.read_csv(
+        path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=dict.fromkeys(NUMBERS, "")
+    )
     return Written(folder, manifest, table)
 
 
@@ -115,6 +123,8 @@ def _sentences(row: Mapping[str, Any], written: Written, ranked: int) -> Iterato
     if row.get("suspected_class"):
         share = f"{float(row['votes']):.0%} of its nearest neighbours"
         yield f"Its label is doubtful: {share} have class {row['suspected_class']!r}."
+    for note in row.get("picture_notes", "").split():
+        yield f"Its picture is one of those that {NOTES[note]}."
     if _there(row, "keep_probability"):
         yield f"Of repeated choices with other seeds, {float(row['keep_probability']):.0%} keep it."
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from prunebench.contexts import Arch, silent
 from prunebench.errors import DataError, UsageError
 from prunebench.identify import load_registered
 from prunebench.plugins import Catalogue
-from prunebench.pruning.flow import Progress, part
+from prunebench.pruning.progress import Progress, part
 from prunebench.pruning.source import Source
 from prunebench.registry import Network, Registry, Weights
 from prunebench.settings import Settings
@@ -22,16 +25,17 @@ from prunebench.stages.bench import Bench, make_bench
 class Given:
     """Data as they were given, and how to read them.  data, reference: what `prunebench.prune` takes.
 
-    labels: see `prunebench.prune`.  backbone: for pictures, "" is the usual one.  reference: such as a test set.
-    roots: folders with the files of data sets of the registry."""
+    labels: see `prunebench.prune`.  backbones: for pictures, the first embeds them for the choice, the others to tell
+    how far it depends on that; none is the usual one.  weights: their files, in this order.  reference: such as a test
+    set.  roots: folders with the files of data sets of the registry."""
 
     data: Any
     labels: Any = None
     ids: Sequence[str] | None = None
     split: str | None = None
     strict: bool = False
-    backbone: str = ""
-    weights: str | Path | None = None
+    backbones: Sequence[str] = ()
+    weights: Sequence[str | Path] = ()
     reference: Any = None
     roots: tuple[str, ...] = ()
 
@@ -47,12 +51,14 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
-    """Samples with features, those of the reference, and what is known of the network that embedded them."""
+    """Samples with features, those of the reference, and what is known of the network that embedded them.
+    others: by the name of another backbone, the samples with its features, and what is known of it."""
 
     bench: Bench
     source: Source
     reference: Source | None = None
     network: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, tuple[Source, Mapping[str, Any]]] = field(default_factory=dict)
 
 
 def gather(
@@ -77,16 +83,37 @@ def gather(
     check(source)
     reference = None if given.reference is None else read(data_of(given.reference), cache=machine.cache)
     if source.features is not None:
+        if given.backbones or given.weights:
+            text = f"{source.title} has features, and a backbone is for pictures"
+            raise UsageError(text, "leave --backbone and --weights out")
         if reference is not None and reference.features is None:
             raise DataError(f"{reference.title} is pictures, and {source.title} is features", "give features of both")
         return Gathered(bench=bench, source=source, reference=reference)
     if reference is not None and reference.features is not None:
         raise DataError(f"{reference.title} is features, and {source.title} is pictures", "give pictures of both")
-    network = _network(registry, given.backbone, given.weights)
-    source, facts = _embedded(source, network, bench, machine, given.strict, part(progress, 0.1, 0.9))
+    networks = _networks(registry, given.backbones, given.weights)
+    ends = np.linspace(0.1, 1.0, len(networks) + (reference is not None) + 1)
+    steps = [part(progress, start, stop) for start, stop in itertools.pairwise(ends.tolist())]
+    embedded = [
+        _embedded(source, network, bench, machine, given.strict, step)
+        for network, step in zip(networks.values(), steps, strict=False)
+    ]
     if reference is not None:
-        reference, _ = _embedded(reference, network, bench, machine, False, part(progress, 0.9, 1.0))
-    return Gathered(bench=bench, source=source, reference=reference, network=facts)
+        first = next(iter(networks.values()))
+        reference, _ = _embedded(reference, first, bench, machine, False, steps[-1])
+    (source, facts), *others = embedded
+    named = dict(zip(list(networks)[1:], others, strict=True))
+    return Gathered(bench=bench, source=source, reference=reference, network=facts, others=named)
+
+
+def _networks(registry: Registry, backbones: Sequence[str], weights: Sequence[str | Path]) -> dict[str, Network]:
+    """Return networks by the names of the backbones, of which there is at least one."""
+    names = [*backbones] or [""]
+    if len({*names}) < len(names) or len(weights) > len(names):
+        text = f"{len(names)} backbones ({', '.join(names)}) with {len(weights)} files of weights"
+        raise UsageError(text, "name each backbone once, and at most one file for each, in the same order")
+    given: Iterable[tuple[str, str | Path | None]] = itertools.zip_longest(names, weights)
+    return {name: _network(registry, name, file) for name, file in given}
 
 
 def _network(registry: Registry, backbone: str, weights: str | Path | None) -> Network:
@@ -121,7 +148,7 @@ def _embedded(
     entry = bench.catalogue.backbone(arch.provider)
     ready = open_network(entry, arch, weights=file, device=bench.device, source=weights.source)
     found = embed(source.pictures, ready, cache=bench.store.root, workers=machine.workers, progress=progress)
-    left = source.embedded(found.features, found.positions, found.skipped)
+    left = source.embedded(found.features, found.positions, found.skipped, found.notes)
     if strict and found.skipped:
         raise refused(left)
     return left, found.facts

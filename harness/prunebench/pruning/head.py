@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ _CALIBRATION_ROWS = 20_000
 class Judged:
     """What the heads say of samples that they did not see.
 
-    logits: float32 [n, n_classes], log posteriors in nats; mapped from a file where one was asked for.  folds: int64
+    logits: float32 [n, n_classes], log posteriors in nats; `out` where it was given.  folds: int64
     [n], whose head judged which sample.  accuracy: of the labelled samples, the share whose label has the highest
     logit.  log_loss: the mean of minus the log posterior of the label, in nats.  shrinkage: float64 [folds], 0..1.
     temperature: by which the discriminants were divided, 1..50, above 1 where they were too sure."""
@@ -75,7 +74,7 @@ def cross_fitted_logits(
     seed: int = 0,
     shrinkage: float | None = None,
     calibrate: bool = True,
-    out: Path | None = None,
+    out: Floats | None = None,
     workers: int = 2,
     progress: Progress = silent,
 ) -> Judged:
@@ -87,8 +86,8 @@ def cross_fitted_logits(
     Chen, Wiesel, Eldar and Hero (2010), which needs no second pass.  Priors are the shares of the classes; a class of
     which a head saw no sample stands at the mean of all with half a sample.  Folds are balanced within classes, and
     drawn by the seed and the ids, or the content of the rows, never by their places.  calibrate: divide all
-    discriminants by one temperature of 1 or more, which minimises the log loss (Guo et al. 2017).  out: an .npy file
-    to write the logits to, which take 4 bytes per sample and class.
+    discriminants by one temperature of 1 or more, which minimises the log loss (Guo et al. 2017).  out: float32 [n,
+    n_classes] to write the logits to, such as an array that is mapped from a file.
     Raises DataError for labels out of range, fewer than two labelled samples, and features that are not finite.
     """
     rows, labels = checked(features), np.asarray(labels, dtype=np.int64)
@@ -114,8 +113,7 @@ def cross_fitted_logits(
         by_draw = np.argsort(drawn, kind="stable")
         sample = by_draw[labels[by_draw] >= 0][: min(_CALIBRATION_ROWS, max(1, _BLOCK_VALUES // n_classes))]
         temperature = _temperature(_judge(rows[sample], assigned[sample], heads, scaling), labels[sample])
-    shape = (len(rows), n_classes)
-    logits = np.empty(shape, np.float32) if out is None else np.lib.format.open_memmap(out, "w+", np.float32, shape)
+    logits = np.empty((len(rows), n_classes), np.float32) if out is None else out
     right, loss = 0, 0.0
 
     def judge(part: slice) -> tuple[int, float]:
@@ -123,7 +121,7 @@ def cross_fitted_logits(
         logits[part] = posteriors
         return _tally(posteriors, labels[part])
 
-    tasks = _slices(len(rows), max(shape[1], rows.shape[1]))
+    tasks = _slices(len(rows), max(n_classes, rows.shape[1]))
     for done, (hits, lost) in enumerate(in_order(judge, tasks, workers, [rows, logits])):
         right, loss = right + hits, loss + lost
         progress(0.4 + 0.6 * (done + 1) / len(tasks), "head")

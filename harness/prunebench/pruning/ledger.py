@@ -31,6 +31,7 @@ COLUMNS: Mapping[str, str] = {
     "votes": "fraction of its neighbours with that class",
     "reference_copy": "the sample of the reference set that it is a near-duplicate of",
     "reference_cosine": "similarity to it",
+    "picture_notes": "what was decided when the picture was decoded: see the table of notes",
     "keep_probability": "fraction of repeated choices, with other seeds, that keep it",
 }
 
@@ -93,6 +94,8 @@ def make_ledger(
         table["reference_cosine"] = [
             round(found.leaks[row][1], 6) if row in found.leaks else np.nan for row in range(n)
         ]
+    if source.decoded:
+        table["picture_notes"] = [" ".join(source.decoded.get(row, ())) for row in range(n)]
     budgets = [name for name in map(str, table) if name == "kept" or name.removeprefix("kept_") in kept]
     return pd.concat([table, _unread(source.skipped, budgets)], ignore_index=True) if source.skipped else table
 

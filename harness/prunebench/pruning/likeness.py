@@ -14,11 +14,11 @@ from prunebench.contexts import silent
 from prunebench.pruning.duplicates import near_duplicates
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.neighbours import leaks, nearest, nearest_kept
+from prunebench.pruning.progress import Progress
 from prunebench.pruning.remembered import remembered
 from prunebench.pruning.search import Search
 from prunebench.store import Store
 
-Progress = Callable[[float, str], None]
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -36,7 +36,9 @@ class Likeness:
         """Return the group of near-duplicates of each sample, int64 [n], -1 for none."""
 
         def find() -> dict[str, NDArray[Any]]:
-            found = near_duplicates(self.evidence.features, cosine, search=self.search, progress=progress)
+            found = near_duplicates(
+                self.evidence.features, cosine, order=self.evidence.order, search=self.search, progress=progress
+            )
             return {"groups": found.groups, **_recall(found.recall, found.exact)}
 
         return self._found("near-duplicates", {"duplicates": cosine}, find)["groups"]
@@ -45,7 +47,9 @@ class Likeness:
         """Return the k nearest of each sample, int64 [n, k], the nearest first."""
 
         def find() -> dict[str, NDArray[Any]]:
-            found = nearest(self.evidence.features, k=k, search=self.search, progress=progress)
+            found = nearest(
+                self.evidence.features, k=k, order=self.evidence.order, search=self.search, progress=progress
+            )
             return {"neighbours": found.indices, **_recall(found.recall, found.exact)}
 
         return self._found("neighbours", {"neighbours": k}, find)["neighbours"]
@@ -57,7 +61,14 @@ class Likeness:
         labels = self.evidence.labels if self.evidence.labelled else None
 
         def find() -> dict[str, NDArray[Any]]:
-            found = nearest_kept(self.evidence.features, kept, labels=labels, search=self.search, progress=progress)
+            found = nearest_kept(
+                self.evidence.features,
+                kept,
+                labels=labels,
+                order=self.evidence.order,
+                search=self.search,
+                progress=progress,
+            )
             arrays: dict[str, NDArray[Any]] = {"rows": found.indices[:, 0], "cosines": found.similarities[:, 0]}
             return {**arrays, **_recall(found.recall, found.exact)}
 
@@ -99,7 +110,8 @@ class Likeness:
         }
 
     def _found(self, what: str, config: Mapping[str, Any], make: Callable[[], Arrays]) -> Arrays:
-        found = remembered(self.store, self.evidence, {**config, "search": self.search}, make)
+        order = blake2b(self.evidence.order.tobytes(), digest_size=16).hexdigest()
+        found = remembered(self.store, self.evidence, {**config, "search": self.search, "order": order}, make)
         if len(found["recall"]):
             self.recalls[what] = float(found["recall"][0])
         return found

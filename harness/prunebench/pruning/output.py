@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from prunebench.errors import DataError, UsageError
-from prunebench.pruning.flow import Outcome, Progress
+from prunebench.pruning.flow import Outcome
+from prunebench.pruning.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,13 +84,21 @@ def write_table(table: pd.DataFrame, path: Path, form: Format) -> Path:
 def write_selection(table: pd.DataFrame, facts: Mapping[str, Any], path: Path) -> Path:
     """Write a selection, one row per sample with a column "kept", as the ending of the path says; return the path.
 
-    csv and parquet: the table.  npz: its columns, and the facts as JSON in "facts".  txt: the kept ids alone."""
-    if path.suffix == ".npz":
-        arrays = {str(name): np.array(table[name].tolist()) for name in table}
-        np.savez_compressed(path, allow_pickle=False, facts=np.array(json.dumps(facts, sort_keys=True)), **arrays)
-        return path
+    csv and parquet: the table.  npz: its columns, and the facts as JSON in "facts".  txt: the kept ids alone.  The file
+    is there when all of it is written."""
     form: Any = path.suffix[1:]
-    return write_table(table[table["kept"] == 1] if form == "txt" else table, path.with_suffix(""), form)
+    scratch = path.with_name(f".{uuid.uuid4().hex}.{form}")
+    try:
+        if form == "npz":
+            arrays = {str(name): np.array(table[name].tolist()) for name in table}
+            about = np.array(json.dumps(facts, sort_keys=True))
+            np.savez_compressed(scratch, allow_pickle=False, facts=about, **arrays)
+        else:
+            write_table(table[table["kept"] == 1] if form == "txt" else table, scratch.with_suffix(""), form)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return path
 
 
 def require(package: str, what: str) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
-from prunebench.pruning.probe import PRIORS, fit, right_by_prior, seconds_per_row, standardised, threads_for
+from prunebench.pruning.probe import PRIORS, Fits, seconds_per_row, standardised, threads_for
 from prunebench.pruning.splits import (
     BEYOND,
     EVERYTHING,
@@ -54,7 +54,6 @@ from prunebench.stats.moderated import Interval
 from prunebench.stats.resampled import corrected_interval
 
 FOLDS, DRAWS, MIN_SAMPLES, MIN_AFFORDED = 5, 3, 30, 1000
-_ROWS_AT_ONCE = 1 << 14
 
 
 @dataclass
@@ -84,6 +83,7 @@ def prove(
     draws: int = DRAWS,
     at_most: int | None = None,
     margin: float = MARGIN,
+    fits: Fits | None = None,
     progress: Callable[[float, str], None] = silent,
 ) -> Proof:
     """Compare a probe trained on what is kept with one on random parts, on more, and on everything.
@@ -94,7 +94,8 @@ def prove(
     the data, as those of the method do.  group: int64 [n], near-duplicates that are held out together, -1 for none;
     copy_of: int64 [n], the row in whose place a removed near-duplicate was, -1 for none: only "everything" trains on
     these, and none is judged.  repeats: of the folds, by default as `usual_repeats` says.  draws: random parts of each
-    split.  at_most: number of samples, drawn by class, that take part.
+    split.  at_most: number of samples, drawn by class, that take part.  fits: what earlier proofs of the same features,
+    labels, copies, `at_most` and seed fitted, which is not fitted again.
 
     Intervals are 95 % of the corrected resampled t (Nadeau and Bengio 2003), see `corrected_interval`.  The result has
     no rows, and a verdict that says so, where there is one class or too little.  Raises DataError where `choose`
@@ -118,7 +119,7 @@ def prove(
     repeats = repeats or usual_repeats(judged)
     parted = list(splits(data, inside, folds, repeats, seed, restricted=choose is None))
     tallies, unsolved = _tallies(Arms(data, inside, choose, by_class, draws, seed), parted,
-                                 folds if repeats > 1 else 1, progress)  # fmt: skip
+                                 folds if repeats > 1 else 1, Fits() if fits is None else fits, progress)  # fmt: skip
     told = _Rows(tallies, {keep: len(rows) for keep, rows in kept.items()},
                  np.bincount(data.labels[~data.copies], minlength=n_classes) * repeats,
                  folds, judged, margin, tuple(class_names) or tuple(map(str, range(n_classes))))  # fmt: skip
@@ -163,13 +164,13 @@ def usual_repeats(n: int) -> int:
 
 
 def _tallies(
-    arms: Arms, parted: Sequence[tuple[Ints, Ints]], n_tuned: int, progress: Callable[[float, str], None]
+    arms: Arms, parted: Sequence[tuple[Ints, Ints]], n_tuned: int, fits: Fits, progress: Callable[[float, str], None]
 ) -> tuple[dict[Arm, _Tally], int]:
     """Return what each arm is worth, and how many fits did not converge; the first splits choose the penalties."""
     data, n_classes = arms.data, arms.data.n_classes
     made = [arms.of(train, number) for number, (train, _) in enumerate(parted[:n_tuned])]
     with threads_for(n_classes):
-        priors = _priors(data, made, [arms.validation(train) for train, _ in parted[:n_tuned]])
+        priors = _priors(fits, data, made, [arms.validation(train) for train, _ in parted[:n_tuned]])
     tallies: dict[Arm, _Tally] = {}
     unsolved = 0
     for number, (train, test) in enumerate(parted):
@@ -177,17 +178,21 @@ def _tallies(
         parts_of = made[number] if number < n_tuned else arms.of(train, number)
         with threads_for(n_classes):
             for arm, parts in parts_of.items():
-                unsolved += _judge(data, parts, test, priors[arm], tallies.setdefault(arm, _Tally()))
+                unsolved += _judge(fits, data, parts, test, priors[arm], tallies.setdefault(arm, _Tally()))
     return tallies, unsolved
 
 
-def _priors(data: Judged, made: Sequence[Mapping[Arm, Sequence[Ints]]], validation: Sequence[Ints]) -> dict[Arm, float]:
+def _priors(
+    fits: Fits, data: Judged, made: Sequence[Mapping[Arm, Sequence[Ints]]], validation: Sequence[Ints]
+) -> dict[Arm, float]:
     """Return the prior of each arm: the middle one, unless probes with another, of the parts without the validation
     samples, are right about more of these than chance explains, the root of how many the middle one gets wrong."""
     right: dict[Arm, Ints] = {}
     for parts_of, held in zip(made, validation, strict=True):
         for arm, parts in parts_of.items():
-            found = right_by_prior(data.features, data.labels, np.setdiff1d(parts[0], held), held)
+            some = np.setdiff1d(parts[0], held)
+            each = [fits.right(data.features, data.labels, some, held, prior)[0].sum() for prior in PRIORS]
+            found = np.array(each, dtype=np.int64)
             right[arm] = right[arm] + found if arm in right else found
     judged = sum(map(len, validation))
     return {arm: PRIORS[_best(found, judged)] for arm, found in right.items()}
@@ -198,15 +203,13 @@ def _best(right: Ints, judged: int) -> int:
     return best if right[best] - right[1] > math.sqrt(judged - right[1]) else 1
 
 
-def _judge(data: Judged, parts: Sequence[Ints], test: Ints, prior: float, tally: _Tally) -> int:
+def _judge(fits: Fits, data: Judged, parts: Sequence[Ints], test: Ints, prior: float, tally: _Tally) -> int:
     """Train on each part, judge the held-out samples, and note the mean; return how many fits did not converge."""
     right, unsolved = np.zeros(len(test)), 0
     for rows in parts:
-        probe = fit(data.features[rows], data.labels[rows], prior)
-        unsolved += not probe.converged
-        for start in range(0, len(test), _ROWS_AT_ONCE):
-            some = test[start : start + _ROWS_AT_ONCE]
-            right[start : start + len(some)] += probe.predict(data.features[some]) == data.labels[some]
+        found, converged = fits.right(data.features, data.labels, rows, test, prior)
+        right += found
+        unsolved += not converged
     right /= len(parts)
     tally.accuracy.append(float(right.mean()))
     tally.trained_on.append(float(np.mean([len(rows) for rows in parts])))

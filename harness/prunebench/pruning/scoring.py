@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
+from prunebench.errors import NotApplicable, PrunebenchError
 from prunebench.keys import seed_for
 from prunebench.planner import Planner
 from prunebench.pruning.dynamics import recorded_dynamics
 from prunebench.pruning.evidence import Evidence, Given, check_applies
 from prunebench.pruning.head import cross_fitted_logits
-from prunebench.pruning.remembered import remembered
+from prunebench.pruning.progress import Progress
+from prunebench.pruning.remembered import create_mapped, remembered, written
 from prunebench.stages.bench import Bench
-from prunebench.store import Artefact, Store
+from prunebench.stages.heads import READ_PREDICTIONS
+from prunebench.store import DATA, Artefact, Store
 from prunebench.tasks import Task
 from prunebench.worker import ensure
 
 LARGE, TRIAL = 20_000, 2_000  # samples from which time is estimated first, and samples that are timed for it
-HEAD = 1  # version of the heads that are fitted here
+TRIAL_SECONDS = 2.0  # after which a trial is stopped, if the method reports its progress
+HEAD = 2  # version of the heads that are fitted here
 
 Inputs = dict[str, tuple[Task, Artefact]]
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +78,13 @@ def score(bench: Bench, evidence: Evidence, method: Method, budget: int) -> Scor
         config["keep"] = str(Decimal(budget) / len(evidence))
     if entry.spec.stochastic:
         config |= steps.drawn("scores")
-    _, found = steps.run("scores", config, inputs)
+    try:
+        _, found = steps.run("scores", config, inputs)
+    except NotApplicable as error:
+        if not READ_PREDICTIONS & entry.spec.needs:
+            raise
+        why = "class predictions of your own data are of one linear head for each fold, not of one for all"
+        raise NotApplicable(error.message, f"{why}: choose a method that can do with that") from error
     none = np.zeros(len(evidence), dtype=np.bool_)
     return Scored(
         scores=found.arrays["scores"], excluded=found.arrays.get("excluded", none),
@@ -83,19 +94,52 @@ def score(bench: Bench, evidence: Evidence, method: Method, budget: int) -> Scor
 
 
 def expected_seconds(bench: Bench, evidence: Evidence, method: Method, budget: int) -> float | None:
-    """Return about how long a method takes in seconds, from two small samples of the data; None for few samples.
+    """Return about how long a method takes in seconds, from two small samples of the data; None where nobody knows, and
+    for few samples, where the first report of progress tells it soon enough.
 
     Times of 1,000 and 2,000 samples, drawn with a seed, give the power of n by which it grows, from 1 to 2; what was
-    computed before is read, and costs nothing.  The larger sample is timed twice, since imports come first."""
+    computed before is read.  The larger sample is timed twice, since imports come first.  A method that reports its
+    progress is stopped when that tells how long it would take."""
     n, times = len(evidence), list[float]()
     if n < LARGE:
         return None
     order = np.random.default_rng(0).permutation(n)
     for number, size in enumerate((TRIAL, TRIAL // 2, TRIAL)):
         some, again = evidence.take(np.sort(order[:size])), replace(method, seed=method.seed + number)
-        times.append(score(bench, some, again, max(1, budget * size // n)).seconds)
+        try:
+            times.append(_timed(bench, some, again, max(1, budget * size // n)))
+        except PrunebenchError:  # so few may be too few for it
+            return None
     growth = float(np.log2(max(times[2], 1e-3) / max(times[1], 1e-3)))
     return float(times[2] * (n / TRIAL) ** min(2.0, max(1.0, growth)))
+
+
+class _Known(PrunebenchError):
+    """Raised out of a method under trial when its progress tells how long it takes."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it takes {seconds:g} s", "it is timed no further")
+        self.seconds = seconds
+
+
+def _timed(bench: Bench, evidence: Evidence, method: Method, budget: int) -> float:
+    """Return how long a method takes on these samples, in seconds, with all that it reads."""
+    started = time.monotonic()
+    began, first = started, 1.0
+
+    def told(fraction: float, text: str = "") -> None:
+        nonlocal began, first
+        now = time.monotonic()
+        if fraction <= first:
+            began, first = now, fraction
+        elif now - began > TRIAL_SECONDS:
+            raise _Known((now - began) / (fraction - first))
+
+    try:
+        found = score(replace(bench, progress=told), evidence, method, budget)
+    except _Known as known:
+        return known.seconds
+    return max(found.seconds, time.monotonic() - started)
 
 
 @dataclass(frozen=True)
@@ -123,7 +167,7 @@ class _Steps:
         evidence, store = self.evidence, self.bench.store
         given = Given(
             train_features=lambda: evidence.features,
-            train_logits=lambda: head(store, evidence, progress=self.bench.progress)["logits"],
+            train_logits=lambda: head(store, evidence, progress=self.bench.progress).logits,
         )
         inputs: Inputs = {"features": (self.task("features", {}, {}), Artefact(given, {}, self.bench.store.root))}
         if "projection" in needs:
@@ -155,12 +199,23 @@ class _Steps:
         return task, Artefact(arrays, {}, self.bench.store.root)
 
 
-def head(store: Store, evidence: Evidence, progress: Progress = silent) -> Mapping[str, NDArray[Any]]:
-    """Return logits float32 [n, c] of a head that is fitted on the features, each by one that did not see the sample,
-    and its accuracy [1], a fraction."""
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Logits float32 [n, c], mapped from a file, and the share of the samples whose label has the highest."""
 
-    def fit() -> dict[str, NDArray[Any]]:
-        found = cross_fitted_logits(evidence.features, evidence.labels, len(evidence.class_names), progress=progress)
-        return {"logits": found.logits, "accuracy": np.array([found.accuracy])}
+    logits: NDArray[np.float32]
+    accuracy: float
 
-    return remembered(store, evidence, {"head": HEAD}, fit)
+
+def head(store: Store, evidence: Evidence, progress: Progress = silent) -> Predictions:
+    """Return the predictions of a head that is fitted on the features, each by one that did not see the sample."""
+    n_classes = len(evidence.class_names)
+
+    def fit(folder: Path) -> Mapping[str, Any]:
+        logits = create_mapped(folder / DATA, {"logits": (len(evidence), n_classes)})["logits"]
+        found = cross_fitted_logits(evidence.features, evidence.labels, n_classes, out=logits, progress=progress)
+        logits.flush()  # type: ignore[attr-defined]
+        return {"accuracy": found.accuracy}
+
+    known = written(store, evidence, {"head": HEAD}, fit)
+    return Predictions(logits=known.arrays["logits"], accuracy=known.meta["accuracy"])

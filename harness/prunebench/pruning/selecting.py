@@ -84,7 +84,7 @@ def select(
     for count in budgets:
         scored = score(bench, evidence, method, longest or count)
         if order:
-            preference = preference_order(scored.scores, _rng(method, 0), ~scored.excluded, scored.refill)
+            preference = _preference(evidence, scored, method)
             ranked = nested_order(preference, evidence.labels if order == "class" else None, protected)
             rows, filled = ranked[:count], 0
         else:
@@ -94,8 +94,11 @@ def select(
     return made, nested
 
 
-def _rng(method: Method, stream: int) -> np.random.Generator:
-    return np.random.default_rng([seed_for("select", method.seed), stream])
+def _preference(evidence: Evidence, scored: Scored, method: Method) -> NDArray[np.int64]:
+    """Return the samples by their scores, best first, int64 [n]; the seed decides among equal ones, not their rows."""
+    order, rng = evidence.order, np.random.default_rng([seed_for("select", method.seed), 0])
+    refill = None if scored.refill is None else scored.refill[order]
+    return order[preference_order(scored.scores[order], rng, ~scored.excluded[order], refill)]
 
 
 def _by_plugin(
@@ -104,7 +107,7 @@ def _by_plugin(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:  # fmt: skip
     """Return order, rows and number of filled samples by a selector with rules of its own; protected ones replace those
     that are preferred least."""
-    order = preference_order(scored.scores, _rng(method, 0), ~scored.excluded, scored.refill)
+    order = _preference(evidence, scored, method)
     context = SelectContext(
         params=params, seed=seed_for("select", method.seed), device="cpu", threads=bench.settings.threads,
         workdir=bench.store.root / "tmp" / f"select-{evidence.fingerprint}", scores=scored.scores,

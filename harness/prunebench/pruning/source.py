@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,7 +46,8 @@ class Source:
     from a file.  skipped: what was left out, and why.  notes: what the reader decided, one sentence each ("the folder
     train was read; test lies beside it").  settings: the reader's parameters as JSON, to repeat it.
     positions: int64 [n], sorted, the place of each sample in the input of `size` samples, skipped ones included; both
-    None where the input has no order of its own, as a folder has none."""
+    None where the input has no order of its own, as a folder has none.  decoded: what the decoder noted of pictures,
+    keys of `NOTES` of prunebench.pictures.decoding, by row; empty before they are embedded."""
 
     title: str
     ids: tuple[str, ...]
@@ -59,15 +60,17 @@ class Source:
     settings: Mapping[str, Any] = field(default_factory=dict)
     positions: NDArray[np.int64] | None = None
     size: int | None = None
+    decoded: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def embedded(
-        self, features: NDArray[np.float32], positions: NDArray[np.int64], unread: Mapping[int, str]
-    ) -> Source:
+        self, features: NDArray[np.float32], positions: NDArray[np.int64], unread: Mapping[int, str],
+        decoded: Mapping[int, Sequence[str]],
+    ) -> Source:  # fmt: skip
         """Return the samples at `positions`, int64 [m], sorted, with features float32 [m, d]; the others are skipped,
-        with "code: reason" by position.  Classes of which no sample is left are no classes."""
+        with "code: reason" by position.  Classes of which no sample is left are no classes.  decoded: by position."""
         import numpy as np
 
         labels, names = self.labels, self.class_names
@@ -81,7 +84,22 @@ class Source:
         return replace(
             self, ids=ids, labels=labels, class_names=names, features=features, pictures=pictures,
             skipped=(*self.skipped, *more), positions=None if self.positions is None else self.positions[positions],
+            decoded={row: decoded[place] for row, place in enumerate(positions.tolist()) if place in decoded},
         )  # fmt: skip
+
+    def noted(self) -> Mapping[str, list[int]]:
+        """Return the rows of the pictures of which the decoder noted something, by what it noted."""
+        from prunebench.pictures.decoding import NOTES
+
+        found = {note: [row for row, notes in self.decoded.items() if note in notes] for note in NOTES}
+        return {note: rows for note, rows in found.items() if rows}
+
+    def remarks(self) -> Iterator[str]:
+        """Yield a sentence for each thing that the decoder noted of pictures."""
+        from prunebench.pictures.decoding import NOTES
+
+        for note, rows in self.noted().items():
+            yield f"pictures that {NOTES[note]}: {len(rows):,}, such as {self.ids[rows[0]]!r}"
 
 
 @dataclass(frozen=True)

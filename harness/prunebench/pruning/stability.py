@@ -101,3 +101,9 @@ def stability_text(found: Stability | Mapping[str, Any]) -> str:
         return f"Stability: {facts['selections']} seeds keep the same {facts['samples']:,} samples ({chance})."
     shared = f"two seeds share {facts['overlap']:.0%} of the {facts['samples']:,} kept samples on average"
     return f"Stability: {shared}, {facts['least']:.0%} at the least ({chance})."
+
+
+def backbone_text(name: str, found: Stability) -> str:
+    """Return one sentence about how the choice agrees with that on the features of another backbone."""
+    same = f"{found.overlap:.0%} of the {found.samples:,} kept samples would be the same"
+    return f"With the backbone {name}, {same} (chance would share {found.chance:.0%})."

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from prunebench.contexts import silent
 from prunebench.errors import PrunebenchError, UsageError
 from prunebench.pruning.assurance import ANEW, chooser, held_together
-from prunebench.pruning.flow import Progress, Wanted, part, prune_features
+from prunebench.pruning.flow import Wanted, prune_features
+from prunebench.pruning.probe import Fits
+from prunebench.pruning.progress import Progress, part
 from prunebench.pruning.proof import prove
 from prunebench.pruning.scoring import Method
 from prunebench.pruning.selecting import Choice
@@ -57,10 +59,10 @@ def try_methods(
     Each is compared with random parts of the same size on held-out samples; the level of 95 % is shared among the
     methods.  Raises UsageError for data without labels, or with one class."""
     check_judged(source)
-    tried = []
+    tried, fits = [], Fits()
     for number, name in enumerate(names):
         report = part(progress, number / len(names), (number + 1) / len(names))
-        tried.append(_try(bench, source, registry, name, keep, seed, report))
+        tried.append(_try(bench, source, registry, name, keep, seed, fits, report))
     known = [one for one in tried if one.rows]
     if not known:
         raise UsageError(f"no method could be tried: {tried[0].reason}", "see `prunebench list` for others")
@@ -93,8 +95,9 @@ def _recommendation(better: Sequence[Tried], ordered: Sequence[Tried], keep: str
 
 
 def _try(
-    bench: Bench, source: Source, registry: Registry, name: str, keep: tuple[str, ...], seed: int, progress: Progress
-) -> Tried:
+    bench: Bench, source: Source, registry: Registry, name: str, keep: tuple[str, ...], seed: int, fits: Fits,
+    progress: Progress,
+) -> Tried:  # fmt: skip
     method = registry.method(name)
     wanted = Wanted(
         keep=keep,
@@ -113,7 +116,7 @@ def _try(
             whole.features, whole.labels, len(whole.class_names), {text: outcome.indices(text) for text in keep},
             choose=chooser(bench, whole, wanted) if len(source) <= ANEW else None,
             group=held_together(outcome.found.group, whole.labels),
-            class_names=whole.class_names, seed=seed, at_most=LARGEST, progress=part(progress, 0.3, 1.0),
+            class_names=whole.class_names, seed=seed, at_most=LARGEST, fits=fits, progress=part(progress, 0.3, 1.0),
         )  # fmt: skip
     except PrunebenchError as error:
         return Tried(method=name, reason=error.message)

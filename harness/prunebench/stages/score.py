@@ -14,6 +14,7 @@ from prunebench.records import jsonable
 from prunebench.stages.bench import Bench, StageResult, array_problem, broken_promise, check_array, guarded
 from prunebench.stages.data import check_rows, dataset
 from prunebench.stages.evidence import score_context
+from prunebench.stages.heads import head_caveat, matched_accuracy
 from prunebench.stats import score_agreement
 from prunebench.store import Artefact
 from prunebench.tasks import Task
@@ -40,16 +41,6 @@ def label_problem(returned: Any, n: int) -> str:
     return f"labels in {returned.min()}..{returned.max()}" if outside else came
 
 
-def matched_accuracy(pseudo_labels: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """Return the share of samples whose pseudo-label stands for their label, under the best one-to-one matching.  Both
-    int64 [n], from 0.  Source: the clustering accuracy of the field, by linear assignment (Kuhn 1955)."""
-    from scipy.optimize import linear_sum_assignment
-
-    counts = np.zeros((int(pseudo_labels.max()) + 1, int(labels.max()) + 1), dtype=np.int64)
-    np.add.at(counts, (pseudo_labels, labels), 1)
-    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(labels))
-
-
 def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
     """Score the training split.  Arrays: scores float64 [n], higher = keep first; excluded and extra bool [n], refill
     float64 [n] where given."""
@@ -68,8 +59,10 @@ def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
             raise broken_promise(entry, expected, str(error)) from error
     labels = inputs.get("pseudo_labels")
     earlier: Mapping[str, Any] = labels.meta if labels else {"diagnostics": {}, "seconds": 0.0}
-    facts = {"caveat": result.caveat, "seconds": round(seconds, 3), "seconds_labels": earlier["seconds"]}
-    return arrays, {"diagnostics": {**earlier["diagnostics"], **diagnostics}, **facts}
+    caveats = (result.caveat, head_caveat(entry.spec, task, inputs, dataset(bench, task)))
+    facts = {"caveat": "; ".join(filter(None, caveats)), "seconds": round(seconds, 3)}
+    told = {**earlier["diagnostics"], **diagnostics}
+    return arrays, {"diagnostics": told, "seconds_labels": earlier["seconds"], **facts}
 
 
 def _as_scores(entry: Entry[Any], returned: NDArray[Any], n: int) -> Scores:

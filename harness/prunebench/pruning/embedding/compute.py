@@ -8,7 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,12 +25,14 @@ UNREADABLE = (ValueError, OSError, SyntaxError)  # what Pictures promises, and w
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """The rows of the pictures at `positions`, and the reason for each position that has none."""
+    """The rows of the pictures at `positions`, and the reason for each position that has none.  notes: what the decoder
+    noted of pictures, by position."""
 
     positions: tuple[int, ...]
     features: NDArray[np.float32]
     logits: NDArray[np.float32] | None
     skipped: Mapping[int, str]
+    notes: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 
 def in_order(work: Callable[[T], R], parts: Iterable[T], workers: int) -> Generator[R]:
@@ -58,10 +60,11 @@ def batches(pictures: Pictures, positions: Sequence[int], network: PictureNetwor
 def _batch(pictures: Pictures, positions: Sequence[int], network: PictureNetwork) -> Batch:
     from PIL.Image import DecompressionBombError
 
-    prepared, skipped = dict[int, NDArray[np.uint8]](), dict[int, str]()
+    prepared, skipped, notes = dict[int, NDArray[np.uint8]](), dict[int, str](), dict[int, Sequence[str]]()
     for position in positions:
         try:
-            prepared[position] = network.prepare(pictures.picture(position))
+            picture = pictures.picture(position)
+            prepared[position], notes[position] = network.prepare(picture), picture.info.get("notes", ())
         except (*UNREADABLE, DecompressionBombError) as error:
             skipped[position] = reason(error)
     if not prepared:
@@ -78,7 +81,7 @@ def _batch(pictures: Pictures, positions: Sequence[int], network: PictureNetwork
     skipped |= dict.fromkeys({*prepared} - {*found}, "not-finite: the network gives features that are not finite")
     return Batch(
         positions=tuple(found), features=features[rows], logits=None if logits is None else logits[rows],
-        skipped=skipped,
+        skipped=skipped, notes={position: notes[position] for position in found if notes[position]},
     )  # fmt: skip
 
 

@@ -31,13 +31,14 @@ class Embedded:
     """Rows of the pictures that could be read, in their order.
     features: float32 [m, d] and logits: float32 [m, c] of the network's own head, None without one; read-only, mapped
     into memory.  positions: int64 [m], which pictures these are.  skipped: position to reason for the others.
-    computed: how many rows were not stored before.  facts: JSON for a manifest: model, weights with their SHA-256,
-    preprocessing, versions."""
+    notes: what the decoder noted of pictures, by position.  computed: how many rows were not stored before.  facts:
+    JSON for a manifest: model, weights with their SHA-256, preprocessing, versions."""
 
     features: NDArray[np.float32]
     logits: NDArray[np.float32] | None
     positions: NDArray[np.int64]
     skipped: Mapping[int, str]
+    notes: Mapping[int, Sequence[str]]
     computed: int
     facts: Mapping[str, Any]
 
@@ -70,10 +71,12 @@ def embed(
                 raise _nothing(skipped)
             kept = [*digests.values()]
             joined = rows.joined(kept) or rows.join(kept, places)
+    noted = joined.meta.get("notes", {})
     progress(1.0, f"{computed:,} pictures embedded, {len(digests) - computed:,} were there")
     return Embedded(
         features=joined.arrays["features"], logits=joined.arrays.get("logits"), computed=computed, facts=network.facts,
         positions=np.fromiter(digests, np.int64, len(digests)), skipped=dict(sorted(skipped.items())),
+        notes={at: noted[one] for at, one in digests.items() if one in noted},
     )  # fmt: skip
 
 
@@ -136,7 +139,8 @@ class _Shard:
             arrays = {"features": np.concatenate([batch.features for batch in self.waiting])}
             logits = [batch.logits for batch in self.waiting if batch.logits is not None]
             arrays |= {"logits": np.concatenate(logits)} if logits else {}
-            self.rows.publish([self.digests[one] for batch in self.waiting for one in batch.positions], arrays)
+            notes = {self.digests[one]: found for batch in self.waiting for one, found in batch.notes.items()}
+            self.rows.publish([self.digests[one] for batch in self.waiting for one in batch.positions], arrays, notes)
         self.waiting, self.since = [], time.monotonic()
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.keys import digest
+from prunebench.pruning.remembered import create_mapped
 from prunebench.store import DATA, META, Artefact, Store, map_safetensors
 
 Place = tuple[str, int]  # the key of a shard, and the row in it
@@ -31,11 +29,13 @@ class Rows:
     def _stage(self) -> str:
         return f"pictures/{self.network}"
 
-    def publish(self, pictures: Sequence[str], arrays: Mapping[str, NDArray[np.float32]]) -> None:
-        """Store a shard: arrays [m, ...] of the pictures with these digests."""
+    def publish(
+        self, pictures: Sequence[str], arrays: Mapping[str, NDArray[np.float32]], notes: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Store a shard: arrays [m, ...] of the pictures with these digests, and what was noted of some of them."""
         key = digest([self.network, *pictures])
         with self.store.lock(key):
-            self.store.publish(self._stage, key, arrays, {"pictures": list(pictures)})
+            self.store.publish(self._stage, key, arrays, {"pictures": list(pictures), "notes": dict(notes)})
 
     def find(self, wanted: Collection[str]) -> dict[str, Place]:
         """Return where the rows of pictures are, for those that have one in a shard that is not damaged."""
@@ -61,13 +61,16 @@ class Rows:
     def join(self, pictures: Sequence[str], places: Mapping[str, Place]) -> Artefact:
         """Copy the rows of pictures, in their order and one shard at a time, into one file, and return it mapped."""
         order = sorted(range(len(pictures)), key=lambda position: places[pictures[position]])
-        key, target = self._joined_key(pictures), Arrays()
-        facts = {"network": self.network, "shards": sorted({shard for shard, _ in places.values()})}
+        key, target, notes = self._joined_key(pictures), Arrays(), dict[str, Sequence[str]]()
+        facts = {"network": self.network, "shards": sorted({shard for shard, _ in places.values()}), "notes": notes}
         with self.store.publishing("picture-features", key, facts) as scratch:
             for shard, group in groupby(order, key=lambda position: places[pictures[position]][0]):
                 positions = list(group)
-                arrays = self._shard(shard)
-                target = target or _create(scratch / DATA, arrays, len(pictures))
+                arrays, noted = self._shard(shard)
+                notes |= {one: noted[one] for one in (pictures[position] for position in positions) if one in noted}
+                target = target or create_mapped(
+                    scratch / DATA, {name: (len(pictures), array.shape[1]) for name, array in arrays.items()}
+                )
                 for name, array in arrays.items():
                     target[name][positions] = array[[places[pictures[position]][1] for position in positions]]
             for array in target.values():
@@ -76,29 +79,9 @@ class Rows:
         assert joined is not None, "it was published just now"
         return joined
 
-    def _shard(self, key: str) -> Mapping[str, NDArray[Any]]:
-        return map_safetensors(self.store.folder(self._stage, key) / DATA)
+    def _shard(self, key: str) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Sequence[str]]]:
+        meta = self.store.meta(self._stage, key) or {}
+        return map_safetensors(self.store.folder(self._stage, key) / DATA), meta.get("notes", {})
 
     def _joined_key(self, pictures: Sequence[str]) -> str:
         return digest([self.network, *pictures])
-
-
-def _create(path: Path, like: Mapping[str, NDArray[Any]], n: int) -> Arrays:
-    """Make a safetensors file of float32 arrays [n, d] on disk, and map them to be written."""
-    header, end = dict[str, Any](), 0
-    for name, array in like.items():
-        begin, end = end, end + 4 * n * array.shape[1]
-        header[name] = {"dtype": "F32", "shape": [n, array.shape[1]], "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        start = file.tell()
-        file.truncate(start + end)
-        if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and would be a crash in mapped memory
-            file.flush()
-            os.posix_fallocate(file.fileno(), 0, start + end)
-    return {
-        name: np.memmap(path, np.float32, "r+", start + entry["data_offsets"][0], tuple(entry["shape"]))
-        for name, entry in header.items()
-    }

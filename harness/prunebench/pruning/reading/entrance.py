@@ -106,9 +106,7 @@ def _from_path(path: Path, options: Options) -> Source:
         if path.name.lower().endswith(".tar"):
             return read_shards([path], printable(path.name), options)
         if path.suffix.lower() in feature_files.FEATURE_ENDINGS:
-            from prunebench.pruning.reading.features import read_feature_file
-
-            return read_feature_file(path, options)
+            return _from_arrays(path, options)
     except FileNotFoundError as error:
         raise DataError(f"{where} is not there", "check the path") from error
     except PermissionError as error:
@@ -117,3 +115,20 @@ def _from_path(path: Path, options: Options) -> Source:
         raise DataError(f"{where} is not there", "check the path")
     endings = ", ".join((*feature_files.FEATURE_ENDINGS, ".tar"))
     raise DataError(f"{where} is no folder, and its ending is none of {endings}", "name a folder or one of these files")
+
+
+def _from_arrays(path: Path, options: Options) -> Source:
+    """Read a file of features, or of pictures in an array."""
+    from prunebench.pruning.reading.feature_files import read_table
+    from prunebench.pruning.reading.features import read_features
+    from prunebench.pruning.reading.python_objects import read_array
+
+    table = read_table(path)
+    if table.values.ndim not in (3, 4) or table.values.dtype.kind not in "ub":
+        return read_features(path, table, options)
+    given = replace(
+        options, ids=table.ids if options.ids is None else options.ids,
+        labels=table.labels if options.labels is None else options.labels,
+    )  # fmt: skip
+    names = () if options.labels is not None else table.class_names or ()
+    return read_array(table.values, printable(path.name), given, list(map(str, names)))

@@ -37,7 +37,8 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Return what a feature file holds; raises DataError for one that is damaged, or would have to be executed."""
+    """Return what a feature file holds; raises DataError for one that is damaged, or would have to be executed, and
+    FileNotFoundError."""
     where = printable(str(path))
     ending = path.suffix.lower()
     try:
@@ -48,7 +49,7 @@ def read_table(path: Path) -> Table:
         if ending == ".safetensors":
             return _chosen(_safetensors(path), where)
         return _parquet(path, where)
-    except DataError:
+    except (DataError, FileNotFoundError):
         raise
     except PermissionError as error:
         raise DataError(f"{where} cannot be read: permission denied", "allow reading it") from error

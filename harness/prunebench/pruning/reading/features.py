@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import DataError
 from prunebench.pictures import printable, printable_ids
-from prunebench.pruning.reading.feature_files import Table, read_table
+from prunebench.pruning.reading.feature_files import Table
 from prunebench.pruning.reading.label_files import encode, labelled, read_labels
 from prunebench.pruning.reading.options import Options
 from prunebench.pruning.reading.picture_files import content_digest
@@ -24,14 +24,15 @@ _BLOCK_BYTES = 1 << 26
 _IN_MEMORY_BYTES = 1 << 28  # converted features that are larger are written below the cache, and mapped
 
 
-def read_feature_file(path: Path, options: Options) -> Source:
-    """Read a feature file, with labels and ids from it or from what is given; ids are row numbers where there are none.
-    Features that are float32 already are mapped, not copied.  Raises DataError for what is not [n, d] or not finite."""
+def read_features(path: Path, table: Table, options: Options) -> Source:
+    """Read what a feature file holds, with labels and ids from it or from what is given; ids are row numbers where
+    there are none.  Features that are float32 already are mapped, not copied.  Raises DataError for what is not [n, d]
+    or not finite."""
     state = path.stat()
     key = content_digest(str(path.resolve()).encode("utf-8", "surrogateescape"), repr(
         (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)).encode())  # fmt: skip
     target = None if options.cache is None else Path(options.cache) / "features" / f"{key}.npy"
-    return features_source(read_table(path), path.name, options, target)
+    return features_source(table, path.name, options, target)
 
 
 def features_source(table: Table, title: str, options: Options, target: Path | None = None) -> Source:
@@ -135,7 +136,9 @@ def as_float32(values: NDArray[Any], where: str, options: Options, target: Path 
         raise DataError(f"{where}: features are {values.dtype}, expected numbers", "save them as float32 [n, d]")
     if values.ndim != 2 or 0 in values.shape:
         text = f"{where}: features have shape {list(values.shape)}, expected [n, d] with at least one of each"
-        raise DataError(text, "give one row of features for each sample, such as averages over places")
+        raise DataError(
+            text, "give one row of features for each sample, such as averages over places, or pictures as uint8"
+        )
     same = values.dtype == np.dtype("<f4") and values.flags.c_contiguous
     if not same and target is not None and target.is_file():  # whole: it is renamed into its place
         return np.asarray(np.load(target, mmap_mode="r", allow_pickle=False))

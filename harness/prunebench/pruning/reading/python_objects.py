@@ -86,11 +86,11 @@ def picture_of(item: Any) -> Image:
     import numpy as np
     from PIL import Image
 
-    from prunebench.pictures import decode
+    from prunebench.pictures.decoding import decode, noted
 
     if isinstance(item, Image.Image):
         if item.mode == "RGB":
-            return item
+            return noted(item.copy())
         form = "TIFF" if item.mode == "F" or item.mode.startswith("I") else "PNG"
         buffer = io.BytesIO()
         known = form == "TIFF" or item.mode in ("L", "LA", "RGBA", "P", "1")
@@ -114,7 +114,7 @@ def picture_of(item: Any) -> Image:
         text = f"an array {array.dtype} {list(array.shape)} is no picture: uint8 or 0..1, [h, w] or [h, w, 3]"
         raise Unreadable("not-an-image", text)
     image = Image.fromarray(np.ascontiguousarray(array))
-    return picture_of(image) if image.mode != "RGB" else image
+    return noted(image) if image.mode == "RGB" else picture_of(image)
 
 
 def _first(item: Any) -> Any:
@@ -164,9 +164,10 @@ def _is_vector(item: Any) -> bool:
     return getattr(item, "ndim", 0) == 1
 
 
-def read_array(array: NDArray[Any], title: str, options: Options) -> Source:
-    """Return a Source of an array: features [n, d], pictures [n, h, w, c] or grey ones [n, h, w].
-    Raises DataError for an array that is neither, and for floating pixels outside of 0..1."""
+def read_array(array: NDArray[Any], title: str, options: Options, class_names: Sequence[str] = ()) -> Source:
+    """Return a Source of an array: features [n, d], pictures [n, h, w, c] or grey ones [n, h, w].  class_names: of
+    pictures whose labels count in them.  Raises DataError for an array that is neither, and for floating
+    pixels outside of 0..1."""
     if array.ndim == 2 or array.dtype.kind not in "fiub":
         return features_source(Table(array), title, options)
     if array.ndim not in (3, 4) or 0 in array.shape or (array.ndim == 4 and array.shape[3] not in (1, 3, 4)):
@@ -178,13 +179,17 @@ def read_array(array: NDArray[Any], title: str, options: Options) -> Source:
         low, high = float(array.min()), float(array.max())
         if not 0 <= low <= high <= 1:  # NaN is in no range
             text = f"{title}: floating pixels run from {low:g} to {high:g}, expected 0 to 1"
-            raise DataError(text, "divide them by their range, or give them as uint8")
+            hint = "divide pixels by their range, or give them as uint8; features are one row [d] for each sample"
+            raise DataError(text, hint)
     elif array.dtype not in ("uint8", "bool"):
-        raise DataError(f"{title}: pixels are {array.dtype}, expected uint8", "give uint8, or floats in 0..1")
+        hint = "give pixels as uint8; features are one row [d] for each sample"
+        raise DataError(f"{title}: pixels are {array.dtype}, expected uint8", hint)
     names = _names(options, len(array), title)
-    return _pictures(
-        lambda rows: ArrayPictures(array if len(rows) == len(array) else array[rows]), names, title, options
-    )
+
+    def pictures(rows: list[int]) -> ArrayPictures:
+        return ArrayPictures(array if len(rows) == len(array) else array[rows])
+
+    return _pictures(pictures, names, title, options, class_names)
 
 
 def _names(options: Options, n: int, title: str) -> list[str]:

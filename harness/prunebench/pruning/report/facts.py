@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LISTED, GROUPS, MEMBERS, CLEAREST, PAIRS, SKIPPED = 16, 12, 6, 24, 12, 200
-APART = ("schema", "versions", "notes", "proof", "stability")  # of the manifest: they stand elsewhere on the page
+APART = (
+    "schema",
+    "versions",
+    "notes",
+    "proof",
+    "stability",
+    "backbones",
+)  # of the manifest: they stand elsewhere on the page
 FEW_CLASSES, EXTREMES, MOST_CLASSES = 40, 12, 2000
 
 
@@ -224,7 +231,7 @@ def command(manifest: Mapping[str, Any]) -> str:
         options.append(("--selector", choice["selector"]))
     options += [("--selector-param", f"{name}={_value(value)}") for name, value in choice.get("params", {}).items()]
     options += [("--projector", method.get("projector", {}).get("name")), ("--balance", choice.get("balance"))]
-    options += [("--backbone", network.get("model"))]
+    options += [("--backbone", name) for name in (network.get("model"), *manifest.get("other_networks", {}))]
     options += [
         ("--weights", network.get("weights") if network.get("sha256") else None),
         ("--seed", method.get("seed")),

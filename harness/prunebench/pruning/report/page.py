@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
-from prunebench.pruning.flow import DUPLICATE_COSINE, Outcome, Progress
+from prunebench.pruning.flow import DUPLICATE_COSINE, Outcome
+from prunebench.pruning.progress import Progress
 from prunebench.pruning.report import facts
 from prunebench.pruning.report.layout import layout
 from prunebench.pruning.report.thumbnails import TILE, Sheet, thumbnails, without_sheet

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from prunebench.contexts import silent
 from prunebench.keys import digest
-from prunebench.pruning.flow import Progress
 from prunebench.pruning.parallel import in_order
+from prunebench.pruning.progress import Progress
 from prunebench.pruning.source import Pictures
 from prunebench.store import Store
 
