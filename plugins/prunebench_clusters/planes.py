@@ -179,8 +179,8 @@ def _candidates(
         if found >= k:
             for c in range(found):
                 place[c] += low
-                i = np.uint32(place[c])
-                distance[c] = abs(x[i] - a) + abs(y[i] - b)
+                at = place[c]
+                distance[c] = abs(x[at] - a) + abs(y[at] - b)
             return found
         rank *= 2
 
