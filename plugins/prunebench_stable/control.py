@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from prunebench import ScoreContext, Scores
 
 from .metric import placement
-from .scale import by_rank, classes_of, content_order, filtered, require_finite, settled, shared
+from .scale import Floats, Ints, by_rank, classes_of, content_order, filtered, require_finite, settled, shared
 
 _BLOCK_VALUES = 1 << 22
 
@@ -26,10 +27,15 @@ def density(ctx: ScoreContext) -> Scores:
     order, row = content_order(ctx.features)
     classes, values = classes_of(order, ctx.labels), np.zeros(ctx.n)
     place = placement(ctx.features, order, classes, "whitened", cast(float, ctx.params["shrinkage"]))
-    for members in classes:
+
+    def closeness(members: Ints) -> Floats:
         ctx.check_deadline()
         means = shared(mean_distances(place(members), cast(int, ctx.params["k"])), row[members])
-        values[members] = 1.0 - by_rank(settled(means))
+        return 1.0 - by_rank(settled(means))
+
+    with ThreadPoolExecutor(max(1, ctx.threads)) as pool:
+        for members, found in zip(classes, pool.map(closeness, classes), strict=True):
+            values[members] = found
     excluded, refill = filtered(ctx)
     return Scores(values=values, excluded=excluded, refill=refill, diagnostics={"n_filtered": int(excluded.sum())})
 
