@@ -93,9 +93,12 @@ class TableView(NamedTuple):
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of published rows, and of methods of ours; equal sentences about one of them once."""
+        """What is to be said of published rows, and of methods of ours; each sentence once, after all it is about."""
         said = [(line.label, line.note) for line in self.lines] + [(line.ours, line.caveat) for line in self.lines]
-        return list(dict.fromkeys(f"{name}: {text}" for name, text in said if text))
+        about: dict[str, dict[str, None]] = {}
+        for name, text in said:
+            about.setdefault(text, {})[name] = None
+        return [f"{', '.join(names)}: {text}" for text, names in about.items() if text]
 
     @property
     def slug(self) -> str:
