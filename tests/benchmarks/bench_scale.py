@@ -105,11 +105,15 @@ STEPS: dict[str, tuple[Callable[[Data], dict[str, Any]] | None, float, float]] =
     "stable-topocore": (None, 300, 4),
     "pca": (None, 900, 6),
     "topocore": (None, 900, 6),
+    "topocore-norm-l1": (None, 900, 6),
     "d2": (None, 300, 6),
     "k-center": (None, 600, 6),
     "facility-location-embeddings": (None, 900, 6),
     "zcore": (None, 900, 6),
 }
+
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {"topocore-norm-l1": ("topocore", {"loss": "norm_l1"})}
 
 
 class Data:
@@ -187,14 +191,15 @@ def project(data: Data) -> dict[str, Any]:
 
 
 def score(name: str, data: Data) -> dict[str, Any]:
-    """Run a scorer by name, as the harness does, with a budget of a tenth."""
+    """Run a scorer or a variant of one by name, as the harness does, with a budget of a tenth."""
     from prunebench.contexts import ScoreContext
     from prunebench.plugins import load_plugins
 
+    name, params = VARIANTS.get(name, (name, {}))
     entry = load_plugins().scorer(name)
     projection = "pca" if name.startswith("topocore") else "identity"
     context = ScoreContext(
-        params=entry.spec.resolve_params({}),
+        params=entry.spec.resolve_params(params),
         n=data.n,
         n_classes=CLASSES,
         scorer=name,
