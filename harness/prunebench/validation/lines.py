@@ -15,7 +15,8 @@ from prunebench.errors import DataError, Fault, PrunebenchError, UsageError
 from prunebench.records import Record, encode, parse
 
 MAX_BYTES, MAX_LINE, MAX_FAULTS = 5_000_000, 100_000, 20  # of a file; of a line, in characters; of a file
-_BOARD_FILES = ("accuracy.csv", "index.html", "leaderboard.md", "rank_correlation.csv")
+BOARD_FILES = ("accuracy.csv", "comparison.html", "comparison.md", "index.html", "leaderboard.md",
+               "rank_correlation.csv")  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -52,7 +53,7 @@ def _refusal(path: Path, name: Path) -> str:
     if size == 0 and name.name.startswith(".") and name.suffix == ".lock":
         return ""  # an update of the file beside it leaves one
     if name.suffix != ".jsonl" and name.parent.name == "board" and len(name.parts) <= 3:  # of all suites, or of one
-        return "" if name.name in _BOARD_FILES else f"is not a file of the board: {', '.join(_BOARD_FILES)}"
+        return "" if name.name in BOARD_FILES else f"is not a file of the board: {', '.join(BOARD_FILES)}"
     fits = len(name.parts) == 3 and name.suffix == ".jsonl"
     return "" if fits else "is out of place: records are in <suite>/<dataset>/<method>.jsonl"
 
