@@ -20,6 +20,7 @@ from prunebench.plugins import load_plugins
 from prunebench.records import Record
 from prunebench.registry import Registry, load_registry
 from prunebench.stats.unpaired import Sample, difference, samples
+from prunebench.validation.lines import BOARD_FILES
 
 ROOT = Path(__file__).parent.parent
 TABLE_1, TABLE_I = "TopoCore, Table 1: CIFAR-10", "ECHO, Table I: CIFAR-10"
@@ -251,6 +252,7 @@ def test_the_page_is_written_and_checked_with_the_board(tmp_path: Path) -> None:
     ]  # fmt: skip
     update_board(tmp_path / "results", registry, catalogue)
     assert check_board(tmp_path / "results", registry, catalogue) == []
+    assert {path.name for path in (tmp_path / "results/board").iterdir()} == {*BOARD_FILES}, "validate knows them all"
     text = (tmp_path / "results/board/comparison.md").read_text(encoding="utf-8")
     assert "| TopoCore, Table 1: CIFAR-10 | 0 of 25 cells |" in text
     assert "76.7±0.9" in text

@@ -20,9 +20,9 @@ FOLDER = "board"
 
 def load_board(
     results: Path, registry: Registry, catalogue: Catalogue, missing: Missing = "show", suite: str = ""
-) -> tuple[Board, list[BlockView]]:
-    """Return the board of a results folder or of one suite, and the published tables beside it where the board is that
-    of the folder and the registry has some; raises UsageError where there are no records."""
+) -> tuple[Board, list[BlockView], str]:
+    """Return the board of a results folder or of one suite; for a whole folder, where the registry has some, also the
+    published tables beside it and the remark on those that are left out.  Raises UsageError without records."""
     records = read_results(results, suite or "*")
     if not records:
         raise UsageError(f"{results} holds no records", "run `prunebench run SUITE` first, or name another --results")
@@ -33,7 +33,9 @@ def load_board(
     data = frozenset(name for name, entry in entries.items() if entry and "--data" in entry.spec.obtain)
     board = make_board(records, registry, metrics, problems, missing=missing, registry_file=named, needs_data=data)
     published = None if suite else load_published(registry)
-    return board, compare(records, published, registry, data) if published else []
+    if published is None:
+        return board, [], ""
+    return board, compare(records, published, registry, data), published.left_out
 
 
 def update_board(
@@ -43,12 +45,12 @@ def update_board(
     """Write results/board/ from all records below `results`; return the text of the suites `shown` (None: all).
     suite: write results/<suite>/board/ from the records of that suite alone.  Raises UsageError without records,
     StoreError for a folder that cannot be written."""
-    board, compared = load_board(results, registry, catalogue, missing, suite)
+    board, compared, left_out = load_board(results, registry, catalogue, missing, suite)
     known = set(board.sections.suite)
     for name in shown or ():
         if name not in known:
             raise UsageError(f"{results} holds no records of a suite {name!r}", did_you_mean(name, known))
-    for name, text in board_files(board, compared).items():
+    for name, text in board_files(board, compared, left_out).items():
         write_text(results / suite / FOLDER / name, text)
     return render_terminal(board, min(shutil.get_terminal_size((100, 24)).columns, 120), shown)
 

@@ -81,11 +81,13 @@ class PublishedTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Published(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file; methods: which of our methods may stand beside the rows of that name."""
+    """The whole file; methods: which of our methods may stand beside the rows of that name.  left_out: which tables are
+    not here, and why."""
 
     methods: dict[str, tuple[Text, ...]]
     recipe: dict[str, PublishedRecipe]
     table: tuple[PublishedTable, ...]
+    left_out: str = ""
 
     def __post_init__(self) -> None:
         for one in self.table:

@@ -22,17 +22,21 @@ POLICY = {
 }
 
 
-def board_files(board: Board, compared: Sequence[BlockView] = ()) -> dict[str, str]:
-    """Return file name to content of every file of the board; compared: published tables, if there are any."""
+def board_files(board: Board, compared: Sequence[BlockView] = (), left_out: str = "") -> dict[str, str]:
+    """Return file name to content of every file of the board; compared: published tables, if there are any.  left_out:
+    which of them are not there."""
     facts = {
         "compared": bool(compared),
         "board": board, "sections": view.sections(board), "policy": POLICY[board.missing],
         "versions": _distinct(board.sections.prunebench_versions), "commits": _distinct(board.sections.git_commits),
     }  # fmt: skip
-    beside = {} if not compared else {
-        "comparison.html": _environment(html=True).get_template("comparison.html.j2").render(blocks=compared),
-        "comparison.md": _environment(html=False).get_template("comparison.md.j2").render(blocks=compared),
-    }  # fmt: skip
+    pages = ("comparison.html", "comparison.md") if compared else ()
+    beside = {
+        name: _environment(html=name.endswith("html"))
+        .get_template(f"{name}.j2")
+        .render(blocks=compared, left_out=left_out)
+        for name in pages
+    }
     return beside | {
         "accuracy.csv": _csv(board.accuracy),
         "index.html": _environment(html=True).get_template("index.html.j2").render(facts, data=_json(board)),
