@@ -24,6 +24,9 @@ from prunebench.devices import (
 )
 from prunebench.errors import UsageError
 from prunebench.executors import device_of, visible_to
+from prunebench.plan import Filters
+from prunebench.plugins import load_plugins
+from prunebench.request import make_request, with_slots
 
 UUIDS = ("GPU-11aa", "GPU-12bb", "GPU-2c", "GPU-3d")
 MIGS = ("MIG-a1", "MIG-a2")
@@ -166,7 +169,8 @@ def test_half_precision_is_bfloat16_where_all_gpus_have_it(device, capabilities,
 def test_a_worker_sees_its_device_alone():
     assert [device_of(slot) for slot in ("cpu", "mps", "3", "GPU-3d", "MIG-a1")] == ["cpu", "mps", *["cuda"] * 3]
     assert visible_to("MIG-a1") == {"CUDA_VISIBLE_DEVICES": "MIG-a1"}
-    assert visible_to("cpu") == {}
+    assert visible_to("cpu") == {"CUDA_VISIBLE_DEVICES": ""}
+    assert visible_to("mps") == {}
 
 
 SMI = """#!/bin/sh
@@ -271,3 +275,18 @@ def test_a_run_gives_its_executor_the_visible_gpus(two_gpus, sandbox, monkeypatc
         done = sandbox.call("run", "tiny", option, value)
         assert done.returncode == 2
         assert told in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "numbers"), [("jobs", (0, 1, 1)), ("slots_per_device", (1, 0, 1)), ("threads", (None, None, -1))]
+)
+def test_a_number_below_one_is_refused_from_python_too(option, numbers, tmp_path):
+    jobs, per_device, threads = numbers
+    file = tmp_path / "registry.toml"
+    file.write_text(REGISTRY, encoding="utf-8")
+    asked = make_request(
+        "tiny", Filters(), load_plugins(), registry_file=file, results=tmp_path, cache=tmp_path, data_roots=(),
+        threads=threads,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=f"{option} = (0|-1) is too few"):
+        with_slots(asked, "cpu", jobs, per_device)

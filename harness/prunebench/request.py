@@ -78,9 +78,13 @@ def with_slots(
     request: Request, devices: str, jobs: int | None, per_device: int | None
 ) -> tuple[Request, tuple[str, ...]]:
     """Return a request for the devices asked for, and an entry for each worker as `slots_for` has it.  per_device: None
-    for as many workers as fit into memory.  Raises UsageError for devices that are not there."""
+    for as many workers as fit into memory.  Raises UsageError for devices that are not there and numbers below 1."""
+    threads = request.settings.threads
+    for option, given in {"jobs": jobs, "slots_per_device": per_device, "threads": threads}.items():
+        if given is not None and given < 1:
+            raise UsageError(f"{option} = {given} is too few", f"write {option} = 1, or more")
     peak = 0 if per_device else measured_peak(request)
-    slots = slots_for(devices, jobs, per_device, threads=request.settings.threads, peak_bytes=peak)
+    slots = slots_for(devices, jobs, per_device, threads=threads, peak_bytes=peak)
     return replace(request, settings=replace(request.settings, device=device_of(slots[0]))), slots
 
 

@@ -1,7 +1,6 @@
 """Tasks in the order that their inputs allow; what fails takes its dependents with it, and nothing else."""
 
 import math
-import os
 from bisect import insort
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from graphlib import TopologicalSorter
 from statistics import fmean
 from typing import Any
 
+from prunebench.devices import cores
 from prunebench.errors import StoreError
 from prunebench.executors import Event, Executor
 from prunebench.plugins import Catalogue
@@ -165,8 +165,7 @@ def with_processor(slots: tuple[str, ...], beside: int | None, threads: int) -> 
     that are left allow, at most 8.  Without a GPU the slots stay as they are."""
     if "cpu" in slots:
         return slots
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    left = (cores - len(slots)) // threads
+    left = (cores() - len(slots)) // threads
     return slots + ("cpu",) * (max(1, min(left, 8)) if beside is None else beside)
 
 

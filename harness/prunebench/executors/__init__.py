@@ -45,8 +45,8 @@ def device_of(slot: str) -> str:
 
 
 def visible_to(slot: str) -> dict[str, str]:
-    """Return the environment variables by which a worker in a slot sees its device alone."""
-    return {"CUDA_VISIBLE_DEVICES": slot} if device_of(slot) == "cuda" else {}
+    """Return the environment variables by which a worker in a slot sees its device alone; on "cpu" it sees no GPU."""
+    return {} if slot in ("mps", "auto") else {"CUDA_VISIBLE_DEVICES": "" if slot == "cpu" else slot}
 
 
 class Executor(Protocol):

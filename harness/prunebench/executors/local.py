@@ -96,11 +96,12 @@ class SerialExecutor:
         environment = child_environment(Path(settings.cache), settings.threads)
         for name in ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):  # before a plugin imports numba
             os.environ.setdefault(name, environment[name])
-        os.environ |= visible_to(slots[0])  # before torch looks for devices
+        if (device := device_of(slots[0])) == "cuda":  # not for "cpu": a second one in this process may have a GPU
+            os.environ |= visible_to(slots[0])  # before torch looks for devices
         from prunebench.plugins import load_plugins
         from prunebench.stages.bench import make_bench
 
-        self._bench = make_bench(replace(settings, device=device_of(slots[0])), load_plugins())
+        self._bench = make_bench(replace(settings, device=device), load_plugins())
         self._task: Task | None = None
 
     def idle(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
+from prunebench.devices import cores
 from prunebench.errors import DataError
 from prunebench.keys import digest
 from prunebench.pruning.embedding.compute import UNREADABLE, Batch, batches, in_order, reason
@@ -52,7 +52,7 @@ def embed(
     depend on it.  Pictures of equal content are computed once.  An interruption loses at most the rows of the last 30
     seconds.  Raises DataError where no picture can be read, StoreError where the cache cannot be written.
     """
-    count = workers or _cores()
+    count = workers or cores()
     digests, skipped = _identities(pictures, count)
     rows = Rows(Store(cache), network.key)
     computed = 0
@@ -148,7 +148,3 @@ def _nothing(skipped: Mapping[int, str]) -> DataError:
     reasons = list(dict.fromkeys(skipped.values()))
     text = f"none of the {len(skipped):,} pictures could be read: {'; '.join(reasons[:3])}"
     return DataError(text if skipped else "there are no pictures", "check the folder, and open one of them by hand")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
