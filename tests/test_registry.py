@@ -138,7 +138,7 @@ FAULTS = {
     "a path for a name": ("[dataset.digits]", '[dataset.digits]\n[dataset."../x"]', 'dataset."../x"', "..", "letters"),
     "two networks of one name": ("[recipe.short]", '[arch.net]\ntimm = "a"\n[recipe.short]', "arch.net", "[arch", ""),
     "settings at a rate of one": (
-        'scorer = "moderate"', 'scorer = "moderate"\n[method.mine.at."1"]', 'method.mine.at."1"', '"1"', "In [0, 1)",
+        'scorer = "moderate"', 'scorer = "moderate"\n[method.mine.at."1"]', "method.mine.at.1", '"1"', "In [0, 1)",
     ),
     "settings at a rate below zero": (
         'scorer = "moderate"', 'scorer = "moderate"\nat."-0.1" = {}', 'method.mine.at."-0.1"', "-0.1", "In [0, 1)",
@@ -146,6 +146,10 @@ FAULTS = {
     "settings at one rate twice": (
         'scorer = "moderate"', 'scorer = "moderate"\n[method.mine.at]\n"0.9" = {}\n".90" = {}',
         'method.mine.at.".90"', '".90"', "twice",
+    ),
+    "settings of a recipe at one rate twice": (
+        'learner = "deepcore"', 'learner = "deepcore"\nat."0.9" = {}\nat."0.90" = {}',
+        'recipe.short.at."0.90"', '"0.90"', "twice",
     ),
     "a parameter at a rate in no table": (
         'scorer = "moderate"', 'scorer = "moderate"\n[method.mine.at."0.9"]\nwindow = "value"',

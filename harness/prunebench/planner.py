@@ -168,7 +168,7 @@ class Planner:
             text = f"recipe {name!r} names no teacher, and its learner {recipe.learner!r} needs one"
             hint = f'add teacher = "NETWORK" to [recipe.{name}]: one of [backbone] that was trained on the data set'
             raise UsageError(text, hint)
-        rates = {complement(complement(rate)): self.recipe(name, complement(rate)) for rate in sorted(recipe.at)}
+        rates = {rate: self.recipe(name, complement(rate)) for rate in sorted(recipe.at)}
         if not recipe.teacher:
             return ({"recipe_digest": digest([self.recipe(name), rates])} if rates else {}), {}, {}
         source, upstream, where = self._weights(recipe.teacher, seed)

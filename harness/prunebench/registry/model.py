@@ -125,6 +125,14 @@ class Network(Struct, frozen=True):
     control: bool = False
 
 
+def _rates_twice(given: Mapping[str, Any]) -> Iterator[Broken]:
+    """Yield the settings at a rate that is there already, such as "0.90" after "0.9"."""
+    rates = list(given.get("at") or {})
+    for place, rate in enumerate(rates):
+        if complement(rate) in map(complement, rates[:place]):
+            yield ("at", rate), f"the pruning rate {rate} is there twice", "remove one"
+
+
 class RecipeAtRate(Table, frozen=True):
     """Parameters of a recipe at one pruning rate; those that are not written here are the recipe's own."""
 
@@ -134,7 +142,7 @@ class RecipeAtRate(Table, frozen=True):
 class Recipe(Table, frozen=True):
     """How to train."""
 
-    name: str
+    name: str  # once it is read, the rates of `at` are without trailing zeros
     learner: Annotated[Text, Meta(description="Plugin that trains.")]
     params: Params = {}
     at: Annotated[
@@ -147,8 +155,11 @@ class Recipe(Table, frozen=True):
 
     def params_at(self, keep: str) -> Mapping[str, Any]:
         """Return the parameters where the fraction `keep` is kept, a decimal string."""
-        there = (one.params for rate, one in self.at.items() if complement(rate) == complement(complement(keep)))
-        return {**self.params, **next(there, {})}
+        return {**self.params, **self.at.get(complement(keep), RecipeAtRate()).params}
+
+    @staticmethod
+    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
+        yield from _rates_twice(given)
 
 
 class AtRate(Table, frozen=True):
@@ -177,10 +188,7 @@ class Method(Table, frozen=True):
 
     @staticmethod
     def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
-        rates = list(given.get("at") or {})
-        for place, rate in enumerate(rates):
-            if complement(rate) in map(complement, rates[:place]):
-                yield ("at", rate), f"the pruning rate {rate} is there twice", "remove one"
+        yield from _rates_twice(given)
 
 
 class Pair(Table, frozen=True):

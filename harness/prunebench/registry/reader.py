@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec.structs import asdict, replace
@@ -25,6 +25,7 @@ _WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "
 _NOT_IN_FILE = ("name", "source")  # of the structs: what the reader adds to a table
 Names = Mapping[str, list[str]]
 Faults = Iterator[model.Broken]
+ByRate = TypeVar("ByRate", model.Method, model.Recipe)
 
 
 def find_registry(given: Path | None = None) -> Path:
@@ -54,7 +55,8 @@ def make_registry(source: Source) -> model.Registry:
     file = msgspec.convert({**raw, **named}, model.File)
     filled = {
         "datasets": {name: _dataset(entry) for name, entry in file.datasets.items()},
-        "methods": {name: _method(method) for name, method in file.methods.items()},
+        "methods": {name: _by_rate(method) for name, method in file.methods.items()},
+        "recipes": {name: _by_rate(recipe) for name, recipe in file.recipes.items()},
         "networks": {name: _network(table) for name, table in {**file.backbones, **file.archs}.items()},
         "suites": {name: _suite(suite, raw["suite"][name]) for name, suite in file.suites.items()},
     }
@@ -172,8 +174,9 @@ def _network(table: model.NetworkTable) -> model.Network:
     return model.Network(arch, replace(weights, source="trained") if weights.recipe else weights, table.control)
 
 
-def _method(method: model.Method) -> model.Method:
-    return replace(method, at={complement(complement(rate)): own for rate, own in method.at.items()})
+def _by_rate(table: ByRate) -> ByRate:
+    """Return a table whose rates are without trailing zeros, as the budgets of a suite are."""
+    return replace(table, at={complement(complement(rate)): own for rate, own in table.at.items()})
 
 
 def _dataset(entry: model.DatasetEntry) -> model.DatasetEntry:
