@@ -38,15 +38,18 @@ def identified_plan(
     half = half_precision(settings.device) if is_half else ""
     loaded = load_registered(entry, catalogue, roots)
     datasets, notes = {entry.name: fingerprint(loaded)}, remarks(loaded)
+    check_fingerprint(entry.name, entry.fingerprint, datasets[entry.name])
     if shared is not None:
         share(shared, datasets[entry.name], loaded)
     del loaded  # images are the largest thing in memory
-    check_fingerprint(entry.name, entry.fingerprint, datasets[entry.name])
     plan = planned(Contents(datasets, half=half))
-    weights = {}
-    for task in plan.tasks():
-        if "weights_file" in task.locators:
-            name, package = (task.locators[part] for part in ("weights_file", "weights_package"))
-            place = Weights(file=name, package=package).place
-            weights[place] = find_weights(name, task.config["weights"]["sha256"], roots, package)[1]
+    named = [task for task in plan.tasks() if "weights_file" in task.locators]
+    files = {
+        (one.locators["weights_file"], one.locators["weights_package"], one.config["weights"]["sha256"])
+        for one in named
+    }
+    weights = {
+        Weights(file=name, package=package).place: find_weights(name, sha256, roots, package)[1]
+        for name, package, sha256 in sorted(files)
+    }
     return replace(planned(Contents(datasets, weights, half)) if weights else plan, notes=notes)

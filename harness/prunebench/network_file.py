@@ -33,11 +33,12 @@ class ExportedBackbone:
 
 
 def suites_of(asked: Request, name: str) -> list[str]:
-    """Return the suites that train a network on all of their data, to score or to record dynamics."""
+    """Return the suites that train a network on all of their data: to score, to record dynamics, or to teach."""
     found = []
     for suite in asked.registry.suites.values():
-        trained = {*suite.backbones, *suite.agreement.backbones, *([suite.proxy.arch] if suite.proxy else [])}
-        found += [suite.name] if name in trained else []
+        teachers = {asked.registry.recipes[pair.recipe].teacher for pair in suite.training}
+        proxies = {suite.proxy.arch} if suite.proxy else set()
+        found += [suite.name] if name in {*suite.backbones, *suite.agreement.backbones, *teachers, *proxies} else []
     return found
 
 
@@ -58,7 +59,8 @@ def export_backbone(asked: Request, name: str, out: Path, replicate: int = 0) ->
     task = Planner(registry, asked.plugins, suite, Contents({entry.name: found})).pretrain(name, recipe, replicate)
     if (trained := Store(Path(settings.cache)).read(task.stage, task.key)) is None:
         text = f"{name} was not trained on {entry.name} yet, or the cache {settings.cache} is another"
-        raise DataError(text, f"train it with `prunebench run {suite.name} --backbone {name}`")
+        only = f" --backbone {name}" if name in suite.backbones else ""
+        raise DataError(text, f"train it with `prunebench run {suite.name}{only}`")
     facts = {"network": name, "dataset": entry.name, "recipe": recipe, "replicate": str(replicate)}
     return _written(out, task, trained, data, facts)
 
