@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import shutil
 import time
 import uuid
@@ -74,7 +75,7 @@ class Store:
     def enter(self) -> None:
         """Show other processes, as long as this store is used, that what it reads from now on may not be removed."""
         while not self._presence:
-            path = self.root / USERS / f"{os.getpid()}-{uuid.uuid4().hex}.lock"
+            path = self.root / USERS / f"{_process()}-{uuid.uuid4().hex}.lock"
             try:
                 held = file_lock(path)
                 held.acquire(timeout=0)
@@ -244,7 +245,7 @@ def oldest_user(root: Path) -> float:
     for path in (root / USERS).glob("*.lock"):
         with contextlib.suppress(FileNotFoundError):
             came = path.stat().st_mtime
-            if path.name.startswith(f"{os.getpid()}-"):
+            if path.name.startswith(f"{_process()}-"):
                 continue
             lock = file_lock(path)
             try:
@@ -253,6 +254,11 @@ def oldest_user(root: Path) -> float:
             except Timeout:
                 found = min(found, came)
     return found
+
+
+def _process() -> str:
+    """Return what names this process on all machines and in all containers that share a cache."""
+    return f"{os.getpid()}-{platform.node()}"
 
 
 def _leave(held: BaseFileLock, pid: int) -> None:
