@@ -252,6 +252,13 @@ def change(results: Path, **fields) -> None:
     write_records(file, sorted([replace(first, **fields), *rest], key=lambda record: (record.key, record.place)))
 
 
+def test_options_that_a_merge_does_not_heed_are_refused(machines, merging):
+    ours, theirs, _ = merging
+    done = machines[0].call("validate", str(theirs), "--into", str(ours), "--summary", "told.md")
+    assert done.returncode == 2
+    assert "leave out --base and --summary" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("fields", "words", "code"),
     [({"accuracy": 0.01}, "is a repeat of key", 6), ({"key": "0" * 32}, "other code or data made it", 6),

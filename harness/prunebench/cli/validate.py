@@ -34,6 +34,9 @@ def command(results: Path, base: str, registry_file: Path | None, into: Path | N
     if not results.is_dir() or results.is_symlink():
         raise UsageError(f"{results} is no folder", "name the folder of results")
     if into is not None:
+        if base or summary_file:
+            text = "--into compares with the records of its folder, and writes no summary"
+            raise UsageError(text, "leave out --base and --summary, and validate the folder afterwards")
         _merge(results, into, load_registry(registry_file), catalogue())
         return
     found = validate(results, base_rows(results, base), load_registry(registry_file), catalogue())
