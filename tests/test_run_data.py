@@ -91,8 +91,8 @@ def test_a_suite_tells_a_head_with_its_classes_in_another_order_flat_images_and_
     (sandbox.folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
     done = sandbox.call("run", "mine", "--executor", "serial")
     assert done.returncode == 0, done.stderr
-    assert "images of one colour alone: 1, such as 'train/class 0/flat.png'" in done.stderr
-    assert "samples of train that are in test, too: 3, such as 'train/class 0/0.png'" in done.stderr
+    assert "1 image is of one colour alone, such as 'train/class 0/flat.png'" in done.stderr
+    assert "3 samples of train are in test, too, such as 'train/class 0/0.png'" in done.stderr
     assert "head of sound: right on 100.0%" in done.stderr
     assert "head of renamed: right on 0.0%" in done.stderr
     caveats = {}
@@ -157,7 +157,7 @@ def test_features_that_are_in_both_splits_are_remarked_and_images_of_several_col
     shared = Split(images=None, features=rows[[2, 5]], labels=labels, ids=("e", "f"))
     assert remarks(Dataset(name="d", train=train, test=clean, class_names=("one",))) == ()
     (said,) = remarks(Dataset(name="d", train=train, test=shared, class_names=("one",)))
-    assert "in test, too: 1, such as 'c', there 'e'" in said
+    assert "1 sample of train is in test, too, such as 'c', which is 'e' there" in said
     striped = np.zeros((2, 4, 4, 3), np.uint8)
     striped[:, 1] = 9
     images = [Split(images=striped + np.uint8(i), labels=labels, ids=(f"{i}", f"{i}x")) for i in range(2)]

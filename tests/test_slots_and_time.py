@@ -167,7 +167,7 @@ def test_a_time_is_a_duration_or_the_next_such_time_of_the_clock(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "14", "0m", "-5m", "25:00", "18:60", "m", "soon", "1d", "5m2h", "nan s"])
 def test_what_is_no_time_is_answered(text):
-    with pytest.raises(UsageError, match="is no time"):
+    with pytest.raises(UsageError, match="is not a time"):
         seconds_until(text, datetime(2026, 11, 26, 18, 0))
 
 

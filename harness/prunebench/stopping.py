@@ -16,6 +16,7 @@ from prunebench.errors import UsageError
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}\s*h)?\s*(?:{_NUMBER}\s*m(?:in)?)?\s*(?:{_NUMBER}\s*s)?")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+_A_DAY = 86_400.0  # in seconds
 
 
 def seconds_until(text: str, now: datetime) -> float:
@@ -28,7 +29,7 @@ def seconds_until(text: str, now: datetime) -> float:
     parts = zip(found.groups(), (3600, 60, 1), strict=True) if found else ()
     if (seconds := sum(float(number or 0) * unit for number, unit in parts)) <= 0:
         hint = "write how long, such as 90s, 14m, 2h or 1h30m, or a time of the clock, such as 18:30"
-        raise UsageError(f"--until {text!r} is no time", hint)
+        raise UsageError(f"--until {text!r} is not a time", hint)
     return seconds
 
 
@@ -69,7 +70,7 @@ class Interruption:
             if hasattr(signal, "setitimer"):  # an executor may run a task in this process, and see no end of the grace
                 restoring.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, handle))
                 restoring.callback(signal.setitimer, signal.ITIMER_REAL, 0)
-                signal.setitimer(signal.ITIMER_REAL, self.grace_seconds + 2)
+                signal.setitimer(signal.ITIMER_REAL, min(self.grace_seconds, _A_DAY) + 2)  # it takes no infinity
 
         with ExitStack() as restoring:
             in_main = threading.current_thread() is threading.main_thread()

@@ -197,12 +197,14 @@ def remarks(loaded: Dataset) -> tuple[str, ...]:
     found = []
     flat = [name for split in _splits(loaded).values() for name in _of_one_colour(split)]
     if flat:
-        found.append(f"data set {loaded.name}: images of one colour alone: {len(flat)}, such as {flat[0]!r}")
+        images = "1 image is" if len(flat) == 1 else f"{len(flat)} images are"
+        found.append(f"data set {loaded.name}: {images} of one colour alone, such as {flat[0]!r}")
     contents = {title: _contents(split) for title, split in _splits(loaded).items()}
     if both := sorted(contents["train"].keys() & contents["test"].keys(), key=contents["train"].__getitem__):
         train, test = ([contents[title][one] for one in both] for title in ("train", "test"))
-        text = f"data set {loaded.name}: samples of train that are in test, too: {len(both)}, such as {train[0]!r}"
-        found.append(f"{text}, there {test[0]!r}; accuracies flatter whatever keeps them")
+        samples = "1 sample of train is" if len(both) == 1 else f"{len(both)} samples of train are"
+        text = f"data set {loaded.name}: {samples} in test, too, such as {train[0]!r}, which is {test[0]!r} there"
+        found.append(f"{text}; test accuracies are too high for methods that keep them")
     return tuple(found)
 
 
@@ -210,9 +212,8 @@ def _of_one_colour(split: Split) -> list[str]:
     if split.images is None:
         return []
     first, images = split.images[:, :1, :1], split.images
-    likely = np.flatnonzero(
-        (images[:, -1:, -1:] == first).all(axis=(1, 2, 3))
-    )  # which spares most a look at each pixel
+    # Two equal corners come first, so that few images need a look at each pixel.
+    likely = np.flatnonzero((images[:, -1:, -1:] == first).all(axis=(1, 2, 3)))
     return [split.ids[row] for row in likely.tolist() if (images[row] == first[row]).all()]
 
 
