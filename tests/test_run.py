@@ -135,7 +135,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def stamps(folder: Path, stage: str) -> dict[str, int]:
-    return {path.parent.name: path.stat().st_mtime_ns for path in (folder / "cache" / stage).rglob("meta.json")}
+    return {path.parent.name: path.stat().st_ino for path in (folder / "cache" / stage).rglob("meta.json")}
 
 
 @pytest.fixture(scope="module")

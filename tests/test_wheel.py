@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,8 @@ def source(tmp_path_factory) -> Path:
     copy = tmp_path_factory.mktemp("source") / "project"
     for folder in ("harness", "plugins"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in (
-        "pyproject.toml",
-        "hatch_build.py",
-        "README.md",
-        "LICENSE",
-        "registry.toml",
-        "results/board/accuracy.csv",
-    ):
+    included = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
+    for file in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", *included["wheel"]["force-include"]):
         (copy / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, copy / file)
     git(copy, "init", "-q")
