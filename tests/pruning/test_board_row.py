@@ -45,8 +45,8 @@ def test_the_sentence_says_where_how_much_and_against_what() -> None:
     assert found.gain is None
     text = found.text()
     assert text.startswith(f"On the board, {found.dataset} at keep 0.1: random {100 * found.accuracy.mean:.1f} % [")
-    assert f"(test accuracy of {found.arch} by recipe {found.recipe} on those data, not on yours)" in text
-    assert text.endswith(f"everything {100 * (found.everything or 0):.1f} %.")
+    assert f"; everything {100 * (found.everything or 0):.1f} % (test accuracy on those data, not on yours" in text
+    assert text.endswith(f", of {found.arch} trained by {found.recipe}).")
 
 
 def test_there_is_none_for_an_unknown_method_or_without_a_board(

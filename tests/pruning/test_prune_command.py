@@ -144,6 +144,15 @@ def test_the_files_of_a_pruning_are_copied_to_a_new_folder_later(command, photos
     command("export", out, "--copy-to", copies, code=2)  # not empty any more
 
 
+@pytest.mark.parametrize("name", ["kept", "kept/", "./backbone"])
+def test_a_pruning_is_exported_whatever_its_folder_is_called(command, sandbox, features, name):
+    command("prune", features, "--out", name, "--keep", "5", "--no-prove", "-q")
+    command("export", name, "--out", "ids", "--format", "txt")
+    command("export", "kept", name, "--out", "same", "--format", "txt")
+    assert content(sandbox.folder / "ids") == content(sandbox.folder / "same")
+    assert len((sandbox.folder / "ids" / "kept-5.txt").read_text(encoding="utf-8").splitlines()) == 5
+
+
 def test_protected_samples_are_kept_and_count(command, features, tmp_path):
     wanted = ["sample 3", "sample 77", "sample 299"]
     protect = tmp_path / "ids.txt"

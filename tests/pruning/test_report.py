@@ -334,6 +334,17 @@ def test_the_command_repeats_what_the_manifest_says() -> None:
     assert "--selector" not in words, "it is the method's own"
 
 
+def test_the_command_names_all_networks_with_their_weights_and_the_search() -> None:
+    first, second = ({"model": name, "weights": f"{name}.pth", "sha256": "0" * 64} for name in ("one", "two"))
+    known = {"network": first, "other_networks": {"two": second}, "neighbours": {"search": "faiss"}}
+    pairs = list(itertools.pairwise(shlex.split(command({**MANIFEST, **known}))))
+    given = [pair for pair in pairs if pair[0] in ("--backbone", "--weights", "--search")]
+    assert [pair for pair in given if pair[0] == "--weights"] == [("--weights", "one.pth"), ("--weights", "two.pth")]
+    assert {("--backbone", "one"), ("--backbone", "two"), ("--search", "faiss")} < {*given}
+    pairs = list(itertools.pairwise(shlex.split(command({**MANIFEST, **known, "network": {"model": "one"}}))))
+    assert not [pair for pair in pairs if pair[0] == "--weights"], "the first file would be that of the first network"
+
+
 def test_neighbours_are_side_by_side_on_the_map() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 5

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 
 class _Exports(click.Group):
-    """A group whose command `kept` is meant where none is named."""
+    """A group whose command `kept` is meant where none is named; `kept` is also the usual name of a folder."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        named = args and args[0] in (*self.commands, "-h", "--help")
+        first, *others = args or [""]
+        named = first in ("backbone", "-h", "--help") or (first == "kept" and others and others[0][:1] != "-")
         return super().parse_args(ctx, args if named else ["kept", *args])
 
 

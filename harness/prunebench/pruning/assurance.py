@@ -155,4 +155,4 @@ def texts(found: Assurance, width: int = 80) -> list[str]:
     told = [proof_text(found.proof, width)] if found.proof else []
     told += [stability_text(found.stability)] if found.stability else []
     told += [backbone_text(name, one) for name, one in found.backbones.items()]
-    return told + (["\n".join(textwrap.wrap(found.board.text(), width))] if found.board else [])
+    return told + (["\n".join(textwrap.wrap(found.board.text(), width, break_on_hyphens=False))] if found.board else [])

@@ -46,8 +46,8 @@ class BoardRow:
         told += _limits(self.accuracy, "")
         if self.gain is not None:
             told += f", {100 * self.gain.mean:+.1f}{_limits(self.gain, '+')} points over random"
-        told += f" (test accuracy of {self.arch} by recipe {self.recipe} on those data, not on yours)"
-        return told + (f"; everything {100 * self.everything:.1f} %." if self.everything is not None else ".")
+        told += f"; everything {100 * self.everything:.1f} %" if self.everything is not None else ""
+        return f"{told} (test accuracy on those data, not on yours, of {self.arch} trained by {self.recipe})."
 
 
 def nearest_board_row(method: str, keep: float, *, projector: str = "", board: Path | None = None) -> BoardRow | None:

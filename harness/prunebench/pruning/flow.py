@@ -107,7 +107,7 @@ def prune_features(bench: Bench, source: Source, wanted: Wanted, progress: Progr
     findings = _findings(like, source, rows[first.rows], group, stays, part(progress, 0.8, 0.95))
     if wanted.reference is not None:
         findings = replace(findings, leaks=_leaks(like, wanted.reference, cosine))
-        share = f"{len(findings.leaks or ())} of {len(source)} samples"
+        share = f"{len(findings.leaks or ()):,} of {len(source):,} samples"
         notes += (f"{share} are near-duplicates of a sample of {wanted.reference.title} (cosine {cosine:g})",)
     labels = every.labels if every.labelled else None
     ledger = make_ledger(source, rows, kept, first.reasons(protected[rows]), findings, every.class_names, labels)
@@ -147,7 +147,7 @@ def _evidence(source: Source, clusters: int | None) -> tuple[Evidence, tuple[str
     if features is None or not len(source):
         raise DataError(f"{source.title} has no sample to score", "look at what was skipped, and why")
     if bad := int((~np.isfinite(features)).any(axis=1).sum()):
-        raise DataError(f"{bad} of {len(source)} feature vectors hold NaN or infinity", "remove or mend these samples")
+        raise DataError(f"{bad:,} of {len(source):,} feature vectors hold NaN or infinity", "remove or mend these samples")
     ties = _ties(source)
     if source.labels is not None:
         if clusters is not None:

@@ -113,7 +113,7 @@ def _sentences(row: Mapping[str, Any], written: Written, ranked: int) -> Iterato
     if others:
         yield f"It is kept at keep {', '.join(others)}."
     if _there(row, "rank"):
-        yield f"By {method} its score is {float(row['score']):.6g}, place {int(float(row['rank']))} of {ranked}."
+        yield f"By {method} its score is {float(row['score']):.6g}, place {int(float(row['rank'])):,} of {ranked:,}."
     if row.get("copy_of"):
         yield f"The sample that stayed in its place is {row['copy_of']!r}."
     elif row.get("kept_neighbour"):

@@ -198,4 +198,4 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, max(10, width), break_long_words=True) or [""]
+    return textwrap.wrap(text, max(10, width), break_long_words=True, break_on_hyphens=False) or [""]

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,14 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LISTED, GROUPS, MEMBERS, CLEAREST, PAIRS, SKIPPED = 16, 12, 6, 24, 12, 200
-APART = (
-    "schema",
-    "versions",
-    "notes",
-    "proof",
-    "stability",
-    "backbones",
-)  # of the manifest: they stand elsewhere on the page
+APART = ("schema", "versions", "notes", "proof", "stability", "backbones")  # of the manifest: elsewhere on the page
 FEW_CLASSES, EXTREMES, MOST_CLASSES = 40, 12, 2000
 
 
@@ -231,11 +225,12 @@ def command(manifest: Mapping[str, Any]) -> str:
         options.append(("--selector", choice["selector"]))
     options += [("--selector-param", f"{name}={_value(value)}") for name, value in choice.get("params", {}).items()]
     options += [("--projector", method.get("projector", {}).get("name")), ("--balance", choice.get("balance"))]
-    options += [("--backbone", name) for name in (network.get("model"), *manifest.get("other_networks", {}))]
-    options += [
-        ("--weights", network.get("weights") if network.get("sha256") else None),
-        ("--seed", method.get("seed")),
-    ]
+    networks = {network.get("model"): network, **manifest.get("other_networks", {})}
+    options += [("--backbone", name) for name in networks]
+    files = takewhile(lambda known: known.get("sha256"), networks.values())  # the first file is that of the first
+    options += [("--weights", known["weights"]) for known in files]
+    search = manifest.get("neighbours", {}).get("search", "auto")
+    options += [("--search", None if search == "auto" else search), ("--seed", method.get("seed"))]
     options += [("--protect", "protected.txt" if choice.get("protected") else None)]
     options += [("--drop-duplicates", choice.get("drop_duplicates")), ("--clusters", choice.get("clusters"))]
     options += [("--reference", choice.get("reference"))]
