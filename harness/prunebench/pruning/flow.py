@@ -147,7 +147,9 @@ def _evidence(source: Source, clusters: int | None) -> tuple[Evidence, tuple[str
     if features is None or not len(source):
         raise DataError(f"{source.title} has no sample to score", "look at what was skipped, and why")
     if bad := int((~np.isfinite(features)).any(axis=1).sum()):
-        raise DataError(f"{bad:,} of {len(source):,} feature vectors hold NaN or infinity", "remove or mend these samples")
+        raise DataError(
+            f"{bad:,} of {len(source):,} feature vectors hold NaN or infinity", "remove or mend these samples"
+        )
     ties = _ties(source)
     if source.labels is not None:
         if clusters is not None:
