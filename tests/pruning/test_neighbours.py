@@ -273,10 +273,14 @@ def test_an_index_finds_nearly_what_all_pairs_find_and_says_how_much(search: Sea
     assert set(leaked.train) >= set(range(20)) - {7}
 
 
-def test_an_index_of_fewer_rows_than_neighbours_has_no_more() -> None:
-    found, truth = (nearest(cloud(4), k=6, search=search) for search in ("faiss", "exact"))
+@pytest.mark.parametrize("n", [1, 4, 40])
+@pytest.mark.parametrize("search", ["faiss", "pynndescent"])
+def test_few_rows_need_no_index(search: Search, n: int) -> None:
+    found, truth = (nearest(cloud(n), k=6, search=one) for one in (search, "exact"))
     np.testing.assert_array_equal(found.indices, truth.indices)
     np.testing.assert_array_equal(found.similarities, truth.similarities)
+    assert found.exact
+    assert near_duplicates(cloud(n), search=search).exact
 
 
 @pytest.mark.parametrize(("search", "words"), [("faiss", "prunebench\\[faiss\\]"), ("nearby", "no search is named")])

@@ -21,7 +21,7 @@ from prunebench.pruning.cells import (
 )  # fmt: skip
 from prunebench.pruning.neighbours import Floats, Ints, Progress, nearest
 from prunebench.pruning.parallel import in_order, release
-from prunebench.pruning.search import INSTALL, Search, candidates, check_search
+from prunebench.pruning.search import FEWEST_ROWS, INSTALL, Search, candidates, check_search
 
 _EXACT_ROWS = 20_000
 _PROBES = 3
@@ -77,7 +77,7 @@ def near_duplicates(
     distinct = order[(first[order] == order) & directed[order]]
     if search == "auto":
         search = "exact" if len(distinct) <= _EXACT_ROWS else "clusters"
-    exact = search == "exact" or len(distinct) < 2
+    exact = search == "exact" or len(distinct) < (FEWEST_ROWS if search in INSTALL else 2)
     copies = np.flatnonzero((first != np.arange(len(rows))) & directed)
     edges = [np.stack([copies, first[copies]], axis=1)]
     whole = 1.0 if exact else 0.75

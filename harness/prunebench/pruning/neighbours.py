@@ -23,7 +23,7 @@ from prunebench.pruning.cells import (
     unit,
 )  # fmt: skip
 from prunebench.pruning.parallel import in_order
-from prunebench.pruning.search import INSTALL, Search, candidates, check_search
+from prunebench.pruning.search import FEWEST_ROWS, INSTALL, Search, candidates, check_search
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -100,6 +100,8 @@ def nearest(
     if search == "auto":
         few = metric == "euclidean" or len(query_order) * len(base_order) <= EXACT_PAIRS
         search = "exact" if few else "clusters"
+    if search in INSTALL and len(base_order) < FEWEST_ROWS and metric != "euclidean":
+        search = "exact"
     if search == "exact" or not len(base_order) or not len(query_order):
         return found.within([Cell(queries=query_order, base=base_order)], progress)
     if metric == "euclidean":

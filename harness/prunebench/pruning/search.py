@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Search = Literal["auto", "exact", "clusters", "pynndescent", "faiss"]
 SEARCHES: tuple[str, ...] = get_args(Search)
 INSTALL = {"faiss": "pip install 'prunebench[faiss]'", "pynndescent": "pip install pynndescent"}
+FEWEST_ROWS = 256  # below, no index is made: all pairs are compared at once
 _BLOCK_ROWS = 8192
 _LIST_ROWS = 256  # of an inverted list at least: below 39, faiss warns that its centres are poor
 _LISTS_PER_ROOT, _PROBES = 4, 24  # 4 sqrt(n) lists, as faiss advises, of which so many are searched
