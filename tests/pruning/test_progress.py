@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from typing import Any
 
 import pytest
@@ -87,3 +89,33 @@ def test_lines_say_how_long_the_step_takes_and_what_is_expected_is_said_at_once(
         part(shown, 0.0, 1.0).expect("scoring", 180.0)
         shown.tell(0.5, "scoring", 4.0)
     assert capsys.readouterr().err == ""
+
+
+def test_an_interruption_that_a_library_swallows_ends_the_work_at_its_next_step(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    steps = []
+
+    def work() -> None:
+        with Bar() as shown:
+            with contextlib.suppress(KeyboardInterrupt):  # as a bare `except:` somewhere below does
+                signal.raise_signal(signal.SIGINT)
+            steps.append("went on")
+            shown(0.5, "half")
+            steps.append("not reached")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert steps == ["went on"]
+    assert "run the same command again" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interruption_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as of a command that a shell started in the background
+    try:
+        with Bar() as shown:
+            signal.raise_signal(signal.SIGINT)
+            shown(0.5, "half")
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,6 +1,8 @@
 """Progress of one piece of work on standard error: a live bar on a terminal, plain lines elsewhere."""
 
+import signal
 import sys
+import threading
 import time
 from typing import Any, Self
 
@@ -14,16 +16,28 @@ FIRST_AFTER_SECONDS = 2.0  # what is done before needs no progress
 class Bar:
     """Shows a fraction, a text, and about how much time is left; use as a context manager and call it.
 
-    Called, it takes the work for even; `tell` is for work whose steps say themselves how much time they have left."""
+    Called, it takes the work for even; `tell` is for work whose steps say themselves how much time they have left.
+    Ctrl-C that a library takes for an error of its own is raised again at the next call."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet, self._started, self._last = quiet, time.monotonic(), 0.0
         self._bar: Any = None
+        self._is_interrupted = self._is_listening = False
 
     def __enter__(self) -> Self:
+        in_main = threading.current_thread() is threading.main_thread()  # only there signals can be handled
+        self._is_listening = in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._is_listening:
+            signal.signal(signal.SIGINT, self._interrupt)
         return self
 
+    def _interrupt(self, number: int, frame: Any) -> None:
+        self._is_interrupted = True
+        raise KeyboardInterrupt
+
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if self._is_listening:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         if self._bar is not None:
             self._bar.stop()
         if kind is KeyboardInterrupt:
@@ -35,6 +49,8 @@ class Bar:
 
     def tell(self, fraction: float, text: str, seconds_left: float | None) -> None:
         """Show how far the whole is, and how long the step at hand still takes, None where nobody knows."""
+        if self._is_interrupted:
+            raise KeyboardInterrupt
         now = time.monotonic()
         if self._quiet or now - self._started < FIRST_AFTER_SECONDS:
             return
