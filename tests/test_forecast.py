@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 
 import pytest
 from msgspec.structs import replace
@@ -143,3 +144,13 @@ def test_data_that_are_not_here_are_named_and_planned_by_what_the_registry_expec
 def test_data_of_unknown_content_are_asked_for(plan, sandbox):
     with pytest.raises(AssertionError, match="not found: photos"):
         plan(("[dataset.digits]", '[dataset.digits]\nfolder = "photos"'))
+
+
+def test_files_of_other_methods_that_cannot_be_read_do_not_keep_a_plan_from_being_made(sandbox, plan):
+    folder = sandbox.folder / "results" / "tiny" / "digits"
+    folder.mkdir(parents=True)
+    (folder / "loop.jsonl").symlink_to("loop.jsonl")
+    (folder / "bytes.jsonl").write_bytes(b"\xff\xfe\n")
+    (folder / "folder.jsonl").mkdir()
+    os.mkfifo(folder / "pipe.jsonl")
+    assert "random" in plan()
