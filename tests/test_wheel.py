@@ -32,7 +32,14 @@ def source(tmp_path_factory) -> Path:
     for folder in ("harness", "plugins"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     included = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
-    for file in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", *included["wheel"]["force-include"]):
+    for file in (
+        ".gitignore",
+        "pyproject.toml",
+        "hatch_build.py",
+        "README.md",
+        "LICENSE",
+        *included["wheel"]["force-include"],
+    ):
         (copy / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, copy / file)
     git(copy, "init", "-q")
