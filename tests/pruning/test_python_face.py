@@ -13,6 +13,7 @@ import pytest
 
 import prunebench
 from prunebench.errors import DataError, UsageError
+from prunebench.pictures import printable, printable_ids
 from prunebench.plugins import load_plugins
 from prunebench.records import encode
 from prunebench.run import Interruption
@@ -98,6 +99,19 @@ def test_a_method_is_built_in_one_line_and_prunes(cache, features):
     assert found.indices.tolist() == same.indices.tolist()
     named = prunebench.prune(x, y, 12, method="moderate", cache=cache, prove=False)
     assert named.manifest["method"]["scorer"] == found.manifest["method"]["scorer"]
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "\0", "a\u2028b", "=1+1", "<b>"])
+def test_any_text_is_an_id_and_a_class_and_the_folder_holds_it_in_utf_8(cache, features, tmp_path, odd):
+    x, y = features
+    ids = [f"{odd}{row}" for row in range(len(x))]
+    found = prunebench.prune(
+        x, [odd if label % 2 else "b" for label in y], 12, ids=ids, method="moderate", cache=cache, prove=False
+    )
+    found.save(tmp_path / "kept")
+    ledger = pd.read_csv(tmp_path / "kept" / "ledger.csv", dtype=str, keep_default_na=False)
+    assert ledger["id"].tolist() == list(printable_ids(ids))
+    assert set(ledger["class"]) == {printable(odd), "b"}
 
 
 def test_a_method_with_a_wrong_name_or_parameter_is_refused_at_once(features):

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from outcomes import MANIFEST, Drawings, outcome
+from prunebench.pictures import printable, printable_ids
 from prunebench.pruning.report import render
 from prunebench.pruning.report.facts import command
 from prunebench.pruning.report.layout import layout
@@ -222,8 +223,10 @@ def test_hostile_names_are_text_everywhere() -> None:
 
 @settings(deadline=None, max_examples=15)
 @given(name=st.text(st.characters(), min_size=1, max_size=30))
+@example(name="\ud800")
 def test_any_name_leaves_the_page_well_formed(name: str) -> None:
-    found = outcome(6, 2, ids=[f"{name}{row}" for row in range(6)], names=[name, f"{name}2"], title=name, notes=[name])
+    ids, names = printable_ids(f"{name}{row}" for row in range(6)), list(map(printable, [name, f"{name}2"]))
+    found = outcome(6, 2, ids=ids, names=names, title=printable(name), notes=[name])
     page = page_of(found, MANIFEST)
     assert len(page.all("script")) == 2
 

@@ -33,7 +33,10 @@ def printable(name: str, *, backslashes: bool = False) -> str:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape"))
+    try:
+        return "".join(f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:  # half of a pair of UTF-16, which no bytes stand for
+        return f"\\u{ord(match[0]):04x}"
 
 
 def printable_ids(names: Iterable[str]) -> tuple[str, ...]:

@@ -40,10 +40,17 @@ def encode(values: Iterable[Any], where: str) -> tuple[NDArray[np.int64], tuple[
         text = f"{where}: {len(rows)} labels are missing or no class (row {', '.join(rows[:5])}, counted from 0)"
         raise DataError(text, "give every sample a whole number or a name as its class")
     distinct = {text for text in texts if text is not None}
-    names = sorted(distinct, key=int) if all(map(_is_number, distinct)) else sorted(distinct, key=os.fsencode)
+    names = sorted(distinct, key=int if all(map(_is_number, distinct)) else _bytes)
     number = {name: position for position, name in enumerate(names)}
     labels = np.fromiter((number[str(text)] for text in texts), dtype=np.int64, count=len(texts))
     return labels, tuple(map(printable, names))
+
+
+def _bytes(name: str) -> bytes:
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:  # half of a pair of UTF-16, as JSON and Python can hold it
+        return name.encode("utf-8", "surrogatepass")
 
 
 def _plain(values: Any) -> list[Any]:
