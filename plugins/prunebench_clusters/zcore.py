@@ -14,7 +14,8 @@ from prunebench.toolbox import min_max
 from prunebench_clusters.kmeans import finite_features
 from prunebench_clusters.planes import score_plane_runs
 
-_BLOCKS = 64  # fixed, so that sums do not depend on the number of threads
+_TILE = 8  # dimensions that share a pass over the others: a column is read from memory once for all of them
+_BLOCKS = 16  # at the least, so that processors share few dimensions; sums do not depend on the number of threads
 
 Floats = NDArray[np.float64]
 
@@ -23,7 +24,8 @@ Floats = NDArray[np.float64]
 class Draws:
     """Random points in random planes: dimensions int64 [m, 2], ascending in a row, points float64 [m, 2].
 
-    Rows are sorted by their dimensions, so that draws in one plane lie side by side.
+    Rows are sorted by the tile of their first dimension, by the second, and by the first, so that draws in one plane
+    lie side by side, and planes of a tile with the same second dimension, too.
     """
 
     dimensions: NDArray[np.int64]
@@ -62,7 +64,7 @@ def draw_points(columns: NDArray[np.float32], n_draws: int, rng: np.random.Gener
     second = rng.integers(n_dimensions - 1, size=n_draws)
     second += second >= first
     plane = np.sort(np.stack([first, second], axis=1), axis=1)
-    plane = plane[np.argsort(plane[:, 0] * n_dimensions + plane[:, 1], kind="stable")]
+    plane = plane[np.lexsort((plane[:, 0], plane[:, 1], plane[:, 0] // _TILE))]
     low, high = columns.min(axis=1).astype(np.float64), columns.max(axis=1).astype(np.float64)
     middle = np.array([np.median(column.astype(np.float64)) for column in columns])
     points = triangular(rng.random((n_draws, 2)), low[plane], middle[plane], high[plane])
@@ -79,8 +81,9 @@ def triangular(uniform: Floats, low: Floats, mode: Floats, high: Floats) -> Floa
 
 def _accumulate(ctx: ScoreContext, columns: NDArray[np.float32], draws: Draws) -> tuple[Floats, float]:
     """Return the sum of all draws float64 [n], and the fraction of them whose sample has a duplicate."""
-    n_draws = len(draws.points)
-    edges = np.linspace(0, n_draws, min(_BLOCKS, n_draws) + 1).astype(int)
+    n_draws, tile = len(draws.points), draws.dimensions[:, 0] // _TILE
+    starts = np.flatnonzero(np.diff(tile, prepend=-1))
+    edges = np.unique([*starts, *np.linspace(0, n_draws, min(_BLOCKS, n_draws) + 1).astype(int)])
 
     def block(number: int) -> tuple[Floats, int]:
         rows = slice(edges[number], edges[number + 1])
@@ -115,18 +118,21 @@ def _block(
     neighbours: int,
     exponent: int,
 ) -> tuple[Floats, int]:
-    scores, ties = np.zeros(columns.shape[1]), 0
-    firsts, starts = np.unique(dimensions[:, 0], return_index=True)
-    for first, start, end in zip(firsts, starts, [*starts[1:], len(dimensions)], strict=True):
-        order = np.argsort(columns[first], kind="stable").astype(np.int32)
-        ties += score_plane_runs(
-            columns,
-            order,
-            first,
-            dimensions[start:end, 1].copy(),
-            points[start:end],
-            neighbours,
-            exponent,
-            scores,
-        )
+    scores = np.zeros(columns.shape[1])
+    firsts, which = np.unique(dimensions[:, 0], return_inverse=True)
+    orders = np.stack([_ascending(columns[first]) for first in firsts])
+    seconds = dimensions[:, 1].copy()
+    ties = score_plane_runs(columns, firsts, orders, which, seconds, points, neighbours, exponent, scores)
     return scores, ties
+
+
+def _ascending(column: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Return the stable order int32 [n] of float32 [n], by sorting whole numbers, which takes less than half as long.
+
+    The bits of a float, with the sign turned or all of them where it is negative, ascend as the floats do.
+    """
+    bits = (column + np.float32(0)).view(np.uint32)  # -0 becomes 0
+    bits = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    keys = (bits.astype(np.uint64) << np.uint64(32)) | np.arange(len(column), dtype=np.uint64)
+    keys.sort()
+    return keys.astype(np.uint32).view(np.int32)
