@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from prunebench.cli.progress import PLAIN_EVERY_SECONDS, about, live_bar, time_left
 from prunebench.cli.text import say
+from prunebench.pruning.progress import seconds_left
 
-KNOWN_FROM = 0.02  # of the work: earlier, nobody can tell how long it takes
 FIRST_AFTER_SECONDS = 2.0  # what is done before needs no progress
 
 
@@ -44,8 +44,7 @@ class Bar:
             say("what is done is kept: run the same command again to go on")
 
     def __call__(self, fraction: float, text: str = "") -> None:
-        spent = time.monotonic() - self._started
-        self.tell(fraction, text, spent * (1 - fraction) / fraction if fraction > KNOWN_FROM else None)
+        self.tell(fraction, text, seconds_left(time.monotonic() - self._started, fraction, 1 - fraction))
 
     def tell(self, fraction: float, text: str, seconds_left: float | None) -> None:
         """Show how far the whole is, and how long the step at hand still takes, None where nobody knows."""

@@ -7,7 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Progress = Callable[[float, str], None]
-KNOWN_FROM = 0.02  # of a step: earlier, nobody can tell how long it takes
+
+
+def seconds_left(spent_seconds: float, done: float, rest: float) -> float | None:
+    """Return how long the rest of some work takes at the pace so far; None at its very beginning, when nobody can tell.
+
+    done, rest: fractions of the same whole."""
+    return spent_seconds * rest / done if done >= 0.02 else None
 
 
 @dataclass
@@ -30,9 +36,7 @@ class Part:
         if fraction < self._last or fraction <= self._from:  # the first call, or that of a further step
             self._began, self._from = now, fraction
         self._last = fraction
-        done = fraction - self._from
-        left = (now - self._began) * (1 - fraction) / done if done >= KNOWN_FROM else None
-        self.tell(fraction, text, left)
+        self.tell(fraction, text, seconds_left(now - self._began, fraction - self._from, 1 - fraction))
 
     def tell(self, fraction: float, text: str, seconds_left: float | None) -> None:
         """Pass on how far the piece is, and how long its step at hand still takes, None where nobody knows."""
