@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,12 +104,19 @@ def _split(ctx: DataContext, root: Path, part: str, classes: Sequence[str], size
     faults = [(one.name, one.reason) for one in found.unread if "/" in one.name]
     _check_not_empty(root / part, classes, {name.split("/")[0] for name in [*names, *(name for name, _ in faults)]})
     images = np.empty((len(names), size, size, 3), dtype=np.uint8)
-    for number, name in enumerate(names):
+
+    def read(number: int) -> str:
         try:
-            images[number] = _square(decode((root / part / name).read_bytes()), size)
+            images[number] = _square(decode((root / part / names[number]).read_bytes()), size)
         except (Unreadable, OSError) as error:
-            faults.append((name, str(error)))
-        ctx.progress(number / len(names), "reading images")
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(max(1, ctx.threads)) as pool:
+        for number, fault in enumerate(pool.map(read, range(len(names)))):
+            if fault:
+                faults.append((names[number], fault))
+            ctx.progress(number / len(names), "reading images")
     if faults:
         listed = "; ".join(f"{printable(str(root / part / name))} ({why})" for name, why in faults[:LISTED])
         more = f" and {len(faults) - LISTED} more" if len(faults) > LISTED else ""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import DataContext, Dataset, Split
+from prunebench.devices import cores
 from prunebench.errors import DataError, FingerprintMismatch
 from prunebench.keys import canonical_json
 from prunebench.plugins import Entry
@@ -94,7 +95,7 @@ def check_rows(data: Dataset, what: str, rows: int) -> None:
 
 def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: Iterable[str | Path]) -> Dataset:
     """Load and validate a data set; arrays come back read-only."""
-    context = DataContext(params=params, roots=tuple(map(Path, roots)), obtain=entry.spec.obtain)
+    context = DataContext(params=params, roots=tuple(map(Path, roots)), obtain=entry.spec.obtain, threads=cores())
     loaded = entry.load()(context)
     if not isinstance(loaded, Dataset):
         raise broken_promise(entry, "a prunebench.Dataset", type(loaded).__name__)
