@@ -10,8 +10,7 @@ from prunebench.errors import UsageError
 from prunebench.plan import Filters, Plan, make_plan
 from prunebench.planner import Contents
 from prunebench.plugins import Catalogue
-from prunebench.registry import DatasetEntry, Registry
-from prunebench.registry.model import Weights
+from prunebench.registry import DatasetEntry, Registry, Weights
 from prunebench.settings import Settings
 from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset, remarks, share
 from prunebench.stages.embed import find_weights

@@ -15,8 +15,9 @@ from prunebench.keys import digest
 from prunebench.planner import Contents, Planner
 from prunebench.plugins import Catalogue
 from prunebench.records import Record, complement, is_kept_fraction
-from prunebench.registry import Method, Registry, Suite
-from prunebench.registry.model import Names, Pair, without_noise
+from prunebench.registry import Method, Registry, Suite, without_noise
+from prunebench.registry.fields import Names
+from prunebench.registry.model import Pair
 from prunebench.tasks import Task
 
 NONE = "-"

@@ -8,8 +8,8 @@ from prunebench.errors import UsageError
 from prunebench.keys import digest, seed_for
 from prunebench.plugins import Catalogue, Entry
 from prunebench.records import complement
-from prunebench.registry import Method, Registry, Suite
-from prunebench.registry.model import Pair, without_noise
+from prunebench.registry import Method, Registry, Suite, without_noise
+from prunebench.registry.model import Pair
 from prunebench.tasks import Task
 
 BASE_SEED = 0  # of all seeds; another one is another protocol

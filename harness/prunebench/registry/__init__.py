@@ -1,18 +1,9 @@
 """registry.toml: what is official, how it is read, and how it is kept."""
 
+from prunebench.registry.fields import with_noise, without_noise
 from prunebench.registry.governance import Standing, elsewhere, expected_failures, standing
-from prunebench.registry.model import (
-    DatasetEntry,
-    Listing,
-    Method,
-    Network,
-    Recipe,
-    Registry,
-    Suite,
-    Weights,
-    with_noise,
-    without_noise,
-)  # fmt: skip
+from prunebench.registry.model import DatasetEntry, Listing, Method, Recipe, Registry, Suite
+from prunebench.registry.networks import Network, Weights
 from prunebench.registry.reader import find_registry, load_registry
 
 __all__ = ["DatasetEntry", "Listing", "Method", "Network", "Recipe", "Registry", "Standing", "Suite", "Weights",

@@ -15,7 +15,8 @@ from packaging.version import InvalidVersion, Version
 from prunebench.errors import Fault, NotHere, PrunebenchError, RegistryError, UsageError, did_you_mean
 from prunebench.plugins import HOST, Catalogue, Entry
 from prunebench.records import write_text
-from prunebench.registry.model import Broken, Key, Listing, Registry, Tier
+from prunebench.registry.fields import Broken, Key
+from prunebench.registry.model import Listing, Registry, Tier
 from prunebench.registry.reader import load_registry, make_registry
 from prunebench.registry.toml_lines import Source, registry_error
 

@@ -3,82 +3,49 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import date
-from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 from msgspec.structs import replace
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
-from prunebench.contexts import Arch
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.records import Role, complement
+from prunebench.registry.fields import (
+    FIRST,
+    NAME,
+    Broken,
+    Count,
+    DatasetName,
+    Hex,
+    Keep,
+    Level,
+    Measure,
+    MethodName,
+    Names,
+    NetworkName,
+    NetworkTableName,
+    Rate,
+    RateText,
+    RecipeName,
+    SuiteName,
+    Table,
+    TableName,
+    Text,
+    without_noise,
+)  # fmt: skip
+from prunebench.registry.networks import Network, NetworkTable
 
 SCHEMA = 1
 PRUNING_RATES = ("0.5", "0.9")  # of a suite that names no budget
-NOISE = "+noise-"  # between the name of a backbone and the level of the noise in its features
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$"  # names of tables become names of files and of folders
 _CLAUSE = r"(~=|===?|!=|[<>]=?)\s*[0-9A-Za-z.*+!_-]+"
-
 Kind = Literal["scorer", "selector", "projector", "dataset", "backbone", "learner", "executor", "metric"]
-Head = Literal["own", "fitted"]
-Measure = Literal["overlap", "distributions"]
-Dtype = Literal["float32", "half", "float16", "bfloat16"]
 Tier = Literal["core", "contrib", "quarantine"]
-Text = Annotated[str, Meta(min_length=1)]
-Names = tuple[Text, ...]
 Params = Annotated[Mapping[str, Any], Meta(description="Parameters; each has a default.")]
-Hex = Annotated[str, Meta(pattern="^[0-9a-f]*$", description="Digest of the content, hexadecimal; empty accepts any.")]
-Count = Annotated[int, Meta(ge=1, le=1000)]
-_RateText = Annotated[str, Meta(pattern=r"^(0|0?\.[0-9]{1,20})$", description='In [0, 1), such as "0.9".')]
-_KeepText = Annotated[str, Meta(pattern=r"^(1|0?\.(?=0*[1-9])[0-9]{1,20})$", description='In (0, 1], such as "0.1".')]
-Rate = _RateText | Annotated[float, Meta(ge=0, lt=1)]
-Keep = _KeepText | Annotated[float, Meta(gt=0, le=1)]
-_LEVEL = 'Above 0, such as "0.5": in mean standard deviations of the features; level 0 is the backbone itself.'
-_LevelText = Annotated[str, Meta(pattern=r"^(?=.*[1-9])[0-9]{1,3}(\.[0-9]{1,6})?$", description=_LEVEL)]
-Level = _LevelText | Annotated[float, Meta(ge=1e-3, lt=1000, description=_LEVEL)]
-_WEIGHTS = Meta(description='Write "hub", "random", { file = "NAME" } (with package = "NAME", where it is in an '
-                'installed one) or { train = "RECIPE" }.')  # fmt: skip
-_FIRST = "Take only the first so many samples of each class, in the order of the file; 0 takes all."
-# The file itself must have a table of that name.
-DatasetName = Annotated[str, Meta(description="Data set.", extra={"names": ("dataset",)})]
-NetworkName = Annotated[str, Meta(description="Network.", extra={"names": ("backbone", "arch")})]
-RecipeName = Annotated[str, Meta(description="Recipe.", extra={"names": ("recipe",)})]
-_LETTERS = "Name of letters, digits, '.', '_', '+' and '-': files are named after it."
-TableName = Annotated[str, Meta(pattern=rf"^{_NAME}", description=_LETTERS)]
-NetworkTableName = Annotated[
-    str, Meta(pattern=rf"^(?!.*\{NOISE}){_NAME}", description=f"{_LETTERS} Without `{NOISE}`: that is for noise.")
-]
-MethodName = Annotated[str, Meta(pattern=rf"^(?!agreement$){_NAME}", description=f"{_LETTERS} Not `agreement`.")]
-SuiteName = Annotated[str, Meta(pattern=rf"^(?!board$){_NAME}", description=f"{_LETTERS} Not `board`.")]
-Key = tuple[str | int, ...]  # names of tables and keys, and positions in arrays
-Broken = tuple[Key, str, str]  # a key below the table, the reason, a hint
-
-
-def with_noise(backbone: str, level: str | float) -> str:
-    """Return the name of a backbone under noise of a level, such as "resnet+noise-0.5"."""
-    return f"{backbone}{NOISE}{format(Decimal(str(level)).normalize(), 'f')}"
-
-
-def without_noise(backbone: str) -> tuple[str, str]:
-    """Return the name of a backbone and the level of the noise in its features, "" for none."""
-    name, _, level = backbone.partition(NOISE)
-    return name, level
-
-
-class Table(Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the file; `name` of a struct is the name of its table, never a key in it."""
-
-    ONE_OF: ClassVar[tuple[Names, ...]] = ()  # groups of keys, of which exactly one must be written
-
-    @staticmethod
-    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
-        """Yield what the keys ask of each other; in `given`, the value is None where it is not of its type."""
-        yield from ()
 
 
 class DatasetEntry(Table, frozen=True):
@@ -90,69 +57,8 @@ class DatasetEntry(Table, frozen=True):
     fingerprint: Hex = ""
     licence: Annotated[str, Meta(description="Licence of the images.")] = ""
     folder: Annotated[Text, Meta(description='Your images, a folder per class; short for spec = "image-folder".')] = ""
-    train_per_class: Annotated[int, Meta(ge=0, description=_FIRST)] = 0
-    test_per_class: Annotated[int, Meta(ge=0, description=_FIRST)] = 0
-
-
-class Weights(Table, frozen=True, rename={"recipe": "train"}):
-    """Where the weights of a network come from: "hub", "file" (below a data root, or in an installed package),
-    "trained" (here), or "random"."""
-
-    ONE_OF: ClassVar[tuple[Names, ...]] = (("train",), ("file",))
-    source: str = "file"
-    file: Annotated[Text, Meta(description="Name of the file.")] = ""
-    package: Annotated[Text, Meta(description="Installed distribution that brings the file.")] = ""
-    sha256: Hex = ""
-    recipe: RecipeName = ""
-
-    @property
-    def place(self) -> str:
-        """The name of the file, after that of the package where it is in one."""
-        return f"{self.package}:{self.file}" if self.package else self.file
-
-    @staticmethod
-    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
-        if "package" in given and "train" in given:
-            yield ("package",), "goes with file, not with train", "remove it, or write file instead of train"
-
-
-class NetworkTable(Table, frozen=True):
-    """A network that scores (backbone) or is trained on subsets (arch)."""
-
-    ONE_OF: ClassVar[tuple[Names, ...]] = (("timm",), ("provider", "model"))
-    name: str
-    timm: Annotated[Text, Meta(description="Model of timm: short for that model of the provider timm.")] = ""
-    provider: Annotated[Text, Meta(description="Plugin that provides the network.")] = ""
-    model: Annotated[Text, Meta(description="Name of the network there.")] = ""
-    image_size: Annotated[int, Meta(ge=1, le=10_000, description="Side of the input in pixels.")] | None = None
-    mean: Annotated[tuple[float, ...], Meta(description="Means of the channels; default: the data set's.")] = ()
-    std: Annotated[tuple[float, ...], Meta(description="Standard deviations of the channels.")] = ()
-    interpolation: Annotated[str, Meta(description="How images are resized.")] = ""
-    dtype: Annotated[Dtype, Meta(description='Type in which a GPU computes features; "half": bfloat16 if it can.')] = (
-        "float32"
-    )
-    kwargs: Annotated[Mapping[str, Any], Meta(description="Arguments of the network's constructor.")] = {}
-    weights: Annotated[Literal["hub", "random"] | Weights, _WEIGHTS] = "random"
-    control: Annotated[bool, Meta(description="Is it on the board only as a control?")] = False
-    head: Annotated[
-        Head, Meta(description='What predicts: its "own" head, or a linear one "fitted" to its features.')
-    ] = "own"
-
-    @staticmethod
-    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
-        mean, std = given.get("mean", ()), given.get("std", ())
-        if mean is not None and std is not None and len(mean) != len(std):
-            yield ("std",), f"expected one deviation per mean, got {len(std)} and {len(mean)}", "write both, or neither"
-
-
-class Network(Struct, frozen=True):
-    """A backbone or training architecture; `control` marks one that is on the board only as a control.
-    head: "fitted" for predictions of cross-fitted linear heads on its features, in place of its own."""
-
-    arch: Arch
-    weights: Weights
-    control: bool = False
-    head: Head = "own"
+    train_per_class: Annotated[int, Meta(ge=0, description=FIRST)] = 0
+    test_per_class: Annotated[int, Meta(ge=0, description=FIRST)] = 0
 
 
 def _rates_twice(given: Mapping[str, Any]) -> Iterator[Broken]:
@@ -176,7 +82,7 @@ class Recipe(Table, frozen=True):
     learner: Annotated[Text, Meta(description="Plugin that trains.")]
     params: Params = {}
     at: Annotated[
-        Mapping[_RateText, RecipeAtRate], Meta(description='Settings by pruning rate: [recipe.NAME.at."0.9"].')
+        Mapping[RateText, RecipeAtRate], Meta(description='Settings by pruning rate: [recipe.NAME.at."0.9"].')
     ] = {}
     teacher: Annotated[
         NetworkName, Meta(description="Network that teaches, for a learner that needs one: trained, or from a file.")
@@ -207,7 +113,7 @@ class Method(Table, frozen=True):
     params: Params = {}
     selector: Annotated[Text, Meta(description="Plugin that selects; default: the scorer's.")] = ""
     selector_params: Params = {}
-    at: Annotated[Mapping[_RateText, AtRate], Meta(description='Settings by rate: [method.NAME.at."0.9"].')] = {}
+    at: Annotated[Mapping[RateText, AtRate], Meta(description='Settings by rate: [method.NAME.at."0.9"].')] = {}
     caveat: Annotated[str, Meta(pattern="^[^\n]{0,500}$", description="One line, printed beside the rows.")] = ""
 
     def at_keep(self, keep: str) -> Self:
@@ -363,7 +269,7 @@ class File(Table, frozen=True, rename=lambda name: name.removesuffix("s").replac
     """The whole of registry.toml."""
 
     schema: Annotated[int, Meta(ge=1, description="Version of this format.")]
-    protocol: Annotated[str, Meta(pattern=rf"^{_NAME}", description="Raised whenever numbers stop being comparable.")]
+    protocol: Annotated[str, Meta(pattern=rf"^{NAME}", description="Raised whenever numbers stop being comparable.")]
     datasets: Mapping[TableName, DatasetEntry] = {}
     backbones: Mapping[NetworkTableName, NetworkTable] = {}
     archs: Mapping[NetworkTableName, NetworkTable] = {}

@@ -16,7 +16,8 @@ from msgspec.structs import asdict, replace
 from prunebench.contexts import Arch
 from prunebench.errors import SchemaTooNew, did_you_mean
 from prunebench.records import complement
-from prunebench.registry import model
+from prunebench.registry import model, networks
+from prunebench.registry.fields import Broken, Key, Table, with_noise
 from prunebench.registry.toml_lines import MAX_FAULTS, Source, read_source, registry_error
 
 _WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "array": "an array",
@@ -24,7 +25,7 @@ _WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "
           "Expected": "expected"}  # fmt: skip
 _NOT_IN_FILE = ("name", "source")  # of the structs: what the reader adds to a table
 Names = Mapping[str, list[str]]
-Faults = Iterator[model.Broken]
+Faults = Iterator[Broken]
 ByRate = TypeVar("ByRate", model.Method, model.Recipe)
 
 
@@ -63,7 +64,7 @@ def make_registry(source: Source) -> model.Registry:
     return model.Registry(**asdict(file) | filled, file=source.file, text=source.text)
 
 
-def _of_table(values: Mapping[str, Any], struct: type[model.Table], key: model.Key, names: Names) -> Faults:
+def _of_table(values: Mapping[str, Any], struct: type[Table], key: Key, names: Names) -> Faults:
     """Yield the faults of a table that a struct describes; `names` are those of the file's tables, by kind."""
     fields, given = _fields(struct), dict[str, Any]()
     for name in (name for name in values if name not in fields):
@@ -86,12 +87,12 @@ def _of_table(values: Mapping[str, Any], struct: type[model.Table], key: model.K
     yield from (((*key, *below), reason, hint) for below, reason, hint in struct.broken(given))
 
 
-def _of_value(value: Any, kind: Any, key: model.Key, names: Names) -> Faults:
+def _of_value(value: Any, kind: Any, key: Key, names: Names) -> Faults:
     """Yield the faults of a value, each element of a table or an array for itself."""
-    faults: list[model.Broken] = []
+    faults: list[Broken] = []
     for plain, metas in _variants(kind):
         origin, of = get_origin(plain), get_args(plain)
-        if isinstance(value, dict) and isinstance(plain, type) and issubclass(plain, model.Table):
+        if isinstance(value, dict) and isinstance(plain, type) and issubclass(plain, Table):
             yield from _of_table(value, plain, key, names)
             return
         if isinstance(value, dict) and origin is Mapping:
@@ -156,7 +157,7 @@ def schema_text() -> str:
     for name, table in schema["$defs"].items():
         table["properties"] = {key: value for key, value in table["properties"].items() if key not in _NOT_IN_FILE}
         table["required"] = [key for key in table["required"] if key not in _NOT_IN_FILE]
-        if groups := getattr(model, name).ONE_OF:
+        if groups := {**vars(networks), **vars(model)}[name].ONE_OF:
             table["oneOf"] = [{"required": keys} for keys in groups]
     schema["$defs"]["Suite"]["not"] = {"required": ["keep", "pruning_rates"]}
     quarantine = {"properties": {"tier": {"const": "quarantine"}}, "required": ["tier"]}
@@ -166,13 +167,13 @@ def schema_text() -> str:
     return json.dumps({**head, **schema}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _network(table: model.NetworkTable) -> model.Network:
+def _network(table: networks.NetworkTable) -> networks.Network:
     keys = ("name", "image_size", "mean", "std", "interpolation", "dtype", "kwargs")
     shared = {key: getattr(table, key) for key in keys}
     arch = Arch(provider="timm" if table.timm else table.provider, model=table.timm or table.model, **shared)
-    weights = model.Weights(table.weights) if isinstance(table.weights, str) else table.weights
+    weights = networks.Weights(table.weights) if isinstance(table.weights, str) else table.weights
     weights = replace(weights, source="trained") if weights.recipe else weights
-    return model.Network(arch, weights, table.control, table.head)
+    return networks.Network(arch, weights, table.control, table.head)
 
 
 def _by_rate(table: ByRate) -> ByRate:
@@ -195,7 +196,7 @@ def _suite(suite: model.Suite, written: Mapping[str, Any]) -> model.Suite:
     compared = model.Agreement(**axes | {axis: getattr(suite.agreement, axis) for axis in written.get("agreement", {})})
 
     def under_noise(backbones: tuple[str, ...]) -> tuple[str, ...]:
-        return (*backbones, *(model.with_noise(name, level) for level in suite.noise for name in backbones))
+        return (*backbones, *(with_noise(name, level) for level in suite.noise for name in backbones))
 
     return replace(
         suite, methods=methods, unpruned=unpruned, baseline=suite.baseline or ("random" if "random" in methods else ""),

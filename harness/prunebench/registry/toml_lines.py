@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prunebench.errors import Fault, RegistryError, UsageError
-from prunebench.registry.model import Key
+from prunebench.registry.fields import Key
 
 MAX_BYTES, MAX_FAULTS = 1_000_000, 100  # of a file that is read, and that are told
 _LINE = f"line-{uuid.uuid4().hex}"  # a key that is in no file
