@@ -45,7 +45,7 @@ PRUNING_RATES = ("0.5", "0.9")  # of a suite that names no budget
 _CLAUSE = r"(~=|===?|!=|[<>]=?)\s*[0-9A-Za-z.*+!_-]+"
 Kind = Literal["scorer", "selector", "projector", "dataset", "backbone", "learner", "executor", "metric"]
 Tier = Literal["core", "contrib", "quarantine"]
-Params = Annotated[Mapping[str, Any], Meta(description="Parameters; each has a default.")]
+_PARAMS = Meta(description="Parameters; each has a default.")
 
 
 class DatasetEntry(Table, frozen=True):
@@ -53,7 +53,7 @@ class DatasetEntry(Table, frozen=True):
 
     name: str
     spec: Annotated[Text, Meta(description="Plugin of the data set; default: the name of the table.")] = ""
-    params: Params = {}
+    params: Annotated[Mapping[str, Any], _PARAMS] = {}
     fingerprint: Hex = ""
     licence: Annotated[str, Meta(description="Licence of the images.")] = ""
     folder: Annotated[Text, Meta(description='Your images, a folder per class; short for spec = "image-folder".')] = ""
@@ -72,7 +72,7 @@ def _rates_twice(given: Mapping[str, Any]) -> Iterator[Broken]:
 class RecipeAtRate(Table, frozen=True):
     """Parameters of a recipe at one pruning rate; those that are not written here are the recipe's own."""
 
-    params: Params = {}
+    params: Annotated[Mapping[str, Any], _PARAMS] = {}
 
 
 class Recipe(Table, frozen=True):
@@ -80,7 +80,7 @@ class Recipe(Table, frozen=True):
 
     name: str  # once it is read, the rates of `at` are without trailing zeros
     learner: Annotated[Text, Meta(description="Plugin that trains.")]
-    params: Params = {}
+    params: Annotated[Mapping[str, Any], _PARAMS] = {}
     at: Annotated[
         Mapping[RateText, RecipeAtRate], Meta(description='Settings by pruning rate: [recipe.NAME.at."0.9"].')
     ] = {}
@@ -101,8 +101,8 @@ class Recipe(Table, frozen=True):
 class AtRate(Table, frozen=True):
     """Parameters of a method at one pruning rate; those that are not written are the method's own."""
 
-    params: Params = {}
-    selector_params: Params = {}
+    params: Annotated[Mapping[str, Any], _PARAMS] = {}
+    selector_params: Annotated[Mapping[str, Any], _PARAMS] = {}
 
 
 class Method(Table, frozen=True):
@@ -110,9 +110,9 @@ class Method(Table, frozen=True):
 
     name: str  # once it is read, the rates of `at` are without trailing zeros
     scorer: Annotated[Text, Meta(description="Plugin that scores.")]
-    params: Params = {}
+    params: Annotated[Mapping[str, Any], _PARAMS] = {}
     selector: Annotated[Text, Meta(description="Plugin that selects; default: the scorer's.")] = ""
-    selector_params: Params = {}
+    selector_params: Annotated[Mapping[str, Any], _PARAMS] = {}
     at: Annotated[Mapping[RateText, AtRate], Meta(description='Settings by rate: [method.NAME.at."0.9"].')] = {}
     caveat: Annotated[str, Meta(pattern="^[^\n]{0,500}$", description="One line, printed beside the rows.")] = ""
 
