@@ -222,6 +222,7 @@ def test_the_board_has_a_line_for_each_level_of_noise_beside_the_ceiling_of_clea
     markdown = (bench.folder / "results" / "study" / "board" / "leaderboard.md").read_text("utf-8")
     assert "| method | comparison | score_rho | score_pearson | score_given |" in markdown
     assert "| moderate | noise_0.5 | 0." in markdown
+    assert "Seeds move the noise in features; one network per backbone is shared by all seeds." in markdown
 
 
 def test_a_fitted_head_knows_more_than_an_untrained_one(study):

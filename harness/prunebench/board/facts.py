@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from prunebench.board.cells import METHOD, NONE, SECTION, UNPRUNED, groups, label, plain
 from prunebench.board.grid import TABLE
-from prunebench.registry import Suite
+from prunebench.registry import Suite, without_noise
 
 PLACES = {
     "": ("train_arch",), "keep ": ("keep",), "scored with ": ("score_backbone", "backbone_a", "backbone_b"),
@@ -128,8 +130,9 @@ def varied_in_scores(compared: pd.DataFrame, networks: int) -> str:
     keys = _distinct(both, "scores_key", names[:3])
     if keys.empty:
         return UNKNOWN
-    backbones = keys.index.get_level_values("score_backbone")
-    fixed = set(backbones[keys == 1]) == set(backbones)  # scores that are equal at all seeds come from one network
+    clean = keys[~_noisy(keys)]
+    backbones = clean.index.get_level_values("score_backbone")
+    fixed = set(backbones[clean == 1]) == set(backbones)  # scores that are equal at all seeds come from one network
     return _sentence(_moved(keys[:0] if networks > 1 else keys, keys), 1 if fixed else networks, 0, False)
 
 
@@ -144,9 +147,17 @@ def _most(counts: pd.Series[int]) -> int:
 
 def _moved(own: pd.Series[int], scores: pd.Series[int]) -> list[str]:
     """Return what moved the scores; own: those of one network and one proxy run."""
+    own, clean, noise = own[~_noisy(own)], scores[~_noisy(scores)], bool((scores[_noisy(scores)] > 1).any())
     randomness = bool((own[own.index.get_level_values("projector") == NONE] > 1).any())
-    projection = bool((scores[scores.index.get_level_values("projector") != NONE] > 1).any())
-    return ["the methods' own randomness"] * randomness + ["the projection"] * projection
+    projection = bool((clean[clean.index.get_level_values("projector") != NONE] > 1).any())
+    moved = {"the methods' own randomness": randomness, "the projection": projection, "the noise in features": noise}
+    return [what for what, is_moved in moved.items() if is_moved]
+
+
+def _noisy(counts: pd.Series[int]) -> NDArray[np.bool_]:
+    """Return which of some counts are of a backbone under noise."""
+    names = counts.index.get_level_values("score_backbone")
+    return np.array([without_noise(name)[1] != "" for name in names], dtype=np.bool_)
 
 
 def _sentence(moved: Sequence[str], networks: int, proxies: int, training: bool) -> str:
