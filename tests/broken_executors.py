@@ -27,8 +27,13 @@ class StartsWorkers:
         cell.write_text(json.dumps({"settings": self.settings.to_json(), "task": task.to_json()}), encoding="utf-8")
         command = [sys.executable, "-m", "prunebench.worker", str(cell)]
         with (self.folder / f"{task.key}.log").open("wb") as log:
-            worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
+            worker = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, start_new_session=True, env=self.environment()
+            )
         self.running[task.key] = (task, worker)
+
+    def environment(self):
+        return {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
 
     def wait(self, timeout_seconds):
         until = time.monotonic() + timeout_seconds
@@ -77,3 +82,20 @@ class ClosesOnce(StartsWorkers):
         super().close(kill=kill)
         if not kill:
             del self.running
+
+
+class TakesTooMany(StartsWorkers):
+    def idle(self):
+        return 1
+
+
+class ShowsEveryGpu(StartsWorkers):
+    def environment(self):
+        return {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+
+
+class LeavesItsWorkers(StartsWorkers):
+    def close(self, *, kill=False):
+        for _, worker in self.running.values():
+            worker.stdout.close()
+        self.running.clear()

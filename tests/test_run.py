@@ -448,8 +448,9 @@ def test_runs_side_by_side_lose_no_record_of_each_other(bench):
 
 def test_a_task_that_takes_too_long_is_stopped_and_recorded(bench, monkeypatch):
     import prunebench.executors.local as local
+    import prunebench.executors.worker_process as worker_process
 
-    monkeypatch.setattr(local, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(worker_process, "GRACE_SECONDS", 0.0)
     bench.install("odd-one", odd("time.sleep(120)"))
     settings = Settings(str(bench.folder / "cache"), timeout_seconds=5.0, device="cpu")
     executor = local.LocalExecutor(settings, ("cpu",), bench.folder / "logs")

@@ -14,6 +14,7 @@ from prunebench.errors import (
     WeightsMissing,
 )
 from prunebench.executors import Event, Executor, Settings, Task
+from prunebench.executors.worker_process import Worker
 from prunebench.hookspecs import hookimpl
 from prunebench.records import AgreementRecord, CellRecord
 from prunebench.specs import (
@@ -81,6 +82,7 @@ __all__ = [
     "TrainContext",
     "TrainResult",
     "WeightsMissing",
+    "Worker",
     "__version__",
     "backbones",
     "create_method",

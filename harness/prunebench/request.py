@@ -11,10 +11,12 @@ from typing import Any
 from prunebench.devices import slots_for
 from prunebench.errors import UsageError
 from prunebench.executors import device_of
+from prunebench.executors.choice import Choice
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue
 from prunebench.records import CellRecord, read_results
 from prunebench.registry import Listing, Registry, elsewhere, load_registry
+from prunebench.schedule import with_processor
 from prunebench.settings import Settings
 from prunebench.store import default_cache
 
@@ -75,16 +77,22 @@ def data_folders(given: Sequence[Path]) -> tuple[str, ...]:
 
 
 def with_slots(
-    request: Request, devices: str, jobs: int | None, per_device: int | None
-) -> tuple[Request, tuple[str, ...]]:
-    """Return a request for the devices asked for, and an entry for each worker as `slots_for` has it.  per_device: None
-    for as many workers as fit into memory.  Raises UsageError for devices that are not there and numbers below 1."""
+    request: Request, devices: str, jobs: int | None, per_device: int | None, cpu_slots: int | None = None,
+    executor: Choice | None = None,
+) -> tuple[Request, tuple[str, ...]]:  # fmt: skip
+    """Return a request for the devices asked for, and an entry for each worker as `slots_for` has it, with those on the
+    processor beside GPUs.  per_device: None for as many workers as fit into memory.  Raises UsageError for devices that
+    are not there and numbers below 1."""
     threads = request.settings.threads
     for option, given in {"jobs": jobs, "slots_per_device": per_device, "threads": threads}.items():
         if given is not None and given < 1:
             raise UsageError(f"{option} = {given} is too few", f"write {option} = 1, or more")
-    peak = 0 if per_device else measured_peak(request)
-    slots = slots_for(devices, jobs, per_device, threads=threads, peak_bytes=peak)
+    slots = executor.slots_elsewhere(devices, jobs, cpu_slots) if executor else ()
+    if not slots:
+        peak = 0 if per_device else measured_peak(request)
+        jobs = jobs or (executor.jobs if executor else None)
+        slots = slots_for(devices, jobs, per_device, threads=threads, peak_bytes=peak)
+        slots = with_processor(slots, cpu_slots, threads)
     return replace(request, settings=replace(request.settings, device=device_of(slots[0]))), slots
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from prunebench import __version__, provenance
 from prunebench.errors import ResultConflict
 from prunebench.executors import Event, Executor
+from prunebench.executors.choice import choose
 from prunebench.forecast import measured_seconds
 from prunebench.keys import digest
 from prunebench.plan import MAX_TEXT, Goal, Plan
@@ -218,7 +219,7 @@ class Run:
 
     def _executors(self, settings: Settings, logs: Path) -> tuple[Executor, Executor | None]:
         """Return the executor of all tasks, or that of GPUs and the one beside it on the processor."""
-        load = self.catalogue.executor(self.executor).load()
+        load = choose(self.executor, self.catalogue).start
         gpus = tuple(slot for slot in self.slots if slot != "cpu")
         if len(gpus) in (0, len(self.slots)):
             return load(settings, self.slots, logs), None

@@ -225,7 +225,13 @@ class LearnerSpec(PluginSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorSpec(PluginSpec):
-    """Where tasks run; `load` is a factory of an object with the Executor protocol."""
+    """Where tasks run; `load` is a factory of an object with the Executor protocol, called with (settings, slots, log
+    folder) and the parameters by name.
+    slots: for an executor that finds devices by itself, on other machines too: how many tasks it takes at a time where
+    nobody says.  Its slots are then "cpu", and "cuda" where its parameter `gpus` is above 0.  0: it runs on the devices
+    of this machine, and each slot names one."""
+
+    slots: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from prunebench.contexts import silent
 from prunebench.errors import DataError, NotHere
 from prunebench.executors import Event
+from prunebench.executors.choice import choose
 from prunebench.identify import identified_plan
 from prunebench.plan import Filters
 from prunebench.plugins import load_plugins
@@ -22,7 +23,7 @@ from prunebench.pruning.choose import budgets_of
 from prunebench.records import Record, read_results
 from prunebench.request import make_request, will_not_run, with_slots
 from prunebench.run import Run, RunReport
-from prunebench.schedule import RunState, with_processor
+from prunebench.schedule import RunState
 from prunebench.stopping import seconds_until
 from prunebench.store import Store
 
@@ -78,9 +79,8 @@ def run_suite(
         cache=Path(cache) if cache else None, data_roots=roots, threads=threads,
         timeout_seconds=timeout_seconds,
     )  # fmt: skip
-    asked, slots = with_slots(asked, devices, jobs, None if slots_per_device == "auto" else slots_per_device)
-    slots = with_processor(slots, cpu_slots, threads)
-    asked.plugins.executor(executor)
+    per_device = None if slots_per_device == "auto" else slots_per_device
+    asked, slots = with_slots(asked, devices, jobs, per_device, cpu_slots, choose(executor, asked.plugins))
     store = Store(Path(asked.settings.cache))
     plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, (NotHere,), store)
     run = Run(

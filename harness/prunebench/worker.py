@@ -3,6 +3,7 @@
 A served worker reads one JSON request a line from standard input and answers with JSON lines on the descriptor
 that was its standard output; whatever plugins print goes to standard error. It ends when its input does."""
 
+import faulthandler
 import json
 import os
 import queue
@@ -11,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
@@ -82,12 +84,38 @@ def serve(settings: Settings, requests: TextIO, answers: TextIO) -> None:
             reported = time.monotonic()
             say({"event": "progress", "fraction": float(fraction), "text": str(text)})
 
+    faulthandler.enable()  # the stack of a crash in native code goes to the log
     bench = replace(make_bench(settings, load_plugins()), progress=report)
     say({"event": "ready", "device": bench.device})
     for request in _requests(requests):
         task = msgspec.convert(request, Task)
         print(f"--- {time.strftime('%H:%M:%S')} {task.stage} {task.key}", file=sys.stderr, flush=True)  # noqa: T201
-        say({"event": "done", **perform(bench, task)})
+        with logged(settings.log_of(task.key)):
+            outcome = perform(bench, task)
+        say({"event": "done", **outcome})
+
+
+@contextmanager
+def logged(path: str) -> Iterator[None]:
+    """Write to a file what this process prints inside the block, also by native code; an empty path, or a file that
+    cannot be written, changes nothing.  A file in which nothing was written is removed."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        log, usual = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), os.dup(2)
+    except OSError:
+        yield
+        return
+    os.dup2(log, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(usual, 2)
+        with suppress(OSError):
+            if not os.fstat(log).st_size:
+                Path(path).unlink()
+        os.close(log)
+        os.close(usual)
 
 
 def _requests(stream: TextIO) -> Iterator[Any]:
@@ -116,8 +144,9 @@ def main(arguments: list[str]) -> int:
             return 0
         case [file]:
             request = json.loads(Path(file).read_text(encoding="utf-8"))
-            bench = make_bench(msgspec.convert(request["settings"], Settings), load_plugins())
-            outcome = perform(bench, msgspec.convert(request["task"], Task))
+            settings, task = msgspec.convert(request["settings"], Settings), msgspec.convert(request["task"], Task)
+            with logged(settings.log_of(task.key)):
+                outcome = perform(make_bench(settings, load_plugins()), task)
             print(json.dumps(outcome), file=answers, flush=True)
             return 0 if outcome["status"] in ("ok", "not_applicable") else 1
     print("usage: python -m prunebench.worker CELL.json", file=sys.stderr)  # noqa: T201

@@ -14,11 +14,11 @@ from prunebench.cli.plan import show
 from prunebench.cli.progress import Progress, about, duration
 from prunebench.cli.text import say
 from prunebench.errors import NotHere, UsageError
+from prunebench.executors.choice import choose
 from prunebench.identify import identified_plan
 from prunebench.plan import Plan
 from prunebench.request import will_not_run, with_slots
 from prunebench.run import Run, RunReport
-from prunebench.schedule import with_processor
 from prunebench.stopping import seconds_until
 from prunebench.store import Store
 
@@ -37,7 +37,8 @@ from prunebench.store import Store
               "stages that need no GPU.  [default: the cores that are left, at most 8]")  # fmt: skip
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Threads of each worker.")
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one task may take.")
-@click.option("--executor", default="local", show_default=True, help="Where tasks run.")
+@click.option("--executor", default="local", show_default=True, metavar="NAME[:OPTION=VALUE,...]",
+              help="Where tasks run, such as local:slots=4, ray:address=auto, slurm:gpus=1.")
 @click.option("--grace", "grace_seconds", type=click.FloatRange(min=0), default=30, show_default=True,
               help="Seconds to wait for what runs after Ctrl-C, or --until.")  # fmt: skip
 @click.option("--until", metavar="TIME", help="Start no cell that would not end by then: 90s, 14m, 2h, or 18:30.")
@@ -57,10 +58,8 @@ def command(
     by itself because of --until ends with exit code 0 and says what is left."""
     end = math.inf if until is None else time.monotonic() + seconds_until(until, datetime.now())
     asked = requested(options, strict_plugins, threads=threads, timeout_seconds=timeout)
-    asked, slots = with_slots(asked, devices, jobs, slots_per_device)
-    slots = with_processor(slots, cpu_slots, threads)
+    asked, slots = with_slots(asked, devices, jobs, slots_per_device, cpu_slots, choose(executor, asked.plugins))
     registry, plugins, results = asked.registry, asked.plugins, asked.results
-    plugins.executor(executor)
     if dry_run:
         show(asked)
         return

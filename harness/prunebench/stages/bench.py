@@ -97,13 +97,14 @@ def check_array(entry: Entry[Any], title: str, found: Any, dtype: Any, *shape: i
 def make_bench(settings: Settings, catalogue: Catalogue) -> Bench:
     """Return the bench of this process; its device is "cuda", "mps" or "cpu" for "auto", else what was asked for.
     Raises CellFailed when the device asked for is not there."""
-    import torch
+    device = settings.device
+    if device != "cpu":  # which asks for nothing: torch takes seconds to import
+        import torch
 
-    wanted, best = settings.device, "mps" if torch.backends.mps.is_available() else "cpu"
-    if torch.cuda.is_available():
-        best = "cuda"
-    elif wanted.startswith("cuda"):
-        raise CellFailed(f"device {wanted!r} was asked for, and torch sees no CUDA device", "use --devices cpu")
+        best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        if device.startswith("cuda") and best != "cuda":
+            raise CellFailed(f"device {device!r} was asked for, and torch sees no CUDA device", "use --devices cpu")
+        device = best if device == "auto" else device
     store = Store(Path(settings.cache))
     store.enter()
-    return Bench(settings, store, catalogue, best if wanted == "auto" else wanted)
+    return Bench(settings, store, catalogue, device)

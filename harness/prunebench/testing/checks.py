@@ -8,11 +8,11 @@ from typing import Any
 import prunebench
 from prunebench.errors import DatasetMissing, NotApplicable, PrunebenchError, WeightsMissing
 from prunebench.plugins import Entry
-from prunebench.testing import behaviour, kinds, methods
+from prunebench.testing import behaviour, executors, kinds, methods
 from prunebench.testing.cases import fingerprint, ordinary_run
 from prunebench.testing.results import ALL, Check, CheckFailed
 
-_MADE = [value for module in (behaviour, methods, kinds) for value in vars(module).values()]
+_MADE = [value for module in (behaviour, methods, kinds, executors) for value in vars(module).values()]
 _FOUND = {check.name: check for check in _MADE if isinstance(check, Check)}
 _HARNESS = str(Path(prunebench.__file__).parent)
 

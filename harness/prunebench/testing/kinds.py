@@ -1,22 +1,15 @@
-"""Promises of data sets, networks (learners and backbones), executors and metrics alone."""
+"""Promises of data sets, networks (learners and backbones) and metrics alone."""
 
 import math
-import shutil
-import sys
-import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunebench import contexts
 from prunebench.errors import NotApplicable
-from prunebench.executors import Executor, Settings, Task
 from prunebench.keys import canonical_json
 from prunebench.plugins import Entry
 from prunebench.records import CellRecord, encode
@@ -135,43 +128,6 @@ def check_data_set_is_valid(entry: Entry[Any]) -> None:
         data = load_dataset(entry, ctx.params, ctx.roots)
     declared = entry.spec.n_classes
     ensure(declared in (None, 0, data.n_classes), f"{data.n_classes} classes, declared are {declared}")
-
-
-@promise("executor", stage=6)
-def check_every_task_is_answered_once(entry: Entry[Any]) -> None:
-    """More tasks than slots have one outcome each, that of their worker, or "failed" where it dies; close() may follow.
-    Two workers die when they are started, the next one refuses its task: its projector is not installed."""
-    plugins = [{"kind": "projector", "name": "not-installed", "version": str(version)} for version in range(3)]
-    tasks = [Task("projection", {"plugin": plugin}) for plugin in plugins]
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        executor = entry.load()(Settings(cache=folder), ["cpu"], Path(folder, "logs"))
-        try:
-            with mock.patch.object(sys, "executable", str(shutil.which("false"))):
-                outcomes = _outcomes(executor, tasks[:2])
-            outcomes |= _outcomes(executor, tasks[2:])
-            executor.close()
-        finally:
-            executor.close(kill=True)
-    *dead, refused = (outcomes[task.key] for task in tasks)
-    fine = [dict(outcome) for outcome in dead if outcome["status"] in ("ok", "not_applicable")]
-    ensure(not fine, f"the worker died, and the outcome of its task is {fine[:1]}")
-    is_told = refused["status"] == "failed" and "not-installed" in refused["reason"]
-    ensure(is_told, f"the worker refused a task, and its outcome is {dict(refused)}")
-
-
-def _outcomes(executor: Executor, tasks: Sequence[Task]) -> dict[str, Mapping[str, Any]]:
-    """Return the outcomes of tasks by key, submitted as the executor has room; two for one task are a fault."""
-    found: dict[str, Mapping[str, Any]] = {}
-    waiting, until = list(tasks), time.monotonic() + 60
-    while len(found) < len(tasks) and time.monotonic() < until:
-        while waiting and executor.idle() > 0:
-            executor.submit(waiting.pop(0))
-        for key, outcome in ((event.key, event.outcome) for event in executor.wait(0.2) if event.outcome is not None):
-            ensure(key not in found, f"task {key} has two outcomes")
-            found[key] = outcome
-    is_complete = set(found) == {task.key for task in tasks}
-    ensure(is_complete, f"{len(found)} of {len(tasks)} tasks have an outcome after a minute")
-    return found
 
 
 def _cells(entry: Entry[Any], *, by_class: bool = True) -> list[CellRecord]:
