@@ -115,10 +115,10 @@ class Sandbox:
             if (getattr(module, "__file__", "") or "").startswith(site):
                 del sys.modules[name]
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, seconds: float = 280.0) -> subprocess.CompletedProcess[str]:
         """Run the command line to its end."""
         process = self.start(*arguments)
-        stdout, stderr = process.communicate(timeout=280)
+        stdout, stderr = process.communicate(timeout=seconds)
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
 

@@ -25,7 +25,7 @@ def install(folder: Path) -> dict[str, str]:
     (folder / "jobs").mkdir()
     for name in COMMANDS:
         script = folder / "bin" / name
-        script.write_text(f"#!/bin/sh\nexec {sys.executable} {__file__} {name} \"$@\"\n", encoding="utf-8")
+        script.write_text(f'#!/bin/sh\nexec {sys.executable} {__file__} {name} "$@"\n', encoding="utf-8")
         script.chmod(0o755)
     return {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "FAKE_SLURM": str(folder)}
 

@@ -16,7 +16,7 @@ import pytest
 from conftest import Sandbox
 from prunebench.plugins import load_plugins
 from prunebench.registry import DatasetEntry
-from prunebench.run import blame
+from prunebench.results import blame
 from prunebench.settings import Settings
 from prunebench.stages.bench import make_bench
 from prunebench.stages.select import ties_at_cut

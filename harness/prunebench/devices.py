@@ -15,7 +15,7 @@ OTHER = ("cpu", "mps")  # all other slots are devices of CUDA
 _MOST_SLOTS = 4  # of one GPU: four trainings at once did 1.2 times the work of one on an H100, and the gain had ended
 _CONTEXT_BYTES = 1 << 30  # of each process on a GPU beside its tensors: the context of CUDA and the kernels
 _FRAGMENTS = 1.25  # the allocator holds somewhat more than the tensors of the peak
-_WORKER_BYTES = 3 << 29  # of main memory: libraries, a network and its batches; data sets are mapped and shared
+WORKER_BYTES = 3 << 29  # of main memory: libraries, a network and its batches; data sets are mapped and shared
 _USABLE = 0.9  # of what is free
 
 
@@ -140,7 +140,7 @@ def gpu_slots(free_bytes: int | None, peak_bytes: int) -> int:
 def cpu_slots(n_cores: int, threads: int, free_bytes: int | None) -> int:
     """Return how many workers of so many threads the cores and the free main memory of a machine carry."""
     fitting = n_cores // threads
-    return max(1, fitting if free_bytes is None else min(fitting, int(_USABLE * free_bytes // _WORKER_BYTES)))
+    return max(1, fitting if free_bytes is None else min(fitting, int(_USABLE * free_bytes // WORKER_BYTES)))
 
 
 def cores() -> int:

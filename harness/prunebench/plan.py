@@ -5,6 +5,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -51,10 +53,19 @@ class Goal:
     def key(self) -> str:
         return self.task.key
 
-    @property
+    @cached_property
     def place(self) -> tuple[Any, ...]:
         """Where its record stands on the board."""
-        return self.record(status="interrupted").place
+        return self._unfinished.place
+
+    @property
+    def file(self) -> Path:
+        """The file of its record, below the results folder."""
+        return self._unfinished.file
+
+    @cached_property
+    def _unfinished(self) -> Record:
+        return self.record(status="interrupted")
 
     def record(self, **found: Any) -> Record:
         """Return the record of the goal with what was found; raises DataError for a field that no record can hold."""

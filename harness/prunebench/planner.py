@@ -1,8 +1,8 @@
 """The tasks of one suite: every stage described by all that determines its result. Pure, without data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from prunebench.errors import UsageError
 from prunebench.keys import digest, seed_for
@@ -10,8 +10,10 @@ from prunebench.plugins import Catalogue, Entry
 from prunebench.records import complement
 from prunebench.registry import Method, Registry, Suite, without_noise
 from prunebench.registry.model import Pair
+from prunebench.specs import ScorerSpec
 from prunebench.tasks import Task
 
+T = TypeVar("T")
 BASE_SEED = 0  # of all seeds; another one is another protocol
 
 
@@ -34,6 +36,7 @@ class Planner:
     suite: Suite
     contents: Contents = Contents()
     _memo: dict[str, Task] = field(default_factory=dict, repr=False)
+    _parts: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)  # what many tasks have in common
 
     @property
     def fingerprint(self) -> str:
@@ -45,25 +48,41 @@ class Planner:
             raise UsageError(text, "give the folder that holds it with --data DIR")
         return found
 
+    def _once(self, name: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """Return what was made under this name before, or make it."""
+        if name not in self._parts:
+            self._parts[name] = make()
+        found: T = self._parts[name]
+        return found
+
     def _on_data(self, stage: str, config: Mapping[str, Any], upstream: Mapping[str, Task], **where: str) -> Task:
         """Return a task that reads the data set: its content is in the key, its place is not."""
-        entry = self.registry.datasets[self.suite.dataset]
-        params = self.catalogue.dataset(entry.spec).spec.resolve_params(entry.params)
-        per_class = [entry.train_per_class, entry.test_per_class]
-        found = {"name": entry.name, "spec": entry.spec, "params": params, "per_class": per_class}
-        locators = {"dataset": found, **where}
+        locators = {"dataset": self._once(("dataset",), self._place_of_data), **where}
         task = Task(stage, {"dataset": {"fingerprint": self.fingerprint}, **config}, upstream, locators)
         return self._memo.setdefault(task.key, task)
 
-    @staticmethod
-    def plugin(entry: Entry[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    def _place_of_data(self) -> dict[str, Any]:
+        entry = self.registry.datasets[self.suite.dataset]
+        params = self.catalogue.dataset(entry.spec).spec.resolve_params(entry.params)
+        per_class = [entry.train_per_class, entry.test_per_class]
+        return {"name": entry.name, "spec": entry.spec, "params": params, "per_class": per_class}
+
+    def plugin(self, entry: Entry[Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the keyed description of a plugin: its name, all of its parameters and its version."""
+
+        def described() -> dict[str, Any]:
+            params = spec.resolve_params(given)
+            return {"kind": spec.kind, "name": spec.name, "params": params, "version": entry.version}
+
         spec = entry.spec
-        return {"kind": spec.kind, "name": spec.name, "params": spec.resolve_params(given), "version": entry.version}
+        return self._once(("plugin", spec.kind, spec.name, *map(repr, given.items())), described)
 
     def arch(self, name: str, half: str = "") -> dict[str, Any]:
         """Return the keyed description of a network: everything but the name that it has here.  half: the type for half
         precision where the network embeds on a GPU; training and other devices take no notice of it."""
+        return self._once(("arch", name, half), lambda: self._arch(name, half))
+
+    def _arch(self, name: str, half: str) -> dict[str, Any]:
         arch = self.registry.networks[name].arch
         described = {key: value for key, value in asdict(arch).items() if key not in ("name", "provider")}
         described["dtype"] = {"half": half}.get(arch.dtype, arch.dtype) if half else "float32"
@@ -124,6 +143,13 @@ class Planner:
     def scores(self, method: Method, backbone: str, projector: str, keep: str, seed: int) -> Task:
         """Score every training sample by a method."""
         entry = self.catalogue.scorer(method.scorer)
+        seen = ("scores", method.scorer, backbone, projector, keep if entry.spec.budget_dependent else "", seed)
+        params = map(repr, method.params.items())
+        return self._once((*seen, *params), lambda: self._scores(entry, method, backbone, projector, keep, seed))
+
+    def _scores(
+        self, entry: Entry[ScorerSpec], method: Method, backbone: str, projector: str, keep: str, seed: int
+    ) -> Task:
         spec, described = entry.spec, self.plugin(entry, method.params)
         upstream: dict[str, Task] = {}
         if spec.needs & {"features", "logits", "gradients"}:

@@ -6,7 +6,8 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,22 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from prunebench import __version__, provenance
-from prunebench.errors import ResultConflict
+from prunebench.events import ALIVE, EventLog
 from prunebench.executors import Event, Executor
 from prunebench.executors.choice import choose
 from prunebench.forecast import measured_seconds
 from prunebench.keys import digest
-from prunebench.plan import MAX_TEXT, Goal, Plan
+from prunebench.memory import MemoryBound, measured_peaks
+from prunebench.plan import Plan
 from prunebench.plugins import Catalogue
-from prunebench.records import FINAL, Record, read_records, update_file, write_text
+from prunebench.records import FINAL, Record, write_text
 from prunebench.registry import Registry
+from prunebench.results import Outcomes, Results, causes
 from prunebench.schedule import RunState, for_processor, missing_tasks, run_tasks
 from prunebench.settings import Settings
 from prunebench.stopping import Interruption
-from prunebench.store import Store
+from prunebench.store import Store, file_lock
 from prunebench.tasks import Task
-
-Outcomes = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass
@@ -46,53 +47,13 @@ class RunReport:
     failures: list[Record] = field(default_factory=list)
     exit_code: int = 0
     interrupted: bool = False
+    causes: list[dict[str, Any]] = field(default_factory=list)  # of failures, the first in time first
     left: int = 0  # cells and comparisons that were not tried
     seconds_left: float = 0.0  # of one worker, as far as times are known
     replaced: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
     heads: dict[str, float] = field(default_factory=dict)
-
-
-class Results:
-    """The records of one plan in a results folder: which are there, and those that a run adds."""
-
-    def __init__(self, plan: Plan, folder: Path, tolerance: Mapping[str, float] = {}, supersede: str = "") -> None:
-        self._folder, self._tolerance, self._supersede = folder, tolerance, supersede
-        self.goals: dict[str, list[Goal]] = {}
-        for goal in plan.goals:
-            self.goals.setdefault(goal.key, []).append(goal)
-        places = {goal.place: goal.key for goal in plan.goals}
-        files = {folder / goal.record(status="interrupted").file for goal in plan.goals}
-        there = [record for path in sorted(files) if path.exists() for record in read_records(path)]
-        self.records = {record.place: record for record in there if places.get(record.place) == record.key}
-        self.replaced = 0
-        self.conflicts: list[ResultConflict] = []
-
-    def done(self) -> set[str]:
-        """Return the keys whose goals all have a record that is final."""
-        final = {place for place, record in self.records.items() if record.status in FINAL}
-        return {key for key, goals in self.goals.items() if all(goal.place in final for goal in goals)}
-
-    def add(self, keys: Iterable[str], store: Store, outcomes: Outcomes) -> list[Record]:
-        """Merge the records of goals that have an artefact or an outcome into their files at once, and return them.
-        Goals that were never tried have none.  A repeat that contradicts a result is told when the run ends."""
-        files: dict[Path, list[Record]] = {}
-        for goal in (goal for key in keys for goal in self.goals.get(key, ())):
-            if (meta := store.meta(goal.task.stage, goal.key)) is not None:
-                record = goal.record(**meta["record"])
-            elif goal.key in outcomes:
-                record = goal.record(**blame(goal.task, outcomes))
-            else:
-                continue
-            self.records[record.place] = record
-            files.setdefault(self._folder / record.file, []).append(record)
-        for path, new in sorted(files.items()):
-            try:
-                self.replaced += update_file(path, new, tolerance=self._tolerance, supersede=self._supersede)
-            except ResultConflict as error:
-                self.conflicts.append(error)
-        return [record for new in files.values() for record in new]
 
 
 def _heads(plan: Plan, store: Store) -> dict[str, float]:
@@ -107,20 +68,12 @@ def _heads(plan: Plan, store: Store) -> dict[str, float]:
     return {name: round(sum(some) / len(some), 6) for name, some in found.items()}
 
 
-def blame(task: Task, outcomes: Outcomes) -> dict[str, Any]:
-    """Return why a goal has no result: the first input to blame in the order of the plan, not of time."""
-    tried = [outcomes[one.key] for one in (*task.ancestors(), task) if one.key in outcomes]
-    failed = [outcome for outcome in tried if outcome["status"] not in FINAL]
-    outcome = (failed or [outcome for outcome in tried if outcome["status"] != "ok"])[0]
-    return {"status": outcome["status"], "status_reason": str(outcome["reason"])[:MAX_TEXT]}
-
-
 @dataclass
 class Run:
     """A plan, and how it is carried out: none of that changes a result.  slots: one for each worker; beside slots of
     GPUs, "cpu" takes the tasks that need none.  until: the time, as `time.monotonic` tells it, after which no cell may
     end.  grace_seconds: how long a run that is interrupted, or out of time, waits for what is running.  observe: is
-    told what happens.  notice: takes messages for the user."""
+    told what happens.  notice: takes messages for the user.  memory_bytes: the bound on main memory, 0 for none."""
 
     plan: Plan
     registry: Registry
@@ -135,7 +88,9 @@ class Run:
     until: float = math.inf
     observe: Callable[[RunState, Event | None], None] = lambda state, event: None
     notice: Callable[[str], None] = lambda text: None
+    memory_bytes: int = 0
     published: int = field(default=0, init=False)  # how many outcomes have their records on disk
+    quiet_until: float = field(default=0.0, init=False)  # records wait so long, on the clock `time.monotonic`
 
     def execute(self) -> RunReport:
         """Compute the missing cells; the record of each is in the results folder when it ends.  Raises StoreError when
@@ -152,7 +107,9 @@ class Run:
         outcomes: Outcomes = {}
         if tasks:
             outcomes = self._compute(tasks)
-            results.add((key for key in results.goals if key in tasks), store, outcomes)
+            # Those that another run computed meanwhile, and the failures: now all causes are known.
+            again = (key for key in tasks if key in results.goals and outcomes.get(key, {}).get("status") != "ok")
+            results.add(again, store, outcomes)
         cells, pairs = ([goal for goal in goals if goal.key in tasks] for goals in (plan.cells, plan.agreements))
         report.done_before, report.compared_before = len(plan.cells) - len(cells), len(plan.agreements) - len(pairs)
         report.computed = sum(store.has(cell.task.stage, cell.key) for cell in cells)
@@ -174,11 +131,17 @@ class Run:
         folder = self.results_folder.absolute().parent / "runs" / report.run_id  # of the manifest and the logs
         self.store.clear_scratch()
         _write_manifest(folder, manifest)
+        alive = file_lock(folder / ALIVE)
+        with suppress(OSError, TimeoutError):
+            alive.acquire(timeout=0)
         named = {name: manifest[name] for name in ("run_id", "started", "machine_class", "prunebench_version")}
         git = {f"git_{name}": manifest["git"][name] for name in ("commit", "dirty") if manifest["git"]}
-        settings = replace(self.settings, provenance={**named, **git})
+        settings = replace(self.settings, provenance={**named, **git}, logs=str(folder / "logs"))
         state, started = self._state(tasks, manifest["machine_class"]), time.monotonic()
+        self.events = EventLog(folder, settings)
+        self.events.write("run_started", run_id=report.run_id, suite=self.plan.suite.name, tasks=len(tasks))
         self._work(state, settings, folder / "logs")
+        report.causes = causes(self.plan.goals, state.outcomes, settings)
         usual, left = state.usual_seconds(), {key: task for key, task in tasks.items() if key not in state.outcomes}
         report.seconds = round(time.monotonic() - started, 1)
         report.seconds_left = sum(usual.get(t.kind, state.known_seconds.get(key, 0.0)) for key, t in left.items())
@@ -187,6 +150,9 @@ class Run:
         ended = {"wall_seconds": report.seconds, "exit_reason": reason}
         manifest["finished"] = {"tasks_by_status": dict(counts), **ended}
         _write_manifest(folder, manifest)
+        self.events.write("run_finished", tasks_by_status=dict(counts), **ended)
+        self.events.close()
+        alive.release()
         report.problems += self.catalogue.notify("prunebench_run_finished", manifest=manifest)
         return state.outcomes
 
@@ -194,12 +160,18 @@ class Run:
         """Run the tasks of the state until they, the time or the user's patience end, and note what became of them."""
         self.interruption = stop = Interruption(self.grace_seconds, self.until)
         (executor, beside), killed = self._executors(settings, logs), True
+        self.memory = None
+        if self.memory_bytes:
+            peaks = measured_peaks(self.plan, self.store)
+            self.memory = MemoryBound(self.memory_bytes, self.store, self.catalogue, peaks, self.notice)
         try:
             with stop.on_signals(self.notice):
                 run_tasks(
                     state.tasks, executor, beside, state=state, seconds_left=stop.seconds_left,
                     draining=stop.requested, abandoned=stop.over, observe=self._watch,
+                    **({"fits": self.memory.fits} if self.memory else {}),
                 )  # fmt: skip
+                self._publish(state)
             killed = bool(state.running)
         except KeyboardInterrupt:
             stop.request()
@@ -227,17 +199,34 @@ class Run:
         return load(settings, gpus, logs), beside
 
     def _watch(self, state: RunState, event: Event | None) -> None:
-        """Write the records of what ended since the last call, and stop after too many failures."""
-        fresh = [*islice(state.outcomes, self.published, None)]
+        """Note what happened, write the records of what ended, and stop after too many failures."""
+        self.events.observe(state, event)
+        if event is not None and event.outcome is not None:
+            if self.memory:
+                self.memory.learn(state.tasks[event.key], event.outcome)
+            self._stop_at_failures(state)
+        if time.monotonic() >= self.quiet_until:
+            self._publish(state)
+        self.observe(state, event)
+
+    def _stop_at_failures(self, state: RunState) -> None:
+        if self.max_failures is None or self.interruption.requested():
+            return
+        failed = sum(outcome["status"] not in FINAL for outcome in state.outcomes.values())
+        if failed >= self.max_failures:
+            self.interruption.request()
+            self.notice(f"stopping: {failed} tasks failed, the limit is {self.max_failures}")
+
+    def _publish(self, state: RunState) -> None:
+        """Write the records of what ended since the last call.  Files of records are written whole, so they wait for
+        each other where cells end faster: a tenth of the time is for writing."""
+        if len(state.outcomes) == self.published:
+            return
+        began, fresh = time.monotonic(), [*islice(state.outcomes, self.published, None)]
         self.published = len(state.outcomes)
         for record in self.results.add(fresh, self.store, state.outcomes):
             self.report.problems += self.catalogue.notify("prunebench_cell_finished", record=record)
-        failed = sum(outcome["status"] not in FINAL for outcome in state.outcomes.values()) if fresh else 0
-        limit = self.max_failures
-        if limit is not None and failed >= limit and not self.interruption.requested():
-            self.interruption.request()
-            self.notice(f"stopping: {failed} tasks failed, the limit is {limit}")
-        self.observe(state, event)
+        self.quiet_until = time.monotonic() + 9 * (time.monotonic() - began)
 
     def _manifest(self, tasks: Mapping[str, Task]) -> dict[str, Any]:
         """Return the manifest before the run starts."""

@@ -40,7 +40,7 @@ class RunState:
         for dependent, task in self.tasks.items() if lost else ():  # inputs come first
             if dependent not in self.outcomes and any(one.key in lost for one in task.upstream.values()):
                 lost.add(dependent)
-                self.outcomes[dependent] = {**outcome, "key": dependent, "seconds": 0.0}
+                self.outcomes[dependent] = {**outcome, "key": dependent, "seconds": 0.0, "cause": key}
 
     def usual_seconds(self) -> dict[tuple[str, ...], float]:
         """Return how long a task of each kind took that was met in this run."""
@@ -91,6 +91,9 @@ def missing_tasks(goals: Iterable[Task], store: Store, done: Container[str] = ()
     return needed
 
 
+Fits = Callable[[RunState, Task], bool]
+
+
 @dataclass
 class _Lane:
     """An executor, and what is ready for it, the first to start first; the key is last in its rank."""
@@ -98,10 +101,11 @@ class _Lane:
     executor: Executor
     ready: list[tuple[bool, int, int, str]] = field(default_factory=list)
 
-    def start(self, state: RunState, late: Container[str], draining: Callable[[], bool]) -> bool:
+    def start(self, state: RunState, late: Container[str], draining: Callable[[], bool], fits: Fits) -> bool:
         """Start what the executor can take, and return whether more is waiting for it that may start."""
-        while (one := next((one for one in self.ready if one[-1] not in late), None)) and not draining():
-            if not self.executor.idle():
+        while any(one[-1] not in late for one in self.ready) and not draining():
+            may = (one for one in self.ready if one[-1] not in late and fits(state, state.tasks[one[-1]]))
+            if (one := next(may, None) if self.executor.idle() else None) is None:
                 return True
             self.ready.remove(one)
             self.executor.submit(state.tasks[one[-1]])
@@ -119,11 +123,13 @@ def run_tasks(
     draining: Callable[[], bool] = lambda: False,
     abandoned: Callable[[], bool] = lambda: False,
     observe: Callable[[RunState, Event | None], None] = lambda state, event: None,
+    fits: Fits = lambda state, task: True,
 ) -> RunState:
     """Run all tasks and return the state, with an outcome for each that was tried or became impossible.  beside: takes
-    the tasks that are in `state.beside`.  seconds_left: a task is not started when no cell that needs
-    it can end in that time.  draining: when it turns true, nothing new is started and what runs is waited for, until
-    `abandoned` turns true.  Raises StoreError when the cache cannot be written: every further task would fail, too."""
+    the tasks that are in `state.beside`.  seconds_left: a task is not started when no cell that needs it can end in
+    that time.  draining: when it turns true, nothing new is started and what runs is waited for, until `abandoned`
+    turns true.  fits: whether a task may start beside those that run; with none it has to be true.  Raises StoreError
+    when the cache cannot be written: every further task would fail, too."""
     state, first = state or RunState(tasks), pilots(tasks)
     rank = {key: (key not in first, STAGE_ORDER.index(tasks[key].stage), at, key) for at, key in enumerate(tasks)}
     inputs = {key: [one.key for one in task.upstream.values() if one.key in tasks] for key, task in tasks.items()}
@@ -134,7 +140,7 @@ def run_tasks(
         for key in graph.get_ready():
             insort(lanes[-1 if key in state.beside else 0].ready, rank[key])
         late = state.too_late(seconds_left())
-        waiting = [lane.start(state, late, draining) for lane in lanes]
+        waiting = [lane.start(state, late, draining, fits) for lane in lanes]
         if not state.running and not any(waiting):
             break
         for lane in lanes:

@@ -57,7 +57,8 @@ def run_suite(
     results: Folder = "results", cache: Folder | None = None, data: Folder | Sequence[Folder] = (),
     registry: Folder | None = None, devices: str = "auto", jobs: int | None = None,
     slots_per_device: int | Literal["auto"] = 1, cpu_slots: int | None = None, threads: int = 1,
-    timeout_seconds: float | None = None, until: str = "", executor: str = "local", max_failures: int | None = None,
+    timeout_seconds: float | None = None, memory: str | None = None, until: str = "", executor: str = "local",
+    max_failures: int | None = None,
     supersede: str = "", progress: Callable[[float, str], None] = silent,
 ) -> SuiteRun:  # fmt: skip
     """Run what is missing of a suite and write its board, as `prunebench run` does: the same cells, records and keys.
@@ -65,10 +66,10 @@ def run_suite(
     scorer, projector, backbone, arch, keep: globs, or several, on what the suite names; keep may be numbers.  seeds:
     only the first ones.  added: methods beside those of the suite.  results, cache, data, registry: folders of records,
     of what is computed, to look for data in (one or several), and registry.toml.  devices, jobs, slots_per_device,
-    cpu_slots, threads, timeout_seconds, until, executor: as the command's options.  progress: is told the fraction that
-    is done, and a text.  What failed, or what Ctrl-C or the time stopped, is in the report, and is tried again by the
-    next call.  Raises UsageError for names that are unknown, DataError for data that are missing, ResultConflict where
-    a repeat differs."""
+    cpu_slots, threads, timeout_seconds, memory, until, executor: as the command's options.  progress: is told the
+    fraction that is done, and a text.  What failed, or what Ctrl-C or the time stopped, is in the report, and is tried
+    again by the next call.  Raises UsageError for names that are unknown, DataError for data that are missing,
+    ResultConflict where a repeat differs."""
     globs = {"scorer": scorer, "projector": projector, "backbone": backbone, "arch": arch, "added": added}
     filters = Filters(**{axis: _several(given) for axis, given in globs.items()}, keep=budgets_of(keep), seeds=seeds)
     roots = [Path(data)] if isinstance(data, str | os.PathLike) else [Path(one) for one in data]
@@ -80,12 +81,14 @@ def run_suite(
         timeout_seconds=timeout_seconds,
     )  # fmt: skip
     per_device = None if slots_per_device == "auto" else slots_per_device
-    asked, slots = with_slots(asked, devices, jobs, per_device, cpu_slots, choose(executor, asked.plugins))
+    chosen = choose(executor, asked.plugins)
+    asked, slots = with_slots(asked, devices, jobs, per_device, cpu_slots, chosen)
     store = Store(Path(asked.settings.cache))
     plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, (NotHere,), store)
     run = Run(
         plan, asked.registry, asked.plugins, asked.settings, slots, asked.results, executor, supersede, max_failures,
         until=end, observe=lambda state, event: _tell(progress, state, event), notice=_notice,
+        memory_bytes=chosen.memory_bytes(memory),
     )  # fmt: skip
     report = run.execute()
     report.problems += [f"plugin {one.origin} was left out: {one.error}" for one in catalogue.failures]

@@ -33,6 +33,7 @@ def perform(bench: Bench, task: Task) -> dict[str, Any]:
     """Compute one task and return its outcome: status, reason, hint, and how long it took in seconds.  An exception of
     any kind becomes an outcome; its traceback goes to standard error, the log of the run."""
     started = time.perf_counter()
+    forget_peak()
     outcome = {"key": task.key, "status": "ok", "reason": "", "hint": "", "exit_code": 0}
     try:
         ensure(bench, task)
@@ -43,7 +44,23 @@ def perform(bench: Bench, task: Task) -> dict[str, Any]:
         defect = CellFailed(f"stage {task.stage}: {type(error).__name__}: {error}", hint)
         told = error if isinstance(error, PrunebenchError) else defect
         outcome |= {"status": told.status, "reason": told.message, "hint": told.hint, "exit_code": told.exit_code}
-    return {**outcome, "seconds": round(time.perf_counter() - started, 3), "device": bench.device}
+    seconds = round(time.perf_counter() - started, 3)
+    return {**outcome, "seconds": seconds, "device": bench.device, "peak_bytes": peak_bytes()}
+
+
+def forget_peak() -> None:
+    """Begin to measure the peak of main memory anew, where the system can."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_bytes() -> int:
+    """Return the most main memory that this process has taken since the last `forget_peak`, mapped files included; 0
+    where the system does not say."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) << 10
+    return 0
 
 
 def ensure(bench: Bench, task: Task, inputs: Mapping[str, Artefact] | None = None) -> Artefact:
@@ -60,9 +77,10 @@ def ensure(bench: Bench, task: Task, inputs: Mapping[str, Artefact] | None = Non
     with bench.store.lock(task.key):
         if not bench.store.has(task.stage, task.key):  # nobody else has computed it meanwhile
             started = time.perf_counter()
+            forget_peak()
             arrays, facts = resolve_name(stage.function)(bench, task, inputs)
-            seconds = round(time.perf_counter() - started, 3)
-            bench.store.publish(task.stage, task.key, arrays, {"seconds": seconds, **facts})
+            measured = {"seconds": round(time.perf_counter() - started, 3), "peak_bytes": peak_bytes()}
+            bench.store.publish(task.stage, task.key, arrays, {**measured, **facts})
             bench.store.discard_parts(task.key)
         artefact = bench.store.read(task.stage, task.key)  # within the lock: nobody removes it in between
     if artefact is None:

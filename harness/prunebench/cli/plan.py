@@ -16,7 +16,7 @@ from prunebench.forecast import expected_seconds, obstacles
 from prunebench.identify import identified_plan
 from prunebench.plan import Plan, make_plan
 from prunebench.request import Request, will_not_run
-from prunebench.run import Results
+from prunebench.results import Results
 from prunebench.schedule import missing_tasks
 from prunebench.stages import STAGE_ORDER
 from prunebench.store import Store

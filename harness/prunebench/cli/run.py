@@ -36,9 +36,16 @@ from prunebench.store import Store
 @click.option("--cpu-slots", type=click.IntRange(min=0), help="Workers on the processor, beside those of GPUs, for "
               "stages that need no GPU.  [default: the cores that are left, at most 8]")  # fmt: skip
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Threads of each worker.")
+@click.option("--memory", metavar="AMOUNT", help="Main memory that the workers of this machine may take together, such "
+              "as 8GiB: a task starts when it is expected to fit.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one task may take.")
-@click.option("--executor", default="local", show_default=True, metavar="NAME[:OPTION=VALUE,...]",
-              help="Where tasks run, such as local:slots=4, ray:address=auto, slurm:gpus=1.")
+@click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="NAME[:OPTION=VALUE,...]",
+    help="Where tasks run, such as local:slots=4, ray:address=auto, slurm:gpus=1.",
+)
 @click.option("--grace", "grace_seconds", type=click.FloatRange(min=0), default=30, show_default=True,
               help="Seconds to wait for what runs after Ctrl-C, or --until.")  # fmt: skip
 @click.option("--until", metavar="TIME", help="Start no cell that would not end by then: 90s, 14m, 2h, or 18:30.")
@@ -49,8 +56,8 @@ from prunebench.store import Store
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     dry_run: bool, devices: str, jobs: int | None, slots_per_device: int | None, cpu_slots: int | None, threads: int,
-    timeout: float | None, executor: str, grace_seconds: float, until: str | None, max_failures: int | None,
-    supersede: str, strict_plugins: bool, quiet: bool, as_json: bool, **options: Any,
+    memory: str | None, timeout: float | None, executor: str, grace_seconds: float, until: str | None,
+    max_failures: int | None, supersede: str, strict_plugins: bool, quiet: bool, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Run what is missing of SUITE, then write the board.
 
@@ -58,7 +65,9 @@ def command(
     by itself because of --until ends with exit code 0 and says what is left."""
     end = math.inf if until is None else time.monotonic() + seconds_until(until, datetime.now())
     asked = requested(options, strict_plugins, threads=threads, timeout_seconds=timeout)
-    asked, slots = with_slots(asked, devices, jobs, slots_per_device, cpu_slots, choose(executor, asked.plugins))
+    chosen = choose(executor, asked.plugins)
+    asked, slots = with_slots(asked, devices, jobs, slots_per_device, cpu_slots, chosen)
+    memory_bytes = chosen.memory_bytes(memory)
     registry, plugins, results = asked.registry, asked.plugins, asked.results
     if dry_run:
         show(asked)
@@ -73,7 +82,7 @@ def command(
     with Progress(len(slots) - (slots.count("cpu") if slots[0] != "cpu" else 0), quiet) as progress:
         report = Run(
             plan, registry, plugins, asked.settings, slots, results, executor, supersede, max_failures, grace_seconds,
-            end, observe=progress, notice=progress.notice,
+            end, observe=progress, notice=progress.notice, memory_bytes=memory_bytes,
         ).execute()  # fmt: skip
     text = "no cell is finished yet"
     if report.n_records:
@@ -94,7 +103,7 @@ def _count(option: click.Parameter, given: str) -> int | None:
 def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool) -> None:
     for problem in report.problems:
         say(f"warning: {problem}")
-    reasons = sorted({record.status_reason for record in report.failures})
+    reasons = [str(cause["reason"]) for cause in report.causes]
     click.echo(json.dumps({**vars(report), "failures": reasons}) if as_json else text)
     counts = [(len(plan.cells), "cells", report.done_before, report.computed)]
     counts += [(len(plan.agreements), "comparisons of scores", report.compared_before, report.compared)]
@@ -102,8 +111,10 @@ def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool
     say(did + (f" in {duration(report.seconds)} (runs/{report.run_id})" if report.run_id else ""))
     if report.replaced:
         say(f"{report.replaced} records of older versions were replaced")
-    if reasons:
-        say(f"{len(report.failures)} failed; {len(reasons)} reason(s), the first: {reasons[0]}")
+    if report.causes:
+        failed, first = sum(cause["count"] for cause in report.causes), report.causes[0]
+        why = f", for {len(reasons)} reasons" if len(reasons) > 1 else ""
+        say(f"{failed} failed{why}; first: {first['reason']}" + (f"; its log: {first['log']}" if first["log"] else ""))
         say("failed cells are tried again by the next run")
     for name, right in sorted(report.heads.items()):
         say(f"head of {name}: right on {right:.1%} of the training samples")

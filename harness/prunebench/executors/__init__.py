@@ -1,7 +1,9 @@
 """Places where tasks run. An executor takes a task and later answers with its outcome; it knows no grid.
 
 Another executor is a plugin: `prunebench_executors` declares an ExecutorSpec, whose `load` makes an object that follows
-`Executor`. It starts `python -m prunebench.worker` by `sys.executable`, which computes one task, named by a file with
+`Executor`. It brings tasks to where they are to run, and there `prunebench.Worker(settings, slot, log).perform(task)`
+gives the outcome: see docs/clusters.md. Without Python between, it starts `python -m prunebench.worker` by
+`sys.executable`, which computes one task, named by a file with
 {"settings": settings.to_json(), "task": task.to_json()}, and prints the outcome as one JSON line; with `--serve` and
 the settings as JSON it reads one task per line instead, and answers with JSON lines {"event": "ready"}, then for each
 task some {"event": "progress", "fraction": ..., "text": ...} and one {"event": "done", ...}, the outcome.
@@ -36,7 +38,7 @@ class Event:
 
         reason: what happened.  hint: the next thing to do.  status: "failed", "oom" or "timeout"."""
         outcome = {"key": task.key, "status": status, "reason": f"stage {task.stage}: {reason}", "hint": hint}
-        return Event(task.key, outcome={**outcome, "exit_code": 1, "seconds": round(seconds, 3)})
+        return Event(task.key, outcome={**outcome, "exit_code": 1, "seconds": round(seconds, 3), "lost": True})
 
 
 def device_of(slot: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from prunebench.errors import UsageError
 from prunebench.executors import Executor
+from prunebench.memory import parse_bytes
 from prunebench.plugins import Catalogue, Entry
 from prunebench.settings import Settings
 from prunebench.specs import ExecutorSpec, ParamValue
@@ -29,6 +30,16 @@ class Choice:
         """Return the executor, ready to take tasks."""
         made: Executor = self.entry.load()(settings, slots, logs, **self.params)
         return made
+
+    def memory_bytes(self, text: str | None) -> int:
+        """Return the bound on main memory that a text means, 0 for none; UsageError where it cannot be kept."""
+        if text is None:
+            return 0
+        if self.entry.spec.slots:
+            named = self.entry.spec.name
+            error = f"--memory bounds the workers of this machine, and those of executor {named!r} are elsewhere"
+            raise UsageError(error, f"say what a task takes, such as --executor {named}:memory_gib=8")
+        return parse_bytes(text)
 
     def slots_elsewhere(self, devices: str, jobs: int | None, cpu_slots: int | None) -> tuple[str, ...]:
         """Return the slots of an executor that finds devices by itself: "cuda" for each task at a time on a GPU, and

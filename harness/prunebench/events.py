@@ -1,0 +1,125 @@
+"""What happens in a run, as it happens: one JSON object per line of runs/ID/events.jsonl, for people and programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from prunebench.executors import Event
+from prunebench.records import FINAL
+from prunebench.schedule import RunState
+from prunebench.settings import Settings
+from prunebench.store import file_lock
+
+FILE, ALIVE = "events.jsonl", "running.lock"
+
+
+class EventLog:
+    """Writes the events of one run; a file that cannot be written costs the run nothing.
+
+    Each has `time` and `event`: "run_started" and "run_finished"; "task_started"; "task_finished", "task_failed", and
+    "worker_died" for one whose worker ended without an answer.  Those of tasks have `key`, `stage`, `title`, and when
+    they end `status`, `seconds`, `reason` and `log`, the file of what the task printed, where it printed anything."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self._file: TextIO | None = None
+        self._settings, self._started = settings, set[str]()
+        with suppress(OSError):
+            self._file = (folder / FILE).open("a", encoding="utf-8")
+
+    def write(self, event: str, **facts: Any) -> None:
+        """Append one event."""
+        if self._file is not None:
+            line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts})
+            with suppress(OSError, ValueError):
+                self._file.write(line + "\n")
+                self._file.flush()
+
+    def observe(self, state: RunState, event: Event | None) -> None:
+        """Note which tasks were started since the last call, and how the one of the event ended."""
+        for key in state.running:
+            if key not in self._started:
+                self._begun(state, key)
+        if event is not None and event.outcome is not None:
+            if event.key not in self._started:  # it ended before anybody looked
+                self._begun(state, event.key)
+            self._started.discard(event.key)
+            self._ended(state, event.key, event.outcome)
+
+    def _begun(self, state: RunState, key: str) -> None:
+        self._started.add(key)
+        self.write("task_started", key=key, stage=state.tasks[key].stage, title=title_of(state.tasks[key].kind))
+
+    def _ended(self, state: RunState, key: str, outcome: Mapping[str, Any]) -> None:
+        what = "task_finished" if outcome["status"] in FINAL else "worker_died" if "lost" in outcome else "task_failed"
+        facts = {name: outcome[name] for name in ("status", "seconds", "reason", "hint", "device", "peak_bytes")
+                 if outcome.get(name) not in (None, "")}  # fmt: skip
+        if (log := self._settings.log_of(key)) and Path(log).is_file():
+            facts["log"] = log
+        self.write(what, key=key, stage=state.tasks[key].stage, title=title_of(state.tasks[key].kind), **facts)
+
+    def close(self) -> None:
+        """Write no more."""
+        if self._file is not None:
+            self._file.close()
+
+
+def title_of(kind: tuple[str, ...]) -> str:
+    """Return what a task works on, in a few words: the plugin, the network and the fraction to keep."""
+    return " ".join(part for part in kind[1:] if part)
+
+
+def read_events(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a run that are whole lines; there may be none."""
+    file = folder / FILE
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    for line in text.splitlines():
+        with suppress(ValueError):
+            found = json.loads(line)
+            if isinstance(found, dict):
+                yield found
+
+
+@dataclass
+class Progress:
+    """How far a run is, by its events.  running: of each task its last event, by key.  counts: of tasks by status.
+    failures: events of tasks that failed, the first one first."""
+
+    running: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    failures: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+def progress_of(events: Iterable[Mapping[str, Any]]) -> Progress:
+    """Return how far a run is."""
+    found = Progress()
+    for event in events:
+        key, status = str(event.get("key", "")), str(event.get("status", ""))
+        if event.get("event") == "task_started":
+            found.running[key] = event
+        elif key and status:
+            found.running.pop(key, None)
+            found.counts[status] = found.counts.get(status, 0) + 1
+            found.failures += [event] if status not in FINAL else []
+        elif event.get("event") == "run_finished":
+            found.running.clear()
+    return found
+
+
+def is_alive(folder: Path) -> bool:
+    """Tell whether the process of a run holds its lock; a run on another machine may be seen as ended."""
+    if not (folder / ALIVE).exists():
+        return False
+    lock = file_lock(folder / ALIVE)
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except TimeoutError:
+        return True
+    except OSError:
+        return True  # nobody can tell
