@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, TextIO
@@ -127,6 +128,7 @@ def logged(path: str) -> Iterator[None]:
     try:
         yield
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
         os.dup2(usual, 2)
         with suppress(OSError):
@@ -156,6 +158,8 @@ def main(arguments: list[str]) -> int:
     # Plugins and libraries may print: keep the answers apart from that.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a task prints before it dies is in its log
     match arguments:
         case ["--serve", settings]:
             serve(msgspec.json.decode(settings, type=Settings), sys.stdin, answers)

@@ -34,6 +34,8 @@ from prunebench.errors import UsageError
     help="Link to the kept files in a new folder.",
 )
 @machine_options
+@click.option("--executor", default="", metavar="NAME[:OPTION=VALUE,...]", help="Embed pictures by workers elsewhere, "
+              "such as local:slots=4, ray or slurm.  [default: in this process]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest and the files as JSON.")
 def command(
     data: Path, keep: tuple[str, ...], out: Path, form: str, copy_to: Path | None, symlink_to: Path | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ def command(run: str | None, results: Path, watch: bool, as_json: bool) -> None:
         facts = _facts(folder, results)
         click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(_page(facts)))
         return
-    if click.get_text_stream("stdout").isatty():
+    if sys.stdout.isatty():
         from rich.live import Live
         from rich.text import Text
 

@@ -143,6 +143,7 @@ def prune(
     cache: str | Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    executor: str = "",
     progress: Progress = silent,
 ) -> Pruned:
     """Choose what to keep of your own data.
@@ -159,7 +160,8 @@ def prune(
     data without labels.  reference: data such as a test set, of which near-duplicates are told.  search: how
     neighbours over all classes are searched: "exact", "clusters", "pynndescent" or "faiss"; by default exactly for
     small data, and near clusters otherwise.  prove: True for a proof and stability at any size, False for none; by
-    default where they cost little beside the rest.  Raises UsageError and DataError with what to do about it."""
+    default where they cost little beside the rest.  executor: where pictures are embedded, such as "local:slots=4",
+    "ray" or "slurm"; by default in this process.  Raises UsageError and DataError with what to do about it."""
     from prunebench.plugins import load_plugins
     from prunebench.store import default_cache
 
@@ -188,7 +190,7 @@ def prune(
         check_reads_labels(catalogue.scorer(method.scorer).spec, labelled)
 
     folder = Path(cache or default_cache()).expanduser().absolute()
-    machine = Machine(cache=folder, device=device, workers=workers)
+    machine = Machine(cache=folder, device=device, workers=workers, executor=executor)
     gathered = gather(given, machine, registry, catalogue, check_labels, part(progress, 0, 0.7))
     wanted = replace(wanted, reference=gathered.reference)
     outcome = prune_features(gathered.bench, gathered.source, wanted, part(progress, 0.7, 0.8))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from prunebench.contexts import Arch, silent
+from prunebench.devices import cores, slots_for
 from prunebench.errors import DataError, UsageError
+from prunebench.executors import Executor, device_of
+from prunebench.executors.choice import choose
 from prunebench.identify import load_registered
 from prunebench.plugins import Catalogue
 from prunebench.pruning.progress import Progress, part
@@ -42,11 +46,22 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Where it is computed: cache folder, device, and threads that decode pictures (by default one per core)."""
+    """Where it is computed: cache folder, device, and threads that decode pictures (by default one per core).
+    executor: embeds pictures in place of this process, such as "local:slots=4" or "ray"; empty: none."""
 
     cache: Path
     device: str = "auto"
     workers: int | None = None
+    executor: str = ""
+
+    def started(self, catalogue: Catalogue, logs: Path) -> Executor:
+        """Return the executor, ready to take shards."""
+        choice = choose(self.executor, catalogue)
+        asked = {"cuda": "auto"}.get(self.device, self.device)
+        slots = choice.slots_elsewhere(asked, None, 0) or slots_for(asked, choice.jobs)
+        shared = 1 if choice.entry.spec.slots else max(1, cores() // len(slots))
+        settings = Settings(str(self.cache), device=device_of(slots[0]), threads=self.workers or shared)
+        return choice.start(settings, slots, logs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +150,7 @@ def _embedded(
     source: Source, network: Network, bench: Bench, machine: Machine, strict: bool, progress: Progress
 ) -> tuple[Source, Mapping[str, Any]]:
     """Return the source with features of the pictures that can be decoded, and what is known of the network."""
-    from prunebench.pruning.embedding import embed, open_network
+    from prunebench.pruning.embedding import elsewhere, embed, open_network
     from prunebench.pruning.reading.entrance import refused
 
     if source.pictures is None or not len(source):
@@ -145,9 +160,16 @@ def _embedded(
         text = f"network {arch.name!r} is trained on the data set of a suite, and your own data are another"
         raise UsageError(text, "name a pretrained one with --backbone, or give --weights FILE")
     file = Path(weights.file).expanduser() if weights.file else None
-    entry = bench.catalogue.backbone(arch.provider)
-    ready = open_network(entry, arch, weights=file, device=bench.device, source=weights.source)
-    found = embed(source.pictures, ready, cache=bench.store.root, workers=machine.workers, progress=progress)
+    how: dict[str, Any] = {"cache": bench.store.root, "workers": machine.workers, "progress": progress}
+    if machine.executor:
+        start = partial(machine.started, bench.catalogue)
+        with elsewhere(start, bench.store, arch, file, weights.source) as there:
+            ready = there.network()
+            found = embed(source.pictures, ready, by=there.compute, **how)
+    else:
+        entry = bench.catalogue.backbone(arch.provider)
+        ready = open_network(entry, arch, weights=file, device=bench.device, source=weights.source)
+        found = embed(source.pictures, ready, **how)
     left = source.embedded(found.features, found.positions, found.skipped, found.notes)
     if strict and found.skipped:
         raise refused(left)

@@ -30,6 +30,7 @@ class Bench:
     device: str
     progress: Callable[[float, str], None] = silent
     datasets: dict[str, Dataset] = field(default_factory=dict, repr=False)
+    opened: dict[str, Any] = field(default_factory=dict, repr=False)  # a network for pictures, by what describes it
 
     def context(self, task: Task, **more: Any) -> dict[str, Any]:
         """Return the keyword arguments that all contexts share: `more`, and those of the task and this machine."""

@@ -24,6 +24,7 @@ from prunebench.store import Store
 
 SHARD, SHARD_SECONDS = 512, 30.0  # what an interruption can cost at most: that many rows, and about that long
 Progress = Callable[[float, str], None]
+Unread = dict[str, str]  # why pictures have no row, by their digests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +45,15 @@ class Embedded:
 
 
 def embed(
-    pictures: Pictures, network: Network, *, cache: Path, workers: int | None = None, progress: Progress = silent
-) -> Embedded:
+    pictures: Pictures, network: Network, *, cache: Path, workers: int | None = None, progress: Progress = silent,
+    by: Callable[..., Unread] | None = None,
+) -> Embedded:  # fmt: skip
     """Return the features of pictures, and compute only those that the cache does not hold for this network.
 
     workers: threads that decode and compute, by default one per core that this process may use; the result does not
-    depend on it.  Pictures of equal content are computed once.  An interruption loses at most the rows of the last 30
-    seconds.  Raises DataError where no picture can be read, StoreError where the cache cannot be written.
+    depend on it.  by: what computes the rows, as `compute` does.  Pictures of equal content are computed once.  An
+    interruption loses at most the rows of the last 30 seconds.  Raises DataError where no picture can be read,
+    StoreError where the cache cannot be written.
     """
     count = workers or cores()
     digests, skipped = _identities(pictures, count)
@@ -62,7 +65,8 @@ def embed(
             places = rows.find({*digests.values()})
             first = {one: position for position, one in reversed(digests.items()) if one not in places}
             missing = sorted(first.values())
-            unread = _compute(pictures, missing, network, rows, digests, count, progress) if missing else {}
+            do = by or compute
+            unread = do(pictures, missing, network, rows, digests, count, progress) if missing else {}
             computed = len(missing) - len(unread)
             places |= rows.find(first.keys() - unread.keys())
             skipped |= {position: unread[one] for position, one in digests.items() if one in unread}
@@ -98,10 +102,10 @@ def _identities(pictures: Pictures, workers: int) -> tuple[dict[int, str], dict[
     return {at: one for at, one, why in every if not why}, {at: why for at, _, why in every if why}
 
 
-def _compute(
+def compute(
     pictures: Pictures, missing: Sequence[int], network: Network, rows: Rows, digests: Mapping[int, str], workers: int,
     progress: Progress,
-) -> dict[str, str]:  # fmt: skip
+) -> Unread:  # fmt: skip
     """Compute and store the rows of the pictures at `missing`; return digest to reason for those that have none."""
     unread: dict[str, str] = {}
     shard, done, title = _Shard(rows, digests), 0, network.facts.get("model", "network")
