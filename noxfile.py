@@ -13,7 +13,8 @@ nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["lint", "types", "tests"]
 PROJECT = nox.project.load_toml("pyproject.toml")
-BUNDLED = sorted(PROJECT["project"]["entry-points"]["prunebench"])
+# Those that declare something; reporters observe, and are tested in tests/test_watching.py.
+BUNDLED = sorted({*PROJECT["project"]["entry-points"]["prunebench"]} - {"reporters"})
 # The tables [plugin.*] of the registry; those of prunebench itself are among the bundled ones.
 REGISTERED = {
     name: table

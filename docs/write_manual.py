@@ -61,6 +61,18 @@ Every error says what went wrong, where, and the next thing to do. The command l
 code of the error; `--traceback` prints the rest. An interruption ends with 130. An indented error is a kind of the one
 above it.
 """
+_CODES = """\
+## Exit codes of a run
+
+| exit code | how `prunebench run` ended |
+|---|---|
+| 0 | everything is there (what does not apply is no failure), or `--until` has stopped it, and it says what is left |
+| 1 | cells have failed, for reasons whose codes differ, or whose code is 1 |
+| 2 to 5 | nothing ran because of an error of that code, or all failures have it: 3 where plugins broke promises |
+| 130 | an interruption: what is done is kept |
+
+The message names the first cause and its log; `prunebench status` shows all of them.
+"""
 _API = """\
 The public names: what a notebook uses, and all that a plugin may import. Arrays are NumPy's, and read-only where a
 function receives them; accuracies are fractions, times are seconds, sizes are bytes. Errors are on
@@ -105,6 +117,7 @@ def _errors() -> Iterator[str]:
     yield from ("# Errors", "", _WRITTEN, "", _ERRORS)
     yield from ("| error | exit code | when | what to do |", "|---|---|---|---|")
     yield from _error_rows(errors.PrunebenchError, 0)
+    yield from ("", _CODES)
 
 
 def _error_rows(kind: type[errors.PrunebenchError], depth: int) -> Iterator[str]:

@@ -395,7 +395,9 @@ def test_everything_that_is_known_of_a_name_is_listed(shell):
     methods = [row["name"] for row in json.loads(sandbox.call("list", "methods", "--json").stdout)["methods"]]
     assert {"odd", "random"} <= set(methods)
     assert methods == sorted(methods)
-    assert [line.split()[0] for line in sandbox.call("list", "executors").stdout.splitlines()[1:3]] == [
+    assert [line.split()[0] for line in sandbox.call("list", "executors").stdout.splitlines()[1:5]] == [
         "local",
+        "ray",
         "serial",
+        "slurm",
     ]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 # mypy: disable-error-code="empty-body"
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import pluggy
 
 from prunebench import specs
+
+if TYPE_CHECKING:
+    from prunebench.records import AgreementRecord, CellRecord
 
 hookspec: pluggy.HookspecMarker = pluggy.HookspecMarker("prunebench")
 hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker("prunebench")
@@ -40,10 +43,10 @@ def prunebench_commands(cli: click.Group) -> None:
 
 
 @hookspec
-def prunebench_cell_finished(record: Mapping[str, Any]) -> None:
-    """Observe a finished cell; an exception here is logged and never fatal."""
+def prunebench_cell_finished(record: CellRecord | AgreementRecord) -> None:
+    """Observe the record of a cell or comparison that has ended; an exception here is logged and never fatal."""
 
 
 @hookspec
 def prunebench_run_finished(manifest: Mapping[str, Any]) -> None:
-    """Observe a finished run; an exception here is logged and never fatal."""
+    """Observe a finished run by its manifest; an exception here is logged and never fatal."""

@@ -41,7 +41,8 @@ def few(ctx):
         labels = np.arange(n, dtype=np.int64) % 2
         images = np.arange(n * 64, dtype=np.int64).astype(np.uint8).reshape(n, 8, 8, 1)
         return Split(images=images, labels=labels, ids=tuple(f"{name}{row}" for row in range(n)))
-    return Dataset(name="few", train=split("a", 40), test=split("b", 4), class_names=("x", "y"), mean=(0.5,), std=(1.0,))
+    kind = {"class_names": ("x", "y"), "mean": (0.5,), "std": (1.0,)}
+    return Dataset(name="few", train=split("a", 40), test=split("b", 4), **kind)
 
 def train(ctx):
     accuracy = ctx.seed % 1000 / 1000
@@ -83,8 +84,8 @@ def measured(sandbox: Sandbox, cells: int) -> dict[str, float]:
     found = {"plan": seconds(sandbox, "plan", "idle"), "run": seconds(sandbox, *run), "resume": seconds(sandbox, *run)}
     per_cell = found["run"] / cells
     print(
-        f"{cells:,} cells: planned in {found['plan']:.1f} s, run by {SLOTS} slots in {found['run']:.1f} s, that is "
-        f"{1000 * per_cell:.1f} ms each ({1000 * SLOTS * per_cell:.1f} ms of a slot), resumed in {found['resume']:.1f} s"
+        f"{cells:,} cells: planned in {found['plan']:.1f} s; run by {SLOTS} slots in {found['run']:.1f} s, "
+        f"{1000 * per_cell:.1f} ms each; resumed in {found['resume']:.1f} s"
     )
     return found | {"per_cell": per_cell}
 

@@ -27,7 +27,7 @@ STAGES: Mapping[str, Stage] = {
     "training": Stage(2, "prunebench.stages.train:training"),
     "cell": Stage(2, "prunebench.stages.train:cell", expand="prunebench.stages.train:training_of"),
     "agreement": Stage(2, "prunebench.stages.score:agreement", gpu=False),
-    "embedding": Stage(1, "prunebench.pruning.embedding.elsewhere:embedding"),
+    "embedding": Stage(1, "prunebench.pruning.embedding.by_executor:embedding"),
     "exercise": Stage(1, "prunebench.testing.exercise:exercise", gpu=False),
 }
 STAGE_ORDER = tuple(STAGES)

@@ -1,6 +1,6 @@
 """Pictures to features: from their files through the network's own transform, stored by content, never twice."""
 
-from prunebench.pruning.embedding.elsewhere import elsewhere
+from prunebench.pruning.embedding.by_executor import elsewhere
 from prunebench.pruning.embedding.embed import Embedded, embed
 from prunebench.pruning.embedding.network import Network, open_network
 
