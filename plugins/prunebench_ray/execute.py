@@ -164,6 +164,7 @@ def _first_line(error: Exception) -> str:
 
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would call home
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers hide the GPUs themselves; Ray would warn
     try:
         import ray
     except ImportError as error:
