@@ -17,6 +17,12 @@ T = TypeVar("T")
 BASE_SEED = 0  # of all seeds; another one is another protocol
 
 
+def described(entry: Entry[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyed description of a plugin: its name, all of its parameters and its version."""
+    spec = entry.spec
+    return {"kind": spec.kind, "name": spec.name, "params": spec.resolve_params(given), "version": entry.version}
+
+
 @dataclass(frozen=True)
 class Contents:
     """What files hold, by the names of the registry: fingerprints of data sets, and SHA-256 of weights.
@@ -68,14 +74,9 @@ class Planner:
         return {"name": entry.name, "spec": entry.spec, "params": params, "per_class": per_class}
 
     def plugin(self, entry: Entry[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the keyed description of a plugin: its name, all of its parameters and its version."""
-
-        def described() -> dict[str, Any]:
-            params = spec.resolve_params(given)
-            return {"kind": spec.kind, "name": spec.name, "params": params, "version": entry.version}
-
-        spec = entry.spec
-        return self._once(("plugin", spec.kind, spec.name, *map(repr, given.items())), described)
+        """Return the keyed description of a plugin, as `described` does, once for each of its parameters."""
+        name = ("plugin", entry.spec.kind, entry.spec.name, *map(repr, given.items()))
+        return self._once(name, lambda: described(entry, given))
 
     def arch(self, name: str, half: str = "") -> dict[str, Any]:
         """Return the keyed description of a network: everything but the name that it has here.  half: the type for half

@@ -166,9 +166,9 @@ def main(arguments: list[str]) -> int:
             return 0
         case [file]:
             request = json.loads(Path(file).read_text(encoding="utf-8"))
-            settings, task = msgspec.convert(request["settings"], Settings), msgspec.convert(request["task"], Task)
-            with logged(settings.log_of(task.key)):
-                outcome = perform(make_bench(settings, load_plugins()), task)
+            given, task = msgspec.convert(request["settings"], Settings), msgspec.convert(request["task"], Task)
+            with logged(given.log_of(task.key)):
+                outcome = perform(make_bench(given, load_plugins()), task)
             print(json.dumps(outcome), file=answers, flush=True)
             return 0 if outcome["status"] in ("ok", "not_applicable") else 1
     print("usage: python -m prunebench.worker CELL.json", file=sys.stderr)  # noqa: T201

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from prunebench.contexts import silent
 from prunebench.errors import NotApplicable, PrunebenchError
 from prunebench.keys import seed_for
-from prunebench.planner import Planner
+from prunebench.planner import described
 from prunebench.pruning.dynamics import recorded_dynamics
 from prunebench.pruning.evidence import Evidence, Given, check_applies
 from prunebench.pruning.head import cross_fitted_logits
@@ -69,7 +69,7 @@ def score(bench: Bench, evidence: Evidence, method: Method, budget: int) -> Scor
     check_applies(entry.spec, evidence)
     steps = _Steps(replace(bench, datasets={evidence.fingerprint: evidence.dataset}), evidence, method)
     inputs = steps.inputs(entry.spec.needs)
-    config: dict[str, Any] = {"plugin": Planner.plugin(entry, method.params)}
+    config: dict[str, Any] = {"plugin": described(entry, method.params)}
     if entry.spec.labeller:
         inputs["pseudo_labels"] = steps.run("pseudo_labels", {**config, **steps.drawn("pseudo-labels")}, inputs)
     if "dynamics" in entry.spec.needs:
@@ -176,7 +176,7 @@ class _Steps:
             params = scorer.spec.resolve_params(self.method.params)
             rows = str(params[scorer.spec.projection_rows]) if scorer.spec.projection_rows else "all"
             drawn = self.drawn("projection") if projector.spec.stochastic else {}
-            config: dict[str, Any] = {"plugin": Planner.plugin(projector, {}), "rows": rows, **drawn}
+            config: dict[str, Any] = {"plugin": described(projector, {}), "rows": rows, **drawn}
             inputs["projection"] = self.run("projection", config, inputs)
         return inputs
 

@@ -115,7 +115,8 @@ def _unwatched(state: RunState, event: Event | None) -> None: ...
 def _place(pictures: Pictures, position: int) -> Mapping[str, Any]:
     """Return where the encoded bytes of a picture lie, for a worker on another machine."""
     while isinstance(pictures, Taken):
-        pictures, position = pictures.pictures, int(pictures.positions[position])
+        position = int(pictures.positions[position])
+        pictures = pictures.pictures
     if not isinstance(pictures, PictureFiles):
         text = "an executor embeds pictures that are files, or lie in tar files, and these are in memory or in a table"
         raise UsageError(text, "save them as files, or leave --executor out")
