@@ -120,22 +120,25 @@ def logged(path: str) -> Iterator[None]:
     cannot be written, changes nothing.  A file in which nothing was written is removed."""
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        log, usual = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), os.dup(2)
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     except OSError:
         yield
         return
-    os.dup2(log, 2)
+    usual = {stream: os.dup(stream) for stream in (1, 2)}
+    for stream in usual:
+        os.dup2(log, stream)
     try:
         yield
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os.dup2(usual, 2)
+        for stream, saved in usual.items():
+            os.dup2(saved, stream)
+            os.close(saved)
         with suppress(OSError):
             if not os.fstat(log).st_size:
                 Path(path).unlink()
         os.close(log)
-        os.close(usual)
 
 
 def _requests(stream: TextIO) -> Iterator[Any]:

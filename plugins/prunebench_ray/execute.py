@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -172,12 +173,21 @@ def _ray() -> Any:
     return ray
 
 
+def _knock(address: str) -> None:
+    """Raise ConnectionError or ValueError where nothing listens at host:port; Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host:
+        with contextlib.closing(socket.create_connection((host, int(port)), timeout=10)):
+            pass
+
+
 def _connect(ray: Any, address: str) -> None:
     quiet = {"log_to_driver": False, "configure_logging": False}
     if address:
         try:
+            _knock(address)
             ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             text = f"executor ray: no cluster answers at {address}: {_first_line(error)}"
             raise PrunebenchError(text, "check the address, or start a cluster with `ray start --head`") from error
     else:
