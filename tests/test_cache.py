@@ -17,7 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Sandbox
-from prunebench.store import DATA, META, USERS, Store, oldest_user
+from prunebench.artefact_files import DATA, META
+from prunebench.locks import USERS, oldest_user
+from prunebench.store import Store
 from prunebench.upkeep import Item, chosen
 
 OLD, NEW, THIRD = (two + "0" * 30 for two in ("aa", "bb", "cc"))

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from prunebench.artefact_files import DATA
 from prunebench.errors import CorruptArtefact, StoreError
-from prunebench.store import DATA, Store, map_safetensors
+from prunebench.store import Store, map_safetensors
 
 KEY = "ab" + "0" * 30
 

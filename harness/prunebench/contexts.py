@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from prunebench.errors import CellTimeout, DatasetMissing, PluginContractError
+from prunebench.remote import fetched
 from prunebench.specs import API, ParamValue
 
 if TYPE_CHECKING:
@@ -215,10 +216,10 @@ class DataContext(_Context):
     def find(self, *candidates: str) -> Path:
         """Return the first existing path among `candidates`: below the roots in their order, then the absolute ones.
         Raises DatasetMissing with where it looked and how to obtain the files."""
-        relative = [root / name for root in self.roots for name in candidates if not Path(name).is_absolute()]
-        for path in (*relative, *(Path(name) for name in candidates if Path(name).is_absolute())):
-            if path.exists():
-                return path
+        relative = [(root, name) for root in self.roots for name in candidates if not Path(name).is_absolute()]
+        for root, name in (*relative, *((Path(), name) for name in candidates if Path(name).is_absolute())):
+            if (root / name).exists() or fetched(root, name):
+                return root / name
         looked = ", ".join(str(root) for root in self.roots) or "no data root is set"
         hint = self.obtain or "set PRUNEBENCH_DATA or --data to the folder that holds it"
         raise DatasetMissing(f"not found: {' or '.join(candidates)} (looked in: {looked})", hint)

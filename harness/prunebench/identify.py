@@ -1,12 +1,13 @@
 """What the files of a suite hold: the content of its data and of its weights, looked at before anything is planned."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from prunebench.contexts import Dataset
 from prunebench.devices import half_precision
-from prunebench.errors import UsageError
+from prunebench.errors import StoreError, UsageError
 from prunebench.plan import Filters, Plan, make_plan
 from prunebench.planner import Contents
 from prunebench.plugins import Catalogue
@@ -42,7 +43,8 @@ def identified_plan(
     datasets, notes = {entry.name: fingerprint(loaded)}, remarks(loaded)
     check_fingerprint(entry.name, entry.fingerprint, datasets[entry.name])
     if shared is not None:
-        share(shared, datasets[entry.name], loaded)
+        with suppress(StoreError):  # a cache may only be read; whoever has to compute says so
+            share(shared, datasets[entry.name], loaded)
     del loaded  # images are the largest thing in memory
     named = [task for task in sketch.tasks() if "weights_file" in task.locators]
     files = {

@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from prunebench.artefact_files import accessed, write_synced
 from prunebench.errors import DataError, Fault, ResultConflict, SchemaTooNew
+from prunebench.locks import locked
 from prunebench.specs import ParamValue
-from prunebench.store import accessed, locked, write_synced
 
 SCHEMA = 2
 AGREEMENT_FILE = "agreement.jsonl"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from prunebench.plan import Filters
 from prunebench.plugins import Catalogue
 from prunebench.records import CellRecord, read_results
 from prunebench.registry import Listing, Registry, elsewhere, load_registry
+from prunebench.remote import working_copy
 from prunebench.schedule import with_processor
 from prunebench.settings import Settings
 from prunebench.store import default_cache
@@ -71,7 +73,9 @@ def data_folders(given: Sequence[Path]) -> tuple[str, ...]:
     """Return the folders to look for data in: given, from PRUNEBENCH_DATA, ./data, and the user's data folder."""
     import platformdirs
 
-    named = [Path(part) for part in os.environ.get("PRUNEBENCH_DATA", "").split(os.pathsep) if part]
+    # A colon before two slashes is that of a URL.
+    parts = re.split(f"{os.pathsep}(?!//)", os.environ.get("PRUNEBENCH_DATA", ""))
+    named = [working_copy(part) for part in parts if part]
     defaults = [Path("data"), Path(platformdirs.user_data_dir("prunebench"))]
     return tuple(str(path.expanduser().absolute()) for path in (*given, *named, *defaults))
 

@@ -36,6 +36,11 @@ class Results:
         final = {place for place, record in self.records.items() if record.status in FINAL}
         return {key for key, goals in self.goals.items() if all(goal.place in final for goal in goals)}
 
+    def left(self) -> list[str]:
+        """Return the keys of the goals that have no final record."""
+        done = self.done()
+        return [key for key in self.goals if key not in done]
+
     def add(self, keys: Iterable[str], store: Store, outcomes: Outcomes) -> list[Record]:
         """Merge the records of goals that have an artefact or an outcome into their files at once, and return them.
         Goals that were never tried have none.  A repeat that contradicts a result is told when the run ends."""
@@ -61,7 +66,8 @@ def blame(task: Task, outcomes: Outcomes) -> dict[str, Any]:
     """Return why a goal has no result: the first input to blame in the order of the plan, not of time."""
     tried = [outcomes[one.key] for one in (*task.ancestors(), task) if one.key in outcomes]
     failed = [outcome for outcome in tried if outcome["status"] not in FINAL]
-    outcome = (failed or [outcome for outcome in tried if outcome["status"] != "ok"])[0]
+    lost = {"status": "failed", "reason": "its artefact was damaged or removed before its record was written"}
+    outcome = (failed or [outcome for outcome in tried if outcome["status"] != "ok"] or [lost])[0]
     return {"status": outcome["status"], "status_reason": str(outcome["reason"])[:MAX_TEXT]}
 
 

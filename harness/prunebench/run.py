@@ -25,6 +25,7 @@ from prunebench.plan import Plan
 from prunebench.plugins import Catalogue
 from prunebench.records import FINAL, Record, write_text
 from prunebench.registry import Registry
+from prunebench.remote_records import remote_records
 from prunebench.results import Outcomes, Results, causes
 from prunebench.schedule import RunState, for_processor, missing_tasks, run_tasks
 from prunebench.settings import Settings
@@ -97,12 +98,18 @@ class Run:
         the cache or the results cannot be written and ResultConflict when a repeat differs."""
         plan = self.plan
         self.store = store = Store(Path(self.settings.cache))
-        store.check_writable()
+        store.enter()
         tolerance = {name: recipe.tolerance for name, recipe in self.registry.recipes.items()}
+        self.shared = shared = remote_records(self.results_folder)
+        if shared is not None:
+            shared.pull()
         self.results = results = Results(plan, self.results_folder, tolerance, self.supersede)
-        done = results.done()
-        tasks = missing_tasks((goal.task for goal in plan.goals), store, done)
-        results.add((key for key in results.goals if key not in done), store, {})  # those that ended unseen before
+        results.add(results.left(), store, {})  # those that ended unseen before
+        tasks = missing_tasks((goal.task for goal in plan.goals), store, results.done())
+        # An artefact without a record is damaged, or was written just now by another run.
+        tasks |= {key: results.goals[key][0].task for key in results.left() if key not in tasks}
+        if tasks:
+            store.check_writable()
         self.report = report = RunReport()
         outcomes: Outcomes = {}
         if tasks:
@@ -118,8 +125,13 @@ class Run:
         report.heads = _heads(plan, store)
         report.failures = [record for record in results.records.values() if record.status not in FINAL]
         codes = {outcome["exit_code"] for outcome in outcomes.values() if outcome["status"] not in FINAL}
+        codes |= {1} if any(record.key in outcomes for record in report.failures) and not codes else set()
         report.left = sum(goal.key in tasks and goal.key not in outcomes for goal in plan.goals)
         report.exit_code = 130 if report.interrupted else codes.pop() if len(codes) == 1 else int(bool(codes))
+        report.problems += [f"{key} was not sent to the store, and is by a later run" for key in store.send_pending()]
+        if shared is not None:
+            shared.push()
+            results.conflicts += shared.pull(tolerance)
         if results.conflicts:
             raise results.conflicts[0]
         return report
@@ -171,13 +183,15 @@ class Run:
                     draining=stop.requested, abandoned=stop.over, observe=self._watch,
                     **({"fits": self.memory.fits} if self.memory else {}),
                 )  # fmt: skip
-                self._publish(state)
             killed = bool(state.running)
         except KeyboardInterrupt:
             stop.request()
         finally:
-            for one in filter(None, (executor, beside)):
-                one.close(kill=killed)
+            try:
+                self._publish(state)
+            finally:
+                for one in filter(None, (executor, beside)):
+                    one.close(kill=killed)
         self.report.interrupted = stop.requested()
 
     def _state(self, tasks: Mapping[str, Task], machine_class: str) -> RunState:
@@ -226,6 +240,8 @@ class Run:
         self.published = len(state.outcomes)
         for record in self.results.add(fresh, self.store, state.outcomes):
             self.report.problems += self.catalogue.notify("prunebench_cell_finished", record=record)
+        if fresh and self.shared is not None:
+            self.shared.push(now=False)
         self.quiet_until = time.monotonic() + 9 * (time.monotonic() - began)
 
     def _manifest(self, tasks: Mapping[str, Task]) -> dict[str, Any]:

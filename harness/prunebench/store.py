@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import hashlib
 import json
 import os
-import platform
 import shutil
+import sys
 import time
 import uuid
-import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from prunebench.artefact_files import (
+    DATA,
+    FORMAT,
+    META,
+    accessed,
+    facts_in,
+    fault,
+    file_digest,
+    flush,
+    sealed,
+    write_synced,
+)  # fmt: skip
 from prunebench.errors import CorruptArtefact, StoreError
+from prunebench.locks import USERS, enter, free_lock, is_used, locked
+from prunebench.remote import Remote, remote_of, working_copy
 
 if TYPE_CHECKING:
-    from filelock import BaseFileLock
     from numpy.typing import NDArray
 
-DATA, META = "data.safetensors", "meta.json"
-USERS = "locks/users"  # a locked file for each process that uses the cache
+ASIDE, LOCKS, SCRATCH = "set-aside", "locks", "tmp"
+PENDING = "locks/pending"  # what has yet to be sent to the store behind a working copy
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
-_REASONS = {
-    errno.ENOSPC: ("the disk is full", "free some space"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space"),
-    errno.EROFS: ("the file system is read-only", "name a folder that can be written"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM), ("permission denied", "name a folder that you may write")),
-    errno.ENOTDIR: ("a part of the path is a file", "name a folder"),
-}
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,13 @@ class Artefact:
 @dataclass(frozen=True)
 class Store:
     """A folder `root/<stage>/<first two digits>/<key>/` with arrays in safetensors files and facts in meta.json.  What
-    reads or writes raises StoreError where the folder does not allow it (read-only, full, no permission)."""
+    reads or writes raises StoreError where the folder does not allow it (read-only, full, no permission), and where an
+    artefact is of a newer prunebench."""
 
     root: Path
-    _verified: set[Path] = field(default_factory=set, repr=False, compare=False)
-    _presence: list[BaseFileLock] = field(default_factory=list, repr=False, compare=False)
+    _verified: set[tuple[Any, ...]] = field(default_factory=set, repr=False, compare=False)
+    _sign: list[str] = field(default_factory=list, repr=False, compare=False)
+    _held: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def folder(self, stage: str, key: str) -> Path:
         """Return where the artefact of `key` is or will be."""
@@ -70,34 +76,29 @@ class Store:
         with contextlib.suppress(OSError):  # there is none, or the cache may only be read
             os.utime(file)
             return True
-        return file.is_file()
+        return file.is_file() or self._is_remote(stage, key)
 
     def enter(self) -> None:
         """Show other processes, as long as this store is used, that what it reads from now on may not be removed."""
-        while not self._presence:
-            path = self.root / USERS / f"{_process()}-{uuid.uuid4().hex}.lock"
-            try:
-                held = file_lock(path)
-                held.acquire(timeout=0)
-            except TimeoutError:  # another process is looking whether this one is alive
-                continue
-            except OSError:  # nothing is removed from a cache that cannot be written
-                return
-            if path.exists():
-                self._presence.append(held)
-                weakref.finalize(self, _leave, held, os.getpid())
+        if not self._sign and (sign := enter(self.root, self)):
+            self._sign.append(sign)
 
     def meta(self, stage: str, key: str) -> dict[str, Any] | None:
-        """Return the facts of an artefact, or None when there is none or they are damaged (which removes it)."""
-        with self._accessed(), contextlib.suppress(FileNotFoundError):
+        """Return the facts of an artefact, or None when there is none or they are damaged (which sets it aside)."""
+        folder = self.folder(stage, key)
+        if not folder.exists() and self._is_remote(stage, key):
+            self._fetch(stage, key)
+        with self._accessed():
             try:
-                return dict(json.loads((self.folder(stage, key) / META).read_text(encoding="utf-8")))
-            except ValueError:
-                self.discard(stage, key)
+                return facts_in(folder / META)
+            except (CorruptArtefact, FileNotFoundError):
+                if folder.exists():
+                    self.set_aside(stage, key)
         return None
 
     def read(self, stage: str, key: str) -> Artefact | None:
-        """Return an artefact, or None when there is none or it is damaged (which removes it)."""
+        """Return an artefact, or None when there is none or it is damaged (which sets it aside).  The digests of its
+        files are computed once per process, and again where a file has changed since."""
         self.enter()
         self.touch(stage, key)
         meta, folder = self.meta(stage, key), self.folder(stage, key)
@@ -106,14 +107,15 @@ class Store:
         arrays: dict[str, NDArray[Any]] = {}
         try:
             for name, expected in meta.get("digests", {}).items():
-                file = folder / name
-                if file not in self._verified and file_digest(file) != expected:
-                    raise CorruptArtefact(f"{file} does not match its digest", "it is removed and computed again")
-                self._verified.add(file)
+                state = (file := folder / name).stat()
+                seen = (file, expected, state.st_ino, state.st_size, state.st_mtime_ns)
+                if seen not in self._verified and file_digest(file) != expected:
+                    raise CorruptArtefact(f"{file} does not match its digest", "it is computed again")
+                self._verified.add(seen)
                 prefix = "" if name == DATA else f"{file.stem}/"
                 arrays |= {prefix + title: array for title, array in map_safetensors(file).items()}
         except (CorruptArtefact, FileNotFoundError):
-            self.discard(stage, key)
+            self.set_aside(stage, key)
             return None
         return Artefact(arrays, meta, folder)
 
@@ -135,68 +137,148 @@ class Store:
     def publishing(self, stage: str, key: str, meta: Mapping[str, Any]) -> Iterator[Path]:
         """Yield a temporary folder for safetensors files that are too large to be held in memory; afterwards they are
         published as `publish` does it."""
-        self.enter()
-        target = self.folder(stage, key)
-        scratch = self.root / "tmp" / f"{key}-{uuid.uuid4().hex}"  # on the same file system: it is renamed
+        target, scratch = self.folder(stage, key), self.scratch(uuid.uuid4().hex)
         with self._accessed(), contextlib.ExitStack() as cleaning:
             cleaning.callback(shutil.rmtree, scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
             yield scratch
-            facts = {**meta, "digests": {file.name: file_digest(file) for file in sorted(scratch.iterdir())}}
-            write_synced(scratch / META, json.dumps(facts, sort_keys=True, allow_nan=False).encode())
+            for file in scratch.iterdir():
+                flush(file)
+            digests = {file.name: file_digest(file) for file in sorted(scratch.iterdir())}
+            write_synced(scratch / META, sealed({**meta, "digests": digests, "format": FORMAT}))
             target.parent.mkdir(parents=True, exist_ok=True)
             self.discard(stage, key)
             scratch.rename(target)
-            _flush_folder(target.parent)
+            flush(target.parent)
+        if self._remote is not None and not stage.startswith("parts/"):
+            self._pending(key).parent.mkdir(parents=True, exist_ok=True)
+            self._pending(key).write_text(stage, encoding="utf-8")
+            self._send(stage, key)
 
     def discard(self, stage: str, key: str) -> None:
-        """Remove an artefact if it is there."""
-        shutil.rmtree(self.folder(stage, key), ignore_errors=True)
+        """Remove an artefact if it is there, in one step as others see it."""
+        gone = self.scratch(f"removed-{uuid.uuid4().hex}")
+        with contextlib.suppress(FileNotFoundError):
+            gone.parent.mkdir(parents=True, exist_ok=True)
+            self.folder(stage, key).rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+
+    def set_aside(self, stage: str, key: str) -> Path | None:
+        """Move a damaged artefact to where nobody reads it, say so, and return the place.  None where it is not damaged
+        or was replaced meanwhile, where somebody else works on it, and where the folder cannot be written."""
+        folder, target = self.folder(stage, key), self.root / ASIDE / stage / f"{key}-{uuid.uuid4().hex[:8]}"
+        with contextlib.ExitStack() as holding, contextlib.suppress(OSError):
+            mine = key in self._held or holding.enter_context(free_lock(self._lock_of(key)))
+            if mine and (wrong := fault(folder)) and folder.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                folder.rename(target)
+                text = f"{folder} is damaged ({wrong}): it was set aside in {target}, and is computed again"
+                sys.stderr.write(f"{text}\n")
+                return target
+        return None
 
     def discard_parts(self, key: str) -> None:
         """Remove what was kept in the stage `parts/<key>` while the artefact of that key was computed."""
         shutil.rmtree(self.root / "parts" / key, ignore_errors=True)
 
-    def lock(self, key: str) -> contextlib.AbstractContextManager[object]:
-        """Take the lock of `key`, to be held in a `with` block; the operating system frees it when the holder dies."""
+    @contextlib.contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Hold the lock of `key` inside the block; the operating system frees it when the holder dies."""
         self.enter()
         with self._accessed():
-            return locked(self.root / "locks" / f"{key}.lock")
+            held = locked(self._lock_of(key))
+        with held:
+            self._held.add(key)
+            try:
+                yield
+            finally:
+                self._held.discard(key)
+
+    def scratch(self, title: str) -> Path:
+        """Return a path below the cache, on the same file system, for what is being written.  What is left there by a
+        process that died is removed later.  title: without dots."""
+        self.enter()
+        return self.root / SCRATCH / f"{self._sign[0] if self._sign else 'nobody'}.{title}"
 
     def check_writable(self) -> None:
         """Raise StoreError now rather than after an hour of work when nothing can be written here."""
-        probe = self.root / "tmp" / f"probe-{uuid.uuid4().hex}"
+        probe = self.scratch(f"probe-{uuid.uuid4().hex}")
         with self._accessed():
             probe.parent.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"\0" * 65536)
-            probe.unlink()
+            try:
+                probe.write_bytes(b"\0" * 65536)
+            finally:
+                probe.unlink(missing_ok=True)
 
     def clear_scratch(self) -> None:
-        """Remove what interrupted writers left behind more than an hour ago, and before all who use the cache came."""
-        before = min(time.time() - 3600, oldest_user(self.root))
-        for folder in (self.root / "tmp").glob("*"):
+        """Remove what writers left behind that are dead, or are unknown and wrote it more than an hour ago."""
+        for path in (self.root / SCRATCH).glob("*"):
+            sign = self.root / USERS / f"{path.name.rpartition('.')[0]}.lock"
+            is_known = len(sign.stem) > len("nobody")
             with contextlib.suppress(OSError):
-                if folder.stat().st_mtime < before:
-                    shutil.rmtree(folder, ignore_errors=True)
+                if not is_used(sign) if is_known else path.stat().st_mtime < time.time() - 3600:
+                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+
+    @cached_property
+    def _remote(self) -> Remote | None:
+        return remote_of(self.root)
+
+    def _is_remote(self, stage: str, key: str) -> bool:
+        """Tell whether an artefact is in the store behind this working copy."""
+        return self._remote is not None and f"{stage}/{key[:2]}/{key}/{META}" in self._remote.names(stage)
+
+    def _fetch(self, stage: str, key: str) -> None:
+        """Fetch an artefact from the store behind this one, unless what comes is damaged or somebody else was first."""
+        assert self._remote is not None
+        place, scratch = f"{stage}/{key[:2]}/{key}", self.scratch(uuid.uuid4().hex)
+        with contextlib.ExitStack() as holding, self._accessed():
+            holding.callback(shutil.rmtree, scratch, ignore_errors=True)
+            if key not in self._held:
+                holding.enter_context(self.lock(key))
+            scratch.mkdir(parents=True)
+            with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+                self._remote.fetch_object(f"{place}/{META}", scratch / META)
+                for name, expected in facts_in(scratch / META).get("digests", {}).items():
+                    self._remote.fetch_object(f"{place}/{expected}-{name}", scratch / name)
+            if wrong := fault(scratch):
+                sys.stderr.write(f"{self._remote.url}/{place} is damaged ({wrong}): it is computed again\n")
+            elif not self.folder(stage, key).exists():
+                self.folder(stage, key).parent.mkdir(parents=True, exist_ok=True)
+                scratch.rename(self.folder(stage, key))
+
+    def _send(self, stage: str, key: str) -> bool:
+        """Send an artefact to the store behind this one, its facts last, and return whether that worked."""
+        assert self._remote is not None
+        folder, place = self.folder(stage, key), f"{stage}/{key[:2]}/{key}"
+        try:
+            for name, digest_of in facts_in(folder / META).get("digests", {}).items():
+                self._remote.send(folder / name, f"{place}/{digest_of}-{name}")
+            self._remote.send(folder / META, f"{place}/{META}")
+        except FileNotFoundError:  # it was removed meanwhile
+            pass
+        except StoreError as error:
+            sys.stderr.write(f"{folder} was not sent, and is sent by a later run: {error.message}\n")
+            return False
+        self._pending(key).unlink(missing_ok=True)
+        return True
+
+    def send_pending(self) -> list[str]:
+        """Send what could not be sent before, or what a killed process did not send; return what still cannot be."""
+        left = []
+        for path in (self.root / PENDING).glob("*") if self._remote is not None else ():
+            with contextlib.suppress(FileNotFoundError):
+                if not self._send(path.read_text(encoding="utf-8"), path.name):
+                    left.append(path.name)
+        return left
+
+    def _pending(self, key: str) -> Path:
+        return self.root / PENDING / key
+
+    def _lock_of(self, key: str) -> Path:
+        return self.root / LOCKS / f"{key}.lock"
 
     def _accessed(self) -> contextlib.AbstractContextManager[None]:
         return accessed(f"cache folder {self.root}", "set another with --cache DIR or PRUNEBENCH_CACHE")
-
-
-@contextlib.contextmanager
-def accessed(what: str, instead: str) -> Iterator[None]:
-    """Turn what the system refuses inside the block into a StoreError; instead: what else to do, to end its hint."""
-    try:
-        yield
-    except OSError as error:
-        reason, hint = _REASONS.get(error.errno or 0, (str(error), "check the folder"))
-        raise StoreError(f"{what}: {reason}", f"{hint}, or {instead}") from error
-
-
-def file_digest(path: Path) -> str:
-    """Return the blake2b-128 of a file as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
@@ -219,68 +301,6 @@ def map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def default_cache() -> Path:
-    """Return PRUNEBENCH_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("PRUNEBENCH_CACHE") or platformdirs.user_cache_dir("prunebench")).expanduser()
-
-
-def locked(path: Path) -> contextlib.AbstractContextManager[object]:
-    """Wait for the lock of a file, and return it held: a `with` block sets it free."""
-    return file_lock(path).acquire()
-
-
-def file_lock(path: Path) -> BaseFileLock:
-    """Return the lock of a file, which any thread of this process may set free, and make its folder."""
-    from filelock import FileLock
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(str(path), thread_local=False)
-
-
-def oldest_user(root: Path) -> float:
-    """Return since when another process has used a cache folder without a break, as a time of files; infinity where
-    none does.  What processes left that ended in the middle of their work is removed."""
-    from filelock import Timeout
-
-    found = float("inf")
-    for path in (root / USERS).glob("*.lock"):
-        with contextlib.suppress(FileNotFoundError):
-            came = path.stat().st_mtime
-            if path.name.startswith(f"{_process()}-"):
-                continue
-            lock = file_lock(path)
-            try:
-                with lock.acquire(timeout=0):
-                    path.unlink()
-            except Timeout:
-                found = min(found, came)
-    return found
-
-
-def _process() -> str:
-    """Return what names this process on all machines and in all containers that share a cache."""
-    return f"{os.getpid()}-{platform.node()}"
-
-
-def _leave(held: BaseFileLock, pid: int) -> None:
-    """Give up a presence; a process that was forked from the one that has it does nothing."""
-    if pid == os.getpid():
-        with contextlib.suppress(OSError):
-            Path(held.lock_file).unlink(missing_ok=True)
-            held.release()
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a file and flush it to disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Return PRUNEBENCH_CACHE, a folder or a URL, or the user's cache folder."""
+    given = os.environ.get("PRUNEBENCH_CACHE") or platformdirs.user_cache_dir("prunebench")
+    return working_copy(given).expanduser()

@@ -21,6 +21,8 @@ from prunebench.plan import Filters
 from prunebench.plugins import load_plugins
 from prunebench.pruning.choose import budgets_of
 from prunebench.records import Record, read_results
+from prunebench.remote import working_copy
+from prunebench.remote_records import remote_records
 from prunebench.request import make_request, will_not_run, with_slots
 from prunebench.run import Run, RunReport
 from prunebench.schedule import RunState
@@ -72,12 +74,12 @@ def run_suite(
     ResultConflict where a repeat differs."""
     globs = {"scorer": scorer, "projector": projector, "backbone": backbone, "arch": arch, "added": added}
     filters = Filters(**{axis: _several(given) for axis, given in globs.items()}, keep=budgets_of(keep), seeds=seeds)
-    roots = [Path(data)] if isinstance(data, str | os.PathLike) else [Path(one) for one in data]
+    roots = [working_copy(one) for one in ([data] if isinstance(data, str | os.PathLike) else data)]
     end = time.monotonic() + seconds_until(until, datetime.now()) if until else math.inf
     catalogue = load_plugins()
     asked = make_request(
-        suite, filters, catalogue, registry_file=Path(registry) if registry else None, results=Path(results),
-        cache=Path(cache) if cache else None, data_roots=roots, threads=threads,
+        suite, filters, catalogue, registry_file=Path(registry) if registry else None, results=working_copy(results),
+        cache=working_copy(cache) if cache else None, data_roots=roots, threads=threads,
         timeout_seconds=timeout_seconds,
     )  # fmt: skip
     per_device = None if slots_per_device == "auto" else slots_per_device
@@ -125,7 +127,9 @@ def load_results(results: Folder, suite: str = "*", *, as_frame: bool = False) -
     suite: a glob.  as_frame: as a DataFrame with one row per record and a column per field, `kind` being "cell" or
     "agreement", and `keep` a number.  Raises DataError for a folder that is not there, and for a line that is no
     record."""
-    if not (folder := Path(results)).is_dir():
+    if (shared := remote_records(folder := working_copy(results))) is not None:
+        shared.pull()
+    if not folder.is_dir():
         raise DataError(f"no folder of results is at {folder}", "name the one that was given to --results")
     records = read_results(folder, suite)
     return frame_of(records) if as_frame else records

@@ -6,7 +6,6 @@ A process that uses the cache shows since when, by a locked file (`Store.enter`)
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import uuid
@@ -14,10 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from prunebench.artefact_files import META, accessed
 from prunebench.errors import StoreError
-from prunebench.store import META, accessed, file_digest, file_lock, oldest_user
-
-ASIDE, LOCKS, SCRATCH = "set-aside", "locks", "tmp"
+from prunebench.locks import free_lock, oldest_user
+from prunebench.remote import FOLDER
+from prunebench.store import ASIDE, LOCKS, SCRATCH
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def items(root: Path) -> list[Item]:
     be read."""
     with accessed(f"cache folder {root}", "name another with --cache DIR"):
         kinds = sorted(entry.path for entry in os.scandir(root) if entry.is_dir()) if root.is_dir() else []
-        return [item for kind in map(Path, kinds) if kind.name not in (LOCKS, SCRATCH) for item in _below(kind, kind)]
+        own = [Path(kind) for kind in kinds if Path(kind).name not in (LOCKS, SCRATCH, FOLDER)]
+        return [item for kind in own for item in _below(kind, kind)]
 
 
 def _below(folder: Path, kind: Path) -> Iterator[Item]:
@@ -99,22 +100,9 @@ def remove(root: Path, wanted: Sequence[Item]) -> list[Item]:
     return gone
 
 
-@contextlib.contextmanager
-def _locked(root: Path, item: Item) -> Iterator[bool]:
+def _locked(root: Path, item: Item) -> contextlib.AbstractContextManager[bool]:
     """Hold the lock of an artefact's key, and yield whether nobody else does; other files have none."""
-    if not item.artefact:
-        yield True
-        return
-    lock = file_lock(root / LOCKS / f"{item.path.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except TimeoutError:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+    return free_lock(root / LOCKS / f"{item.path.name}.lock") if item.artefact else contextlib.nullcontext(True)
 
 
 def _take_away(root: Path, path: Path) -> None:
@@ -123,34 +111,6 @@ def _take_away(root: Path, path: Path) -> None:
     scratch.parent.mkdir(exist_ok=True)
     path.rename(scratch)
     shutil.rmtree(scratch, ignore_errors=True) if scratch.is_dir() else scratch.unlink()
-
-
-def fault(item: Item) -> str:
-    """Return what is wrong with an artefact, "" for one that is what was written."""
-    try:
-        digests = json.loads((item.path / META).read_text(encoding="utf-8")).get("digests", {})
-        return next((f"{name} does not match its digest" for name, expected in digests.items()
-                     if file_digest(item.path / name) != expected), "")  # fmt: skip
-    except FileNotFoundError as error:
-        return f"{Path(error.filename).name} is missing"
-    except (ValueError, AttributeError):
-        return f"{META} is damaged"
-    except OSError as error:
-        return f"it cannot be read: {error.strerror}"
-
-
-def set_aside(root: Path, item: Item) -> Path | None:
-    """Move a damaged artefact to where nobody reads it, and return the place; None where it has been replaced or
-    removed meanwhile, or somebody works on it."""
-    target = root / ASIDE / item.kind / f"{item.path.name}-{uuid.uuid4().hex[:8]}"
-    with _locked(root, item) as mine, accessed(f"cache folder {root}", "name another with --cache DIR"):
-        if not mine or not item.path.exists() or not fault(item):
-            return None
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            item.path.rename(target)
-            return target
-    return None
 
 
 def check_folder(root: Path) -> None:

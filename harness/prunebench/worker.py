@@ -76,14 +76,16 @@ def ensure(bench: Bench, task: Task, inputs: Mapping[str, Artefact] | None = Non
         further: Mapping[str, Task] = resolve_name(stage.expand)(task, inputs)
         inputs = {**inputs, **{role: ensure(bench, found, inputs) for role, found in further.items()}}
     with bench.store.lock(task.key):
-        if not bench.store.has(task.stage, task.key):  # nobody else has computed it meanwhile
+        artefact = bench.store.read(task.stage, task.key)  # somebody else may have computed it meanwhile
+        if artefact is None:
             started = time.perf_counter()
             forget_peak()
             arrays, facts = resolve_name(stage.function)(bench, task, inputs)
+            bench.check_code(task.config)
             measured = {"seconds": round(time.perf_counter() - started, 3), "peak_bytes": peak_bytes()}
             bench.store.publish(task.stage, task.key, arrays, {**measured, **facts})
             bench.store.discard_parts(task.key)
-        artefact = bench.store.read(task.stage, task.key)  # within the lock: nobody removes it in between
+            artefact = bench.store.read(task.stage, task.key)  # within the lock: nobody removes it in between
     if artefact is None:
         text = f"the artefact of stage {task.stage} vanished after it was written"
         raise CellFailed(text, "is something else cleaning the cache folder?")

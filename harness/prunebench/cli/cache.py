@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
+from prunebench.artefact_files import fault
 from prunebench.cli.bar import Bar
 from prunebench.cli.options import F, cache_option, json_option
 from prunebench.cli.text import say, table
 from prunebench.errors import UsageError
 from prunebench.request import cache_folder
-from prunebench.upkeep import Item, check_folder, chosen, fault, items, remove, set_aside, split_by_use
+from prunebench.store import Store
+from prunebench.upkeep import Item, check_folder, chosen, items, remove, split_by_use
 
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {f"{unit[0]}IB": 1 << 10 * power for power, unit in enumerate(("KB", "MB", "GB", "TB"), 1)}
@@ -97,14 +99,15 @@ def clear(cache: Path | None, as_json: bool, dry_run: bool) -> None:
 def verify(cache: Path | None, as_json: bool, dry_run: bool) -> None:
     """Compare what is stored with the digests of its writing; what is damaged is set aside.  Ends with 1 if any is."""
     root, found = _opened(cache)
-    stored = [item for item in found if item.artefact]
+    stored, store = [item for item in found if item.artefact], Store(root)
     damaged, done, total = [], 0, max(1, sum(item.size for item in stored))
     with Bar(as_json) as progress:
         for item in stored:
             progress(done / total, f"checking {item.kind}")
             done += item.size
-            if wrong := fault(item):
-                place = None if dry_run else set_aside(root, item)
+            if wrong := fault(item.path):
+                stage = str(item.path.parent.parent.relative_to(root))
+                place = None if dry_run else store.set_aside(stage, item.path.name)
                 if dry_run or place:
                     damaged.append({"path": str(item.path), "fault": wrong, "set_aside": place and str(place)})
     if as_json:

@@ -13,21 +13,45 @@ from prunebench.cli.text import say
 from prunebench.errors import UsageError
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue, load_plugins
+from prunebench.remote import working_copy
+from prunebench.remote_records import remote_records
 from prunebench.request import Request, make_request
 from prunebench.request import run_alone as run_alone
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+
+
+class Place(click.ParamType):
+    """A folder, or the URL of one, of which the working copy is meant."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Path:
+        return value if isinstance(value, Path) else working_copy(value)
+
+
+class ResultsPlace(Place):
+    """As Place; records of a URL are fetched first."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Path:
+        folder = super().convert(value, param, context)
+        if (shared := remote_records(folder)) is not None:
+            shared.pull()
+        return folder
+
+
 COUNT = click.IntRange(min=1)
 
 registry_option = click.option("--registry", "registry_file", type=PATH, metavar="FILE",
     help="registry.toml to read.  [default: the one here, else the one that ships with prunebench]")  # fmt: skip
-results_option = click.option("--results", type=PATH, default=Path("results"), show_default=True,
-    metavar="DIR", help="Folder of records and boards.")  # fmt: skip
-cache_option = click.option("--cache", type=PATH, metavar="DIR", help="Folder of computed features, scores and "
-    "trainings.  [default: PRUNEBENCH_CACHE, else the user's cache]")  # fmt: skip
-data_option = click.option("--data", "data_roots", type=PATH, multiple=True, metavar="DIR",
-    help="Folder to look for data and weights in, before those of PRUNEBENCH_DATA and ./data. Repeatable.")  # fmt: skip
+results_option = click.option("--results", type=ResultsPlace(), default=Path("results"), show_default=True,
+    metavar="DIR", help="Folder of records and boards, or a URL such as s3://bucket/results.")  # fmt: skip
+cache_option = click.option("--cache", type=Place(), metavar="DIR", help="Folder of computed features, scores and "
+    "trainings, or a URL such as s3://bucket/cache.  [default: PRUNEBENCH_CACHE, else the user's cache]")  # fmt: skip
+data_option = click.option("--data", "data_roots", type=Place(), multiple=True, metavar="DIR",
+    help="Folder or URL to look for data and weights in, before those of PRUNEBENCH_DATA and ./data. "
+    "Repeatable.")  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 GLOBS = {"scorer": "Method or scorer", "projector": "Projector", "backbone": "Scoring backbone",
          "arch": "Training architecture", "keep": "Fraction to keep, such as 0.1"}  # fmt: skip

@@ -7,11 +7,13 @@ import queue
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 Message = Mapping[str, Any]
+_FROZEN_SECONDS = 60.0  # of a worker that a signal stopped, until it is killed
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 _COMPILED = {"NUMBA_CACHE_DIR": "numba", "TORCHINDUCTOR_CACHE_DIR": "inductor"}
 
@@ -35,6 +37,7 @@ class ChildProcess(subprocess.Popen[str]):
     ) -> None:  # fmt: skip
         self._inbox: queue.Queue[Message | None] = queue.Queue()
         self._ended = threading.Event()
+        self.is_frozen = False  # it was stopped by a signal, and killed after a while
         with Path(log).open("ab") as errors:
             super().__init__(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=folder,
@@ -54,6 +57,8 @@ class ChildProcess(subprocess.Popen[str]):
         code: int | None = self.returncode
         if code is None or code >= 0:
             return "is still running" if code is None else f"ended with exit code {code}"
+        if self.is_frozen:
+            return f"was stopped for {_FROZEN_SECONDS:g} s, and was killed"
         name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
         return f"was killed by {name}" + ("; often memory ran out" if code == -signal.SIGKILL else "")
 
@@ -97,11 +102,27 @@ class ChildProcess(subprocess.Popen[str]):
         if hasattr(os, "waitid"):
             # Not yet reaped, its id belongs to nobody else while its group is killed. What it forked may hold its
             # standard output open: the listener would wait for that for ever.
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            while self._has_stopped():
+                self.is_frozen = True
+                self.kill()
             self.kill()
         self.wait()
         self.end_input()
         self._ended.set()
+
+    def _has_stopped(self) -> bool:
+        """Wait for its end; return true when it was stopped, and not continued for long: it holds locks that others
+        wait for."""
+        since = now = time.monotonic()
+        while now - since < _FROZEN_SECONDS:
+            before = time.monotonic()
+            found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+            if found is None or found.si_code not in (os.CLD_STOPPED, os.CLD_TRAPPED):
+                return False
+            time.sleep(0.5)
+            now = time.monotonic()
+            since = now if now - before > 1.0 else since  # it went on in between, or this process was stopped, too
+        return True
 
     def _listen(self) -> None:
         assert self.stdout is not None

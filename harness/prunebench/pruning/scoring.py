@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prunebench.artefact_files import DATA
 from prunebench.contexts import silent
 from prunebench.errors import NotApplicable, PrunebenchError
 from prunebench.keys import seed_for
@@ -23,7 +24,7 @@ from prunebench.pruning.progress import Progress
 from prunebench.pruning.remembered import create_mapped, remembered, written
 from prunebench.stages.bench import Bench
 from prunebench.stages.heads import READ_PREDICTIONS
-from prunebench.store import DATA, Artefact, Store
+from prunebench.store import Artefact, Store
 from prunebench.tasks import Task
 from prunebench.worker import ensure
 

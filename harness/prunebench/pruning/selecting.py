@@ -110,7 +110,7 @@ def _by_plugin(
     order = _preference(evidence, scored, method)
     context = SelectContext(
         params=params, seed=seed_for("select", method.seed), device="cpu", threads=bench.settings.threads,
-        workdir=bench.store.root / "tmp" / f"select-{evidence.fingerprint}", scores=scored.scores,
+        workdir=bench.store.scratch(f"select-{evidence.fingerprint}"), scores=scored.scores,
         labels=evidence.labels, n_classes=len(evidence.class_names), n_keep=count, order=order,
         eligible=~scored.excluded,
     )  # fmt: skip

@@ -37,7 +37,7 @@ class Bench:
         timeout = self.settings.timeout_seconds
         return {
             "device": self.device, "threads": self.settings.threads, "progress": self.progress,
-            "workdir": self.store.root / "tmp" / f"work-{task.key}", "seed": task.config.get("seed", 0),
+            "workdir": self.store.scratch(f"work-{task.key}"), "seed": task.config.get("seed", 0),
             "deadline": None if timeout is None else time.time() + timeout,
             "params": task.config.get("plugin", task.config.get("recipe", {})).get("params", {}), **more,
         }  # fmt: skip
@@ -50,6 +50,15 @@ class Bench:
             text = f"{entry}: the key stands for version {described['version']}, the code here is {found}"
             raise CellFailed(text, "the code was changed or updated since the run started: run the suite again")
         return entry
+
+    def check_code(self, config: Mapping[str, Any]) -> None:
+        """Raise CellFailed where the code of a plugin that a task's configuration describes was changed: some of it may
+        have been imported before, and some after that."""
+        if {"kind", "name", "version"} <= config.keys():
+            self.plugin(config)
+        for part in config.values():
+            if isinstance(part, Mapping):
+                self.check_code(part)
 
 
 @contextmanager

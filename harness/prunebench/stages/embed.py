@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from prunebench.artefact_files import DATA
 from prunebench.contexts import Arch, Dataset, EmbedContext, ProjectContext
 from prunebench.errors import CellFailed, NotApplicable, WeightsMissing, did_you_mean
+from prunebench.remote import fetched
 from prunebench.stages.bench import Bench, StageResult, check_array, guarded
 from prunebench.stages.data import dataset
 from prunebench.stages.embed_parts import embed_in_parts
 from prunebench.stages.evidence import class_logits
-from prunebench.store import DATA, Artefact
+from prunebench.store import Artefact
 from prunebench.tasks import Task
 
 
@@ -140,6 +142,8 @@ def find_weights(name: str, expected: str, roots: tuple[str, ...], package: str 
 def _below(name: str, roots: tuple[str, ...]) -> Path:
     candidates = [Path(name), *(Path(root, name) for root in roots), *(Path(root, "weights", name) for root in roots)]
     path = next((path for path in candidates if path.is_file()), None)
+    for root in roots if path is None else ():
+        path = path or next((Path(root, one) for one in (name, f"weights/{name}") if fetched(Path(root), one)), None)
     if path is None:
         text = f"weights file {name!r} was not found (looked in: {', '.join(roots) or 'no data root is set'})"
         hint = "put it in a data root (--data DIR or PRUNEBENCH_DATA), there or in its sub-folder weights"

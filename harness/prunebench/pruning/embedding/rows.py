@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prunebench.artefact_files import DATA, META
 from prunebench.keys import digest
 from prunebench.pruning.remembered import create_mapped
-from prunebench.store import DATA, META, Artefact, Store, map_safetensors
+from prunebench.store import Artefact, Store, map_safetensors
 
 Place = tuple[str, int]  # the key of a shard, and the row in it
 Arrays = dict[str, NDArray[np.float32]]
