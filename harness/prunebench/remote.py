@@ -24,7 +24,7 @@ from prunebench.errors import StoreError
 
 T = TypeVar("T")
 FOLDER, LINK = "remote", ".remote"  # of the working copies below a cache; the file in one that names its URL
-_TRIES = 6
+_TRIES = 4
 _FIRST_PAUSE_SECONDS = 0.25  # doubled after each failure
 _LISTING_SECONDS = 60.0  # for which a list of names is believed
 _REFUSED = (FileNotFoundError, PermissionError, IsADirectoryError, ImportError)  # trying again changes nothing

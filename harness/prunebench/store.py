@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ASIDE, LOCKS, SCRATCH = "set-aside", "locks", "tmp"
+_REST_SECONDS = 60.0  # in which nothing is sent to a store that could not be reached
 PENDING = "locks/pending"  # what has yet to be sent to the store behind a working copy
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
 
@@ -61,6 +62,7 @@ class Store:
     _verified: set[tuple[Any, ...]] = field(default_factory=set, repr=False, compare=False)
     _sign: list[str] = field(default_factory=list, repr=False, compare=False)
     _held: set[str] = field(default_factory=set, repr=False, compare=False)
+    _failed_at: list[float] = field(default_factory=list, repr=False, compare=False)
 
     def folder(self, stage: str, key: str) -> Path:
         """Return where the artefact of `key` is or will be."""
@@ -236,7 +238,7 @@ class Store:
             if key not in self._held:
                 holding.enter_context(self.lock(key))
             scratch.mkdir(parents=True)
-            with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+            with contextlib.suppress(FileNotFoundError, CorruptArtefact):  # it was removed meanwhile, or is damaged
                 self._remote.fetch_object(f"{place}/{META}", scratch / META)
                 for name, expected in facts_in(scratch / META).get("digests", {}).items():
                     self._remote.fetch_object(f"{place}/{expected}-{name}", scratch / name)
@@ -250,6 +252,8 @@ class Store:
         """Send an artefact to the store behind this one, its facts last, and return whether that worked."""
         assert self._remote is not None
         folder, place = self.folder(stage, key), f"{stage}/{key[:2]}/{key}"
+        if self._failed_at and time.monotonic() - self._failed_at[-1] < _REST_SECONDS:
+            return False
         try:
             for name, digest_of in facts_in(folder / META).get("digests", {}).items():
                 self._remote.send(folder / name, f"{place}/{digest_of}-{name}")
@@ -257,6 +261,7 @@ class Store:
         except FileNotFoundError:  # it was removed meanwhile
             pass
         except StoreError as error:
+            self._failed_at.append(time.monotonic())
             sys.stderr.write(f"{folder} was not sent, and is sent by a later run: {error.message}\n")
             return False
         self._pending(key).unlink(missing_ok=True)
