@@ -20,7 +20,7 @@ from conftest import Sandbox
 from prunebench.artefact_files import DATA, META
 from prunebench.locks import USERS, oldest_user
 from prunebench.store import Store
-from prunebench.upkeep import Item, chosen
+from prunebench.upkeep import Item, chosen, trim
 
 OLD, NEW, THIRD = (two + "0" * 30 for two in ("aa", "bb", "cc"))
 DAY = 86400
@@ -95,6 +95,18 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(sandbox, filled):
         found = told(sandbox, *arguments, "--dry-run")
         assert (found["removed"]["count"], found["dry_run"], found["left"]["count"]) == (4, True, 0)
     assert there(filled) == before
+
+
+def test_a_limit_removes_what_was_used_least_recently_and_never_what_a_run_uses(filled):
+    store = Store(filled.root)
+    assert trim(store, 1 << 30) == []
+    assert store.read("scores", OLD) is not None
+    size = sum(file.stat().st_size for file in filled.folder("scores", OLD).iterdir())
+    assert trim(store, 2 * size + 100) == []
+    assert there(filled) == {OLD, THIRD, "memory.bin"}  # a file that is no artefact does not say when it was used
+    (told,) = trim(store, 100)
+    assert "100 are its limit" in told
+    assert there(filled) == {OLD, "memory.bin"}
 
 
 def test_clear_leaves_nothing_of_any_kind(sandbox, filled):

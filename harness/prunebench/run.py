@@ -32,6 +32,9 @@ from prunebench.settings import Settings
 from prunebench.stopping import Interruption
 from prunebench.store import Store, file_lock
 from prunebench.tasks import Task
+from prunebench.upkeep import trim
+
+_TRIM_SECONDS = 60.0  # between two looks at how much the cache holds
 
 
 @dataclass
@@ -73,8 +76,9 @@ def _heads(plan: Plan, store: Store) -> dict[str, float]:
 class Run:
     """A plan, and how it is carried out: none of that changes a result.  slots: one for each worker; beside slots of
     GPUs, "cpu" takes the tasks that need none.  until: the time, as `time.monotonic` tells it, after which no cell may
-    end.  grace_seconds: how long a run that is interrupted, or out of time, waits for what is running.  observe: is
-    told what happens.  notice: takes messages for the user.  memory_bytes: the bound on main memory, 0 for none."""
+    end.  cache_limit: the bytes that the cache may hold.  grace_seconds: how long a run that is interrupted, or out of
+    time, waits for what is running.  observe: is told what happens.  notice: takes messages for the user.
+    memory_bytes: the bound on main memory, 0 for none."""
 
     plan: Plan
     registry: Registry
@@ -87,6 +91,7 @@ class Run:
     max_failures: int | None = None
     grace_seconds: float = 30.0
     until: float = math.inf
+    cache_limit: int | None = None
     observe: Callable[[RunState, Event | None], None] = lambda state, event: None
     notice: Callable[[str], None] = lambda text: None
     memory_bytes: int = 0
@@ -108,7 +113,9 @@ class Run:
         tasks = missing_tasks((goal.task for goal in plan.goals), store, results.done())
         # An artefact without a record is damaged, or was written just now by another run.
         tasks |= {key: results.goals[key][0].task for key in results.left() if key not in tasks}
+        self.trimmed_at = -math.inf
         if tasks:
+            self._trim()
             store.check_writable()
         self.report = report = RunReport()
         outcomes: Outcomes = {}
@@ -128,6 +135,7 @@ class Run:
         codes |= {1} if any(record.key in outcomes for record in report.failures) and not codes else set()
         report.left = sum(goal.key in tasks and goal.key not in outcomes for goal in plan.goals)
         report.exit_code = 130 if report.interrupted else codes.pop() if len(codes) == 1 else int(bool(codes))
+        report.problems += self._trim() if tasks else []
         report.problems += [f"{key} was not sent to the store, and is by a later run" for key in store.send_pending()]
         if shared is not None:
             shared.push()
@@ -240,9 +248,18 @@ class Run:
         self.published = len(state.outcomes)
         for record in self.results.add(fresh, self.store, state.outcomes):
             self.report.problems += self.catalogue.notify("prunebench_cell_finished", record=record)
+        if fresh and time.monotonic() - self.trimmed_at > _TRIM_SECONDS:
+            self._trim()
         if fresh and self.shared is not None:
             self.shared.push(now=False)
         self.quiet_until = time.monotonic() + 9 * (time.monotonic() - began)
+
+    def _trim(self) -> list[str]:
+        """Keep the cache below its limit, and return a sentence where that cannot be."""
+        if self.cache_limit is None:
+            return []
+        self.trimmed_at = time.monotonic()
+        return trim(self.store, self.cache_limit)
 
     def _manifest(self, tasks: Mapping[str, Task]) -> dict[str, Any]:
         """Return the manifest before the run starts."""

@@ -6,6 +6,7 @@ A process that uses the cache shows since when, by a locked file (`Store.enter`)
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import uuid
@@ -17,7 +18,7 @@ from prunebench.artefact_files import META, accessed
 from prunebench.errors import StoreError
 from prunebench.locks import free_lock, oldest_user
 from prunebench.remote import FOLDER
-from prunebench.store import ASIDE, LOCKS, SCRATCH
+from prunebench.store import ASIDE, LOCKS, SCRATCH, Store
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,23 @@ def chosen(found: Iterable[Item], *, max_bytes: int | None = None, before: float
     return picked
 
 
-def split_by_use(root: Path, found: Iterable[Item]) -> tuple[list[Item], list[Item]]:
+def trim(store: Store, limit: int) -> list[str]:
+    """Remove what was used least recently until a cache holds no more than `limit` bytes.  What running processes may
+    use stays, that of this one included; a sentence says where that is more."""
+    found = items(store.root)
+    if sum(item.size for item in found) <= limit:
+        return []
+    free, _ = split_by_use(store.root, chosen(found, max_bytes=limit), store.in_use_since())
+    gone = {*remove(store.root, free)}
+    left = sum(item.size for item in found if item not in gone)
+    text = f"the cache {store.root} holds {left:,} bytes, and {limit:,} are its limit: runs may need all that is left"
+    return [text] if left > limit else []
+
+
+def split_by_use(root: Path, found: Iterable[Item], own: float = math.inf) -> tuple[list[Item], list[Item]]:
     """Return what no running process can hold, and what one may hold.  Files that are no artefacts do not say when they
-    were used, so all of them may be held while another process runs."""
-    since = oldest_user(root)
+    were used, so all of them may be held while another process runs.  own: since when this one uses the cache."""
+    since = min(oldest_user(root), own)
     free, held = list[Item](), list[Item]()
     for item in found:
         (free if _is_free(item, since) else held).append(item)

@@ -158,7 +158,8 @@ class Chaos:
         """Start a run; name: of other results, beside those that are disturbed."""
         home = self.folder / "home"
         kept = {key: value for key, value in os.environ.items() if not key.startswith("PRUNEBENCH_")}
-        told = {"PYTHONPATH": str(self.site), "CHAOS_CLOCK": str(self.folder / "clock"), "XDG_CACHE_HOME": str(home)}
+        path = os.pathsep.join([str(self.site), *filter(None, [os.environ.get("PYTHONPATH")])])
+        told = {"PYTHONPATH": path, "CHAOS_CLOCK": str(self.folder / "clock"), "XDG_CACHE_HOME": str(home)}
         load = {"PRUNEBENCH_LOAD_PLUGINS": "chaos_plugin,baselines,selectors,timm", "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "prunebench", "run", "chaos", "--jobs", str(self.workers), "-q", "--grace",
                    "2", "--devices", "cpu", "--results", f"results{name}",
@@ -342,6 +343,8 @@ def main() -> None:
         print(f"disturbed for {time.monotonic() - began:.0f} s:", dict(chaos.counts), flush=True)
         print(f"disk of the cache: {'a tmpfs of 64 MiB' if disk else 'not filled up: no permission to mount one'}")
         before = len(records(chaos.folder / "results" / "chaos"))
+        said = Counter(line for line in (chaos.folder / "log.txt").read_text().splitlines() if "rror" in line[:10])
+        print(*(f"{count} x {line[:200]}" for line, count in said.most_common(12)), sep="\n", flush=True)
         print(f"{before} records by then; {chaos.settle()} run(s) to the end; exit codes: {dict(chaos.exits)}")
         kept = list((chaos.cache / "set-aside").glob("*/*"))
         print(f"{len(kept)} damaged artefacts were set aside")

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,36 +10,15 @@ import click
 
 from prunebench.artefact_files import fault
 from prunebench.cli.bar import Bar
-from prunebench.cli.options import F, cache_option, json_option
+from prunebench.cli.options import BYTES, F, cache_option, json_option, measured
 from prunebench.cli.text import say, table
 from prunebench.errors import UsageError
 from prunebench.request import cache_folder
 from prunebench.store import Store
 from prunebench.upkeep import Item, check_folder, chosen, items, remove, split_by_use
 
-_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_BYTES |= {f"{unit[0]}IB": 1 << 10 * power for power, unit in enumerate(("KB", "MB", "GB", "TB"), 1)}
 _DAYS = {"H": 1 / 24, "D": 1.0, "W": 7.0}
 _dry = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-
-
-def _measured(units: Mapping[str, float], usual: str, example: str) -> Callable[..., float | None]:
-    """Return what reads a number with a unit, such as 20GB, for an option."""
-
-    def read(_: click.Context, option: click.Parameter, given: str | None) -> float | None:
-        if given is None:
-            return None
-        number = given.strip().upper().rstrip("BDHIKMGTW")
-        unit = given.strip().upper()[len(number) :]
-        try:
-            value = float(number) * units[unit if unit in units else f"{unit}B" if unit else usual]
-        except (ValueError, KeyError):
-            value = -1.0
-        if not 0 <= value < float("inf"):
-            raise UsageError(f"{option.opts[-1]} {given!r} cannot be read", f"write it such as {example}")
-        return value
-
-    return read
 
 
 def _options(function: F) -> F:
@@ -69,9 +48,9 @@ def ls(cache: Path | None, as_json: bool) -> None:
 
 @command.command()
 @_options
-@click.option("--max-bytes", metavar="N", callback=_measured(_BYTES, "B", "20GB or 500MB"),
+@click.option("--max-bytes", metavar="N", callback=measured(BYTES, "B", "20GB or 500MB"),
               help="Remove until so much is left, such as 20GB.")  # fmt: skip
-@click.option("--older-than", metavar="D", callback=_measured(_DAYS, "D", "30d, 12h or 2w"),
+@click.option("--older-than", metavar="D", callback=measured(_DAYS, "D", "30d, 12h or 2w"),
               help="Remove what was not used for so long, such as 30d.")  # fmt: skip
 @_dry
 def gc(cache: Path | None, as_json: bool, max_bytes: float | None, older_than: float | None, dry_run: bool) -> None:
@@ -159,8 +138,8 @@ def _told(found: list[Item]) -> str:
 
 
 def _size(size: float) -> str:
-    unit = next((unit for unit in ("B", "KB", "MB", "GB") if size < 1000 * _BYTES[unit]), "TB")
-    return f"{size / _BYTES[unit]:.{0 if unit == 'B' else 1}f} {unit}"
+    unit = next((unit for unit in ("B", "KB", "MB", "GB") if size < 1000 * BYTES[unit]), "TB")
+    return f"{size / BYTES[unit]:.{0 if unit == 'B' else 1}f} {unit}"
 
 
 def _date(used: float | None) -> str:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,9 @@ from prunebench.request import run_alone as run_alone
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+
+BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+BYTES |= {f"{unit[0]}IB": 1 << 10 * power for power, unit in enumerate(("KB", "MB", "GB", "TB"), 1)}
 
 
 class Place(click.ParamType):
@@ -107,3 +110,22 @@ def assignments(context: click.Context, option: click.Parameter, given: tuple[st
         with contextlib.suppress(ValueError):
             found[name] = json.loads(text)
     return found
+
+
+def measured(units: Mapping[str, float], usual: str, example: str) -> Callable[..., float | None]:
+    """Return what reads a number with a unit, such as 20GB, for an option."""
+
+    def read(_: click.Context, option: click.Parameter, given: str | None) -> float | None:
+        if given is None:
+            return None
+        number = given.strip().upper().rstrip("BDHIKMGTW")
+        unit = given.strip().upper()[len(number) :]
+        try:
+            value = float(number) * units[unit if unit in units else f"{unit}B" if unit else usual]
+        except (ValueError, KeyError):
+            value = -1.0
+        if not 0 <= value < float("inf"):
+            raise UsageError(f"{option.opts[-1]} {given!r} cannot be read", f"write it such as {example}")
+        return value
+
+    return read

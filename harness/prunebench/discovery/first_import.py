@@ -28,6 +28,8 @@ _TRYING = "PRUNEBENCH_FIRST_IMPORT"  # set in the process of a first import, whe
 RESULTS = Path("plugins", "first_imports.json")  # below the cache folder
 _START_SECONDS = 120.0
 _AGAIN = "update or uninstall it; `prunebench doctor` tries it again"
+_NOT_STARTED = "no process could be started to try it in"
+_CHANCE = (_NOT_STARTED, "its import was killed by SIGKILL")  # memory ran out, or somebody did it: not to be remembered
 _MOST = 5000  # results of other environments that share the cache stay, but not for ever
 
 
@@ -44,7 +46,7 @@ def importable(chosen: str | None, *, retry: bool, time_limit_seconds: float) ->
     if new := {key: one for key, one in keyed.items() if key not in known or (retry and known[key][0])}:
         results = import_first([point for point, _ in new.values()], time_limit_seconds)
         known = {key: known[key] for key in known if key not in new} | dict(zip(new, results, strict=True))
-        write_results(default_cache(), known)
+        write_results(default_cache(), {key: one for key, one in known.items() if not one[0].startswith(_CHANCE)})
     failures = [Failure(origin, *known[key]) for key, (_, origin) in keyed.items() if known[key][0]]
     return own + [one for key, one in keyed.items() if not known[key][0]], failures
 
@@ -119,6 +121,6 @@ def import_first(points: Sequence[EntryPoint], time_limit_seconds: float) -> lis
         except OSError as fault:
             error = f"cannot be started: {fault}"
         culprit = [(f"its import {error}", _AGAIN)] if error else []
-        unknown = (f"no process could be started to try it in: it {error}", _AGAIN)
+        unknown = (f"{_NOT_STARTED}: it {error}", _AGAIN)
         results += [*answers[1:], *culprit] if answers else [unknown] * len(left)
     return results
