@@ -26,7 +26,7 @@ pruning_rates = ["0.9"]
 seeds = 1
 """
 # The modes of files hold for root, too, without the capabilities to ignore them.
-PLAIN = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+PLAIN = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
 
 
 def plainly(sandbox: Sandbox, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

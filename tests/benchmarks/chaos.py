@@ -343,7 +343,7 @@ def main() -> None:
         print(f"disturbed for {time.monotonic() - began:.0f} s:", dict(chaos.counts), flush=True)
         print(f"disk of the cache: {'a tmpfs of 64 MiB' if disk else 'not filled up: no permission to mount one'}")
         before = len(records(chaos.folder / "results" / "chaos"))
-        said = Counter(line for line in (chaos.folder / "log.txt").read_text().splitlines() if "rror" in line[:10])
+        said = Counter(line for line in (chaos.folder / "log.txt").read_text().splitlines() if line.startswith("error"))
         print(*(f"{count} x {line[:200]}" for line, count in said.most_common(12)), sep="\n", flush=True)
         print(f"{before} records by then; {chaos.settle()} run(s) to the end; exit codes: {dict(chaos.exits)}")
         kept = list((chaos.cache / "set-aside").glob("*/*"))
