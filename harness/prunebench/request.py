@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,9 @@ def data_folders(given: Sequence[Path]) -> tuple[str, ...]:
     # A colon before two slashes is that of a URL.
     parts = re.split(f"{os.pathsep}(?!//)", os.environ.get("PRUNEBENCH_DATA", ""))
     named = [working_copy(part) for part in parts if part]
-    defaults = [Path("data"), Path(platformdirs.user_data_dir("prunebench"))]
+    defaults = [Path("data")]
+    with suppress(RuntimeError):  # no user is known
+        defaults.append(Path(platformdirs.user_data_dir("prunebench")))
     return tuple(str(path.expanduser().absolute()) for path in (*given, *named, *defaults))
 
 

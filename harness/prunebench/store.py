@@ -313,7 +313,7 @@ def map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
 
 def default_cache() -> Path:
     """Return PRUNEBENCH_CACHE, a folder or a URL, or the user's cache folder."""
-    given = os.environ.get("PRUNEBENCH_CACHE") or platformdirs.user_cache_dir("prunebench")
-    with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(RuntimeError):  # no user is known
+        given = os.environ.get("PRUNEBENCH_CACHE") or platformdirs.user_cache_dir("prunebench")
         return working_copy(given).expanduser()
-    return Path(os.devnull, "cache")  # no user is known: whoever writes says that there is no such folder
+    return Path(os.devnull, "cache")  # whoever writes says that there is no such folder
