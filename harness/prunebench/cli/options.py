@@ -25,7 +25,7 @@ BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 BYTES |= {f"{unit[0]}IB": 1 << 10 * power for power, unit in enumerate(("KB", "MB", "GB", "TB"), 1)}
 
 
-class Place(click.ParamType):
+class Place(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
     """A folder, or the URL of one, of which the working copy is meant."""
 
     name = "path"
