@@ -78,7 +78,8 @@ class Store:
         with contextlib.suppress(OSError):  # there is none, or the cache may only be read
             os.utime(file)
             return True
-        return file.is_file() or self._is_remote(stage, key)
+        with self._accessed():
+            return file.is_file() or self._is_remote(stage, key)
 
     def enter(self) -> None:
         """Show other processes, as long as this store is used, that what it reads from now on may not be removed."""
@@ -94,9 +95,9 @@ class Store:
     def meta(self, stage: str, key: str) -> dict[str, Any] | None:
         """Return the facts of an artefact, or None when there is none or they are damaged (which sets it aside)."""
         folder = self.folder(stage, key)
-        if not folder.exists() and self._is_remote(stage, key):
-            self._fetch(stage, key)
         with self._accessed():
+            if not folder.exists() and self._is_remote(stage, key):
+                self._fetch(stage, key)
             try:
                 return facts_in(folder / META)
             except (CorruptArtefact, FileNotFoundError):
