@@ -157,6 +157,13 @@ def bench(session: nox.Session) -> None:
     session.run("pytest", "tests/benchmarks", "-o", "python_files=bench_*.py", "-n", "0", "-s", "-q", *session.posargs)
 
 
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Read 100,000 damaged files with every parser; after -- another --count N, and words of their names."""
+    install(session, "test")
+    session.run("python", "tests/benchmarks/fuzz.py", *session.posargs)
+
+
 @nox.session(default=False, tags=["gpu"])
 def suite(session: nox.Session) -> None:
     """Run a suite, named after --, and merge its records into results/."""

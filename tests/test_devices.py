@@ -206,6 +206,29 @@ def test_nvidia_smi_is_asked_for_gpus_instances_and_free_memory(two_gpus, monkey
     assert slots_for("auto", 1) == ("cpu",)
 
 
+@pytest.mark.parametrize(
+    ("variable", "seen"),
+    [
+        (None, ["GPU 0", "GPU 1"]), ("0", ["GPU 0"]), ("1,0", ["GPU 0", "GPU 1"]), ("GPU-12bb", ["GPU 0: GPU-12bb"]),
+        ("GPU-12", ["GPU 0"]), ("GPU-11aa,GPU-12bb", ["GPU 0", "GPU 1"]), ("MIG-a1", ["GPU 0: MIG-a1"]), ("", []),
+        ("-1", []), ("none", []), ("0,0", []), ("0,7,1", ["GPU 0"]), ("GPU-zz", []), ("\N{CIRCLED DIGIT ONE}", []),
+    ],
+)  # fmt: skip
+def test_the_command_line_sees_the_gpus_that_every_form_of_the_variable_leaves(
+    variable, seen, two_gpus, sandbox, monkeypatch
+):
+    if variable is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    told = [found.text for found in doctor.devices()]
+    assert [text.startswith(start) for text, start in zip(told, seen, strict=False)] == [True] * len(seen)
+    assert len(told) == len(seen) + (1 if seen else 2)  # and the processor, after what is said where no GPU is seen
+    planned = sandbox.call("run", "smoke", "--devices", "1", "--keep", "0.33")
+    assert "Traceback" not in planned.stderr
+    assert (len(seen) < 2) == ("there is no GPU 1" in planned.stderr)
+
+
 def test_the_doctor_tells_which_devices_are_left(two_gpus, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     gpu, cpu = (found.text for found in doctor.devices())

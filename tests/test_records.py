@@ -148,7 +148,7 @@ def test_a_damaged_line_is_named(tmp_path, damage):
 
 def test_a_file_that_is_not_text_is_named(tmp_path):
     (tmp_path / "m.jsonl").write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match=r"m\.jsonl cannot be read"):
+    with pytest.raises(DataError, match=r"m\.jsonl, line 1: is not UTF-8"):
         read_records(tmp_path / "m.jsonl")
 
 

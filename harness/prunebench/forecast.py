@@ -4,15 +4,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from prunebench.errors import DataError
+from prunebench.errors import DataError, Fault
 from prunebench.identify import load_registered
 from prunebench.plan import NONE, Goal, Plan
 from prunebench.plugins import Catalogue
-from prunebench.records import CellRecord, parse
+from prunebench.records import CellRecord, Record, read_items
 from prunebench.registry import Network, Registry
 from prunebench.stages.embed import find_weights
 from prunebench.store import Store
@@ -82,6 +83,12 @@ def _reasons(
                 yield f"it reads class predictions, and {heads}; {advice}, or choose a method without logits"
 
 
+def _readable(path: Path) -> Iterator[Record]:
+    """Yield the records of a file up to the first line that is none."""
+    with suppress(DataError):
+        yield from takewhile(lambda item: not isinstance(item, Fault), read_items(path))  # type: ignore[arg-type]
+
+
 def expected_seconds(
     plan: Plan, missing: Mapping[str, Task], store: Store, results: Path
 ) -> tuple[float, Counter[str]]:
@@ -102,12 +109,12 @@ def measured_seconds(
     for task in plan.tasks():
         if (meta := store.meta(task.stage, task.key)) is not None:
             record = meta.get("record", {})
-            if machine_class in ("", record.get("machine_class", machine_class)):
-                measured[task.kind].append(record.get("seconds_train", meta.get("seconds", 0.0)))
+            seconds = record.get("seconds_train", meta.get("seconds", 0.0))
+            if machine_class in ("", record.get("machine_class", machine_class)) and isinstance(seconds, int | float):
+                measured[task.kind].append(seconds)
     for path in sorted(results.glob(f"*/{plan.suite.dataset}/*.jsonl")):
         # An estimate does without what cannot be read; who needs the records names the file.
-        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        for record in parse(text):
+        for record in _readable(path):
             if not isinstance(record, CellRecord) or record.status != "ok":
                 continue
             if machine_class in ("", record.machine_class):

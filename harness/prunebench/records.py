@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import re
@@ -17,21 +18,24 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from prunebench.artefact_files import accessed, write_synced
 from prunebench.errors import DataError, Fault, ResultConflict, SchemaTooNew
+from prunebench.guard import plain_file
 from prunebench.locks import locked
 from prunebench.specs import ParamValue
 
 SCHEMA = 2
 AGREEMENT_FILE = "agreement.jsonl"
 AGREEMENT_TOLERANCE = 0.01  # by which a repeated correlation of the same scores may differ
+MAX_LINE_BYTES = 400_000  # of one record
 RESULTS_HINT = "name another folder with --results DIR"
 FINAL = ("ok", "not_applicable")  # a record with one of these is done; every other status is tried again
 
 Status = Literal["ok", "not_applicable", "failed", "oom", "timeout", "diverged", "interrupted"]
 Role = Literal["method", "baseline", "unpruned"]
-Name = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]{0,99}|-)$")]
+END = r"$(?!\n)"  # $ alone lets a line break follow
+Name = Annotated[str, Meta(pattern=rf"^([A-Za-z0-9][A-Za-z0-9._+-]{{0,99}}|-){END}")]
 Text = Annotated[str, Meta(max_length=2000)]
-Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
-OptionalDigest = Annotated[str, Meta(pattern=r"^([0-9a-f]{32})?$")]
+Digest = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{32}}{END}")]
+OptionalDigest = Annotated[str, Meta(pattern=rf"^([0-9a-f]{{32}})?{END}")]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Positive = Annotated[int, Meta(ge=1, le=2**53)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -209,33 +213,48 @@ def encode(record: Record) -> str:
 def parse(text: str) -> Iterator[Record | Fault]:
     """Yield a record or a fault for each line of a file."""
     # Not splitlines: a reason may hold other separators that Unicode knows, and only LF ends a line here.
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
-        try:
-            yield decode(line)
-        except (ValueError, RecursionError) as error:
-            schema: int = SCHEMA
-            with contextlib.suppress(ValueError, RecursionError):
-                schema = msgspec.json.decode(line, type=_Header).schema
-            newer = Fault(number, f"has schema {schema}, this prunebench reads {SCHEMA}", kind=SchemaTooNew)
-            yield newer if schema > SCHEMA else Fault(number, f"is not a record: {error}", kind=DataError)
+    return itertools.starmap(_item, enumerate(text.removesuffix("\n").split("\n") if text else (), start=1))
+
+
+def _item(number: int, line: str) -> Record | Fault:
+    try:
+        return decode(line)
+    except (ValueError, RecursionError) as error:
+        schema: int = SCHEMA
+        with contextlib.suppress(ValueError, RecursionError):
+            schema = msgspec.json.decode(line, type=_Header).schema
+        newer = Fault(number, f"has schema {schema}, this prunebench reads {SCHEMA}", kind=SchemaTooNew)
+        return newer if schema > SCHEMA else Fault(number, f"is not a record: {error}", kind=DataError)
 
 
 def read_records(path: Path) -> list[Record]:
     """Read one JSON Lines file; DataError and SchemaTooNew name the line and the field."""
-    if not path.is_file():  # to read from a pipe would wait for ever
-        raise DataError(f"{path} is no file that can be read", "remove it, or restore the file")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}", "restore the file") from error
     found = []
-    for item in parse(text):
+    for item in read_items(path):
         if isinstance(item, Fault):
             restore = "restore the file, or remove the line and run the suite again"
             hint = "update prunebench" if item.kind is SchemaTooNew else restore
             raise item.kind(f"{path}, line {item.line}: {item.reason}", hint)
         found.append(item)
     return found
+
+
+def read_items(path: Path) -> Iterator[Record | Fault]:
+    """Yield a record or a fault for each line of a file, and read no more of it than that; raises DataError for what is
+    no plain file."""
+    with plain_file(path) as file:
+        number = 0
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if len(line) > MAX_LINE_BYTES:
+                yield Fault(number, f"has more than {MAX_LINE_BYTES:,} bytes", kind=DataError)
+                return
+            try:
+                text = line.decode("utf-8").removesuffix("\n")
+            except UnicodeDecodeError as error:
+                yield Fault(number, f"is not UTF-8: {error.reason} at byte {error.start}", kind=DataError)
+                continue
+            yield _item(number, text)
 
 
 def read_results(results: Path, suite: str = "*") -> list[Record]:

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import platformdirs
 
 from prunebench.artefact_files import (
@@ -40,6 +41,8 @@ ASIDE, LOCKS, SCRATCH = "set-aside", "locks", "tmp"
 _REST_SECONDS = 60.0  # in which nothing is sent to a store that could not be reached
 PENDING = "locks/pending"  # what has yet to be sent to the store behind a working copy
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
+_MAX_HEADER_BYTES = 100_000_000  # of a safetensors file, as its library has it
+_Place = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 @dataclass(frozen=True)
@@ -293,6 +296,14 @@ class Store:
         return accessed(f"cache folder {self.root}", "set another with --cache DIR or PRUNEBENCH_CACHE")
 
 
+class _Entry(msgspec.Struct):
+    """Where an array lies in a safetensors file: bytes behind the header."""
+
+    dtype: str
+    shape: list[_Place]
+    data_offsets: tuple[_Place, _Place]
+
+
 def map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
     """Map the arrays of a safetensors file read-only; the library's own reader would copy them into memory.  Raises
     CorruptArtefact when the header cannot be read."""
@@ -301,14 +312,18 @@ def map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
     try:
         content = np.memmap(path, mode="r")
         start = 8 + int.from_bytes(content[:8], "little")
+        if start > _MAX_HEADER_BYTES:
+            raise ValueError("its header is too long")
+        header = msgspec.json.decode(bytes(content[8:start]), type=dict[str, dict[str, Any]])
         arrays = {}
-        for name, entry in json.loads(bytes(content[8:start])).items():
+        for name, given in header.items():
             if name != "__metadata__":
-                begin, end = entry["data_offsets"]
-                data = content[start + begin : start + end].view(_DTYPES[entry["dtype"]])
-                arrays[name] = data.reshape(entry["shape"])
+                entry = msgspec.convert(given, _Entry)
+                begin, end = entry.data_offsets
+                data = content[start + begin : start + end].view(_DTYPES[entry.dtype])
+                arrays[name] = data.reshape(entry.shape)
         return arrays
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         raise CorruptArtefact(f"{path} is not a readable safetensors file: {error}", "remove it") from error
 
 

@@ -7,10 +7,11 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from prunebench.errors import DataError
+from prunebench.guard import bounded_toml, read_text, told
 from prunebench.registry import Registry
 
 FILE = "published.toml"
+MAX_BYTES = 1_000_000
 _NUMBER = r"\d+(?:\.\d+)?"
 _CELL = re.compile(rf"({_NUMBER})(?:±({_NUMBER}))?")
 Cell = Annotated[str, Meta(pattern=rf"^(-|<{_NUMBER}|{_NUMBER}(±{_NUMBER})?)$")]
@@ -109,7 +110,6 @@ def load_published(registry: Registry) -> Published | None:
     file = registry.file.parent / FILE
     if not file.is_file():
         return None
-    try:
-        return msgspec.toml.decode(file.read_bytes(), type=Published)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{file}: {error}", f"the head of {FILE} says what a table looks like") from error
+    hint = f"the head of {FILE} says what a table looks like"
+    with told(file, hint):
+        return msgspec.toml.decode(bounded_toml(read_text(file, hint, MAX_BYTES)), type=Published)

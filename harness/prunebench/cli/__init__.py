@@ -6,11 +6,10 @@ import os
 import sys
 import traceback
 from keyword import iskeyword
-from typing import Any
 
 import click
 
-from prunebench.cli.text import Context, columns, say
+from prunebench.cli.text import Context, columns, guarded, say
 from prunebench.errors import PrunebenchError, UsageError, did_you_mean
 from prunebench.plugins import load_plugins
 
@@ -49,9 +48,14 @@ def cli(show_traceback: bool) -> None:
     """Benchmark and apply methods that prune training data."""
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an error ends as one message, the next thing to do, and its exit code."""
     given = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    with guarded(sys.stdout), guarded(sys.stderr):
+        _main(given)
+
+
+def _main(given: list[str]) -> None:
     try:
         found = load_plugins()
         found.notify("prunebench_commands", cli=cli)

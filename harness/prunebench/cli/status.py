@@ -11,13 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from prunebench.cli.options import json_option, results_option
 from prunebench.cli.progress import duration
 from prunebench.cli.text import columns, definitions, table
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.events import is_alive, progress_of, read_events
-from prunebench.records import FINAL, read_results
+from prunebench.guard import read_json
+from prunebench.records import FINAL, Name, read_results
+
+
+class _Finished(msgspec.Struct):
+    exit_reason: str = ""
+    tasks_by_status: dict[str, int] = {}
+
+
+class _Manifest(msgspec.Struct):
+    """What is shown of a manifest."""
+
+    run_id: Name
+    suite: Name
+    started: str
+    cells: dict[str, str]
+    finished: _Finished = msgspec.field(default_factory=_Finished)
+
 
 _EVERY_SECONDS = 1.0
 _SHOWN_FAILURES = 5
@@ -63,11 +81,12 @@ def _watched(folder: Path, results: Path) -> Iterator[dict[str, Any]]:
 
 
 def _facts(folder: Path, results: Path) -> dict[str, Any]:
-    manifest = dict(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
-    cells, finished, seen = set(manifest["cells"]), manifest.get("finished", {}), progress_of(read_events(folder))
-    tried = {record.key: record for record in read_results(results, manifest["suite"]) if record.key in cells}
+    hint = "name another run, or start it again with `prunebench run`"
+    manifest = read_json(folder / "manifest.json", _Manifest, hint)
+    cells, finished, seen = set(manifest.cells), manifest.finished, progress_of(read_events(folder))
+    tried = {record.key: record for record in read_results(results, manifest.suite) if record.key in cells}
     failed = [record for record in tried.values() if record.status not in FINAL]
-    state = finished.get("exit_reason") or ("running" if is_alive(folder) else "killed")
+    state = finished.exit_reason or ("running" if is_alive(folder) else "killed")
     now = datetime.now(UTC)
     running = [
         {**{name: event.get(name, "") for name in ("key", "stage", "title")},
@@ -76,9 +95,9 @@ def _facts(folder: Path, results: Path) -> dict[str, Any]:
     ]  # fmt: skip
     failures = [{name: event.get(name, "") for name in ("key", "status", "reason", "log")} for event in seen.failures]
     return {
-        "run": manifest["run_id"], "suite": manifest["suite"], "started": manifest["started"], "cells": len(cells),
+        "run": manifest.run_id, "suite": manifest.suite, "started": manifest.started, "cells": len(cells),
         "done": len(tried) - len(failed), "failed": len(failed), "to_do": len(cells) - len(tried), "state": state,
-        "tasks_by_status": finished.get("tasks_by_status") or seen.counts,
+        "tasks_by_status": finished.tasks_by_status or seen.counts,
         "reasons": sorted({record.status_reason for record in failed}), "logs": str(folder / "logs"),
         "running": running if state == "running" else [], "failures": failures,
     }  # fmt: skip

@@ -1,13 +1,17 @@
 """Text for a terminal: lines are broken between words, also on a narrow one."""
 
+import contextlib
+import io
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 import click
+
+from prunebench.guard import shown
 
 WIDEST = 110  # longer lines are tiring to read
 PIPE = 100  # what a table takes where nobody says how wide it may be
@@ -55,8 +59,24 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in cells]
 
 
+@contextlib.contextmanager
+def guarded(stream: TextIO) -> Iterator[None]:
+    """While inside, write what the encoding of a stream lacks as \\u2212, and what would act on a terminal as \\x1b."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    before = stream.write
+    if stream.isatty() and stream is sys.stdout:
+        stream.write = lambda text: before(shown(text))  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        if stream.write is not before:
+            stream.write = before  # type: ignore[method-assign]
+
+
 def say(text: str) -> None:
     """Print to standard error: broken between words on a terminal, as it is in a pipe."""
+    text = shown(text)
     click.echo(fitted(text, columns(sys.stderr)) if sys.stderr.isatty() else text, err=True)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from prunebench.errors import DataError
+from prunebench.guard import FORMULA
 
 _ROLES = {
     "train": ("train", "training", "trainval", "trn"),
@@ -17,7 +19,7 @@ _ROLES = {
 _ROLE_OF = {word: role for role, words in _ROLES.items() for word in words}
 # "train2017", "training_set", "test-images", "photos_val"; not "train station", which is a class.
 _FILLERS = {"", "set", "data", "dataset", "image", "images", "img", "imgs", "photos", "pictures", "split", "x"}
-_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 SYSTEM_NAMES = {
     "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin",
     "system volume information", "lost+found", "__pycache__",
@@ -25,11 +27,15 @@ SYSTEM_NAMES = {
 
 
 def printable(name: str, *, backslashes: bool = False) -> str:
-    """Return a name that every file and terminal can hold: bytes that are no UTF-8 and control characters become \\xNN.
-    backslashes: double those of the name, so that two names never become one."""
+    """Return a name that every file, terminal and spreadsheet can hold: bytes that are no UTF-8, control characters and
+    the first character of a formula become \\xNN.  backslashes: double those of the name, so that two names never
+    become one."""
+    if not name.isascii():  # where the locale is not UTF-8, the names of files come as surrogates
+        with contextlib.suppress(UnicodeEncodeError):  # half of a pair of UTF-16
+            name = name.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     if backslashes:
         name = name.replace("\\", "\\\\")
-    return _UNPRINTABLE.sub(_escaped, name)
+    return UNPRINTABLE.sub(_escaped, FORMULA.sub(_escaped, name))
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import io
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+
+from prunebench.guard import read_text, told
 from prunebench.stats.moderated import Interval
 
 _OVER_BACKBONES = ("-", "mean")  # score_backbone of a method's own row; the others are those of single backbones
@@ -35,8 +38,6 @@ class BoardRow:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-able values."""
-        import msgspec
-
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
 
@@ -50,6 +51,29 @@ class BoardRow:
         return f"{told} (test accuracy on those data, not on yours, of {self.arch} trained by {self.recipe})."
 
 
+class _Row(msgspec.Struct, kw_only=True):
+    """A row of accuracy.csv."""
+
+    suite: str
+    dataset: str
+    protocol: str
+    method: str
+    projector: str
+    role: str
+    score_backbone: str
+    keep: Annotated[str, msgspec.Meta(pattern=r"^(1|0?\.[0-9]{1,20})$")]
+    train_arch: str
+    recipe: str
+    n_observations: Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+    accuracy_mean: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    gain_mean: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
+    gain_n_seeds: Annotated[float, msgspec.Meta(ge=0, le=1e15)] = 0
+
+
 def nearest_board_row(method: str, keep: float, *, projector: str = "", board: Path | None = None) -> BoardRow | None:
     """Return the row of a method at the kept fraction that is nearest; None where there is no board or no such row.
 
@@ -59,25 +83,29 @@ def nearest_board_row(method: str, keep: float, *, projector: str = "", board: P
     path = board or next(filter(Path.is_file, _places()), None)
     if path is None:
         return None
-    with path.open(encoding="utf-8", newline="") as file:
-        table = list(csv.DictReader(file))
-    own = [row for row in table if row["method"] == method and row["role"] in ("method", "baseline")
-           and row["score_backbone"] in _OVER_BACKBONES and row["accuracy_mean"]]  # fmt: skip
+    with told(path, "write it again with `prunebench leaderboard`"):
+        text = read_text(path)
+        given = [{name: cell for name, cell in row.items() if cell} for row in csv.DictReader(io.StringIO(text))]
+        table = msgspec.convert(given, list[_Row], strict=False)
+    own = [row for row in table if row.method == method and row.role in ("method", "baseline")
+           and row.score_backbone in _OVER_BACKBONES and row.accuracy_mean is not None]  # fmt: skip
     if not own:
         return None
     row = min(own, key=lambda row: (
-        row["projector"] not in ("-", projector), round(abs(float(row["keep"]) - keep), 9), float(row["keep"]),
-        -int(row["n_observations"]), row["suite"],
+        row.projector not in ("-", projector), round(abs(float(row.keep) - keep), 9), float(row.keep),
+        -row.n_observations, row.suite,
     ))  # fmt: skip
     same = ("suite", "dataset", "protocol", "train_arch", "recipe")
-    everything = [other["accuracy_mean"] for other in table
-                  if other["role"] == "unpruned" and all(other[key] == row[key] for key in same)]  # fmt: skip
+    whole = [other for other in table if other.role == "unpruned"]
+    everything = [one.accuracy_mean for one in whole if all(getattr(one, key) == getattr(row, key) for key in same)]
+    gain = (
+        None if row.gain_mean is None else Interval(row.gain_mean, row.gain_low, row.gain_high, int(row.gain_n_seeds))
+    )
     return BoardRow(
-        suite=row["suite"], dataset=row["dataset"], method=method, projector=row["projector"], keep=row["keep"],
-        arch=row["train_arch"], recipe=row["recipe"],
-        accuracy=_interval(row, "accuracy", row["n_observations"]),
-        gain=_interval(row, "gain", row["gain_n_seeds"]) if row["gain_mean"] else None,
-        everything=float(everything[0]) if everything else None,
+        suite=row.suite, dataset=row.dataset, method=method, projector=row.projector, keep=row.keep,
+        arch=row.train_arch, recipe=row.recipe,
+        accuracy=Interval(row.accuracy_mean or 0.0, row.accuracy_low, row.accuracy_high, int(row.n_observations)),
+        gain=gain, everything=everything[0] if everything else None,
     )  # fmt: skip
 
 
@@ -85,11 +113,6 @@ def _places() -> tuple[Path, Path]:
     """Return where the board lies: in a checkout, and in an installed package."""
     package = Path(str(resources.files("prunebench")))
     return package.parents[1] / "results" / "board" / "accuracy.csv", package / "board.csv"
-
-
-def _interval(row: Mapping[str, str], name: str, n: str) -> Interval:
-    low, high = (float(row[f"{name}_{end}"]) if row[f"{name}_{end}"] else None for end in ("low", "high"))
-    return Interval(float(row[f"{name}_mean"]), low, high, int(float(n)))
 
 
 def _limits(found: Interval, sign: str) -> str:

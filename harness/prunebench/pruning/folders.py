@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
 
 from prunebench.errors import DataError, UsageError, did_you_mean
+from prunebench.guard import checked_table, read_csv, read_json
 from prunebench.pictures.decoding import NOTES
+from prunebench.pictures.names import UNPRINTABLE
 from prunebench.pruning.output import FILES, LEDGER, MANIFEST, require
 from prunebench.pruning.selecting import CHOSEN, DUPLICATE, EXTRA, FILLED, LEFT_OUT, LOWER, PROTECTED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NUMBERS = ("position", "score", "rank", "votes")  # columns of the ledger that may be empty
 TEXTS = (
     "id", "class", "reason", "kept_neighbour", "copy_of", "suspected_class", "reference_copy", "picture_notes",
 )  # fmt: skip
@@ -29,6 +31,37 @@ REASONS: Mapping[str, str] = {
     LEFT_OUT: "the method leaves it out, whatever its score",
     DUPLICATE: "it is a near-duplicate of a sample that stayed",
 }
+
+
+_AGAIN = "prune again, or restore the folder"
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Method(msgspec.Struct):
+    scorer: _Named
+
+
+class _Data(msgspec.Struct):
+    fingerprint: str
+    classes: list[str]
+    reading: dict[str, Any]
+    size: int | None = None
+
+
+class _Choice(msgspec.Struct):
+    clusters: int | None
+
+
+class _Manifest(msgspec.Struct):
+    """What is read of a manifest."""
+
+    keep: Annotated[list[str], msgspec.Meta(min_length=1)]
+    method: _Method
+    data: _Data
+    choice: _Choice
 
 
 @dataclass(frozen=True)
@@ -61,36 +94,49 @@ class Written:
     @property
     def files(self) -> pd.DataFrame:
         """Where the files of what is kept lie; raises UsageError for data that are no files."""
-        import pandas as pd
-
         if not (path := self.folder / f"{FILES}.csv").is_file():
             raise UsageError(
                 f"what {self.folder} keeps are features, not files", "the tables of kept samples have the ids"
             )
         kinds = {"id": str, "path": object}  # no column of text holds bytes that are no UTF-8
-        return pd.read_csv(path, dtype=kinds, keep_default_na=False, encoding_errors="surrogateescape")
+        return read_csv(path, kinds, kinds, _AGAIN)
 
 
 def open_folder(folder: Path) -> Written:
     """Return what is in a folder; raises DataError for one that no pruning wrote, or that lacks a part."""
+    ledgers = [path for form in ("csv", "parquet") if (path := folder / f"{LEDGER}.{form}").is_file()]
+    if not ledgers or not (folder / MANIFEST).is_file():
+        hint = "name the folder that was given to `prunebench prune --out`"
+        raise DataError(f"{folder} holds no {MANIFEST} and {LEDGER} of a pruning", hint)
+    manifest, path = read_json(folder / MANIFEST, _Manifest, _AGAIN), ledgers[0]
+    budgets = [f"kept_{keep}" for keep in manifest["keep"] if len(manifest["keep"]) > 1]
+    needed = ("id", "class", "score", "rank", "reason", "kept", *budgets)
+    if path.suffix == ".parquet":
+        table = _parquet(path, needed)
+    else:
+        table = read_csv(path, dict.fromkeys(TEXTS, str), needed, _AGAIN)
+    ids, kept = table["id"], table[["kept", *budgets]].eq(1).any(axis=1)
+    wrong = {
+        "id": ids.eq("") | ids.map(lambda name: UNPRINTABLE.search(name) is not None).astype(bool),
+        "position": kept & table.get("position", kept).isna(),
+    }
+    for name, rows in wrong.items():
+        if rows.any():
+            raise DataError(f"{path}, row {int(rows.to_numpy().argmax()) + 1}: its {name} is none", _AGAIN)
+    return Written(folder, manifest, table)
+
+
+def _parquet(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     import pandas as pd
 
+    require("pyarrow", "parquet files")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        path = next(path for form in ("csv", "parquet") if (path := folder / f"{LEDGER}.{form}").is_file())
-    except (OSError, ValueError, StopIteration) as error:
-        hint = "name the folder that was given to `prunebench prune --out`"
-        raise DataError(f"{folder} holds no {MANIFEST} and {LEDGER} of a pruning", hint) from error
-    if path.suffix == ".parquet":
-        require("pyarrow", "parquet files")
         table = pd.read_parquet(path)
-        words = [name for name in TEXTS if name in table]
-        table[words] = table[words].fillna("")
-        return Written(folder, manifest, table)
-    table = pd.read_csv(
-        path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=dict.fromkeys(NUMBERS, "")
-    )
-    return Written(folder, manifest, table)
+    except Exception as error:  # what its reader raises for a damaged file is anything
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}", _AGAIN) from error
+    for name in (name for name in TEXTS if name in table):
+        table[name] = table[name].fillna("").astype(str)
+    return checked_table(table, path, TEXTS, needed, _AGAIN)
 
 
 def explain(written: Written, name: str) -> str:
@@ -117,14 +163,16 @@ def _sentences(row: Mapping[str, Any], written: Written, ranked: int) -> Iterato
     if row.get("copy_of"):
         yield f"The sample that stayed in its place is {row['copy_of']!r}."
     elif row.get("kept_neighbour"):
-        yield f"The most similar kept sample is {row['kept_neighbour']!r}, at cosine {float(row['cosine']):.3f}."
+        near = f", at cosine {float(row['cosine']):.3f}" if _there(row, "cosine") else ""
+        yield f"The most similar kept sample is {row['kept_neighbour']!r}{near}."
     if _there(row, "duplicate_group"):
         yield f"It belongs to group {int(float(row['duplicate_group']))} of near-duplicates."
     if row.get("suspected_class"):
-        share = f"{float(row['votes']):.0%} of its nearest neighbours"
+        share = f"{float(row['votes']):.0%}" if _there(row, "votes") else "most"
+        share += " of its nearest neighbours"
         yield f"Its label is doubtful: {share} have class {row['suspected_class']!r}."
     for note in row.get("picture_notes", "").split():
-        yield f"Its picture is one of those that {NOTES[note]}."
+        yield f"Its picture is one of those that {NOTES.get(note, note)}."
     if _there(row, "keep_probability"):
         yield f"Of repeated choices with other seeds, {float(row['keep_probability']):.0%} keep it."
 

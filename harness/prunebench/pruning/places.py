@@ -230,13 +230,13 @@ def _below_one_folder(files: Sequence[str], ids: Sequence[str]) -> list[str]:
     below: dict[str, set[str]] = defaultdict(set)
     for text in texts:
         for slash in (place for place, letter in enumerate(text) if letter == "/"):
-            if text[slash + 1 :] in wanted:
-                below[text[: slash + 1]].add(text[slash + 1 :])
+            if (name := printable(text[slash + 1 :])) in wanted:
+                below[text[: slash + 1]].add(name)
     roots = sorted(below, key=lambda root: -len(below[root]))
     if len(roots) > 1 and len(below[roots[1]]) == len(wanted):
         text = f"all kept files are in {roots[0]} and in {roots[1]}"
         raise UsageError(f"{text}, which the data set lists both", "give a data set of one of these folders")
-    return [text.removeprefix(roots[0]) if roots and text.startswith(roots[0]) else "" for text in texts]
+    return [printable(text.removeprefix(roots[0])) if roots and text.startswith(roots[0]) else "" for text in texts]
 
 
 def _check_labels(dataset: Any, found: Chosen) -> None:

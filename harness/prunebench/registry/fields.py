@@ -6,22 +6,28 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from prunebench.records import END
+
 NOISE = "+noise-"  # between the name of a backbone and the level of the noise in its features
-NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$"  # names of tables become names of files and of folders
+NAME = rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,99}}{END}"  # names of tables become names of files and of folders
 
 Head = Literal["own", "fitted"]
 Measure = Literal["overlap", "distributions"]
 Dtype = Literal["float32", "half", "float16", "bfloat16"]
 Text = Annotated[str, Meta(min_length=1)]
 Names = tuple[Text, ...]
-Hex = Annotated[str, Meta(pattern="^[0-9a-f]*$", description="Digest of the content, hexadecimal; empty accepts any.")]
+Hex = Annotated[
+    str, Meta(pattern=f"^[0-9a-f]*{END}", description="Digest of the content, hexadecimal; empty accepts any.")
+]
 Count = Annotated[int, Meta(ge=1, le=1000)]
-RateText = Annotated[str, Meta(pattern=r"^(0|0?\.[0-9]{1,20})$", description='In [0, 1), such as "0.9".')]
-_KeepText = Annotated[str, Meta(pattern=r"^(1|0?\.(?=0*[1-9])[0-9]{1,20})$", description='In (0, 1], such as "0.1".')]
+RateText = Annotated[str, Meta(pattern=rf"^(0|0?\.[0-9]{{1,20}}){END}", description='In [0, 1), such as "0.9".')]
+_KeepText = Annotated[
+    str, Meta(pattern=rf"^(1|0?\.(?=0*[1-9])[0-9]{{1,20}}){END}", description='In (0, 1], such as "0.1".')
+]
 Rate = RateText | Annotated[float, Meta(ge=0, lt=1)]
 Keep = _KeepText | Annotated[float, Meta(gt=0, le=1)]
 _LEVEL = 'Above 0, such as "0.5": in mean standard deviations of the features; level 0 is the backbone itself.'
-_LevelText = Annotated[str, Meta(pattern=r"^(?=.*[1-9])[0-9]{1,3}(\.[0-9]{1,6})?$", description=_LEVEL)]
+_LevelText = Annotated[str, Meta(pattern=rf"^(?=.*[1-9])[0-9]{{1,3}}(\.[0-9]{{1,6}})?{END}", description=_LEVEL)]
 Level = _LevelText | Annotated[float, Meta(ge=1e-3, lt=1000, description=_LEVEL)]
 FIRST = "Take only the first so many samples of each class, in the order of the file; 0 takes all."
 # The file itself must have a table of that name.

@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
 from prunebench.errors import UsageError, did_you_mean
-from prunebench.records import Role, complement
+from prunebench.records import END, Role, complement
 from prunebench.registry.fields import (
     FIRST,
     NAME,
@@ -42,6 +42,7 @@ from prunebench.registry.networks import Network, NetworkTable
 
 SCHEMA = 1
 PRUNING_RATES = ("0.5", "0.9")  # of a suite that names no budget
+_DIST = rf"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?{END}"  # PEP 508
 _CLAUSE = r"(~=|===?|!=|[<>]=?)\s*[0-9A-Za-z.*+!_-]+"
 Kind = Literal["scorer", "selector", "projector", "dataset", "backbone", "learner", "executor", "metric"]
 Tier = Literal["core", "contrib", "quarantine"]
@@ -114,7 +115,7 @@ class Method(Table, frozen=True):
     selector: Annotated[Text, Meta(description="Plugin that selects; default: the scorer's.")] = ""
     selector_params: Annotated[Mapping[str, Any], _PARAMS] = {}
     at: Annotated[Mapping[RateText, AtRate], Meta(description='Settings by rate: [method.NAME.at."0.9"].')] = {}
-    caveat: Annotated[str, Meta(pattern="^[^\n]{0,500}$", description="One line, printed beside the rows.")] = ""
+    caveat: Annotated[str, Meta(pattern=f"^[^\n]{{0,500}}{END}", description="One line, printed beside the rows.")] = ""
 
     def at_keep(self, keep: str) -> Self:
         """Return the method with the parameters that it has where the fraction `keep` is kept."""
@@ -225,8 +226,10 @@ class Listing(Table, frozen=True, kw_only=True):
 
     name: str
     kind: Kind
-    dist: Annotated[Text, Meta(description="Distribution that declares it.")]
-    version: Annotated[str, Meta(pattern=rf"^{_CLAUSE}(\s*,\s*{_CLAUSE})*$", description='Range, such as ">=1,<2".')]
+    dist: Annotated[str, Meta(pattern=_DIST, description="Distribution that declares it: its name in the index.")]
+    version: Annotated[
+        str, Meta(pattern=rf"^{_CLAUSE}(\s*,\s*{_CLAUSE})*{END}", description='Range, such as ">=1,<2".')
+    ]
     tier: Annotated[Tier, Meta(description="core and contrib are ranked; quarantine is shown with its reason only.")]
     maintainer: Annotated[Text, Meta(description="Who answers for it.")]
     added: Annotated[date, Meta(description="When it was added.")]
@@ -241,9 +244,13 @@ class Listing(Table, frozen=True, kw_only=True):
             yield ("reason" if "reason" in given else "tier",), "a quarantine needs a reason", 'add reason = "ONE LINE"'
         for place, text in enumerate(given.get("environment") or ()):
             try:
-                Requirement(text)
+                url = Requirement(text).url
             except ValueError as error:
                 yield ("environment", place), f"{text!r} is no requirement: {error}", "write PEP 508 requirements"
+                continue
+            if url:
+                reason = f"{text!r} is fetched from an address, whose content may change after it was looked at"
+                yield ("environment", place), reason, "name a distribution of the index and a range of versions"
         try:
             SpecifierSet(given.get("version") or "")
         except ValueError:

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from prunebench.errors import Fault, RegistryError, UsageError
+from prunebench.errors import DataError, Fault, RegistryError, UsageError
+from prunebench.guard import bounded_toml, plain_file
 from prunebench.registry.fields import Key
 
 MAX_BYTES, MAX_FAULTS = 1_000_000, 100  # of a file that is read, and that are told
@@ -36,7 +37,7 @@ class Source:
     def parse(self) -> dict[str, Any]:
         """Return the tables of the file; raises RegistryError with the line when it is not TOML."""
         try:
-            return tomllib.loads(self.text)
+            return tomllib.loads(bounded_toml(self.text))
         except (ValueError, RecursionError) as error:
             found = re.search(r"line (\d+)", str(error))
             line = int(found[1]) if found else self.text.count("\n") + 1
@@ -58,12 +59,13 @@ class Source:
 def read_source(file: Path) -> Source:
     """Read a TOML file; raises UsageError when it cannot be read, RegistryError when it is no text or too large."""
     try:
-        content = file.read_bytes()
+        with plain_file(file) as opened:
+            content = opened.read(MAX_BYTES + 1)
         if len(content) <= MAX_BYTES:
             return Source(file, content.decode("utf-8").replace("\r\n", "\n"))
-        fault = Fault(1, f"has {len(content):,} bytes, the limit is {MAX_BYTES:,}", "split it", file.name)
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}", "name another with --registry FILE") from error
+        fault = Fault(1, f"has more bytes than the limit of {MAX_BYTES:,}", "split it", file.name)
+    except DataError as error:
+        raise UsageError(error.message, "name another with --registry FILE") from error
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         fault = Fault(line, f"is not UTF-8: {error.reason}", "save it as UTF-8", file.name)

@@ -14,6 +14,7 @@ from prunebench.board.cells import DECIMALS
 from prunebench.board.comparison import BlockView
 from prunebench.board.render import charts, view
 from prunebench.board.table import Board
+from prunebench.guard import cell, shown
 
 POLICY = {
     "show": "rows with a hole are shown and take no rank",
@@ -61,7 +62,7 @@ def _md(text: str) -> str:
     """Return text that Markdown takes as it is, in one line."""
     for mark in "\\`*|":
         text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.replace("<", "&lt;").split())
+    return " ".join(shown(text).replace("<", "&lt;").replace("](", "]\\(").split())  # links and pictures, too
 
 
 def _data(value: float | int | str | None) -> str:
@@ -85,6 +86,7 @@ def _csv(frame: pd.DataFrame) -> str:
     """Return RFC 4180 text with LF: numbers with six decimals, empty where there is none, true and false."""
     flags = frame.select_dtypes("bool").columns
     shown = frame.assign(**{name: frame[name].map({True: "true", False: "false"}) for name in flags})
+    shown = shown.apply(lambda column: column.map(lambda one: cell(one) if isinstance(one, str) else one))
     return shown.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
 
 

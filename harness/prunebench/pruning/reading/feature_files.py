@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunebench.devices import available_bytes
 from prunebench.errors import DataError
 from prunebench.pictures import printable
 from prunebench.pruning.reading.label_files import ID_COLUMNS, LABEL_COLUMNS
@@ -41,6 +42,8 @@ def read_table(path: Path) -> Table:
     FileNotFoundError."""
     where = printable(str(path))
     ending = path.suffix.lower()
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DataError(f"{where} is no file that can be read", _HINT)
     try:
         if ending == ".npy":
             return Table(_mapped_npy(path))
@@ -82,8 +85,17 @@ def _npz(path: Path) -> Mapping[str, NDArray[Any]]:
         for entry in archive.infolist():
             name = entry.filename.removesuffix(".npy")
             mapped = _mapped_member(path, archive, entry) if entry.compress_type == zipfile.ZIP_STORED else None
+            if mapped is None:
+                _check_fits(entry.file_size)
             arrays[name] = loaded[name] if mapped is None else mapped
     return arrays
+
+
+def _check_fits(n_bytes: int) -> None:
+    """Raise ValueError for what would not fit into memory: a small file may be a large array that is well packed."""
+    free = available_bytes()
+    if free is not None and n_bytes > free:
+        raise ValueError(f"it unpacks to {n_bytes:,} bytes, and {free:,} are free")
 
 
 def _mapped_member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any] | None:
@@ -175,6 +187,7 @@ def _parquet(path: Path, where: str) -> Table:
         for batch in file.iter_batches(columns=[name for name in (column, label, key) if name]):
             part = _rows(batch.column(column), where, filled)
             if values is None:
+                _check_fits(file.metadata.num_rows * part.shape[1] * part.dtype.itemsize)
                 values = np.empty((file.metadata.num_rows, part.shape[1]), dtype=part.dtype)
             if part.shape[1] != values.shape[1]:
                 raise DataError(f"{where}: embeddings of {values.shape[1]} and of {part.shape[1]} numbers", _HINT)

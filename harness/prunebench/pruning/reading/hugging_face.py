@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import DataError
+from prunebench.guard import read_plain
 from prunebench.pictures import Unreadable, chosen_split, decode, printable, printable_ids
+from prunebench.pictures.decoding import MAX_BYTES
 from prunebench.pruning.reading.feature_files import FEATURE_COLUMNS, Table
 from prunebench.pruning.reading.features import check_distinct, features_source
 from prunebench.pruning.reading.folders import match_labels
@@ -65,8 +67,8 @@ class ColumnPictures:
         if cell.get("bytes") is not None:
             return bytes(cell["bytes"])
         try:
-            return Path(cell["path"]).read_bytes()
-        except (OSError, TypeError, ValueError) as error:
+            return read_plain(Path(cell["path"]), most=MAX_BYTES)
+        except (DataError, TypeError) as error:
             raise Unreadable("missing-file", f"its file cannot be read: {error}") from error
 
     def picture(self, index: int) -> Image:

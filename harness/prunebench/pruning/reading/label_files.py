@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import DataError
+from prunebench.guard import read_plain
 from prunebench.pictures import printable
 from prunebench.pruning.source import Skipped
 
@@ -48,7 +50,7 @@ def encode(values: Iterable[Any], where: str) -> tuple[NDArray[np.int64], tuple[
 
 def _bytes(name: str) -> bytes:
     try:
-        return os.fsencode(name)
+        return name.encode("utf-8", "surrogateescape")  # in any locale
     except UnicodeEncodeError:  # half of a pair of UTF-16, as JSON and Python can hold it
         return name.encode("utf-8", "surrogatepass")
 
@@ -61,7 +63,7 @@ def _plain(values: Any) -> list[Any]:
 
 def _label(value: Any) -> str | None:
     if isinstance(value, bytes):
-        value = os.fsdecode(value)
+        value = value.decode("utf-8", "surrogateescape")
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, float):
@@ -70,8 +72,7 @@ def _label(value: Any) -> str | None:
 
 
 def _is_number(text: str) -> bool:
-    digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdecimal() and str(int(text)) == text
+    return re.fullmatch(r"0|-?[1-9][0-9]{0,99}", text) is not None
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,9 @@ def read_labels(path: Path) -> LabelFile:
         rows = rows[1:]
     else:
         name, label = (None, 0) if width == 1 else (0, 1) if width == 2 else (None, None)
-    if label is None:
-        text = f"{printable(str(path))} has the columns {', '.join(map(printable, rows[0][1][:6]))}, none named label"
+    if label is None or not rows:
+        text = f"{printable(str(path))} has the columns {', '.join(map(printable, header[:6]))}"
+        text += ", none named label" if label is None else ", and no rows below them"
         raise DataError(text, "name the columns of the ids and of the classes id and label")
     return LabelFile(path, tuple(("" if name is None else row[name].strip(), row[label].strip()) for _, row in rows))
 
@@ -118,10 +120,7 @@ def _position(header: Sequence[str], known: Sequence[str]) -> int | None:
 
 def _csv_rows(path: Path) -> list[tuple[int, list[str]]]:
     """Return the lines that are not empty, with their numbers from 1."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{printable(str(path))}: {error.strerror}", "name a csv file of labels") from error
+    data = read_plain(path, "name a csv file of labels", most=1 << 32)
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     # Names of files need not be UTF-8, and are matched as the file system gives them.
     text = data.decode(encoding, "surrogateescape" if encoding == "utf-8-sig" else "replace")

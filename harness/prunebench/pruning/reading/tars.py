@@ -139,7 +139,7 @@ def _index(path: Path) -> _Index:
                 archive.members = []  # type: ignore[attr-defined] # it would hold all of them
             if _is_cut(path, archive.offset):
                 raise EOFError("it lacks the mark of its end")
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+    except Exception as error:  # beside TarError whatever a damaged header leads to, such as RecursionError
         reason = f"{name} is damaged after {len(samples):,} samples: {printable(str(error))}"
         skipped.append(Skipped(id=name, code="truncated" if samples else "damaged", reason=reason))
     cut = {key for key, sample in samples.items() if sample.offset + sample.length > size}
@@ -191,7 +191,7 @@ def _label(ending: str, data: bytes) -> bytes:
         return text
     try:
         found: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return b""
     if isinstance(found, dict):
         found = next((found[key] for key in _JSON_KEYS if key in found), "")
