@@ -236,7 +236,8 @@ def _read_labels(path: Path) -> None:
 
     file = read_labels(path)
     encode([label for _, label in file.rows], "labels")
-    labelled(["a/1.png", "b,2.png", "x/3.png"], file)
+    if any(name for name, _ in file.rows):
+        labelled(["a/1.png", "b,2.png", "x/3.png"], file)
 
 
 def _arrays() -> dict[str, Any]:

@@ -246,7 +246,8 @@ class Listing(Table, frozen=True, kw_only=True):
             try:
                 url = Requirement(text).url
             except ValueError as error:
-                yield ("environment", place), f"{text!r} is no requirement: {error}", "write PEP 508 requirements"
+                reason = str(error).partition("\n")[0]  # and then a drawing of where it is
+                yield ("environment", place), f"{text!r} is no requirement: {reason}", "write PEP 508 requirements"
                 continue
             if url:
                 reason = f"{text!r} is fetched from an address, whose content may change after it was looked at"
