@@ -18,7 +18,7 @@ import pytest
 
 import prunebench
 from fuzzing import REGISTRY
-from prunebench.errors import DataError, PrunebenchError, RegistryError
+from prunebench.errors import DataError, PrunebenchError, RegistryError, UsageError
 from prunebench.guard import FORMULA
 from prunebench.guard import cell as harmless
 from prunebench.pruning.reading import read
@@ -189,7 +189,7 @@ def test_names_of_files_and_classes_cannot_act_on_a_page_a_table_or_a_terminal(t
     found = prunebench.prune(
         features, labels=labels, ids=source.ids, scorer="random", keep=0.5, cache=tmp_path / "cache"
     )
-    written = found.write(tmp_path / "out")
+    written = found.save(tmp_path / "out")
     page = written["report"].read_text(encoding="utf-8")
     assert "<img src=x" not in page
     for path in written.values():
@@ -228,8 +228,9 @@ def test_the_command_line_takes_no_path_for_a_name(name, sandbox):
         assert "Traceback" not in result.stderr
         assert result.stderr.startswith("error: ") or "\nerror: " in result.stderr
     assert {path.name for path in sandbox.folder.iterdir()} <= {"registry.toml", "cache", "site"}
-    with contextlib.suppress(PrunebenchError):
-        prunebench.load_results(sandbox.folder, name)
+    if "/" in name:
+        with pytest.raises(UsageError):
+            prunebench.load_results(sandbox.folder, name)
 
 
 def test_a_registry_cannot_put_options_or_addresses_into_what_is_installed():
@@ -319,7 +320,7 @@ def test_members_of_a_tar_file_are_read_in_their_place_and_links_are_left_out(tm
     before = sorted(tmp_path.rglob("*"))
     source = read(tmp_path / "x.tar")
     assert source.pictures is not None
-    assert sorted(source.pictures.encoded(row) for row in range(len(source))) == [b"x", b"y", b"z"]
+    assert sorted(source.pictures.encoded(row) for row in range(len(source))) == [b"y", b"z"]
     assert sorted(tmp_path.rglob("*")) == before
     assert "links, devices or files without an ending: 4" in " ".join(source.notes)
 
@@ -376,13 +377,13 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(option, sandbox):
     )
     result = sandbox.call(*verb)
     assert result.returncode in (2, 4)
-    assert "pipe is no file that can be read" in result.stderr
+    assert "pipe is no file" in result.stderr or "no file of labels is at pipe" in result.stderr
 
 
 def test_a_folder_that_another_program_wrote_is_no_pruning_and_a_damaged_one_names_its_row(tmp_path):
     from prunebench.pruning.folders import open_folder
 
-    prunebench.prune(np.random.default_rng(0).random((30, 3)), scorer="random", keep=0.5, cache=tmp_path / "c").write(
+    prunebench.prune(np.random.default_rng(0).random((30, 3)), scorer="random", keep=0.5, cache=tmp_path / "c").save(
         tmp_path / "out"
     )
     ledger = tmp_path / "out" / "ledger.csv"

@@ -146,7 +146,7 @@ def test_without_a_network_what_is_here_runs_and_weights_that_are_not_are_named(
     suite = SUITE.replace('methods = ["random"]', 'methods = ["random", "moderate"]\nbackbones = ["far"]')
     (sandbox.folder / "registry.toml").write_text(DIGITS + hub + suite, encoding="utf-8")
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(sandbox.folder / "hub")}
-    ran = run(sandbox, "run", "tiny", "--executor", "serial", "--quiet", environment=environment)
+    ran = run(sandbox, "run", "tiny", "--jobs", "1", "--quiet", environment=environment)
     told = ran.stderr.decode()
     assert ran.returncode == 4, told
     assert "Traceback" not in told

@@ -86,7 +86,7 @@ def _reasons(
 def _readable(path: Path) -> Iterator[Record]:
     """Yield the records of a file up to the first line that is none."""
     with suppress(DataError):
-        yield from takewhile(lambda item: not isinstance(item, Fault), read_items(path))  # type: ignore[arg-type]
+        yield from takewhile(lambda item: not isinstance(item, Fault), read_items(path))
 
 
 def expected_seconds(

@@ -124,7 +124,7 @@ def checked_table(
 
     if lacking := [name for name in needed if name not in table]:
         raise DataError(f"{_shown(path)} has no column {lacking[0]}", hint)
-    for name in (name for name in table if name not in texts):
+    for name in (name for name in table if str(name) not in texts):
         column = table[name]
         if column.dtype.kind in "iu":
             continue

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 from prunebench.contexts import silent
-from prunebench.errors import DataError, NotHere
+from prunebench.errors import DataError, NotHere, UsageError
 from prunebench.executors import Event
 from prunebench.executors.choice import choose
 from prunebench.identify import identified_plan
@@ -126,11 +126,13 @@ def load_results(results: Folder, suite: str = "*", *, as_frame: bool = False) -
 
     suite: a glob.  as_frame: as a DataFrame with one row per record and a column per field, `kind` being "cell" or
     "agreement", and `keep` a number.  Raises DataError for a folder that is not there, and for a line that is no
-    record."""
+    record; UsageError for a path in place of a suite."""
     if (shared := remote_records(folder := working_copy(results))) is not None:
         shared.pull()
     if not folder.is_dir():
         raise DataError(f"no folder of results is at {folder}", "name the one that was given to --results")
+    if Path(suite).is_absolute() or ".." in Path(suite).parts:
+        raise UsageError(f"suite {suite!r} is no name, but a path", "name a suite, or write a glob of names")
     records = read_results(folder, suite)
     return frame_of(records) if as_frame else records
 

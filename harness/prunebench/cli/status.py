@@ -83,10 +83,10 @@ def _watched(folder: Path, results: Path) -> Iterator[dict[str, Any]]:
 def _facts(folder: Path, results: Path) -> dict[str, Any]:
     hint = "name another run, or start it again with `prunebench run`"
     manifest = read_json(folder / "manifest.json", _Manifest, hint)
-    cells, finished, seen = set(manifest.cells), manifest.finished, progress_of(read_events(folder))
-    tried = {record.key: record for record in read_results(results, manifest.suite) if record.key in cells}
+    cells, finished, seen = set(manifest["cells"]), manifest.get("finished", {}), progress_of(read_events(folder))
+    tried = {record.key: record for record in read_results(results, manifest["suite"]) if record.key in cells}
     failed = [record for record in tried.values() if record.status not in FINAL]
-    state = finished.exit_reason or ("running" if is_alive(folder) else "killed")
+    state = finished.get("exit_reason") or ("running" if is_alive(folder) else "killed")
     now = datetime.now(UTC)
     running = [
         {**{name: event.get(name, "") for name in ("key", "stage", "title")},
@@ -95,9 +95,9 @@ def _facts(folder: Path, results: Path) -> dict[str, Any]:
     ]  # fmt: skip
     failures = [{name: event.get(name, "") for name in ("key", "status", "reason", "log")} for event in seen.failures]
     return {
-        "run": manifest.run_id, "suite": manifest.suite, "started": manifest.started, "cells": len(cells),
+        "run": manifest["run_id"], "suite": manifest["suite"], "started": manifest["started"], "cells": len(cells),
         "done": len(tried) - len(failed), "failed": len(failed), "to_do": len(cells) - len(tried), "state": state,
-        "tasks_by_status": finished.tasks_by_status or seen.counts,
+        "tasks_by_status": finished.get("tasks_by_status") or seen.counts,
         "reasons": sorted({record.status_reason for record in failed}), "logs": str(folder / "logs"),
         "running": running if state == "running" else [], "failures": failures,
     }  # fmt: skip

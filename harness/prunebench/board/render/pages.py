@@ -85,9 +85,10 @@ def _distinct(texts: pd.Series[str]) -> list[str]:
 def _csv(frame: pd.DataFrame) -> str:
     """Return RFC 4180 text with LF: numbers with six decimals, empty where there is none, true and false."""
     flags = frame.select_dtypes("bool").columns
-    shown = frame.assign(**{name: frame[name].map({True: "true", False: "false"}) for name in flags})
-    shown = shown.apply(lambda column: column.map(lambda one: cell(one) if isinstance(one, str) else one))
-    return shown.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
+    table = frame.assign(**{name: frame[name].map({True: "true", False: "false"}) for name in flags})
+    table = table.apply(lambda column: column.map(lambda one: cell(one) if isinstance(one, str) else one))
+    text: str = table.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
+    return text
 
 
 def _json(board: Board) -> Markup:
