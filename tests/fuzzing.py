@@ -443,6 +443,14 @@ def _run_manifest() -> list[bytes]:
     return [json.dumps(manifest, indent=1).encode()]
 
 
+def _events() -> list[bytes]:
+    task = {"time": "2026-01-01T00:00:00.000+00:00", "key": "k", "stage": "scores", "title": "m"}
+    ended = {"status": "failed", "reason": "r", "log": "l", "seconds": 3.0}
+    lines = [{**task, "event": "task_started"}, {**task, "event": "task_failed", **ended}]
+    lines += [{**task, "event": "task_started", "key": "l"}]
+    return ["".join(json.dumps(line) + "\n" for line in lines).encode()]
+
+
 def _status(path: Path) -> None:
     from click.testing import CliRunner
 
@@ -450,7 +458,10 @@ def _status(path: Path) -> None:
 
     folder = path.parent / "runs" / "r"
     folder.mkdir(parents=True, exist_ok=True)
-    path.replace(folder / "manifest.json")
+    if path.name == "events.jsonl":
+        (folder / "manifest.json").write_bytes(_run_manifest()[0].replace(b'"finished"', b'"left"'))
+        (folder / "running.lock").touch()
+    path.replace(folder / path.name)
     result = CliRunner().invoke(command, ["--results", str(path.parent / "results")], standalone_mode=False)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -511,6 +522,7 @@ PARSERS = (
     _pruning("manifest.json", mutations.json_lines),
     _pruning("ledger.csv", None),
     Parser("a run: manifest.json", _run_manifest, _status, mutations.json_lines),
+    Parser("a run: events.jsonl", _events, _status, mutations.json_lines, forgiving=True),
     Parser(IMPORTS, _first_imports, _read_first_imports, mutations.json_lines, forgiving=True),
     Parser("the board: accuracy.csv", _board_csv, _read_board_csv),
 )

@@ -8,7 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
+
+import msgspec
 
 from prunebench.executors import Event
 from prunebench.records import FINAL
@@ -74,15 +76,26 @@ def title_of(kind: tuple[str, ...]) -> str:
     return " ".join(part for part in kind[1:] if part)
 
 
+class _Line(msgspec.Struct):
+    """The fields that readers of events rely on."""
+
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
+    event: str
+    key: str = ""
+    stage: str = ""
+    title: str = ""
+    status: str = ""
+    reason: str = ""
+    log: str = ""
+
+
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield the events of a run that are whole lines; there may be none."""
     file = folder / FILE
-    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-    for line in text.splitlines():
-        with suppress(ValueError):
-            found = json.loads(line)
-            if isinstance(found, dict):
-                yield found
+    for line in file.read_bytes().splitlines() if file.is_file() else ():
+        with suppress(ValueError, RecursionError):
+            msgspec.json.decode(line, type=_Line)
+            yield msgspec.json.decode(line)
 
 
 @dataclass

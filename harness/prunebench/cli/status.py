@@ -21,6 +21,9 @@ from prunebench.events import is_alive, progress_of, read_events
 from prunebench.guard import read_json
 from prunebench.records import FINAL, Name, read_results
 
+_EVERY_SECONDS = 1.0
+_SHOWN_FAILURES = 5
+
 
 class _Finished(msgspec.Struct):
     exit_reason: str = ""
@@ -35,10 +38,6 @@ class _Manifest(msgspec.Struct):
     started: str
     cells: dict[str, str]
     finished: _Finished = msgspec.field(default_factory=_Finished)
-
-
-_EVERY_SECONDS = 1.0
-_SHOWN_FAILURES = 5
 
 
 @click.command()
