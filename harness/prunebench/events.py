@@ -13,10 +13,10 @@ from typing import Annotated, Any, TextIO
 import msgspec
 
 from prunebench.executors import Event
+from prunebench.locks import file_lock
 from prunebench.records import FINAL
 from prunebench.schedule import RunState
 from prunebench.settings import Settings
-from prunebench.store import file_lock
 
 FILE, ALIVE = "events.jsonl", "running.lock"
 

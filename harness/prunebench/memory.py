@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from prunebench.artefact_files import DATA
 from prunebench.devices import WORKER_BYTES
 from prunebench.errors import UsageError
 from prunebench.plan import Plan
 from prunebench.plugins import Catalogue
 from prunebench.schedule import RunState
-from prunebench.store import DATA, Store, map_safetensors
+from prunebench.store import Store, map_safetensors
 from prunebench.tasks import Task
 
 _IDLE_BYTES = 1 << 29  # of a warm worker between tasks: its libraries

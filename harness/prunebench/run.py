@@ -20,6 +20,7 @@ from prunebench.executors import Event, Executor
 from prunebench.executors.choice import choose
 from prunebench.forecast import measured_seconds
 from prunebench.keys import digest
+from prunebench.locks import file_lock
 from prunebench.memory import MemoryBound, measured_peaks
 from prunebench.plan import Plan
 from prunebench.plugins import Catalogue
@@ -30,7 +31,7 @@ from prunebench.results import Outcomes, Results, causes
 from prunebench.schedule import RunState, for_processor, missing_tasks, run_tasks
 from prunebench.settings import Settings
 from prunebench.stopping import Interruption
-from prunebench.store import Store, file_lock
+from prunebench.store import Store
 from prunebench.tasks import Task
 from prunebench.upkeep import trim
 
