@@ -117,7 +117,7 @@ def compare(
     records: Iterable[Record], published: Published, registry: Registry, needs_data: Collection[str] = ()
 ) -> list[BlockView]:
     """Return all published tables beside what the records say; needs_data: data sets of a folder of the user's."""
-    cells = [one for one in records if isinstance(one, CellRecord) and _same_data(one, registry)]
+    cells = [one for one in records if isinstance(one, CellRecord) and same_data(one, registry)]
     ours = _measured(cells, published, registry)
     return [
         BlockView(name, recipe, [_table(one, published, registry, ours, cells, needs_data) for one in tables])
@@ -126,7 +126,7 @@ def compare(
     ]
 
 
-def _same_data(record: CellRecord, registry: Registry) -> bool:
+def same_data(record: Record, registry: Registry) -> bool:
     """Tell whether a record is of the images that the registry knows under the name of its data set."""
     known = registry.datasets.get(record.dataset)
     return known is not None and known.fingerprint in ("", record.dataset_fingerprint)

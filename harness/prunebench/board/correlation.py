@@ -79,7 +79,7 @@ def _kind(pair: Pair, control: bool) -> str:
     return (CONTROL if control else "") + (SEEDS if pair[0] == pair[1] else f"{NOISE}{level}" if level else CROSS)
 
 
-def _place(record: AgreementRecord) -> tuple[str, Pair, Run]:
+def place_of(record: AgreementRecord) -> tuple[str, Pair, Run]:
     """Return the kind of a comparison, its backbones in order, and what it is one observation of."""
     (a, b), (s, t) = sorted([record.backbone_a, record.backbone_b]), sorted([record.seed_a, record.seed_b])
     return _kind((a, b), record.backbone_control), (a, b), s if s == t else (s, t)
@@ -103,7 +103,7 @@ def _more(record: AgreementRecord) -> dict[str, float | None]:
 
 def _score_correlations(compared: pd.DataFrame, named: Mapping[str, Collection[Pair]]) -> Iterator[Row]:
     """Yield score_rho and its kin of each method of a section; a mean is over the `named` pairs and any others seen."""
-    places = pd.DataFrame(map(_place, compared.record), compared.index, columns=["kind", "pair", "run"])
+    places = pd.DataFrame(map(place_of, compared.record), compared.index, columns=["kind", "pair", "run"])
     more = pd.DataFrame(map(_more, compared.record), compared.index).add_prefix("score_")
     measures = MEASURES | {str(name): str(name) for name in sorted(map(str, more))}
     compared = compared.join(places).join(more)

@@ -4,12 +4,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from prunebench.board.comparison import BlockView, compare
+from prunebench.board.claims import load_claims
+from prunebench.board.comparison import compare
 from prunebench.board.metrics import load_metrics
 from prunebench.board.published import load_published
-from prunebench.board.render.pages import board_files
+from prunebench.board.render.pages import board_files, verdict_files
 from prunebench.board.render.terminal import render_terminal
 from prunebench.board.table import Board, Missing, make_board
+from prunebench.board.verdict import judge
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.plugins import Catalogue
 from prunebench.records import read_results, write_text
@@ -20,9 +22,10 @@ FOLDER = "board"
 
 def load_board(
     results: Path, registry: Registry, catalogue: Catalogue, missing: Missing = "show", suite: str = ""
-) -> tuple[Board, list[BlockView], str]:
-    """Return the board of a results folder or of one suite; for a whole folder, where the registry has some, also the
-    published tables beside it and the remark on those that are left out.  Raises UsageError without records."""
+) -> tuple[Board, dict[Path, str]]:
+    """Return the board of a results folder or of one suite, and its files.
+    For a whole folder these have the published tables, where there are some beside the registry; and for the folder
+    beside the registry, the verdict on the claims that lie there.  Raises UsageError without records."""
     records = read_results(results, suite or "*")
     if not records:
         raise UsageError(f"{results} holds no records", "run `prunebench run SUITE` first, or name another --results")
@@ -33,9 +36,15 @@ def load_board(
     data = frozenset(name for name, entry in entries.items() if entry and "--data" in entry.spec.obtain)
     board = make_board(records, registry, metrics, problems, missing=missing, registry_file=named, needs_data=data)
     published = None if suite else load_published(registry)
-    if published is None:
-        return board, [], ""
-    return board, compare(records, published, registry, data), published.left_out
+    compared = compare(records, published, registry, data) if published else []
+    pages = board_files(board, compared, published.left_out if published else "")
+    files = {results / suite / FOLDER / name: text for name, text in pages.items()}
+    beside = registry.file.resolve().parent
+    claims = load_claims(registry) if not suite and results.resolve().parent == beside else None
+    if claims is None:
+        return board, files
+    judged = judge(claims, records, board, registry, data)
+    return board, files | {beside / name: text for name, text in verdict_files(claims, judged, board).items()}
 
 
 def update_board(
@@ -45,18 +54,17 @@ def update_board(
     """Write results/board/ from all records below `results`; return the text of the suites `shown` (None: all).
     suite: write results/<suite>/board/ from the records of that suite alone.  Raises UsageError without records,
     StoreError for a folder that cannot be written."""
-    board, compared, left_out = load_board(results, registry, catalogue, missing, suite)
+    board, files = load_board(results, registry, catalogue, missing, suite)
     known = set(board.sections.suite)
     for name in shown or ():
         if name not in known:
             raise UsageError(f"{results} holds no records of a suite {name!r}", did_you_mean(name, known))
-    for name, text in board_files(board, compared, left_out).items():
-        write_text(results / suite / FOLDER / name, text)
+    for path, text in files.items():
+        write_text(path, text)
     return render_terminal(board, min(shutil.get_terminal_size((100, 24)).columns, 120), shown)
 
 
 def check_board(results: Path, registry: Registry, catalogue: Catalogue) -> list[str]:
-    """Return the names of the files in results/board/ that the records do not give, sorted; empty for a true board."""
-    files, folder = board_files(*load_board(results, registry, catalogue)), results / FOLDER
-    written = {path.name: path.read_bytes() for path in folder.glob("*") if path.name in files and path.is_file()}
-    return sorted(name for name, text in files.items() if written.get(name) != text.encode())
+    """Return the names of the files that are not what the records give, sorted; empty for a true board."""
+    _, files = load_board(results, registry, catalogue)
+    return sorted(path.name for path, text in files.items() if not path.is_file() or path.read_bytes() != text.encode())

@@ -41,3 +41,12 @@ def difference(a: Sample, b: Sample, level: float = 0.95) -> Interval:
     df = error**2 / sum(squared**2 / freedom for squared, freedom in parts)
     half = float(stdtrit(df, 0.5 + level / 2)) * math.sqrt(error)
     return Interval(mean, mean - half, mean + half, a.n)
+
+
+def spread_ratio(a: float, n_a: int, b: float, n_b: int, level: float = 0.95) -> Interval:
+    """Return the ratio of two standard deviations of `n_a` and `n_b` independent values with its interval by the F
+    distribution, which is exact for normal values; `n` is the lesser of the two."""
+    from scipy.special import fdtri
+
+    low, high = (math.sqrt(float(fdtri(n_b - 1, n_a - 1, 0.5 + side * level / 2))) for side in (-1, 1))
+    return Interval(a / b, a / b * low, a / b * high, min(n_a, n_b))

@@ -11,9 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from prunebench.board.cells import DECIMALS
+from prunebench.board.claims import Claims
 from prunebench.board.comparison import BlockView
-from prunebench.board.render import charts, view
+from prunebench.board.render import charts, verdict, view
+from prunebench.board.render.picture import picture
 from prunebench.board.table import Board
+from prunebench.board.verdict import Judged
 from prunebench.guard import cell, shown
 
 POLICY = {
@@ -46,13 +49,23 @@ def board_files(board: Board, compared: Sequence[BlockView] = (), left_out: str 
     }
 
 
+def verdict_files(claims: Claims, judged: Sequence[Judged], board: Board) -> dict[str, str]:
+    """Return the page of the claims beside the records, and the picture, by the names that the claims give them."""
+    page = _environment(html=False).get_template("verdict.md.j2")
+    found = {claims.page: page.render(claims=claims, judged=judged, words=verdict)}
+    if claims.picture is not None:
+        drawn = _environment(html=True).get_template("picture.svg.j2")
+        found[claims.picture.file] = drawn.render(picture(board, claims.picture, claims.groups))
+    return found
+
+
 @cache
 def _environment(html: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("prunebench.board.render"), autoescape=html, trim_blocks=True, lstrip_blocks=True,
         undefined=StrictUndefined, keep_trailing_newline=True,
     )  # fmt: skip
-    for function in (view.percent, view.number, view.rate, view.marked, _md, _data, _thousands, _capitalised):
+    for function in (view.percent, view.number, view.rate, view.marked, _md, _data, _thousands, _capitalised, _signed):
         environment.filters[function.__name__.lstrip("_")] = function
     environment.globals |= {"notes": view.notes, "charts": charts, "px": charts.px}
     return environment
@@ -76,6 +89,11 @@ def _thousands(value: int) -> str:
 
 def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _signed(value: float) -> str:
+    """Return a gain in points with its sign."""
+    return charts.tick(round(value, 3), signed=True)
 
 
 def _distinct(texts: pd.Series[str]) -> list[str]:
