@@ -118,7 +118,7 @@ def text_of(found: Validation) -> str:
 
 def test_nothing_changed_is_valid(contribution):
     found = contribution.validate()
-    assert (found.faults, found.added, found.changed, found.removed) == ((), (), (), ())
+    assert (found.faults, found.changes.any, found.changes.changed) == ((), False, ())
     assert found.error() is None
     assert "valid. Against" in summary(found)
 

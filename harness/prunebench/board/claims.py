@@ -45,7 +45,8 @@ class Measurement(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True,
                 )
                 for side in (self.a, self.b)
             )  # fmt: skip
-            for chosen in ([(label,) for label in b if label not in a] or [b]) if self.each else [b]:
+            alone: list[Labels] = [(label,) for label in b if label not in a] if self.each else []
+            for chosen in alone or [b]:
                 called = (self.called[0] or _called(self.a), self.called[1] or _called(chosen if self.each else self.b))
                 yield suite, replace(self, suites=(name,), a=a, b=chosen, called=called)
 

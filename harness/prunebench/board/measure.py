@@ -229,11 +229,12 @@ def _column(rows: pd.DataFrame, grid: Grid, read: str, arch: str) -> pd.DataFram
     own = rows[rows.score_backbone == NONE]
     if read != OTHER:
         chosen = rows[rows.score_backbone == read] if own.empty else own
-        return pd.concat([grid.seeds.loc[row] for row in chosen.index] or [grid.seeds.iloc[:0].droplevel(0)])
+        found: pd.DataFrame = grid.seeds.loc[list(chosen.index)].droplevel(0)  # one row, or none
+        return found
     others = sorted({name for name in grid.rows.score_backbone if name not in WHOLE and name != arch})
-    mine = {name: index for index, name in rows.score_backbone.items()}
-    found = {name: mine.get(name, mine.get(NONE)) for name in others}
-    values = {name: mean(grid.seeds.accuracy.loc[row]) for name, row in found.items() if row is not None}
+    mine = dict(zip(rows.score_backbone, rows.index, strict=True))
+    known = {name: mine.get(name, mine.get(NONE)) for name in others}
+    values = {name: mean(grid.seeds.accuracy.loc[[row]]) for name, row in known.items() if row is not None}
     return pd.DataFrame({"accuracy": values, "observation": {name: name for name in values}})
 
 

@@ -110,8 +110,9 @@ def _finding(test: Measurement, suite: Suite, sample: Sample | Lack, level: floa
         found = jackknife(sample.number, sample.strata, level)
     if found is None:
         return Finding(test, suite, command, "the number is not defined: nothing varied")
-    mean, low, high = found.mean, found.low, found.high
     if sample.logs:
-        a, b, mean, low, high = (None if one is None else math.exp(one) for one in (a, b, mean, low, high))
-    reason = "" if low is not None else f"no interval over {found.n} {sample.over}"
-    return Finding(test, suite, command, reason, sample, a, b, Interval(mean or 0.0, low, high, found.n))
+        a, b = None if a is None else math.exp(a), None if b is None else math.exp(b)
+        low, high = (None if end is None else math.exp(end) for end in (found.low, found.high))
+        found = Interval(math.exp(found.mean), low, high, found.n)
+    reason = "" if found.low is not None else f"no interval over {found.n} {sample.over}"
+    return Finding(test, suite, command, reason, sample, a, b, found)

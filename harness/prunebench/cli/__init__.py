@@ -14,8 +14,8 @@ from prunebench.errors import PrunebenchError, UsageError, did_you_mean
 from prunebench.plugins import load_plugins
 
 VERBS = (
-    "cache", "check", "diff", "doctor", "explain", "export", "leaderboard", "list", "new", "plan", "prune", "registry",
-    "run", "status", "try", "validate",
+    "cache", "check", "compare", "diff", "doctor", "explain", "export", "leaderboard", "list", "new", "plan", "prune",
+    "registry", "run", "status", "try", "validate",
 )  # fmt: skip
 
 

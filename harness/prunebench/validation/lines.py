@@ -110,8 +110,23 @@ def base_rows(results: Path, base: str) -> tuple[str, list[Row]]:
             commit = _git(folder, *arguments).decode().strip()
             top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
             return commit[:12], _rows_at(top, folder.relative_to(top).as_posix(), commit)
-    message = f"no base to compare {results} with: {base or 'main'} is no revision of a git repository here"
-    raise UsageError(message, "name a revision or a folder of results with --base")
+    message = f"{base or 'main'} is no folder of results, and no revision of a git repository that holds {results}"
+    raise UsageError(message, "name a revision or a folder of results, as validate's --base or to compare")
+
+
+def side(results: Path, name: str) -> tuple[str, list[Row]]:
+    """Return the name and the records of one side of a comparison: a folder of results, a run whose records are in
+    `results`, or a git revision of `results`.  Raises UsageError for anything else, DataError for a damaged folder."""
+    rows, faults = read_folder(Path(name) if Path(name).is_dir() else results)
+    if Path(name).is_dir():
+        if damaged := [fault for fault in faults if fault.line]:
+            raise DataError(f"{name}: {damaged[0]}", f"`prunebench validate {name}` says all that is wrong with it")
+    else:
+        rows = [row for row in rows if row.record.run_id == name]
+    found = (name, rows) if rows or Path(name).is_dir() else base_rows(results, name)
+    if not found[1]:
+        raise UsageError(f"{name} holds no records", "name a folder of results, a run, or a revision that has some")
+    return found
 
 
 def _rows_at(top: Path, folder: str, commit: str) -> list[Row]:

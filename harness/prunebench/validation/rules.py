@@ -11,24 +11,21 @@ from prunebench.plugins import Catalogue
 from prunebench.records import AgreementRecord, CellRecord, Record
 from prunebench.registry import Registry, Suite
 from prunebench.registry.model import Pair
+from prunebench.validation.changes import Changes, changes
 from prunebench.validation.lines import Row, read_folder
 
 
 class Validation(NamedTuple):
-    """What came of a validation: faults, new rows, (old, new) rows of one place, rows that are gone, and cells that
-    methods lack; `base` is the name of what was compared with."""
+    """What came of a validation: faults, what differs from the base, and cells that methods lack."""
 
-    base: str
     n_rows: int
     faults: tuple[Fault, ...]
-    added: tuple[Row, ...]
-    changed: tuple[tuple[Row, Row], ...]
-    removed: tuple[Row, ...]
+    changes: Changes
     missing: Mapping[str, tuple[str, ...]]
 
     def error(self) -> PrunebenchError | None:
         """Return the error to end with, or None: a schema too new comes before bad data, and that before conflicts."""
-        return worst(self.faults, f"the results, compared with {self.base}")
+        return worst(self.faults, f"the results, compared with {self.changes.before}")
 
 
 def worst(faults: Sequence[Fault], where: str) -> PrunebenchError | None:
@@ -42,21 +39,18 @@ def worst(faults: Sequence[Fault], where: str) -> PrunebenchError | None:
 def validate(results: Path, base: tuple[str, Sequence[Row]], registry: Registry, catalogue: Catalogue) -> Validation:
     """Compare a results folder with the base's name and rows, and what is new with the registry and the plugins."""
     rows, faults = read_folder(results)
-    before, after = ({(row.file, *row.record.place): row for row in side} for side in (base[1], rows))
-    added = tuple(row for place, row in after.items() if place not in before)
-    changed = tuple((before[p], row) for p, row in after.items() if p in before and before[p].record != row.record)
-    removed = tuple(row for place, row in before.items() if place not in after)
+    found = changes(base, (str(results), rows))
     gone = "the record {} is gone; results are never removed"
-    faults += [Fault(0, gone.format(row.record.key), file=row.file, kind=DataError) for row in removed]
-    faults += [fault for old, new in changed for fault in _unexplained(old, new)]
-    for row in (*added, *(new for _, new in changed)):
+    faults += [Fault(0, gone.format(row.record.key), file=row.file, kind=DataError) for row in found.removed]
+    faults += [fault for old, new in found.changed for fault in _unexplained(old, new)]
+    for row in (*found.added, *(new for _, new in found.changed)):
         faults += map(row.fault, disagreements(row.record, registry, catalogue))
-    files, known = sorted({row.file for row in added}), {row.file for row in base[1]}
+    files, known = sorted({row.file for row in found.added}), {row.file for row in base[1]}
     missing = {file: cells for file in files if (cells := missing_cells(file, rows, registry, catalogue))}
     lacks = "lacks {} cells that its suite has at these budgets and seeds, the first: {}"
     holes = [(file, lacks.format(len(cells), cells[0])) for file, cells in missing.items() if file not in known]
     faults += [Fault(0, reason, file=file, kind=DataError) for file, reason in holes]
-    return Validation(base[0], len(rows), tuple(faults), added, changed, removed, missing)
+    return Validation(len(rows), tuple(faults), found, missing)
 
 
 def _unexplained(before: Row, after: Row) -> Iterator[Fault]:

@@ -7,10 +7,8 @@ from prunebench.board.cells import BASELINE, MEAN, WHOLE, label
 from prunebench.board.claims import Labels, Picture
 from prunebench.board.correlation import CROSS
 from prunebench.board.render.charts import Scale, ticks
-from prunebench.board.render.view import records
+from prunebench.board.render.view import Row, records
 from prunebench.board.table import Board
-
-Row = dict[str, Any]
 
 
 class Mark(NamedTuple):
@@ -33,10 +31,11 @@ def picture(board: Board, spec: Picture, groups: Mapping[str, Labels]) -> dict[s
     marks = []
     for name in spec.methods:
         mine = [row for row in compared if label(row) == name and row["value"] is not None]
-        gains = [row for row in trained if label(row) == name and row["gain_mean"] is not None]
+        whole = next((row for row in mine if row["a"] == MEAN), None)
+        alone = [row["value"] for row in mine if row["a"] != MEAN]
+        gain = next((row for row in trained if label(row) == name and row["gain_mean"] is not None), None)
         kind = next((kind for kind, labels in groups.items() if name in labels), "")
-        means, alone = ([row for row in mine if (row["a"] == MEAN) == whole] for whole in (True, False))
-        marks.append(Mark(name, kind, *means[:1] or [None], [row["value"] for row in alone], *gains[:1] or [None]))
+        marks.append(Mark(name, kind, whole, alone, gain))
     marks.sort(key=lambda mark: (-mark.agreement["value"] if mark.agreement else 1.0, mark.label))
     ends = [mark.accuracy[f"gain_{end}"] or mark.accuracy["gain_mean"]
             for mark in marks if mark.accuracy for end in ("low", "high")]  # fmt: skip
