@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from prunebench.board.render.verdict import fragment
 from prunebench.cli import cli
 from prunebench.registry import load_registry
 
@@ -43,8 +44,8 @@ def test_the_pages_have_commands_and_their_links_lead_somewhere() -> None:
 
 def test_the_readme_counts_what_the_quickstart_runs() -> None:
     suite = load_registry(ROOT / "registry.toml").suites["quickstart"]
-    text = " ".join(README.split("prunebench run quickstart", 1)[1].split())
-    words = {2: "two", 3: "three", 4: "four", 5: "five", 8: "eight", 9: "nine", 10: "ten"}
+    text = " ".join(README.split("uv run prunebench run quickstart\n")[1].split())
+    words = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
     assert f"{words[len(suite.backbones)]} small backbones" in text
     assert f"{words[len(suite.methods)]} of the bundled methods" in text
     assert f"{words[len(suite.pruning_rates)]} rates with {words[suite.seeds]} seeds" in text
@@ -62,6 +63,18 @@ def test_figures_in_the_readme_are_those_of_the_board_below_the_command_that_com
         assert head in section
         for row in rows:
             assert row in section.splitlines()
+
+
+def test_the_findings_of_the_first_screen_are_in_the_sections_of_the_verdict_that_they_link_to() -> None:
+    page = (ROOT / "docs" / "verdict.md").read_text(encoding="utf-8")
+    sections = {fragment(part.partition("\n")[0]): part for part in page.split("\n### ")[1:]}
+    findings = re.findall(r"^\d\. (.*\n(?:   .*\n)*)", README.partition("\n## ")[0], flags=re.MULTILINE)
+    assert len(findings) == 3
+    for finding in findings:
+        (anchor,) = re.findall(r"docs/verdict\.md#([^)]*)", finding)
+        numbers = re.findall(r"\d+\.\d+", finding)
+        assert len(numbers) == 2
+        assert set(numbers) <= set(re.findall(r"\d+\.\d+", sections[anchor])), finding
 
 
 def test_the_plugin_of_the_readme_keeps_its_promises(sandbox) -> None:

@@ -202,11 +202,14 @@ def _beside(test: Agreement, suite: Suite, tables: Tables) -> Iterator[float | N
 
 
 def _accuracies(test: Accuracy, suite: Suite, tables: Tables) -> Iterator[Sample | Lack]:
-    grid, names = tables.grid(suite), (*test.a, *test.b)
+    grid, names, networks = tables.grid(suite), (*test.a, *test.b), tables.registry.networks
+    others = {name for name in suite.backbones if name in networks and not networks[name].control}
     for (*_, arch, recipe, _), table in groups(grid.rows, TABLE):
         rows = table[(table.keep == test.keep) & table.complete]
         labels = [label(row) for row in rows.to_dict("records")]
-        found = {name: _column(rows[[one == name for one in labels]], grid, test.read, arch) for name in names}
+        found = {
+            name: _column(rows[[one == name for one in labels]], grid, test.read, others - {arch}) for name in names
+        }
         if lacking := [name for name, column in found.items() if column.empty]:
             yield Lack(f"not run or incomplete: {', '.join(lacking)}")
             continue
@@ -224,16 +227,15 @@ def _accuracies(test: Accuracy, suite: Suite, tables: Tables) -> Iterator[Sample
         yield Sample(a, b, over, strata, average, False, where, *beside)
 
 
-def _column(rows: pd.DataFrame, grid: Grid, read: str, arch: str) -> pd.DataFrame:
-    """Return accuracy and observation of one method, by seed, or with "other" by the networks that are not trained."""
+def _column(rows: pd.DataFrame, grid: Grid, read: str, others: Collection[str]) -> pd.DataFrame:
+    """Return accuracy and observation of one method, by seed, or with "other" by the networks `others`."""
     own = rows[rows.score_backbone == NONE]
     if read != OTHER:
         chosen = rows[rows.score_backbone == read] if own.empty else own
         found: pd.DataFrame = grid.seeds.loc[list(chosen.index)].droplevel(0)  # one row, or none
         return found
-    others = sorted({name for name in grid.rows.score_backbone if name not in WHOLE and name != arch})
     mine = dict(zip(rows.score_backbone, rows.index, strict=True))
-    known = {name: mine.get(name, mine.get(NONE)) for name in others}
+    known = {name: mine.get(name, mine.get(NONE)) for name in sorted(others)}
     values = {name: mean(grid.seeds.accuracy.loc[[row]]) for name, row in known.items() if row is not None}
     return pd.DataFrame({"accuracy": values, "observation": {name: name for name in values}})
 
