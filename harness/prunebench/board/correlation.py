@@ -94,7 +94,7 @@ def _named_pairs(registry: Registry, suite: str) -> dict[str, set[Pair]]:
     return found
 
 
-def _more(record: AgreementRecord) -> dict[str, float | None]:
+def more_of(record: AgreementRecord) -> dict[str, float | None]:
     """Return the measures that a suite asks for beside correlations, the two sides of one as their mean."""
     found = dict(record.measures or {})
     sides = [found.pop(name) for name in ("left_a", "left_b") if name in found]
@@ -104,7 +104,7 @@ def _more(record: AgreementRecord) -> dict[str, float | None]:
 def _score_correlations(compared: pd.DataFrame, named: Mapping[str, Collection[Pair]]) -> Iterator[Row]:
     """Yield score_rho and its kin of each method of a section; a mean is over the `named` pairs and any others seen."""
     places = pd.DataFrame(map(place_of, compared.record), compared.index, columns=["kind", "pair", "run"])
-    more = pd.DataFrame(map(_more, compared.record), compared.index).add_prefix("score_")
+    more = pd.DataFrame(map(more_of, compared.record), compared.index).add_prefix("score_")
     measures = MEASURES | {str(name): str(name) for name in sorted(map(str, more))}
     compared = compared.join(places).join(more)
     pairs = {kind: sorted({*named.get(kind, ()), *found.pair}) for (kind,), found in groups(places, ["kind"])}

@@ -12,17 +12,16 @@ import pandas as pd
 from prunebench.board.cells import BASELINE, MEAN, NONE, UNPRUNED, WHOLE, cells_in, groups, label, mean, tidy
 from prunebench.board.claims import Accuracy, Agreement, Cost, Diagnostic, Measurement, Order, Pair
 from prunebench.board.comparison import same_data
-from prunebench.board.correlation import CONTROL, CROSS, MEASURES, Run, place_of
+from prunebench.board.correlation import CONTROL, CROSS, MEASURES, Run, more_of, place_of
 from prunebench.board.grid import TABLE, Grid, make_grid
 from prunebench.board.table import Board
 from prunebench.records import AgreementRecord, CellRecord, Record
-from prunebench.registry import Registry, Suite
+from prunebench.registry import Registry, Suite, without_noise
 from prunebench.stats import rank_statistic
 from prunebench.stats.moderated import Floats, sample_variance
 
 NETWORKS = 3  # fewer are no sample of networks: where networks are not what is compared, the seeds are
 OTHER = "other"
-NOISE = "+noise-"  # in the name of a backbone whose features have noise
 Unit = frozenset[str]  # what a value hangs on: networks, seeds, or a method
 Values = Mapping[Unit, Sequence[float]]
 Place = tuple[tuple[str, str], Run]  # two networks, and the seed or seeds
@@ -152,7 +151,7 @@ def _agreement(test: Agreement, suite: Suite, tables: Tables) -> Sample | Lack:
     sides = [sorted(place for place in places if _between(place[0], pair)) for pair in globs]
     if not all(sides):
         return Lack("no such pair of networks was compared")
-    networks = {_clean(name) for side in sides for pair, _ in side for name in pair}
+    networks = {without_noise(name)[0] for side in sides for pair, _ in side for name in pair}
     by_network = test.comparison.endswith(CROSS) or len(networks) >= NETWORKS
     methods = test.a, test.b or (test.a if test.beside else ())
     a, b = (_by_unit((_unit(place, by_network), math.fsum(wanted[name][place] for name in names) / len(names))
@@ -167,21 +166,14 @@ def _agreement(test: Agreement, suite: Suite, tables: Tables) -> Sample | Lack:
 
 def _quantity(record: AgreementRecord, name: str) -> float | None:
     """Return what a record says of a quantity of rank_correlation.csv."""
-    if name in MEASURES:
-        found: float | None = getattr(record, MEASURES[name])
-        return found
-    measures = getattr(record, "measures", None) or {}
-    parts = ("left_a", "left_b") if name == "score_left" else (name.removeprefix("score_"),)
-    return mean(measures.get(part) for part in parts)
+    known = {quantity: getattr(record, field) for quantity, field in MEASURES.items()}
+    return (known | more_of(record)).get(name if name in known else name.removeprefix("score_"))
 
 
 def _unit(place: Place, by_network: bool) -> Unit:
     pair, run = place
-    return frozenset(map(_clean, pair)) if by_network else frozenset(map(str, run if isinstance(run, tuple) else [run]))
-
-
-def _clean(name: str) -> str:
-    return name.partition(NOISE)[0]
+    networks = (without_noise(name)[0] for name in pair)
+    return frozenset(networks if by_network else map(str, run if isinstance(run, tuple) else [run]))
 
 
 def _between(pair: tuple[str, str], globs: Pair | None) -> bool:

@@ -95,7 +95,7 @@ def _numbers(record: Record) -> Iterator[tuple[str, Line, str, float]]:
         return
     _, *_, a, seed_a, b, seed_b = record.place
     seeds = str(seed_a) if seed_a == seed_b else f"{seed_a} and {seed_b}"
-    numbers = {name: getattr(record, name) for name in CORRELATIONS} | (getattr(record, "measures", None) or {})
+    numbers = {name: getattr(record, name) for name in CORRELATIONS} | (record.measures or {})
     for number, value in numbers.items():
         if value is not None:
             yield number, ("-", "-", method, f"{a} and {b}" if a != b else a), seeds, value
