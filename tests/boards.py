@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from prunebench.board import Board, Metric, board_files, render_terminal
+from prunebench.exhibit import Exhibit, Opinion
 from prunebench.keys import digest
 from prunebench.records import AgreementRecord, CellRecord, Record, write_records
 from prunebench.registry import Registry, load_registry
@@ -167,6 +171,28 @@ def write_results(root: Path, records: Iterable[Record]) -> None:
 
 
 def pages(board: Board) -> list[str]:
-    """Return the pages that a reader may see: Markdown, HTML and the terminal."""
-    files = board_files(board)
-    return [files["leaderboard.md"], files["index.html"], render_terminal(board, 80)]
+    """Return the pages that are read as text: Markdown and the terminal."""
+    return [board_files(board)["leaderboard.md"], render_terminal(board, 80)]
+
+
+def exhibit() -> Exhibit:
+    """Six pictures of two classes, of which two methods keep different ones."""
+    file = io.BytesIO()
+    Image.fromarray(np.arange(8 * 24, dtype=np.uint8).reshape(8, 24)).save(file, "PNG")
+    sheet = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+    def opinion(method: str, projector: str, kept: str) -> Opinion:
+        return Opinion(
+            method=method, projector=projector, score_backbone="bb1", scores_key=digest(method), better=[100] * 6,
+            kept={"0.1": kept, "0.5": "111000"}, low=0.0, high=1.0, counts=[3, 3],
+            kept_counts={"0.1": [0, 1], "0.5": [1, 2]}, best=[[0, 1], [3]], worst=[[2], [4, 5]],
+        )  # fmt: skip
+
+    return Exhibit(
+        schema=1, suite="core", dataset="digits", protocol="2026.1", dataset_fingerprint=DATA, licence="MIT", seed=0,
+        n=100, n_mapped=90, backbone="bb1", projector="umap", features_key="", projection_key="",
+        classes=["cat", "dog"],
+        x=[100, 200, 300, 700, 800, 900], y=[100, 500, 900, 100, 500, 900], labels=[0, 0, 0, 1, 1, 1],
+        ids=[f"id{i}" for i in range(6)], sheet=sheet, columns=3, tile=(8, 4),
+        opinions=[opinion("beta", "-", "100000"), opinion("alpha", "umap", "000110")],
+    )  # fmt: skip

@@ -48,7 +48,6 @@ def test_a_gain_says_over_how_many_seeds_it_is_where_the_baseline_has_a_hole() -
     board = make_board([*records, *seeds_of("alpha", (0.51, 0.62, 0.73))])
     assert find(board, method="alpha")["gain_n_seeds"] == 2
     assert "2 shared seeds" in board_files(board)["leaderboard.md"]
-    assert "2 shared seeds" in board_files(board)["index.html"]
 
 
 def test_the_shared_seeds_of_deterministic_methods_are_counted_as_seeds() -> None:

@@ -175,4 +175,4 @@ def test_a_suite_that_trains_nothing_has_a_board_of_agreement() -> None:
     assert line.split()[-2:] == ["0.71", "0.93"]
     assert "accuracy" not in text
     assert "Nothing is trained in this suite." in files["leaderboard.md"]
-    assert "0.71" in files["index.html"]
+    assert "0.71" in files["leaderboard.md"]

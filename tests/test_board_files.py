@@ -141,7 +141,7 @@ def reproduce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, catalogue: Catalo
         markdown = Path("results/board/leaderboard.md").read_text(encoding="utf-8")
         (command,) = set(re.findall("Reproduce: `(.*?)`, then", markdown))
         page = Path("results/board/index.html").read_text(encoding="utf-8")
-        assert f"<code>{command}</code>" in page.replace("&#39;", "'")
+        assert command in page
         return str(command)
 
     return write

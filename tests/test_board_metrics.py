@@ -24,7 +24,6 @@ def test_a_metric_is_a_column_measured_by_seed_on_complete_rows() -> None:
     assert ["alpha bb1 1", "alpha bb2 1"] in calls
     files = board_files(board)
     assert "| method | 90 % | spread, 90 % |" in files["leaderboard.md"]
-    assert "spread, 90 %" in files["index.html"]
     assert "net_spread" in files["accuracy.csv"].splitlines()[0]
 
 
@@ -48,7 +47,7 @@ def test_a_metric_of_which_less_is_better_says_so() -> None:
     board = make_board(full_grid(), metrics=[metric("loss", lambda cells: 0.5, scope="method", higher_is_better=False)])
     files = board_files(board)
     assert "| loss \N{DOWNWARDS ARROW} |" in files["leaderboard.md"]
-    assert '<th scope="col"><button type="button">loss' in files["index.html"], "sorted upwards first"
+    assert '"falling":false' in files["index.html"], "sorted upwards first"
 
 
 def broken(cells: Any) -> float:
@@ -75,5 +74,4 @@ def test_a_metric_that_fails_is_named_and_the_board_is_written_without_its_colum
     assert why in problem
     assert list(board.accuracy.columns).count(name) == (name == "rank")
     assert find(board, method="random", keep="0.1", train_arch="net")["good"] == 0.5
-    assert all(f"metric {quote}{name}" in text.replace("\n", " ")
-               for text, quote in zip(pages(board), ("'", "&#39;", "'"), strict=True))  # fmt: skip
+    assert all(f"metric '{name}" in text.replace("\n", " ") for text in pages(board))

@@ -13,6 +13,7 @@ def plugin_facts(spec: PluginSpec) -> dict[str, str]:
         facts["reads"] = ", ".join(sorted(spec.needs)) or "nothing"
     if isinstance(spec, ScorerSpec):
         facts |= {
+            "kind of method": spec.family,
             "returns": "an order, best first" if spec.output == "order" else "scores, higher = keep first",
             "keeps first": f"{spec.favours} samples" if spec.favours else "not stated",
             "selector": spec.selector + assigned(spec.selector_params),

@@ -112,6 +112,8 @@ class ScorerSpec(PluginSpec):
     the first picks of a larger one.  output: "scores" float64[n], higher = keep first, or "order" int64[n], best first.
     cost: growth with n.  selector, selector_params: how the method picks from its scores by default.
     favours: what it prefers on a planted set.
+    family: what kind of method it is, for the board to group and filter by, one word or a few with hyphens: "random",
+    "geometric", "topological", "submodular", "dynamics", "gradient", "uncertainty", or one of your own.
     projection_rows: name of the parameter that says which samples are projected, "all" or "classified" (those that the
     backbone predicts as labelled; the rows of the others are NaN in `ctx.projection`); empty: all of them.
     labeller: "module:object" of a function `label(ctx: ScoreContext) -> ndarray[n]` that makes pseudo-labels, int64
@@ -128,6 +130,7 @@ class ScorerSpec(PluginSpec):
     cost: Literal["n", "n log n", "n^2"] = "n log n"
     min_samples: int = 1
     favours: Literal["", "easy", "hard", "diverse", "clean"] = ""
+    family: str = ""
     selector: str = "class_top"
     selector_params: Mapping[str, ParamValue] = field(default_factory=dict)
     projection_rows: str = ""
@@ -137,6 +140,8 @@ class ScorerSpec(PluginSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        fits = not self.family or _SLUG.fullmatch(self.family) is not None
+        self._check(fits, f"family = {self.family!r} is not a slug", "use lower-case letters, digits, '-' and '_'")
         unknown = sorted(self.needs - EVIDENCE)
         self._check(not unknown, f"needs has unknown evidence {unknown}", "known: " + ", ".join(sorted(EVIDENCE)))
         given, stated = bool(self.labeller), f"labeller = {self.labeller!r}"

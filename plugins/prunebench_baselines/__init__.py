@@ -17,6 +17,7 @@ def _trivial() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="random",
+            family="random",
             summary="A uniform random number for each sample: the control that every method has to beat.",
             load="prunebench_baselines.trivial:uniform",
             differences="DeepCore seeds all runs of an experiment alike, so that its repetitions may draw one subset;"
@@ -26,6 +27,7 @@ def _trivial() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="random-after-filter",
+            family="random",
             summary="Uniform random numbers after leaving out what the backbone misclassifies.",
             load="prunebench_baselines.trivial:filtered",
             needs=frozenset({"logits", "labels"}),
@@ -47,6 +49,7 @@ def _geometric() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="prototype",
+            family="geometric",
             summary="Distance to the class mean in the projected space.",
             load="prunebench_baselines.geometric:prototype",
             needs=frozenset({"projection", "labels"}),
@@ -64,6 +67,7 @@ def _geometric() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="knn-density",
+            family="geometric",
             summary="Mean distance to the nearest samples of the same class.",
             load="prunebench_baselines.geometric:knn_density",
             needs=frozenset({"features", "labels"}),
@@ -94,6 +98,7 @@ def _from_dynamics() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="el2n",
+            family="dynamics",
             summary="Mean L2 norm of the error vector over early epochs of one training run; largest first.",
             load="prunebench_baselines.dynamics:el2n",
             needs=_DYNAMICS,
@@ -121,6 +126,7 @@ def _from_dynamics() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="forgetting",
+            family="dynamics",
             summary="How often a sample went from right to wrong during training; most often first.",
             load="prunebench_baselines.dynamics:forgetting",
             needs=_DYNAMICS,
@@ -140,6 +146,7 @@ def _from_dynamics() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="aum",
+            family="dynamics",
             summary="Mean probability margin of the label over training; smallest margin first.",
             load="prunebench_baselines.dynamics:aum",
             differences="The paper averages margins of logits; CCS sums margins of probabilities over all epochs."

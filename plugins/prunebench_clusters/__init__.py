@@ -31,6 +31,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
 def _prototypes() -> ScorerSpec:
     return ScorerSpec(
         name="ssl-prototypes",
+        family="geometric",
         summary="Cosine distance to the nearest of the k-means centroids of all samples together.",
         load="prunebench_clusters.prototypes:ssl_prototypes",
         differences="The paper clusters features of a self-supervised network and mixes some class balance into the"
@@ -67,6 +68,7 @@ def _prototypes() -> ScorerSpec:
 def _semdedup() -> ScorerSpec:
     return ScorerSpec(
         name="semdedup",
+        family="geometric",
         summary="The epsilon at which a sample is removed as a semantic duplicate; the largest first.",
         load="prunebench_clusters.duplicates:semdedup",
         differences="The paper fixes the clusters by the size of the data, 50,000 for 440 million samples; here there"
@@ -105,6 +107,7 @@ def _semdedup() -> ScorerSpec:
 def _hierarchical() -> ScorerSpec:
     return ScorerSpec(
         name="hierarchical-kmeans",
+        family="geometric",
         summary="A budget shared evenly down a hierarchy of k-means clusters.",
         load="prunebench_clusters.hierarchy:hierarchical_kmeans",
         differences="The paper splits the lowest level in two steps, which millions of clusters need; here it is one."
@@ -153,6 +156,7 @@ def _hierarchical() -> ScorerSpec:
 def _zcore() -> ScorerSpec:
     return ScorerSpec(
         name="zcore",
+        family="geometric",
         summary="Coverage of random points in random planes of the features, minus redundancy to neighbours.",
         load="prunebench_clusters.zcore:zcore",
         differences="The released code sorts all distances at each of a million draws, and its sort decides which of"

@@ -49,6 +49,7 @@ def _of_features() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="herding",
+            family="geometric",
             summary="Samples whose running mean follows the mean of their class.",
             load="prunebench_coresets.herding:herding",
             differences="DeepCore's code picks the sample that takes the running mean farthest from its target, the"
@@ -72,6 +73,7 @@ def _of_features() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="k-center",
+            family="geometric",
             summary="Always the sample farthest from all picks: a 2-approximation of the smallest covering radius.",
             load="prunebench_coresets.kcenter:k_center",
             differences="DeepCore embeds with a ResNet-18 of ImageNet that it then trains for some epochs, and stores"
@@ -102,6 +104,7 @@ def _of_similarities() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="facility-location",
+            family="submodular",
             summary="Samples to which all others of their class are most similar, by lazy greedy.",
             load="prunebench_coresets.similarity:facility",
             differences="DeepCore measures similarity on gradients of the last layer, class by class; so does this."
@@ -116,6 +119,7 @@ def _of_similarities() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="graph-cut",
+            family="submodular",
             summary="Samples similar to their class and not to each other.",
             load="prunebench_coresets.similarity:graph_cut",
             differences="DeepCore measures similarity on gradients of the last layer, class by class; so does this."
@@ -130,6 +134,7 @@ def _of_similarities() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="log-det",
+            family="submodular",
             summary="Samples whose similarity matrix has the largest determinant, class by class.",
             load="prunebench_coresets.similarity:log_det",
             differences="DeepCore's code takes the sample for which S_xA S_A^-1 S_Ax is largest, so the one that adds"
@@ -152,6 +157,7 @@ def _of_embeddings() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="facility-location-embeddings",
+            family="submodular",
             summary="Facility location on the cosine of features.",
             load="prunebench_coresets.similarity:facility_of_embeddings",
             needs=_FEATURES,
@@ -164,6 +170,7 @@ def _of_embeddings() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="graph-cut-embeddings",
+            family="submodular",
             summary="Graph cut on the cosine of features.",
             load="prunebench_coresets.similarity:graph_cut_of_embeddings",
             needs=_FEATURES,
@@ -177,6 +184,7 @@ def _of_embeddings() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="log-det-embeddings",
+            family="submodular",
             summary="Log-determinant on the cosine of features.",
             load="prunebench_coresets.similarity:log_det_of_embeddings",
             needs=_FEATURES,
@@ -195,6 +203,7 @@ def _of_gradients() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="craig",
+            family="gradient",
             summary="Medoids of the gradients of each class.",
             load="prunebench_coresets.craig:craig",
             differences="DeepCore's code starts weights at 1 and adds the size of the cluster, one too many; here a"
@@ -211,6 +220,7 @@ def _of_gradients() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="gradmatch",
+            family="gradient",
             summary="Samples whose weighted gradients sum to the mean gradient of their class.",
             load="prunebench_coresets.gradmatch:gradmatch",
             differences="DeepCore's code drops picks whose weight the last non-negative fit sets to zero"
@@ -237,6 +247,7 @@ def _of_gradients() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="glister",
+            family="gradient",
             summary="Samples whose gradients agree with that of the held-out loss after a step along the picks.",
             load="prunebench_coresets.glister:glister",
             differences="DeepCore misspells the argument that would update the held-out gradient, so that its"

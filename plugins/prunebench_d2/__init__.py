@@ -89,6 +89,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="d2",
+            family="geometric",
             summary="Difficulty and diversity by message passing on a graph of nearest neighbours.",
             load="prunebench_d2.score:d2",
             needs=frozenset({"features", "labels", "dynamics"}),

@@ -11,6 +11,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="echo",
+            family="geometric",
             summary="Even coverage of a grid over a 2-D embedding of raw images, hubs of the cell graph first.",
             load="prunebench_echo.score:echo",
             needs=frozenset({"pixels", "labels"}),

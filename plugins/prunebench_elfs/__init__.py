@@ -11,6 +11,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="elfs",
+            family="dynamics",
             summary="Difficulty of pseudo-labels, clusters of the embeddings, for a network that is trained on them.",
             load="prunebench_elfs.score:elfs",
             labeller="prunebench_elfs.score:pseudo_labels",

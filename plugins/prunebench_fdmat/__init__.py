@@ -11,6 +11,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="fdmat",
+            family="geometric",
             summary="Transport cost between a sample's features and the class means; cheapest first.",
             load="prunebench_fdmat.score:fdmat",
             differences="The released code reads an argument that does not exist and stops. Past that, it returns"

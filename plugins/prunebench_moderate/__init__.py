@@ -11,6 +11,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="moderate",
+            family="geometric",
             summary="Closeness of the distance to the class centre to the median of these distances.",
             load="prunebench_moderate.score:moderate",
             needs=frozenset({"features", "labels"}),

@@ -27,6 +27,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="ripsnet",
+            family="topological",
             summary="Our own score (TopKD has none): change of a RipsNet image when the sample leaves its cloud.",
             load="prunebench_ripsnet.score:ripsnet",
             needs=frozenset({"features", "labels"}),
@@ -41,6 +42,7 @@ def prunebench_scorers() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="ripsnet-exact",
+            family="topological",
             summary="Our own score: change of the exact persistence image when the sample leaves its cloud.",
             load="prunebench_ripsnet.score:exact",
             needs=frozenset({"features", "labels"}),

@@ -33,6 +33,7 @@ def prunebench_scorers() -> Iterable[ScorerSpec]:
 def _stable_topocore() -> ScorerSpec:
     return ScorerSpec(
         name="stable-topocore",
+        family="topological",
         summary="The height at which a sample joins the bulk of its class, averaged over random clouds.",
         load="prunebench_stable.score:score",
         needs=frozenset({"features", "logits", "labels"}),
@@ -95,6 +96,7 @@ def _stable_topocore() -> ScorerSpec:
 def _whitened_density() -> ScorerSpec:
     return ScorerSpec(
         name="whitened-density",
+        family="geometric",
         summary="Closeness to the nearest samples of its class, in the metric of Stable TopoCore: its control.",
         load="prunebench_stable.control:density",
         needs=frozenset({"features", "logits", "labels"}),
@@ -118,6 +120,7 @@ def _loops(end: str) -> ScorerSpec:
     edge = "closes a loop" if end == "birth" else "fills a loop: the longest of the triangle that does"
     return ScorerSpec(
         name=f"h1-{end}",
+        family="topological",
         summary=f"The persistence of loops at whose {end} a sample has part, averaged over random clouds.",
         load=f"prunebench_stable.loops:{end}",
         needs=frozenset({"features", "logits", "labels"}),

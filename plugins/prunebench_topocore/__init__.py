@@ -99,9 +99,12 @@ def _density_params() -> Mapping[str, Param]:
     }
 
 
-def _scorer(name: str, summary: str, load: str, differences: str, params: Mapping[str, Param]) -> ScorerSpec:
+def _scorer(
+    name: str, family: str, summary: str, load: str, differences: str, params: Mapping[str, Param]
+) -> ScorerSpec:
     return ScorerSpec(
         name=name,
+        family=family,
         summary=summary,
         load=load,
         needs=frozenset({"projection", "logits", "labels"}),
@@ -120,7 +123,7 @@ def _scorer(name: str, summary: str, load: str, differences: str, params: Mappin
 def _topological(name: str, summary: str, alpha: float, beta: float) -> ScorerSpec:
     params = {**_displacement_params(), **_density_params(), **_weights(alpha, beta)}
     load = "prunebench_topocore.score:score"
-    return _scorer(name, summary, load, _DIFFERENCES + _DENSITY_DIFFERENCES, params)
+    return _scorer(name, "topological", summary, load, _DIFFERENCES + _DENSITY_DIFFERENCES, params)
 
 
 @hookimpl
@@ -130,6 +133,7 @@ def prunebench_scorers() -> Iterable[ScorerSpec]:
         _topological("topocore-persistence", "TopoCore's displacement alone, an ablation.", 1.0, 0.0),
         _scorer(
             "topocore-density",
+            "geometric",
             "TopoCore's density term alone, an ablation.",
             "prunebench_topocore.density_score:score",
             _DENSITY_DIFFERENCES,

@@ -24,6 +24,7 @@ def _uncertainty() -> list[ScorerSpec]:
     return [
         ScorerSpec(
             name="least-confidence",
+            family="uncertainty",
             summary="Probability that the predicted class is wrong, by the network itself; largest first.",
             load="prunebench_uncertainty.predictions:least_confidence",
             differences="DeepCore's code ranks by the largest logit, not the largest probability: mode = release."
@@ -45,6 +46,7 @@ def _uncertainty() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="entropy",
+            family="uncertainty",
             summary="Entropy of the predicted class probabilities; largest first.",
             load="prunebench_uncertainty.predictions:entropy",
             differences="DeepCore's code adds 1e-6 inside the logarithm: mode = release. Where it does not balance"
@@ -65,6 +67,7 @@ def _uncertainty() -> list[ScorerSpec]:
         ),
         ScorerSpec(
             name="margin",
+            family="uncertainty",
             summary="Difference of the two largest class probabilities; smallest first.",
             load="prunebench_uncertainty.predictions:margin",
             differences="DeepCore's code and the paper agree where classes are balanced. Where they are not, DeepCore"
@@ -81,6 +84,7 @@ def _uncertainty() -> list[ScorerSpec]:
 def _cal() -> ScorerSpec:
     return ScorerSpec(
         name="cal",
+        family="uncertainty",
         summary="Divergence of a sample's prediction from those of its nearest neighbours; most contrastive first.",
         load="prunebench_uncertainty.contrast:cal",
         differences="The paper takes the most contrastive samples; DeepCore's code sorts the other way and takes the"
@@ -122,6 +126,7 @@ def _cal() -> ScorerSpec:
 def _contextual_diversity() -> ScorerSpec:
     return ScorerSpec(
         name="contextual-diversity",
+        family="geometric",
         summary="K-centre greedy on class probabilities under the symmetric KL divergence.",
         load="prunebench_uncertainty.diversity:contextual_diversity",
         differences="DeepCore's code divides by probabilities of zero and returns no number; here they are clipped.",
@@ -147,6 +152,7 @@ def _contextual_diversity() -> ScorerSpec:
 def _grand() -> ScorerSpec:
     return ScorerSpec(
         name="grand",
+        family="dynamics",
         summary="Norm of a sample's loss gradient in the last layer; largest first.",
         load="prunebench_uncertainty.gradients:grand",
         differences="The paper takes the gradient of all layers at or near the start of training, over ten networks."
@@ -171,6 +177,7 @@ def _grand() -> ScorerSpec:
 def _tdds() -> ScorerSpec:
     return ScorerSpec(
         name="tdds",
+        family="dynamics",
         summary="Spread of a sample's changes of prediction from epoch to epoch, late windows first; largest first.",
         load="prunebench_uncertainty.trajectory:tdds",
         differences="The released code sums |p' (log p' - log p)|, class by class, which is no divergence: published"
@@ -218,6 +225,7 @@ def _tdds() -> ScorerSpec:
 def _deepfool() -> ScorerSpec:
     return ScorerSpec(
         name="deepfool-last-layer",
+        family="uncertainty",
         summary="Distance from the features to the nearest decision boundary of the last layer; smallest first."
         " Not DeepFool on pixels, which iterates through the whole network, and not for your own data: their class"
         " predictions are of one head for each fold, and it reads a single one.",

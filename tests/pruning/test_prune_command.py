@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 import subprocess
 from collections.abc import Callable
@@ -14,8 +16,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from conftest import Sandbox
+from prunebench.exhibit import read_exhibits
 from prunebench.plugins import load_plugins
 from prunebench.pruning.ledger import COLUMNS
+from prunebench.validation.lines import read_folder
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -300,6 +304,22 @@ def test_what_the_cells_of_a_suite_keep_is_exported_with_the_fingerprint_of_the_
     assert len({row["id"] for row in table}) == len(table) == record["n_train"]
     command("export", "smoke", "--out", tmp_path / "more", "--seeds", "2", code=4)  # seed 1 was not computed
     assert not (tmp_path / "more").exists()
+    command("export", "exhibit", "smoke")
+    (exhibit,) = read_exhibits(tmp_path / "results")
+    assert read_folder(tmp_path / "results")[1] == []
+    by_id = {row["id"]: row for row in table}
+    scores = {name: float(row["score"]) for name, row in by_id.items()}
+    (opinion,) = [one for one in exhibit.opinions if one.method == "moderate"]
+    assert [by_id[name]["kept"] for name in exhibit.ids[: len(exhibit.x)]] == list(opinion.kept["0.1"])
+    assert (sum(opinion.counts), sum(opinion.kept_counts["0.1"])) == (len(table), cell["kept"])
+    for number, name in enumerate(exhibit.classes):
+        own = sorted((scores[row["id"]] for row in table if row["label"] == name), reverse=True)
+        assert [scores[exhibit.ids[tile]] for tile in opinion.best[number]] == own[: len(opinion.best[number])]
+        assert [scores[exhibit.ids[tile]] for tile in opinion.worst[number]] == own[::-1][: len(opinion.worst[number])]
+    picture = Image.open(io.BytesIO(base64.b64decode(exhibit.sheet.partition(",")[2])))
+    assert picture.width == exhibit.columns * exhibit.tile[0]
+    command("leaderboard")
+    assert exhibit.sheet in (tmp_path / "results" / "board" / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_folder_that_grew_says_how_the_selection_moved(command, photos, tmp_path):

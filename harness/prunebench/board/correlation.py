@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -126,12 +126,28 @@ class _Line:
     rows: pd.DataFrame
     measure: str
     expected: Mapping[str, set[Run]]
+    seen: dict[tuple[str, ...], dict[int, int]] = field(default_factory=dict)  # what was asked for before
+    ceilings: dict[str, float | None] = field(default_factory=dict)
 
     @cached_property
     def values(self) -> dict[Pair, dict[Run, float]]:
-        known = self.rows[(self.rows.status == "ok") & self.rows[self.measure].notna()]
-        pairs = groups(known, ["pair"])
-        return {pair: dict(zip(found.run, found[self.measure], strict=True)) for (pair,), found in pairs}
+        found: dict[Pair, dict[Run, float]] = defaultdict(dict)
+        columns = (self.rows.pair, self.rows.run, self.rows.status, self.rows[self.measure])
+        for pair, run, status, value in zip(*columns, strict=True):
+            if status == "ok" and value is not None and not math.isnan(value):
+                found[pair][run] = value
+        return dict(found)
+
+    @cached_property
+    def members(self) -> dict[Pair, list[AgreementRecord]]:
+        found: dict[Pair, list[AgreementRecord]] = defaultdict(list)
+        for pair, record in zip(self.rows.pair, self.rows.record, strict=True):
+            found[pair].append(record)
+        return dict(found)
+
+    @cached_property
+    def versions(self) -> str:
+        return versions_in(self.rows.record)
 
     @property
     def is_distance(self) -> bool:
@@ -139,16 +155,19 @@ class _Line:
 
     @cached_property
     def keys(self) -> dict[tuple[str, int], str]:
-        sides = [self.rows[[f"backbone_{x}", f"seed_{x}", f"scores_key_{x}"]] for x in "ab"]
-        # What is kept may be drawn anew from equal scores.
-        known = "overlap" not in self.measure
-        return {
-            (name, seed): key if known else "" for side in sides for name, seed, key in side.itertuples(index=False)
-        }
+        known = "overlap" not in self.measure  # what is kept may be drawn anew from equal scores
+        first = {(one.backbone_a, one.seed_a): one.scores_key_a for one in self.rows.record}
+        both = first | {(one.backbone_b, one.seed_b): one.scores_key_b for one in self.rows.record}
+        return both if known else dict.fromkeys(both, "")
 
     def observed(self, pairs: Sequence[Pair]) -> dict[int, int]:
         """Return for each seed the first one whose scores from these backbones have the same keys."""
-        names = sorted({name for pair in pairs for name in pair})
+        names = tuple(sorted({name for pair in pairs for name in pair}))
+        if names not in self.seen:
+            self.seen[names] = self._observed(names)
+        return self.seen[names]
+
+    def _observed(self, names: tuple[str, ...]) -> dict[int, int]:
         seeds = sorted({seed for name, seed in self.keys if name in names}, reverse=True)
         keys = {seed: tuple(self.keys.get((name, seed), "") for name in names) for seed in seeds}
         first = {key: seed for seed, key in keys.items()}  # from the last seed to the first
@@ -181,20 +200,23 @@ class _Line:
 
     def ceiling(self, backbone: str) -> float | None:
         """Return the agreement of two seeds of a backbone: 1 by construction for a deterministic method."""
-        pair = [(backbone, backbone)]
-        if self.deterministic(pair):
-            return 1.0
-        return None if self.hole(SEEDS, pair) else mean_agreement(self.observations(pair)).value
+        if backbone not in self.ceilings:
+            pair = [(backbone, backbone)]
+            lacking = not self.deterministic(pair) and self.hole(SEEDS, pair)
+            value = 1.0 if self.deterministic(pair) else mean_agreement(self.observations(pair)).value
+            self.ceilings[backbone] = None if lacking else value
+        return self.ceilings[backbone]
 
     def row(self, kind: str, pairs: Sequence[Pair]) -> Row:
         """Return the numbers of one row: of one pair of backbones, or of the mean over several."""
-        kind, members = kind.removeprefix(CONTROL), self.rows[[pair in pairs for pair in self.rows.pair]]
-        caveats = [caveats_of(members.record), versions_in(self.rows.record)]
+        kind = kind.removeprefix(CONTROL)
+        members = [record for pair in pairs for record in self.members.get(pair, ())]
+        caveats = [caveats_of(members), self.versions]
         row = {"deterministic": self.deterministic(pairs), "n_seeds": 0, "n_pairs": len(pairs), "n_observations": 0,
                "caveat": "; ".join(filter(None, caveats))}  # fmt: skip
         if kind == SEEDS and row["deterministic"]:
             return row | {"status": "deterministic", "reason": "the scores are the same at every seed"}
-        reasons = sorted(set(members.status_reason) - {""})
+        reasons = sorted({record.status_reason for record in members} - {""})
         if self.values.keys().isdisjoint(pairs):
             return row | {"status": "insufficient", "reason": "; ".join(reasons) or "no comparison has a value"}
         bounds = (0.0, math.inf) if self.is_distance else (-1.0, 1.0)

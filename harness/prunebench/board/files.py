@@ -1,8 +1,12 @@
 """The board of a results folder: computed once, written whole, and checked against what lies there."""
 
+import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import pandas as pd
 
 from prunebench.board.claims import load_claims
 from prunebench.board.comparison import compare
@@ -13,8 +17,9 @@ from prunebench.board.render.terminal import render_terminal
 from prunebench.board.table import Board, Missing, make_board
 from prunebench.board.verdict import judge
 from prunebench.errors import UsageError, did_you_mean
+from prunebench.exhibit import read_exhibits
 from prunebench.plugins import Catalogue
-from prunebench.records import read_results, write_text
+from prunebench.records import Record, read_results, write_text
 from prunebench.registry import Registry, find_registry
 
 FOLDER = "board"
@@ -35,6 +40,9 @@ def load_board(
     entries = {name: catalogue.entries["datasets"].get(dataset.spec) for name, dataset in registry.datasets.items()}
     data = frozenset(name for name, entry in entries.items() if entry and "--data" in entry.spec.obtain)
     board = make_board(records, registry, metrics, problems, missing=missing, registry_file=named, needs_data=data)
+    exhibits = tuple(read_exhibits(results, suite or "*"))
+    methods = _methods(records, registry, catalogue, results / suite / FOLDER)
+    board = replace(board, methods=methods, exhibits=exhibits)
     published = None if suite else load_published(registry)
     compared = compare(records, published, registry, data) if published else []
     pages = board_files(board, compared, published.left_out if published else "")
@@ -45,6 +53,18 @@ def load_board(
         return board, files
     judged = judge(claims, records, board, registry, data)
     return board, files | {beside / name: text for name, text in verdict_files(claims, judged, board).items()}
+
+
+def _methods(records: Sequence[Record], registry: Registry, catalogue: Catalogue, board: Path) -> pd.DataFrame:
+    """Return what the plugins declare of each scorer, one row each; page: of the reference, as seen from the board."""
+    rows, root = [], registry.file.absolute().parent
+    for name in sorted({one.scorer for one in records} & catalogue.entries["scorers"].keys()):
+        entry = catalogue.entries["scorers"][name]
+        page = root / "docs" / "reference" / f"scorer-{name}.md"
+        link = Path(os.path.relpath(page, board.absolute())).as_posix() if page.is_file() else ""
+        plugin = f"{entry.origin.distribution} {entry.origin.version}"
+        rows.append((name, entry.spec.family, entry.spec.summary, entry.spec.paper, plugin, link))
+    return pd.DataFrame(rows, columns=["scorer", "family", "summary", "paper", "plugin", "page"], dtype="str")
 
 
 def update_board(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -61,25 +63,52 @@ def with_metrics(
 
 def _column(grid: Grid, metric: Metric) -> pd.Series[float]:
     """Return the numbers of one metric; one of scope "method" needs a method that is complete at every budget."""
-    found = pd.Series(math.nan, index=grid.rows.index)
-    for _, table in grid.rows.groupby(TABLE):
-        full = table.index[(table.role == UNPRUNED) & table.complete][:1]
-        by = ["keep"] if metric.spec.scope == "cell" else []
-        for _, rows in table.groupby([*METHOD, "score_backbone", *by]):
-            if not by and (rows.role == UNPRUNED).all():
-                continue
-            if rows.complete.all():
-                found[rows.index] = _mean_over_seeds(grid, rows.index if by else rows.index.append(full), metric)
-    return found
+    found: dict[int, float | None] = {}
+    cells, names = _by_seed(grid)
+    full: dict[tuple[Any, ...], int] = {}  # the unpruned row of each table, where it is complete
+    lines: dict[tuple[Any, ...], list[tuple[int, str, bool]]] = defaultdict(list)
+    by = ["keep"] if metric.spec.scope == "cell" else []
+    columns = [*TABLE, *METHOD, "score_backbone", *by]
+    places = grid.rows[columns].itertuples(index=False, name=None)
+    facts = zip(grid.rows.index, grid.rows.role, grid.rows.complete, places, strict=True)
+    for row, role, complete, place in facts:
+        if role == UNPRUNED and complete:
+            full.setdefault(place[: len(TABLE)], row)
+        lines[place].append((row, role, complete))
+    for line, members in lines.items():
+        rows = [row for row, _, _ in members]
+        whole = full.get(line[: len(TABLE)])
+        if not all(complete for *_, complete in members) or (
+            not by and all(role == UNPRUNED for _, role, _ in members)
+        ):
+            continue
+        beside = [] if by or whole is None else [whole]
+        found |= dict.fromkeys(rows, _mean_over_seeds([*rows, *beside], cells, names, metric))
+    return pd.Series(found, index=grid.rows.index, dtype="float64")
 
 
-def _mean_over_seeds(grid: Grid, rows: pd.Index[int], metric: Metric) -> float | None:
+def _by_seed(grid: Grid) -> tuple[Mapping[int, Mapping[int, list[CellRecord]]], Mapping[int, Mapping[int, str]]]:
+    """Return the records and the name of the observation, both by row and seed."""
+    cells: dict[int, dict[int, list[CellRecord]]] = defaultdict(lambda: defaultdict(list))
+    for row, seed, record in zip(grid.cells.index, grid.cells.seed, grid.cells.record, strict=True):
+        cells[row][seed].append(record)
+    names: dict[int, dict[int, str]] = defaultdict(dict)
+    for (row, seed), name in zip(grid.seeds.index, grid.seeds.observation, strict=True):
+        names[row][seed] = name
+    return cells, names
+
+
+def _mean_over_seeds(
+    rows: Sequence[int], cells: Mapping[int, Mapping[int, list[CellRecord]]], names: Mapping[int, Mapping[int, str]],
+    metric: Metric,
+) -> float | None:  # fmt: skip
     """Return the mean of a metric over the distinct observations of some rows."""
-    cells = grid.cells.loc[rows]
-    names = grid.seeds.observation.loc[rows].groupby("seed", sort=True).agg(" ".join)
+    seeds: dict[str, int] = {}
+    for seed in sorted({seed for row in rows for seed in names[row]}):
+        seeds.setdefault(" ".join(names[row][seed] for row in rows if seed in names[row]), seed)
     values = []
-    for seed in names.drop_duplicates().index:
-        value = metric.measure(list(cells.record[cells.seed == seed]))
+    for seed in seeds.values():
+        value = metric.measure([record for row in rows for record in cells[row].get(seed, ())])
         if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
             raise TypeError(f"returned {value!r}; expected a finite float, or None for a hole")
         values.append(value)

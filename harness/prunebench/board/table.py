@@ -1,7 +1,7 @@
 """The board: a few tidy tables from typed records, pure, and blind to the order of the records."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pandas as pd
@@ -13,6 +13,7 @@ from prunebench.board.facts import failures, section_facts, table_facts
 from prunebench.board.grid import make_grid
 from prunebench.board.metrics import Metric, with_metrics
 from prunebench.errors import UsageError
+from prunebench.exhibit import Exhibit
 from prunebench.records import Record
 from prunebench.registry import Registry
 
@@ -28,9 +29,13 @@ class Board:
     failures: pd.DataFrame  # records without a value, one row per section and reason
     tables: pd.DataFrame  # one row per training of a section, with what its seeds moved
     sections: pd.DataFrame  # one row per section, with the command that computes it
+    cells: pd.DataFrame  # one row per record of a cell
+    comparisons: pd.DataFrame  # one row per record of a comparison of scores
     metrics: tuple[Metric, ...] = ()
     problems: tuple[str, ...] = ()
     missing: Missing = "show"
+    methods: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per scorer, with what its plugin declares
+    exhibits: tuple[Exhibit, ...] = ()
 
 
 def make_board(
@@ -52,8 +57,8 @@ def make_board(
     accuracy, kept, failed = with_metrics(accuracy_table(grid), grid, metrics)
     return Board(
         _without_holes(accuracy, missing), correlation_table(every, grid, registry), failures(every),
-        table_facts(cells), section_facts(every, suites, registry_file, needs_data),
-        metrics=kept, problems=(*problems, *failed), missing=missing,
+        table_facts(cells), section_facts(every, suites, registry_file, needs_data), cells,
+        every[every.backbone_a.notna()], metrics=kept, problems=(*problems, *failed), missing=missing,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from prunebench.cli.options import (
     data_option,
     registry_option,
     requested,
+    results_option,
     suite_options,
 )  # fmt: skip
 from prunebench.cli.text import say
@@ -29,7 +30,9 @@ class _Exports(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         first, *others = args or [""]
-        named = first in ("backbone", "-h", "--help") or (first == "kept" and others and others[0][:1] != "-")
+        named = first in ("backbone", "exhibit", "-h", "--help") or (
+            first == "kept" and others and others[0][:1] != "-"
+        )
         return super().parse_args(ctx, args if named else ["kept", *args])
 
 
@@ -63,6 +66,28 @@ def kept(suite: str, out: Path | None, form: str, copy_to: Path | None, link_to:
     if out is None:
         raise UsageError("no folder to write to", "add --out FOLDER")
     _export_suite(out, form, {"suite": suite, **options})
+
+
+@command.command()
+@click.argument("suite")
+@registry_option
+@results_option
+@cache_option
+@data_option
+def exhibit(suite: str, **options: Any) -> None:
+    """Write what the board shows of the data of SUITE: a sample on a map, its pictures, and what each method keeps.
+
+    The suite must have been computed here, for its first seed at the least. Pictures are written where the registry
+    names a licence that lets others show them."""
+    from prunebench.identify import identified_plan, load_registered
+    from prunebench.pruning.exhibits import export_exhibit
+    from prunebench.store import Store
+
+    asked = requested({**options, "suite": suite, **dict.fromkeys((*GLOBS, "added"), ()), "seeds": 1})
+    plan = identified_plan(asked.registry, asked.plugins, asked.suite, asked.filters, asked.settings)
+    entry = asked.registry.datasets[plan.suite.dataset]
+    data = load_registered(entry, asked.plugins, asked.settings.data_roots)
+    click.echo(export_exhibit(plan, data, Store(Path(asked.settings.cache)), options["results"], entry.licence))
 
 
 @command.command()

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prunebench.errors import DataError, Fault, PrunebenchError, UsageError
+from prunebench.exhibit import FILE as EXHIBIT
+from prunebench.exhibit import decode_exhibit
 from prunebench.records import Record, encode, parse
 
 MAX_BYTES, MAX_LINE, MAX_FAULTS = 5_000_000, 100_000, 20  # of a file; of a line, in characters; of a file
@@ -36,7 +38,7 @@ def read_folder(results: Path) -> tuple[list[Row], list[Fault]]:
     rows, faults = list[Row](), list[Fault]()
     for path in sorted(path for path in results.rglob("*") if path.is_symlink() or not path.is_dir()):
         name = path.relative_to(results)
-        if reason := _refusal(path, name):
+        if reason := _refusal(path, name) or _unfit(path, name):
             faults.append(Fault(0, reason, file=name.as_posix(), kind=DataError))
         elif path.suffix == ".jsonl":
             found, wrong = read_lines(name.as_posix(), path.read_bytes())
@@ -54,8 +56,19 @@ def _refusal(path: Path, name: Path) -> str:
         return ""  # an update of the file beside it leaves one
     if name.suffix != ".jsonl" and name.parent.name == "board" and len(name.parts) <= 3:  # of all suites, or of one
         return "" if name.name in BOARD_FILES else f"is not a file of the board: {', '.join(BOARD_FILES)}"
-    fits = len(name.parts) == 3 and name.suffix == ".jsonl"
-    return "" if fits else "is out of place: records are in <suite>/<dataset>/<method>.jsonl"
+    fits = len(name.parts) == 3 and (name.suffix == ".jsonl" or name.name == EXHIBIT)
+    where = f"records are in <suite>/<dataset>/<method>.jsonl, pictures in {EXHIBIT} beside them"
+    return "" if fits else f"is out of place: {where}"
+
+
+def _unfit(path: Path, name: Path) -> str:
+    """Return what is wrong with an exhibit, empty for every other file."""
+    try:
+        if path.name == EXHIBIT:
+            decode_exhibit(path.read_bytes(), name)
+    except (ValueError, RecursionError) as error:
+        return f"is no exhibit: {error}"
+    return ""
 
 
 def read_lines(file: str, content: bytes) -> tuple[list[Row], list[Fault]]:

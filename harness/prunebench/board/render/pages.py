@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cache
+from importlib import resources
+from typing import NamedTuple
 
+import msgspec
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from prunebench.board.cells import DECIMALS
 from prunebench.board.claims import Claims
 from prunebench.board.comparison import BlockView
 from prunebench.board.render import charts, verdict, view
+from prunebench.board.render.page_data import page_json
 from prunebench.board.render.picture import picture
 from prunebench.board.table import Board
 from prunebench.board.verdict import Judged
 from prunebench.guard import cell, shown
 
+SCRIPTS = ("data", "statistics", "state", "dialogs", "answer", "tables", "charts", "agreement", "map", "page")
 POLICY = {
     "show": "rows with a hole are shown and take no rank",
     "drop": "rows with a hole are left out",
     "error": "no row has a hole",
 }
+
+
+class Library(NamedTuple):
+    """A library that is embedded in the page: its text, and the licence that goes with every copy."""
+
+    name: str
+    version: str
+    text: str
+    licence: str
+    sha256: str
+
+
+@cache
+def libraries() -> tuple[Library, ...]:
+    """Return the libraries of the page in the order in which they are loaded."""
+    folder = resources.files("prunebench.board.render") / "vendor"
+
+    def read(name: str) -> str:
+        return (folder / name).read_text(encoding="utf-8")
+
+    listed = msgspec.toml.decode(read("vendor.toml"))
+    return tuple(
+        Library(name, one["version"], read(one["file"]), read(one["licence"]), one["sha256"])
+        for name, one in listed.items()
+    )
 
 
 def board_files(board: Board, compared: Sequence[BlockView] = (), left_out: str = "") -> dict[str, str]:
@@ -43,7 +71,7 @@ def board_files(board: Board, compared: Sequence[BlockView] = (), left_out: str 
     }
     return beside | {
         "accuracy.csv": _csv(board.accuracy),
-        "index.html": _environment(html=True).get_template("index.html.j2").render(facts, data=_json(board)),
+        "index.html": _environment(html=True).get_template("index.html.j2").render(facts, data=page_json(board)),
         "leaderboard.md": _environment(html=False).get_template("leaderboard.md.j2").render(facts),
         "rank_correlation.csv": _csv(board.rank_correlation),
     }
@@ -67,7 +95,13 @@ def _environment(html: bool) -> Environment:
     )  # fmt: skip
     for function in (view.percent, view.number, view.rate, view.marked, _md, _data, _thousands, _capitalised, _signed):
         environment.filters[function.__name__.lstrip("_")] = function
-    environment.globals |= {"notes": view.notes, "charts": charts, "px": charts.px}
+    environment.globals |= {
+        "notes": view.notes,
+        "charts": charts,
+        "px": charts.px,
+        "libraries": libraries,
+        "scripts": SCRIPTS,
+    }
     return environment
 
 
@@ -107,13 +141,3 @@ def _csv(frame: pd.DataFrame) -> str:
     table = table.apply(lambda column: column.map(lambda one: cell(one) if isinstance(one, str) else one))
     text: str = table.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
     return text
-
-
-def _json(board: Board) -> Markup:
-    """Return all tables as JSON that can stand inside a script element."""
-    tables = {
-        name: {"columns": list(frame.columns), "rows": [list(row.values()) for row in view.records(frame)]}
-        for name, frame in vars(board).items()
-        if isinstance(frame, pd.DataFrame)
-    }
-    return Markup(json.dumps(tables, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
