@@ -60,7 +60,7 @@ class TorchvisionProvider:
             text = f"network {ctx.arch.name!r}: dtype = {ctx.arch.dtype!r}, and torchvision's compute in float32 here"
             raise DataError(text, 'write dtype = "float32", or choose a model of timm')
         model, width, statistics = self._prepared(ctx)
-        model = model.eval().to(device=ctx.device, memory_format=torch.channels_last)
+        model = model.eval().to(device=ctx.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         size, features, logits = ctx.arch.image_size or ctx.images.shape[1], [], []
         how = {"image_size": int(size), "interpolation": ctx.arch.interpolation or "bilinear", **statistics}
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):

@@ -80,7 +80,9 @@ def _column(name: str, values: pd.Series[Any]) -> dict[str, Any]:
     if name.startswith("seconds"):
         return _listed(values.to_numpy(dtype=np.float64))
     if pd.api.types.is_float_dtype(values):
-        return {"scale": 10**DECIMALS} | _listed(np.rint(values.to_numpy(dtype=np.float64) * 10**DECIMALS))
+        return {"scale": 10**DECIMALS} | _listed(
+            np.rint(values.to_numpy(dtype=np.float64) * 10**DECIMALS).astype(np.float64)
+        )
     if pd.api.types.is_bool_dtype(values) or pd.api.types.is_integer_dtype(values):
         return _listed(values.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan))
     codes, words = pd.factorize(values.astype("str"), sort=True)
