@@ -58,9 +58,11 @@ def _means_by_seed(found: pd.DataFrame) -> pd.DataFrame:
     groups = known.groupby(["row", "seed"])
     seeds: pd.DataFrame = groups[["accuracy", "accuracy_best"]].mean()
     seeds = seeds.where(groups[["accuracy", "accuracy_best"]].count().eq(groups.size(), axis=0))
-    names = groups.train_key.agg(" ".join)
-    alone = pd.Series([f"seed {seed}" for _, seed in names.index], index=names.index, dtype=object)
-    return seeds.assign(observation=names.where(groups.train_key.agg(all), alone))
+    keys: dict[Any, list[str]] = defaultdict(list)
+    for row, seed, key in zip(known.index, known.seed, known.train_key, strict=True):
+        keys[row, seed].append(key)
+    names = [" ".join(keys[place]) if all(keys[place]) else f"seed {place[1]}" for place in seeds.index]
+    return seeds.assign(observation=pd.Series(names, index=seeds.index, dtype=object))
 
 
 def _places(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[Any, ...]]:

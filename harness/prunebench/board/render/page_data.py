@@ -80,23 +80,24 @@ def _column(name: str, values: pd.Series[Any]) -> dict[str, Any]:
     if name.startswith("seconds"):
         return _listed(values.to_numpy(dtype=np.float64))
     if pd.api.types.is_float_dtype(values):
-        return {"scale": 10**DECIMALS} | _listed(
-            np.rint(values.to_numpy(dtype=np.float64) * 10**DECIMALS).astype(np.float64)
-        )
+        return {"scale": 10**DECIMALS} | _listed(np.rint(values.to_numpy(dtype=np.float64) * 10**DECIMALS))
     if pd.api.types.is_bool_dtype(values) or pd.api.types.is_integer_dtype(values):
-        return _listed(values.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan))
+        return _listed(np.asarray(values.astype("Float64").to_numpy(na_value=np.nan), dtype=np.float64))
     codes, words = pd.factorize(values.astype("str"), sort=True)
     return {"words": list(words)} | _listed(codes.astype(np.float64))
 
 
 def _listed(values: NDArray[np.float64]) -> dict[str, Any]:
     """Return numbers in order or as runs of equal ones, None for NaN."""
-    plain = [None if np.isnan(one) else int(one) if one.is_integer() else one for one in values.tolist()]
     differs = (values[1:] != values[:-1]) & ~(np.isnan(values[1:]) & np.isnan(values[:-1]))
     starts = np.flatnonzero(np.append(True, differs)) if len(values) else np.zeros(0, dtype=np.int64)
     if 2 * len(starts) >= len(values):
-        return {"values": plain}
+        return {"values": _plain(values)}
     counts = np.diff(np.append(starts, len(values))).tolist()
-    return {
-        "runs": [part for start, count in zip(starts.tolist(), counts, strict=True) for part in (plain[start], count)]
-    }
+    return {"runs": [part for run in zip(_plain(values[starts]), counts, strict=True) for part in run]}
+
+
+def _plain(values: NDArray[np.float64]) -> list[float | int | None]:
+    if np.isnan(values).any() or (values % 1).any():
+        return [None if one != one else int(one) if one.is_integer() else one for one in values.tolist()]
+    return list(values.astype(np.int64).tolist())
