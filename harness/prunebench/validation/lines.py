@@ -16,7 +16,7 @@ from prunebench.exhibit import FILE as EXHIBIT
 from prunebench.exhibit import decode_exhibit
 from prunebench.records import Record, encode, parse
 
-MAX_BYTES, MAX_LINE, MAX_FAULTS = 5_000_000, 100_000, 20  # of a file; of a line, in characters; of a file
+MAX_BYTES, MAX_LINE, MAX_FAULTS = 10_000_000, 100_000, 20  # of a file; of a line, in characters; of a file
 BOARD_FILES = ("accuracy.csv", "comparison.html", "comparison.md", "index.html", "leaderboard.md",
                "rank_correlation.csv")  # fmt: skip
 
