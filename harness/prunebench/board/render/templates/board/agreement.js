@@ -3,7 +3,7 @@
 const MEASURES = {
   score_rho: "Spearman within a class", score_rho_pooled: "Spearman over all samples", score_pearson: "Pearson over all samples",
 };
-const measureTitle = (name) => MEASURES[name] ?? words(name.replace(/^score_/, ""));
+const measureTitle = (name) => MEASURES[name] ?? words(name.replace(/^score_/, "")).replace(/^./, (letter) => letter.toUpperCase());
 const CONTROL = "control_", NOISE = "noise_", CROSS = "cross_backbone", SEEDS = "seed_to_seed";
 
 const measuresOf = (section) => [...new Set(section.scores.map((row) => row.quantity))];

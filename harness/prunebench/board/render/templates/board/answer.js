@@ -42,7 +42,8 @@ function sentences(shown, rate) {
   const tables = shown.filter((training) => leadersOf(training, rate).ranked.length > 1);
   if (!tables.length) return null;
   const found = standings(tables, rate), total = tables.length;
-  const everywhere = found.filter((one) => one.places.length === total && one.led === total);
+  const methods = found.filter((one) => one.line.role !== "baseline");
+  const everywhere = methods.filter((one) => one.places.length === total && one.led === total);
   const said = [];
   if (total === 1) {
     const { leaders, ranked } = leadersOf(tables[0], rate), [best] = leaders;
@@ -52,26 +53,33 @@ function sentences(shown, rate) {
     const most = total === 2 ? "both tables" : `all ${total} tables`;
     said.push(...inWords(everywhere.map((one) => one.line)), ` ${everywhere.length === 1 ? "is" : "are"} in the leading group of ${most}.`);
   } else {
-    const always = found.filter((one) => one.led === one.places.length && one.places.length > 1), most = d3.max(always, (one) => one.places.length);
-    const these = always.filter((one) => one.places.length === most), [best] = found.filter((one) => one.places.length > 1);
+    const always = methods.filter((one) => one.led === one.places.length && one.places.length > 1), most = d3.max(always, (one) => one.places.length);
+    const these = always.filter((one) => one.places.length === most), [best] = methods.filter((one) => one.places.length > 1);
     said.push(`No method is in the leading group of all ${total} tables. `);
     if (these.length) said.push(...inWords(these.map((one) => one.line)), ` ${these.length === 1 ? "is" : "are"} in it in each of the ${most} that ${these.length === 1 ? "it" : "they"} ran in.`);
     else if (best) said.push(named(best.line), ` is in it in ${best.led} of the ${best.places.length} that it ran in.`);
   }
   const reference = found.find((one) => one.line.role === "baseline");
   if (reference) {
-    const led = reference.led === reference.places.length ? "too" : reference.led ? `in ${reference.led} of ${reference.places.length}` : "in none";
+    const led = reference.led === reference.places.length ? `${total > 1 ? "of all of them" : "too"}` : reference.led ? `in ${reference.led} of ${reference.places.length}` : "in none";
     const gains = found.filter((one) => one.gain !== null && one.places.length >= total / 2).sort((a, b) => b.gain - a.gain);
     said.push(` ${reference.label}, the baseline, is in the leading group ${led}.`);
-    if (gains.length) said.push(` The largest mean gain over ${state.ref || reference.label}${total > 1 ? " of a method that ran in half of them or more" : ""}: ${points(gains[0].gain)} points (`, named(gains[0].line), ").");
+    if (gains.length && gains[0].gain <= 0) said.push(` No method${total > 1 ? " that ran in half of them or more" : ""} gains over ${state.ref || reference.label} on average.`);
+    else if (gains.length) said.push(` The largest mean gain over ${state.ref || reference.label}${total > 1 ? " of a method that ran in half of them or more" : ""}: ${points(gains[0].gain)} points (`, named(gains[0].line), ").");
   }
   return { said, tables, found };
 }
 
+/** The network that is trained, with its recipe where a suite trains it by several. */
+function trainedBy(training) {
+  const same = training.section.trainings.filter((other) => other.facts.train_arch === training.facts.train_arch);
+  return training.facts.train_arch + (same.length > 1 ? ` by ${training.facts.recipe}` : "");
+}
+
 function bestOfTable(training, rate) {
   const { leaders, ranked } = leadersOf(training, rate), [best] = leaders, row = best.rows[rate];
-  const ties = leaders.length > 1 ? `, tied with ${leaders.length - 1} of ${ranked.length - 1} others` : `, alone among ${ranked.length}`;
-  return h("li", {}, h("a", { href: `#${training.slug}`, click: (event) => jump(event, training.slug) }, `${training.section.facts.dataset}, ${training.facts.train_arch}`),
+  const ties = leaders.length < 2 ? `, alone among ${ranked.length}` : ranked.length === 2 ? ", tied with the only other" : `, tied with ${leaders.length - 1} of ${ranked.length - 1} others`;
+  return h("li", {}, h("a", { href: `#${training.slug}`, click: (event) => jump(event, training.slug) }, `${training.section.facts.dataset}, ${trainedBy(training)}`),
     h("span", { class: "soft" }, ` (${training.section.facts.suite}): `), named(best), ` ${percent(row.accuracy_mean)} ${halfText(row.accuracy_low, row.accuracy_high)}`, h("span", { class: "soft" }, ties));
 }
 
@@ -105,6 +113,6 @@ function drawAcross(shown, rates) {
   const all = rows.length > MOST_ROWS && !state.q && !state.kind.length;
   host.replaceChildren(h("h3", {}, `Method against table, ${rateText(rate)} pruned`), h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Method against table" }, gridKeys(h("table", { class: "heatmap" },
     h("caption", {}, `Paired gain over ${state.ref || "the baseline"} in points; bold where it holds after Holm's correction; framed: in the leading group of its table.${all ? ` The first ${MOST_ROWS} of ${rows.length} methods that ran in two tables or more; a filter shows others.` : ""}`),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "method"), h("th", { scope: "col" }, "leads"), tables.map((training) => h("th", { scope: "col" }, training.section.facts.dataset, h("span", { class: "shared" }, training.facts.train_arch), h("span", { class: "shared" }, training.section.facts.suite))))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "method"), h("th", { scope: "col" }, "leads"), tables.map((training) => h("th", { scope: "col" }, training.section.facts.dataset, h("span", { class: "shared" }, trainedBy(training)), h("span", { class: "shared" }, training.section.facts.suite))))),
     h("tbody", {}, rows.slice(0, all ? MOST_ROWS : 60).map((one) => h("tr", {}, h("th", { scope: "row" }, swatch(one.line.family), named(one.line)), h("td", {}, `${one.led} of ${one.places.length}`), tables.map((training) => cell(one.label, training)))))))));
 }

@@ -7,6 +7,7 @@ const near = new IntersectionObserver((entries) => {
     part.near = entry.isIntersecting;
     if (part.near && part.dirty) fill(part);
   }
+  document.documentElement.dataset.ready = "true"; // what is in sight is drawn
 }, { rootMargin: "900px 0px" });
 
 function fill(part) {
@@ -154,4 +155,4 @@ document.getElementById("download").addEventListener("click", () => {
   link.click();
   URL.revokeObjectURL(link.href);
 });
-document.documentElement.dataset.ready = "true";
+if (!parts.length) document.documentElement.dataset.ready = "true";
