@@ -35,7 +35,7 @@ def obstacles(
     problems, outputs = list[str](), dict[str, int | None]()
     for name in sorted(names - {NONE}):
         try:
-            outputs[name] = _outputs(registry.networks[name], catalogue, roots)
+            outputs[name] = _outputs(registry.network(name), catalogue, roots)
         except DataError as error:
             problems.append(f"network {name} cannot be had: {error.message}: {error.hint}")
 
@@ -55,6 +55,8 @@ def obstacles(
 
 def _outputs(network: Network, catalogue: Catalogue, roots: tuple[str, ...]) -> int | None:
     """Return how many classes a network predicts that comes with a head of its own; DataError where it is not here."""
+    if network.head == "fitted":
+        return None
     weights, provider = network.weights, catalogue.backbone(network.arch.provider).load()
     file = None
     if weights.source == "file":

@@ -21,7 +21,8 @@ from prunebench.store import Store
 def load_registered(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> Dataset:
     """Load and validate a data set of the registry, whatever its content."""
     plugin = catalogue.dataset(entry.spec)
-    return load_dataset(plugin, plugin.spec.resolve_params(entry.params), roots)
+    per_class = (entry.train_per_class, entry.test_per_class)
+    return load_dataset(plugin, plugin.spec.resolve_params(entry.params), roots, per_class)
 
 
 def identified_plan(

@@ -16,7 +16,7 @@ from prunebench.planner import Contents, Planner
 from prunebench.plugins import Catalogue
 from prunebench.records import Record, complement, is_kept_fraction
 from prunebench.registry import Method, Registry, Suite
-from prunebench.registry.model import Agreement, Names, Pair
+from prunebench.registry.model import Names, Pair, without_noise
 from prunebench.tasks import Task
 
 NONE = "-"
@@ -175,7 +175,8 @@ def _narrowed(suite: Suite, registry: Registry, filters: Filters) -> Suite:
         return tuple(dict.fromkeys(filter(None, passing)))
 
     compared = suite.agreement  # one that names no method wants none
-    agreement = Agreement(
+    agreement = replace(
+        compared,
         methods=chosen(*compared.methods, *added) if compared.methods else (),
         projectors=_passing(compared.projectors, filters.projector),
         backbones=_passing(compared.backbones, filters.backbone),
@@ -258,12 +259,13 @@ def _is_compared(planner: Planner, name: str) -> bool:
 
 def _agreements(planner: Planner, name: str) -> Iterator[Goal]:
     """Yield the comparisons of a method's scores between backbones and between seeds."""
-    suite, method, networks = planner.suite.agreement, planner.registry.method(name), planner.registry.networks
+    suite, method, network = planner.suite.agreement, planner.registry.method(name), planner.registry.network
     if name not in suite.methods or not _is_compared(planner, name):
         return
     seeds, spec = range(planner.suite.seeds), planner.catalogue.scorer(method.scorer).spec
-    pairs = [((a, s), (b, s)) for a, b in itertools.combinations(suite.backbones, 2) for s in seeds]
-    pairs += [((b, s), (b, t)) for b in suite.backbones for s, t in itertools.combinations(seeds, 2)]
+    clean = [backbone for backbone in suite.backbones if not without_noise(backbone)[1]]
+    pairs = [((a, s), (b, s)) for a, b in planner.suite.pairs for s in seeds]
+    pairs += [((b, s), (b, t)) for b in clean for s, t in itertools.combinations(seeds, 2)]
     projectors = suite.projectors if "projection" in spec.needs else (NONE,)
     for projector, ((backbone_a, seed_a), (backbone_b, seed_b)) in itertools.product(projectors, pairs):
         a = planner.scores(method, backbone_a, projector, "", seed_a)
@@ -271,6 +273,8 @@ def _agreements(planner: Planner, name: str) -> Iterator[Goal]:
         axes = {
             "kind": "agreement", **_shared_axes(planner, method, projector), "backbone_a": backbone_a,
             "seed_a": seed_a, "backbone_b": backbone_b, "seed_b": seed_b, "scores_key_a": a.key,
-            "scores_key_b": b.key, "backbone_control": networks[backbone_a].control or networks[backbone_b].control,
+            "scores_key_b": b.key, "backbone_control": network(backbone_a).control or network(backbone_b).control,
+            **({"given": suite.given} if suite.given else {}),
         }  # fmt: skip
-        yield Goal(axes, planner.agreement(a, b))
+        sides = ((backbone_a, seed_a), (backbone_b, seed_b))
+        yield Goal(axes, planner.agreement((a, b), method, projector, sides))

@@ -1,6 +1,6 @@
 """The tasks of one suite: every stage described by all that determines its result. Pure, without data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ from prunebench.keys import digest, seed_for
 from prunebench.plugins import Catalogue, Entry
 from prunebench.records import complement
 from prunebench.registry import Method, Registry, Suite
-from prunebench.registry.model import Pair
+from prunebench.registry.model import Pair, without_noise
 from prunebench.tasks import Task
 
 BASE_SEED = 0  # of all seeds; another one is another protocol
@@ -49,7 +49,9 @@ class Planner:
         """Return a task that reads the data set: its content is in the key, its place is not."""
         entry = self.registry.datasets[self.suite.dataset]
         params = self.catalogue.dataset(entry.spec).spec.resolve_params(entry.params)
-        locators = {"dataset": {"name": entry.name, "spec": entry.spec, "params": params}, **where}
+        per_class = [entry.train_per_class, entry.test_per_class]
+        found = {"name": entry.name, "spec": entry.spec, "params": params, "per_class": per_class}
+        locators = {"dataset": found, **where}
         task = Task(stage, {"dataset": {"fingerprint": self.fingerprint}, **config}, upstream, locators)
         return self._memo.setdefault(task.key, task)
 
@@ -83,10 +85,20 @@ class Planner:
         return self._on_data("pretrain", config, {"pseudo_labels": labels} if labels else {})
 
     def features(self, name: str, seed: int = 0) -> Task:
-        """Embed the data set with a registered network; `seed` chooses among the networks that are trained here."""
+        """Embed the data set with a registered network; `seed` chooses among the networks that are trained here, and
+        draws the noise where `name` is that of a backbone under noise."""
+        name, level = without_noise(name)
         source, upstream, where = self._weights(name, seed)
-        arch = self.arch(name, self.contents.half)
-        return self._on_data("features", {"arch": arch, "weights": source}, upstream, **where)
+        head = self.registry.networks[name].head
+        fitted = {} if head == "own" else {"head": head}
+        config = {"arch": self.arch(name, self.contents.half), "weights": source, **fitted}
+        clean = self._on_data("features", config, upstream, **where)
+        if not level:
+            return clean
+        # The levels share their draw, so that they differ in nothing else.
+        return self._on_data(
+            "noise", {**config, "noise": level, **_drawn(True, "noise", backbone=name, seed=seed)}, {"features": clean}
+        )
 
     def _weights(self, name: str, seed: int) -> tuple[dict[str, Any], dict[str, Task], dict[str, str]]:
         """Return the keyed description of a network's weights, the task that trains them, and where a file of them is
@@ -179,9 +191,29 @@ class Planner:
         lasting = digest([self.recipe(name), rates, teacher, source])
         return {"teacher": teacher, "weights": source, "recipe_digest": lasting}, upstream, where
 
-    def agreement(self, a: Task, b: Task) -> Task:
-        """Compare two scores of the same samples."""
-        return self._on_data("agreement", {}, {"a": a, "b": b})
+    def agreement(
+        self, scores: Sequence[Task], method: Method, projector: str, sides: Sequence[tuple[str, int]]
+    ) -> Task:
+        """Compare two scores of the same samples, of one method from the backbones and seeds `sides`."""
+        asked, upstream = self.suite.agreement, dict(zip("ab", scores, strict=True))
+        for side, (backbone, seed) in zip("ab", sides, strict=True):
+            # All budgets of the suite, whatever was filtered: the comparison is the same one.
+            for keep in self.registry.suite(self.suite.name).keeps if "overlap" in asked.measures else ():
+                upstream[f"{side}/kept/{keep}"] = self.subset(method.at_keep(keep), backbone, projector, keep, seed)
+            for name in asked.given:
+                upstream[f"{side}/given/{name}"] = self._given(name, backbone, seed)
+        config = {"measures": sorted(asked.measures)} if asked.measures else {}
+        return self._on_data("agreement", config, upstream)
+
+    def _given(self, name: str, backbone: str, seed: int) -> Task:
+        """Score by a method that others are compared given it; it has to read the features of a backbone alone."""
+        method = self.registry.method(name)
+        needs = self.catalogue.scorer(method.scorer).spec.needs
+        if "projection" in needs or not needs & {"features", "logits", "gradients"}:
+            text = f"suite {self.suite.name!r} compares scores given method {name!r}, which "
+            text += "reads a projection" if "projection" in needs else "reads no backbone"
+            raise UsageError(text, "name methods that read features, such as densities")
+        return self.scores(method, backbone, "-", "", seed)
 
     def selector(self, method: Method) -> tuple[Entry[Any], dict[str, Any]]:
         """Return the selector of a method with its parameters: the method's own, else its scorer's."""

@@ -138,7 +138,8 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
 class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
     """How far two scores of the same samples agree: of two backbones at one seed, or of two seeds of one backbone.
     scores_key_a, scores_key_b: what was compared; comparisons with equal keys are one observation.
-    backbone_control: one of the two is an untrained network."""
+    backbone_control: one of the two is an untrained network.  measures: what a suite asks for beside correlations, by
+    name.  given: the methods whose scores `given`, `left_a` and `left_b` among them leave aside."""
 
     backbone_a: Name
     seed_a: Count
@@ -151,6 +152,8 @@ class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
     within_class_spearman: Correlation | None = None
     pooled_spearman: Correlation | None = None
     pearson: Correlation | None = None
+    measures: dict[Name, float | None] | UnsetType = UNSET
+    given: tuple[Name, ...] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if (self.backbone_a == self.backbone_b) == (self.seed_a == self.seed_b):

@@ -15,7 +15,7 @@ from prunebench.board.cells import CORRELATIONS, MEAN, METHOD, SECTION, TRAINING
 from prunebench.board.facts import listed
 from prunebench.board.grid import Grid, caveats_of, versions_in
 from prunebench.records import AgreementRecord
-from prunebench.registry import Registry
+from prunebench.registry import Registry, without_noise
 from prunebench.stats import MIN_CEILING, Statistic, mean_agreement, rank_agreement
 
 NUMBERS = ("value", "low", "high", "ceiling_a", "ceiling_b", "ceiling", "ratio")
@@ -27,7 +27,8 @@ COLUMNS = (
 BLANK = {**dict.fromkeys(COLUMNS, ""), **dict.fromkeys((*NUMBERS, *INTEGERS)), "deterministic": False}
 QUANTITIES: dict[str, Statistic] = {"method_tau": "tau", "method_rho": "rho"}
 MEASURES = dict(zip(("score_rho", "score_rho_pooled", "score_pearson"), CORRELATIONS, strict=True))
-SEEDS, CROSS, CONTROL = "seed_to_seed", "cross_backbone", "control_"
+SEEDS, CROSS, NOISE, CONTROL = "seed_to_seed", "cross_backbone", "noise_", "control_"
+DISTANCES = ("wasserstein", "kolmogorov_smirnov", "left")  # how measures begin that are no agreement, of 0 and above
 
 Row = dict[str, Any]
 Pair = tuple[str, str]
@@ -74,7 +75,8 @@ def _architectures(grid: Grid, rows: pd.DataFrame, a: tuple[str, ...], b: tuple[
 
 
 def _kind(pair: Pair, control: bool) -> str:
-    return (CONTROL if control else "") + (SEEDS if pair[0] == pair[1] else CROSS)
+    level = without_noise(pair[1])[1]
+    return (CONTROL if control else "") + (SEEDS if pair[0] == pair[1] else f"{NOISE}{level}" if level else CROSS)
 
 
 def _place(record: AgreementRecord) -> tuple[str, Pair, Run]:
@@ -85,21 +87,30 @@ def _place(record: AgreementRecord) -> tuple[str, Pair, Run]:
 
 def _named_pairs(registry: Registry, suite: str) -> dict[str, set[Pair]]:
     """Return the pairs that a suite names with its backbones, by kind of comparison."""
-    backbones, found = registry.suites[suite].agreement.backbones, defaultdict(set)
-    controls = {name for name, network in registry.networks.items() if network.control}
-    for a, b in [*combinations(sorted(backbones), 2), *((name, name) for name in backbones)]:
-        found[_kind((a, b), not controls.isdisjoint([a, b]))].add((a, b))
+    named, found = registry.suites[suite], defaultdict(set)
+    alone = [(name, name) for name in named.agreement.backbones if not without_noise(name)[1]]
+    for a, b in [*map(sorted, named.pairs), *alone]:
+        found[_kind((a, b), registry.network(a).control or registry.network(b).control)].add((a, b))
     return found
+
+
+def _more(record: AgreementRecord) -> dict[str, float | None]:
+    """Return the measures that a suite asks for beside correlations, the two sides of one as their mean."""
+    found = dict(record.measures or {})
+    sides = [found.pop(name) for name in ("left_a", "left_b") if name in found]
+    return {**found, **({"left": mean(sides)} if sides else {})}
 
 
 def _score_correlations(compared: pd.DataFrame, named: Mapping[str, Collection[Pair]]) -> Iterator[Row]:
     """Yield score_rho and its kin of each method of a section; a mean is over the `named` pairs and any others seen."""
     places = pd.DataFrame(map(_place, compared.record), compared.index, columns=["kind", "pair", "run"])
-    compared = compared.join(places)
+    more = pd.DataFrame(map(_more, compared.record), compared.index).add_prefix("score_")
+    measures = {**MEASURES, **{name: name for name in sorted(more)}}
+    compared = compared.join(places).join(more)
     pairs = {kind: sorted({*named.get(kind, ()), *found.pair}) for (kind,), found in groups(places, ["kind"])}
     runs = {kind: set(found) for kind, found in places.groupby(places.kind.str.removeprefix(CONTROL)).run}
     for method, members in groups(compared, [*SECTION, *METHOD]):
-        for quantity, measure in MEASURES.items():
+        for quantity, measure in measures.items():
             line = _Line(members, measure, runs)
             for kind in sorted(set(members.kind)):
                 alone = [(pair, [pair]) for pair in pairs[kind] if pair in set(members.pair)]
@@ -122,10 +133,18 @@ class _Line:
         pairs = groups(known, ["pair"])
         return {pair: dict(zip(found.run, found[self.measure], strict=True)) for (pair,), found in pairs}
 
+    @property
+    def is_distance(self) -> bool:
+        return self.measure.removeprefix("score_").startswith(DISTANCES)
+
     @cached_property
     def keys(self) -> dict[tuple[str, int], str]:
         sides = [self.rows[[f"backbone_{x}", f"seed_{x}", f"scores_key_{x}"]] for x in "ab"]
-        return {(name, seed): key for side in sides for name, seed, key in side.itertuples(index=False)}
+        # What is kept may be drawn anew from equal scores.
+        known = not self.measure.startswith("score_overlap")
+        return {
+            (name, seed): key if known else "" for side in sides for name, seed, key in side.itertuples(index=False)
+        }
 
     def observed(self, pairs: Sequence[Pair]) -> dict[int, int]:
         """Return for each seed the first one whose scores from these backbones have the same keys."""
@@ -178,16 +197,18 @@ class _Line:
         reasons = sorted(set(members.status_reason) - {""})
         if self.values.keys().isdisjoint(pairs):
             return row | {"status": "insufficient", "reason": "; ".join(reasons) or "no comparison has a value"}
-        hole, found = self.hole(kind, pairs), mean_agreement(self.observations(pairs))
+        bounds = (0.0, math.inf) if self.is_distance else (-1.0, 1.0)
+        hole, found = self.hole(kind, pairs), mean_agreement(self.observations(pairs), bounds)
         if hole or found.value is None:
             return row | {"status": "hole", "reason": "; ".join([hole or found.reason, *reasons])}
         row |= {"value": found.value, "low": found.low, "high": found.high, "n_seeds": found.n_seeds,
                 "n_observations": found.n_pairs}  # fmt: skip
-        beside, why = self._ceilings(found.value, pairs) if kind == CROSS else ({}, "")
+        beside, why = self._ceilings(found.value, pairs) if kind != SEEDS and not self.is_distance else ({}, "")
         return row | beside | {"status": "ok", "reason": "; ".join(filter(None, [*reasons, why]))}
 
     def _ceilings(self, value: float, pairs: Sequence[Pair]) -> tuple[dict[str, float | None], str]:
-        """Return ceiling and ratio of a value across backbones, and why there is none."""
+        """Return ceiling and ratio of a value across backbones or under noise, and why there is none."""
+        pairs = [(without_noise(a)[0], without_noise(b)[0]) for a, b in pairs]  # noise is what the ceiling is without
         known = {name: self.ceiling(name) for name in sorted({name for pair in pairs for name in pair})}
         # Of a pair the geometric mean of its two backbones, of several pairs the mean.
         positive = {name: ceiling if ceiling and ceiling > 0 else math.nan for name, ceiling in known.items()}

@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import date
+from decimal import Decimal
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -18,10 +20,13 @@ from prunebench.records import Role, complement
 
 SCHEMA = 1
 PRUNING_RATES = ("0.5", "0.9")  # of a suite that names no budget
+NOISE = "+noise-"  # between the name of a backbone and the level of the noise in its features
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$"  # names of tables become names of files and of folders
 _CLAUSE = r"(~=|===?|!=|[<>]=?)\s*[0-9A-Za-z.*+!_-]+"
 
 Kind = Literal["scorer", "selector", "projector", "dataset", "backbone", "learner", "executor", "metric"]
+Head = Literal["own", "fitted"]
+Measure = Literal["overlap", "distributions"]
 Dtype = Literal["float32", "half", "float16", "bfloat16"]
 Tier = Literal["core", "contrib", "quarantine"]
 Text = Annotated[str, Meta(min_length=1)]
@@ -33,18 +38,36 @@ _RateText = Annotated[str, Meta(pattern=r"^(0|0?\.[0-9]{1,20})$", description='I
 _KeepText = Annotated[str, Meta(pattern=r"^(1|0?\.(?=0*[1-9])[0-9]{1,20})$", description='In (0, 1], such as "0.1".')]
 Rate = _RateText | Annotated[float, Meta(ge=0, lt=1)]
 Keep = _KeepText | Annotated[float, Meta(gt=0, le=1)]
+_LEVEL = 'Above 0, such as "0.5": in mean standard deviations of the features; level 0 is the backbone itself.'
+_LevelText = Annotated[str, Meta(pattern=r"^(?=.*[1-9])[0-9]{1,3}(\.[0-9]{1,6})?$", description=_LEVEL)]
+Level = _LevelText | Annotated[float, Meta(ge=1e-3, lt=1000, description=_LEVEL)]
 _WEIGHTS = Meta(description='Write "hub", "random", { file = "NAME" } (with package = "NAME", where it is in an '
                 'installed one) or { train = "RECIPE" }.')  # fmt: skip
+_FIRST = "Take only the first so many samples of each class, in the order of the file; 0 takes all."
 # The file itself must have a table of that name.
 DatasetName = Annotated[str, Meta(description="Data set.", extra={"names": ("dataset",)})]
 NetworkName = Annotated[str, Meta(description="Network.", extra={"names": ("backbone", "arch")})]
 RecipeName = Annotated[str, Meta(description="Recipe.", extra={"names": ("recipe",)})]
 _LETTERS = "Name of letters, digits, '.', '_', '+' and '-': files are named after it."
 TableName = Annotated[str, Meta(pattern=rf"^{_NAME}", description=_LETTERS)]
+NetworkTableName = Annotated[
+    str, Meta(pattern=rf"^(?!.*\{NOISE}){_NAME}", description=f"{_LETTERS} Without `{NOISE}`: that is for noise.")
+]
 MethodName = Annotated[str, Meta(pattern=rf"^(?!agreement$){_NAME}", description=f"{_LETTERS} Not `agreement`.")]
 SuiteName = Annotated[str, Meta(pattern=rf"^(?!board$){_NAME}", description=f"{_LETTERS} Not `board`.")]
 Key = tuple[str | int, ...]  # names of tables and keys, and positions in arrays
 Broken = tuple[Key, str, str]  # a key below the table, the reason, a hint
+
+
+def with_noise(backbone: str, level: str | float) -> str:
+    """Return the name of a backbone under noise of a level, such as "resnet+noise-0.5"."""
+    return f"{backbone}{NOISE}{format(Decimal(str(level)).normalize(), 'f')}"
+
+
+def without_noise(backbone: str) -> tuple[str, str]:
+    """Return the name of a backbone and the level of the noise in its features, "" for none."""
+    name, _, level = backbone.partition(NOISE)
+    return name, level
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +90,8 @@ class DatasetEntry(Table, frozen=True):
     fingerprint: Hex = ""
     licence: Annotated[str, Meta(description="Licence of the images.")] = ""
     folder: Annotated[Text, Meta(description='Your images, a folder per class; short for spec = "image-folder".')] = ""
+    train_per_class: Annotated[int, Meta(ge=0, description=_FIRST)] = 0
+    test_per_class: Annotated[int, Meta(ge=0, description=_FIRST)] = 0
 
 
 class Weights(Table, frozen=True, rename={"recipe": "train"}):
@@ -109,6 +134,9 @@ class NetworkTable(Table, frozen=True):
     kwargs: Annotated[Mapping[str, Any], Meta(description="Arguments of the network's constructor.")] = {}
     weights: Annotated[Literal["hub", "random"] | Weights, _WEIGHTS] = "random"
     control: Annotated[bool, Meta(description="Is it on the board only as a control?")] = False
+    head: Annotated[
+        Head, Meta(description='What predicts: its "own" head, or a linear one "fitted" to its features.')
+    ] = "own"
 
     @staticmethod
     def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
@@ -118,11 +146,13 @@ class NetworkTable(Table, frozen=True):
 
 
 class Network(Struct, frozen=True):
-    """A backbone or training architecture; `control` marks one that is on the board only as a control."""
+    """A backbone or training architecture; `control` marks one that is on the board only as a control.
+    head: "fitted" for predictions of cross-fitted linear heads on its features, in place of its own."""
 
     arch: Arch
     weights: Weights
     control: bool = False
+    head: Head = "own"
 
 
 def _rates_twice(given: Mapping[str, Any]) -> Iterator[Broken]:
@@ -207,6 +237,13 @@ class Agreement(Table, frozen=True):
     methods: Annotated[Names, Meta(description="Methods; default: those of the suite.")] = ()
     projectors: Annotated[Names, Meta(description="Projectors; default: those of the suite.")] = ()
     backbones: Annotated[tuple[NetworkName, ...], Meta(description="Networks; default: those of the suite.")] = ()
+    measures: Annotated[
+        tuple[Measure, ...],
+        Meta(description="Beside correlations: overlap of what is kept, distances of distributions."),
+    ] = ()
+    given: Annotated[
+        Names, Meta(description="Methods: what of a ranking do their scores leave, and how far does that agree?")
+    ] = ()
 
 
 class Suite(Table, frozen=True, kw_only=True):
@@ -225,11 +262,22 @@ class Suite(Table, frozen=True, kw_only=True):
     seeds: Annotated[Count, Meta(description="Number of seeds.")] = 3
     proxy_seeds: Annotated[Count, Meta(description="Proxy runs that the seeds are spread over.")] = 1
     backbone_seeds: Annotated[Count, Meta(description="Trainings of a backbone that the seeds are spread over.")] = 1
+    noise: Annotated[tuple[Level, ...], Meta(description="Levels of noise under which each backbone scores, too.")] = ()
     training: Annotated[tuple[Pair, ...], Meta(description="Architectures that are trained, with recipes.")] = ()
     pruning_rates: Annotated[tuple[Rate, ...], Meta(description="Budgets, or write `keep`.")] = ()
     keep: Annotated[tuple[Keep, ...], Meta(description="Budgets, or write `pruning_rates`.")] = ()
     proxy: Annotated[Pair, Meta(description="Run that records training dynamics.")] | None = None
     agreement: Agreement = Agreement()
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Two backbones each, whose scores are compared: any two without noise, and each with itself under noise."""
+        found = []
+        for a, b in combinations(self.agreement.backbones, 2):
+            (base_a, level_a), (base_b, level_b) = without_noise(a), without_noise(b)
+            if not (level_a or level_b) or (base_a == base_b and not (level_a and level_b)):
+                found.append((a, b))
+        return tuple(found)
 
     @property
     def keeps(self) -> Names:
@@ -245,8 +293,8 @@ class Suite(Table, frozen=True, kw_only=True):
         budgets = [axis for axis in ("keep", "pruning_rates") if axis in given]
         if len(budgets) == 2:
             yield ("keep",), "says the same as pruning_rates", "write one of the two: keep = 1 - pruning rate"
-        for axis in ("methods", "backbones", "projectors", "training", *budgets):
-            values = [float(value) if axis in budgets else value for value in given.get(axis) or ()]
+        for axis in ("methods", "backbones", "projectors", "training", "noise", *budgets):
+            values = [float(value) if axis in ("noise", *budgets) else value for value in given.get(axis) or ()]
             for place, value in enumerate(values):
                 if value in values[:place]:
                     yield (axis, place), f"{given[axis][place]!r} is there twice", "remove one"
@@ -259,7 +307,8 @@ class Suite(Table, frozen=True, kw_only=True):
             return
         agreement, seeds, own = given.get("agreement", {}), given.get("seeds", 3), given.get("backbones", ())
         if None not in (agreement, seeds, own):  # what is wrong there is told already
-            enough = 1 if agreement and seeds > 1 else 2  # seeds alone, where that is asked for
+            alone = given.get("noise") or (agreement and seeds > 1)  # with noise, or seeds where that is asked for
+            enough = 1 if alone else 2
             if agreement.get("methods") == [] or len(agreement.get("backbones", own)) < enough:
                 hint = "add training = [{ arch = ..., recipe = ... }], with names of this file"
                 yield (), "has nothing to compute: neither training nor scores of two backbones to compare", hint
@@ -316,8 +365,8 @@ class File(Table, frozen=True, rename=lambda name: name.removesuffix("s").replac
     schema: Annotated[int, Meta(ge=1, description="Version of this format.")]
     protocol: Annotated[str, Meta(pattern=rf"^{_NAME}", description="Raised whenever numbers stop being comparable.")]
     datasets: Mapping[TableName, DatasetEntry] = {}
-    backbones: Mapping[TableName, NetworkTable] = {}
-    archs: Mapping[TableName, NetworkTable] = {}
+    backbones: Mapping[NetworkTableName, NetworkTable] = {}
+    archs: Mapping[NetworkTableName, NetworkTable] = {}
     recipes: Mapping[TableName, Recipe] = {}
     methods: Mapping[MethodName, Method] = {}
     suites: Mapping[SuiteName, Suite] = {}
@@ -337,6 +386,10 @@ class Registry(File, frozen=True, kw_only=True):
         if name not in self.suites:
             raise UsageError(f"no suite is named {name!r} in {self.file.name}", did_you_mean(name, self.suites))
         return self.suites[name]
+
+    def network(self, name: str) -> Network:
+        """Return the network `name`, with noise in its features or without."""
+        return self.networks[without_noise(name)[0]]
 
     def method(self, name: str) -> Method:
         """Return the method `name`; a plain scorer name is a method with that scorer's defaults."""

@@ -171,7 +171,8 @@ def _network(table: model.NetworkTable) -> model.Network:
     shared = {key: getattr(table, key) for key in keys}
     arch = Arch(provider="timm" if table.timm else table.provider, model=table.timm or table.model, **shared)
     weights = model.Weights(table.weights) if isinstance(table.weights, str) else table.weights
-    return model.Network(arch, replace(weights, source="trained") if weights.recipe else weights, table.control)
+    weights = replace(weights, source="trained") if weights.recipe else weights
+    return model.Network(arch, weights, table.control, table.head)
 
 
 def _by_rate(table: ByRate) -> ByRate:
@@ -187,12 +188,18 @@ def _dataset(entry: model.DatasetEntry) -> model.DatasetEntry:
 def _suite(suite: model.Suite, written: Mapping[str, Any]) -> model.Suite:
     unpruned = suite.unpruned or ("full" if "full" in suite.methods else "")
     methods = tuple(method for method in suite.methods if method != unpruned)
-    default = model.PRUNING_RATES if suite.training and "pruning_rates" not in written else ()
+    needs_budgets = bool(suite.training) or "overlap" in suite.agreement.measures
+    default = model.PRUNING_RATES if needs_budgets and "pruning_rates" not in written else ()
     keep = suite.keep or [complement(str(rate)) for rate in suite.pruning_rates or default]
     axes = {"methods": methods, "projectors": suite.projectors, "backbones": suite.backbones}
-    compared = {axis: getattr(suite.agreement, axis) for axis in written.get("agreement", {})}
+    compared = model.Agreement(**axes | {axis: getattr(suite.agreement, axis) for axis in written.get("agreement", {})})
+
+    def under_noise(backbones: tuple[str, ...]) -> tuple[str, ...]:
+        return (*backbones, *(model.with_noise(name, level) for level in suite.noise for name in backbones))
+
     return replace(
         suite, methods=methods, unpruned=unpruned, baseline=suite.baseline or ("random" if "random" in methods else ""),
         keep=(), pruning_rates=tuple(complement(str(fraction)) for fraction in keep),
-        agreement=model.Agreement(**{**axes, **compared}),
+        backbones=under_noise(suite.backbones),
+        agreement=replace(compared, backbones=under_noise(compared.backbones)),
     )  # fmt: skip

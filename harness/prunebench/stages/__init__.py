@@ -19,6 +19,7 @@ class Stage(NamedTuple):
 STAGES: Mapping[str, Stage] = {
     "pretrain": Stage(2, "prunebench.stages.train:pretrain"),
     "features": Stage(2, "prunebench.stages.embed:features"),
+    "noise": Stage(1, "prunebench.stages.embed:noisy_features", gpu=False),
     "projection": Stage(2, "prunebench.stages.embed:projection", gpu=None),
     "pseudo_labels": Stage(2, "prunebench.stages.score:pseudo_labels", gpu=None),
     "scores": Stage(3, "prunebench.stages.score:scores", gpu=None),

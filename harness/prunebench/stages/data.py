@@ -1,7 +1,8 @@
 """Load a data set through its plugin, and check that it is the one that was promised."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def _loaded(bench: Bench, task: Task, expected: str) -> Dataset:
     with bench.store.lock(f"dataset-{expected}"):
         if (stored := _shared(bench.store, expected)) is not None:  # by another process, meanwhile
             return stored
-        loaded = load_dataset(bench.catalogue.dataset(where["spec"]), where["params"], bench.settings.data_roots)
+        entry, roots = bench.catalogue.dataset(where["spec"]), bench.settings.data_roots
+        loaded = load_dataset(entry, where["params"], roots, where["per_class"])
         if (found := fingerprint(loaded)) != expected:
             text = f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started"
             raise FingerprintMismatch(text, "its files changed meanwhile: run the suite again")
@@ -92,14 +94,29 @@ def check_rows(data: Dataset, what: str, rows: int) -> None:
         raise DataError(text, "they were computed from other data: remove the cache folder and run the suite again")
 
 
-def load_dataset(entry: Entry[Any], params: Mapping[str, Any], roots: Iterable[str | Path]) -> Dataset:
-    """Load and validate a data set; arrays come back read-only."""
+def load_dataset(
+    entry: Entry[Any], params: Mapping[str, Any], roots: Iterable[str | Path], per_class: Sequence[int] = (0, 0)
+) -> Dataset:
+    """Load and validate a data set; arrays come back read-only.  per_class: how many samples of each class there are at
+    most in the training and in the test split, the first ones of the file; 0 for all."""
     context = DataContext(params=params, roots=tuple(map(Path, roots)), obtain=entry.spec.obtain)
     loaded = entry.load()(context)
     if not isinstance(loaded, Dataset):
         raise broken_promise(entry, "a prunebench.Dataset", type(loaded).__name__)
     check_dataset(loaded)
+    if any(per_class):
+        train, test = (_first(split, n) for split, n in zip((loaded.train, loaded.test), per_class, strict=True))
+        check_dataset(loaded := replace(loaded, train=train, test=test))
     return loaded
+
+
+def _first(split: Split, n: int) -> Split:
+    """Return the first n samples of each class in the order of the file; all of them for 0."""
+    order = np.argsort(split.labels, kind="stable")
+    starts = np.searchsorted(split.labels[order], split.labels[order])  # the place where the class of a sample begins
+    rows = np.sort(order[np.arange(len(order)) - starts < n]) if n else np.arange(len(order))
+    taken = {title: array[rows] for title, array in _arrays(split).items()}
+    return replace(split, ids=tuple(split.ids[row] for row in rows), **taken)
 
 
 def check_dataset(loaded: Dataset) -> None:

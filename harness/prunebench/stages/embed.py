@@ -48,7 +48,25 @@ def features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageR
         own = found["logits"].shape[1] == data.n_classes  # a head that classifies something else has no accuracy
         accuracy = round(float((found["logits"].argmax(axis=1) == split.labels).mean()), 6) if own else None
         facts |= {**told, f"accuracy_{name}": accuracy}
+    if task.config.get("head") == "fitted":
+        logits, accuracies = _fitted_logits(data, arrays["train_features"], arrays["test_features"])
+        return {**arrays, **logits}, {**facts, **accuracies}
     return arrays, facts
+
+
+def noisy_features(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
+    """Add noise to the training features: normal, `noise` times the mean standard deviation of the features in each of
+    them.  The logits move as a linear head moves them, the one that least squares finds between features and logits.
+    Arrays: train_features float32 [n, d] and train_logits float32 [n, c]."""
+    features, logits = (
+        inputs["features"].arrays[f"train_{name}"].astype(np.float64) for name in ("features", "logits")
+    )
+    centred = features - features.mean(axis=0)
+    size = float(task.config["noise"]) * features.std(axis=0).mean()
+    noise = size * np.random.default_rng(task.config["seed"]).standard_normal(features.shape)
+    head, *_ = np.linalg.lstsq(centred.T @ centred, centred.T @ logits, rcond=None)
+    found = {"train_features": features + noise, "train_logits": logits + noise @ head}
+    return {title: array.astype(np.float32) for title, array in found.items()}, {"noise": size}
 
 
 def _check_precision(bench: Bench, task: Task) -> None:
@@ -61,23 +79,29 @@ def _check_precision(bench: Bench, task: Task) -> None:
 def _features_of_the_data(data: Dataset) -> StageResult:
     """Return the features that a data set brings in place of images, whatever the network, and the logits of a linear
     head that is fitted on them: each training sample is judged by heads that did not see it or its label."""
+    train, test = data.train.features, data.test.features
+    assert train is not None
+    assert test is not None
+    logits, accuracies = _fitted_logits(data, train, test)
+    preprocessing = {"features": "of the data set", "logits": "of a cross-fitted linear head"}
+    facts = {**accuracies, "preprocessing": preprocessing, "batch_size_used": 0, "oom_retries": 0}
+    return {"train_features": train, "test_features": test, **logits}, facts
+
+
+def _fitted_logits(data: Dataset, train: Any, test: Any) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return the logits of a linear head that is fitted on features [n, d] of both splits, and how often it is right:
+    each training sample is judged by heads that did not see it or its label."""
     from prunebench.pruning.head import cross_fitted_logits
 
-    train, test = data.train, data.test
-    assert train.features is not None
-    assert test.features is not None
-    judged = cross_fitted_logits(
-        np.concatenate([train.features, test.features]),
-        np.concatenate([train.labels, np.full(len(test), -1)]),  # which fit none
-        data.n_classes, ids=(*train.ids, *test.ids),
-    )  # fmt: skip
-    arrays, facts = dict[str, Any](), dict[str, Any]()
-    parts = np.split(judged.logits, [len(train)])
-    for name, split, logits in zip(("train", "test"), (train, test), parts, strict=True):
-        arrays[f"{name}_features"], arrays[f"{name}_logits"] = split.features, logits
-        facts[f"accuracy_{name}"] = round(float((logits.argmax(axis=1) == split.labels).mean()), 6)
-    preprocessing = {"features": "of the data set", "logits": "of a cross-fitted linear head"}
-    return arrays, {**facts, "preprocessing": preprocessing, "batch_size_used": 0, "oom_retries": 0}
+    unknown = np.full(len(test), -1)  # these fit none
+    labels, ids = np.concatenate([data.train.labels, unknown]), (*data.train.ids, *data.test.ids)
+    judged = cross_fitted_logits(np.concatenate([train, test]), labels, data.n_classes, ids=ids)
+    parts = dict(zip(("train", "test"), np.split(judged.logits, [len(train)]), strict=True))
+    arrays, accuracies = dict[str, Any](), dict[str, float]()
+    for (name, logits), split in zip(parts.items(), (data.train, data.test), strict=True):
+        arrays[f"{name}_logits"] = logits
+        accuracies[f"accuracy_{name}"] = round(float((logits.argmax(axis=1) == split.labels).mean()), 6)
+    return arrays, accuracies
 
 
 def projection(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:

@@ -26,7 +26,7 @@ def head_caveat(spec: ScorerSpec, task: Task, inputs: Mapping[str, Artefact], da
     features = task.upstream["features"].config if READ_PREDICTIONS & spec.needs else {}
     if not features or features.get("weights", {}).get("source") == "random":
         return ""
-    fitted, labels = data.train.images is None, data.train.labels
+    fitted, labels = data.train.images is None or features.get("head") == "fitted", data.train.labels
     named = "the head that is fitted on the features" if fitted else f"the head of {features['arch']['model']}"
     predicted = np.asarray(inputs["features"].arrays["train_logits"].argmax(axis=1))
     right = float((predicted == labels).mean())

@@ -15,7 +15,7 @@ from prunebench.stages.bench import Bench, StageResult, array_problem, broken_pr
 from prunebench.stages.data import check_rows, dataset
 from prunebench.stages.evidence import score_context
 from prunebench.stages.heads import head_caveat, matched_accuracy
-from prunebench.stats import score_agreement
+from prunebench.stats import agreement_given, distribution_distances, score_agreement
 from prunebench.store import Artefact
 from prunebench.tasks import Task
 
@@ -90,7 +90,8 @@ def _checked_arrays(entry: Entry[Any], result: Scores, n: int) -> dict[str, Any]
 
 
 def agreement(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
-    """Compare two score vectors of the same samples: rank correlation within class, pooled, and Pearson."""
+    """Compare two score vectors of the same samples: rank correlation within class, pooled, and Pearson, and beside
+    them what the suite asks for."""
     data = dataset(bench, task)
     a, b = (inputs[role].arrays["scores"] for role in ("a", "b"))
     for one in (a, b):
@@ -98,4 +99,28 @@ def agreement(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> Stage
     measured = asdict(score_agreement(a, b, data.train.labels))
     caveat = inputs["a"].meta["caveat"] or inputs["b"].meta["caveat"]
     found = {"status": "ok", "status_reason": measured.pop("reason"), "caveat": caveat, **measured}
+    if more := _measures(task, inputs, data.train.labels):
+        found["measures"] = more
     return {}, {"record": {**found, **bench.settings.provenance}}
+
+
+def _measures(task: Task, inputs: Mapping[str, Artefact], labels: NDArray[np.int64]) -> dict[str, float | None]:
+    """Return the measures of two scores that a suite asks for, by the names that they have in records."""
+    from prunebench.pruning.stability import overlap
+
+    a, b = (inputs[role].arrays["scores"] for role in ("a", "b"))
+    found = distribution_distances(a, b) if "distributions" in task.config.get("measures", ()) else {}
+    beside: dict[str, dict[str, tuple[Artefact, Artefact]]] = {"kept": {}, "given": {}}
+    for role in inputs:
+        if role.startswith("a/"):
+            _, kind, name = role.split("/")
+            beside[kind][name] = inputs[role], inputs[f"b/{kind}/{name}"]
+    for keep, sides in beside["kept"].items():
+        first, second = (side.arrays["indices"] for side in sides)
+        found[f"overlap_{keep}"] = overlap(first, second, len(labels), labels).beyond_chance
+    if beside["given"]:
+        given_a, given_b = (
+            [side.arrays["scores"] for side in sides] for sides in zip(*beside["given"].values(), strict=True)
+        )
+        found |= agreement_given(a, b, given_a, given_b, labels)
+    return found

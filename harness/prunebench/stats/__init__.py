@@ -4,8 +4,9 @@ from prunebench.stats.moderated import Gain, Interval, gains, mean_intervals
 from prunebench.stats.rank_agreement import MIN_CEILING, Statistic, rank_agreement, rank_statistic
 from prunebench.stats.ranks import Rank, ranks
 from prunebench.stats.score_agreement import mean_agreement, score_agreement
+from prunebench.stats.score_measures import agreement_given, distribution_distances
 
 __all__ = [
-    "MIN_CEILING", "Gain", "Interval", "Rank", "Statistic", "gains", "mean_agreement", "mean_intervals",
-    "rank_agreement", "rank_statistic", "ranks", "score_agreement",
+    "MIN_CEILING", "Gain", "Interval", "Rank", "Statistic", "agreement_given", "distribution_distances", "gains",
+    "mean_agreement", "mean_intervals", "rank_agreement", "rank_statistic", "ranks", "score_agreement",
 ]  # fmt: skip

@@ -29,7 +29,13 @@ def average_ranks(values: Floats) -> Floats:
     return ranks
 
 
-def _pearson(a: Floats, b: Floats) -> float | None:
+def classes_of(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the rows of each class that has some, int64 each, in their order."""
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(order) else []
+
+
+def pearson(a: Floats, b: Floats) -> float | None:
     """Return Pearson's correlation, or None for a vector that is constant, not finite, or shorter than 2."""
     if len(a) < 2 or a.min() == a.max() or b.min() == b.max() or not np.isfinite([a, b]).all():
         return None
@@ -40,7 +46,7 @@ def _pearson(a: Floats, b: Floats) -> float | None:
 
 
 def _spearman(a: Floats, b: Floats) -> float | None:
-    return _pearson(average_ranks(a), average_ranks(b))
+    return pearson(average_ranks(a), average_ranks(b))
 
 
 def score_agreement(a: NDArray[np.generic], b: NDArray[np.generic], labels: NDArray[np.int64]) -> ScoreAgreement:
@@ -53,21 +59,18 @@ def score_agreement(a: NDArray[np.generic], b: NDArray[np.generic], labels: NDAr
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if np.isnan(x).any() or np.isnan(y).any():
         raise DataError("scores contain NaN", "a score has to be a number for every sample")
-    order = np.argsort(labels, kind="stable")
-    cuts = np.flatnonzero(np.diff(labels[order])) + 1
-    members = np.split(order, cuts) if len(order) else []
-    within = [_spearman(x[member], y[member]) for member in members]
+    within = [_spearman(x[rows], y[rows]) for rows in classes_of(labels)]
     defined = [rho for rho in within if rho is not None]
-    pooled, pearson = _spearman(x, y), _pearson(x, y)
+    pooled, plain = _spearman(x, y), pearson(x, y)
     reasons = []
     if missing := len(within) - len(defined):
         reasons.append(f"undefined in {missing} of {len(within)} classes (constant scores or one sample)")
     if pooled is None:
         reasons.append("pooled Spearman undefined (constant scores or one sample)")
-    elif pearson is None:
+    elif plain is None:
         reasons.append("Pearson undefined (infinite scores)")
     mean = math.fsum(defined) / len(defined) if defined else None
-    return ScoreAgreement(mean, pooled, pearson, len(x), "; ".join(reasons))
+    return ScoreAgreement(mean, pooled, plain, len(x), "; ".join(reasons))
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,13 @@ def _influences(runs: Mapping[Seed, float]) -> list[float]:
     return [total - (len(seeds) - 1) * math.fsum(rest) / len(rest) for rest in without]
 
 
-def mean_agreement(observations: Mapping[tuple[str, str], Mapping[Seed, float]]) -> MeanAgreement:
+def mean_agreement(
+    observations: Mapping[tuple[str, str], Mapping[Seed, float]], bounds: tuple[float, float] = (-1.0, 1.0)
+) -> MeanAgreement:
     """Return the mean agreement over pairs of backbones, from the runs at which all pairs are known.
     observations: for each pair of backbones, the value at each seed, or at each pair of seeds of one backbone.
     Distinct observations only: what is repeated with equal keys is one.  The pairs of one seed share backbones
-    and are not independent, so the seed is the unit of the interval, a plain t clipped to [-1, 1].  Pairs of seeds
+    and are not independent, so the seed is the unit of the interval, a plain t clipped to the bounds.  Pairs of seeds
     are worth as many observations as there are seeds.  No interval for one seed, or where nothing varied."""
     shared = set.intersection(*map(set, observations.values())) if observations else set()
     if not shared:
@@ -121,4 +126,4 @@ def mean_agreement(observations: Mapping[tuple[str, str], Mapping[Seed, float]])
     if half is None:
         reason = "too few seeds for an interval" if n_seeds < 2 or not influences else "all observations are equal"
         return MeanAgreement(value, None, None, n_pairs, n_seeds, reason)
-    return MeanAgreement(value, max(-1.0, value - half), min(1.0, value + half), n_pairs, n_seeds)
+    return MeanAgreement(value, max(bounds[0], value - half), min(bounds[1], value + half), n_pairs, n_seeds)
