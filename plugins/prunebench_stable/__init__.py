@@ -27,7 +27,7 @@ _ALIKE = (
 
 @hookimpl
 def prunebench_scorers() -> Iterable[ScorerSpec]:
-    return [_stable_topocore(), _whitened_density()]
+    return [_stable_topocore(), _whitened_density(), _loops("birth"), _loops("death")]
 
 
 def _stable_topocore() -> ScorerSpec:
@@ -109,6 +109,46 @@ def _whitened_density() -> ScorerSpec:
                 default=15, minimum=1, unit="samples", doc="neighbours, fewer in a smaller class", source="ours"
             ),
             "shrinkage": _SHRINKAGE,
+            "filter_misclassified": _FILTER,
+        },
+    )
+
+
+def _loops(end: str) -> ScorerSpec:
+    edge = "closes a loop" if end == "birth" else "fills a loop: the longest of the triangle that does"
+    return ScorerSpec(
+        name=f"h1-{end}",
+        summary=f"The persistence of loops at whose {end} a sample has part, averaged over random clouds.",
+        load=f"prunebench_stable.loops:{end}",
+        needs=frozenset({"features", "logits", "labels"}),
+        stochastic=True,
+        cost="n^2",
+        paper="ours: one-dimensional persistence in the metric and on the clouds of Stable TopoCore",
+        differences=f"Persistence is credited to both ends of the edge that {edge}.",
+        check_params={"cloud_size": 12},
+        params={
+            "cloud_size": Param(
+                default=64,
+                minimum=2,
+                unit="samples",
+                doc="samples of one class in each cloud; a smaller class is one cloud",
+                source="as Stable TopoCore",
+            ),
+            "repeats": Param(
+                default=20,
+                minimum=1,
+                doc="random partitions of each class into clouds; what a sample is credited is averaged over them",
+                source="as Stable TopoCore",
+            ),
+            "shrinkage": _SHRINKAGE,
+            "strata": Param(
+                default=1,
+                minimum=1,
+                doc="strata of equal density (15 nearest) in a class; with several, the score is the stratum before the"
+                " rank inside it, for a selector that cuts it into as many strata of equal width: what is kept by score"
+                " or at random inside them differs in nothing that density says",
+                source="ours: persistence and density go together",
+            ),
             "filter_misclassified": _FILTER,
         },
     )

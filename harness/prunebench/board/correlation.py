@@ -105,7 +105,7 @@ def _score_correlations(compared: pd.DataFrame, named: Mapping[str, Collection[P
     """Yield score_rho and its kin of each method of a section; a mean is over the `named` pairs and any others seen."""
     places = pd.DataFrame(map(_place, compared.record), compared.index, columns=["kind", "pair", "run"])
     more = pd.DataFrame(map(_more, compared.record), compared.index).add_prefix("score_")
-    measures = {**MEASURES, **{name: name for name in sorted(more)}}
+    measures = MEASURES | {str(name): str(name) for name in sorted(map(str, more))}
     compared = compared.join(places).join(more)
     pairs = {kind: sorted({*named.get(kind, ()), *found.pair}) for (kind,), found in groups(places, ["kind"])}
     runs = {kind: set(found) for kind, found in places.groupby(places.kind.str.removeprefix(CONTROL)).run}
@@ -141,7 +141,7 @@ class _Line:
     def keys(self) -> dict[tuple[str, int], str]:
         sides = [self.rows[[f"backbone_{x}", f"seed_{x}", f"scores_key_{x}"]] for x in "ab"]
         # What is kept may be drawn anew from equal scores.
-        known = not self.measure.startswith("score_overlap")
+        known = "overlap" not in self.measure
         return {
             (name, seed): key if known else "" for side in sides for name, seed, key in side.itertuples(index=False)
         }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunebench.contexts import Scores
+from prunebench.contexts import Dataset, Scores
 from prunebench.plugins import Entry
 from prunebench.records import jsonable
 from prunebench.stages.bench import Bench, StageResult, array_problem, broken_promise, check_array, guarded
@@ -18,6 +18,7 @@ from prunebench.stages.heads import head_caveat, matched_accuracy
 from prunebench.stats import agreement_given, distribution_distances, score_agreement
 from prunebench.store import Artefact
 from prunebench.tasks import Task
+from prunebench.toolbox import class_quotas, n_keep, preference_order
 
 
 def pseudo_labels(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageResult:
@@ -99,15 +100,16 @@ def agreement(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> Stage
     measured = asdict(score_agreement(a, b, data.train.labels))
     caveat = inputs["a"].meta["caveat"] or inputs["b"].meta["caveat"]
     found = {"status": "ok", "status_reason": measured.pop("reason"), "caveat": caveat, **measured}
-    if more := _measures(task, inputs, data.train.labels):
+    if more := _measures(task, inputs, data):
         found["measures"] = more
     return {}, {"record": {**found, **bench.settings.provenance}}
 
 
-def _measures(task: Task, inputs: Mapping[str, Artefact], labels: NDArray[np.int64]) -> dict[str, float | None]:
+def _measures(task: Task, inputs: Mapping[str, Artefact], data: Dataset) -> dict[str, float | None]:
     """Return the measures of two scores that a suite asks for, by the names that they have in records."""
     from prunebench.pruning.stability import overlap
 
+    labels = data.train.labels
     a, b = (inputs[role].arrays["scores"] for role in ("a", "b"))
     found = distribution_distances(a, b) if "distributions" in task.config.get("measures", ()) else {}
     beside: dict[str, dict[str, tuple[Artefact, Artefact]]] = {"kept": {}, "given": {}}
@@ -116,11 +118,24 @@ def _measures(task: Task, inputs: Mapping[str, Artefact], labels: NDArray[np.int
             _, kind, name = role.split("/")
             beside[kind][name] = inputs[role], inputs[f"b/{kind}/{name}"]
     for keep, sides in beside["kept"].items():
-        first, second = (side.arrays["indices"] for side in sides)
-        found[f"overlap_{keep}"] = overlap(first, second, len(labels), labels).beyond_chance
+        highest = (_highest(inputs[side], data, keep, seed) for seed, side in enumerate("ab"))
+        for name, (first, second) in {
+            "overlap": (side.arrays["indices"] for side in sides),
+            "top_overlap": highest,
+        }.items():
+            found[f"{name}_{keep}"] = overlap(first, second, len(labels), labels).beyond_chance
     if beside["given"]:
         given_a, given_b = (
             [side.arrays["scores"] for side in sides] for sides in zip(*beside["given"].values(), strict=True)
         )
         found |= agreement_given(a, b, given_a, given_b, labels)
     return found
+
+
+def _highest(scored: Artefact, data: Dataset, keep: str, seed: int) -> NDArray[np.int64]:
+    """Return the samples of the highest scores of each class, as many as a fraction of it; ties are drawn."""
+    values, labels = scored.arrays["scores"], data.train.labels
+    eligible = ~scored.arrays.get("excluded", np.zeros(len(values), dtype=np.bool_))
+    order = preference_order(values, np.random.default_rng(seed), eligible, scored.arrays.get("refill"))
+    quotas = class_quotas(labels, data.n_classes, n_keep(keep, len(values)))
+    return np.concatenate([order[labels[order] == label][:quota] for label, quota in enumerate(quotas.tolist())])

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from prunebench.board.cells import BASELINE, SECTION, TRAINING, UNPRUNED, WHOLE, label, plain
-from prunebench.board.correlation import CONTROL, CROSS, SEEDS
+from prunebench.board.cells import BASELINE, MEAN, SECTION, TRAINING, UNPRUNED, WHOLE, label, plain
+from prunebench.board.correlation import CONTROL, CROSS, MEASURES, NOISE, SEEDS
 from prunebench.board.table import Board
 
 MINUS, DAGGER = "\N{MINUS SIGN}", "\N{DAGGER}"
@@ -93,6 +93,18 @@ class SectionView(NamedTuple):
     archs: list[tuple[Row, Row]]
     scores: list[ScoreLine]
     failures: list[Row]
+
+    @property
+    def measured(self) -> tuple[list[str], list[tuple[str, str, list[Row | None]]]]:
+        """What was measured beside rank correlation, or under noise: the quantities, and a line for each method and
+        comparison with the mean of each of them; nothing where neither was asked for."""
+        means = {(line.label, row["comparison"], row["quantity"]): row
+                 for line in self.scores for row in line.rows if row["a"] == MEAN}  # fmt: skip
+        beside = list(dict.fromkeys(quantity for *_, quantity in means if quantity not in MEASURES))
+        if not beside and not any(NOISE in comparison for _, comparison, _ in means):
+            return [], []
+        names, lines = ["score_rho", "score_pearson", *beside], dict.fromkeys(place[:2] for place in means)
+        return names, [(*line, [means.get((*line, name)) for name in names]) for line in lines]
 
 
 def records(frame: pd.DataFrame) -> list[Row]:
