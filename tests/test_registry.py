@@ -159,6 +159,23 @@ FAULTS = {
         'scorer = "moderate"', 'scorer = "moderate"\n[method.mine.at.0.9]\nparams = {}', "method.mine.at.0.9", "at.0.9",
         "",
     ),
+    "no noise": ("seeds = 2", 'seeds = 2\nnoise = ["0.0"]', "suite.tiny.noise", "0.0", "Above 0"),
+    "noise that is no number": ("seeds = 2", 'seeds = 2\nnoise = [nan]', "suite.tiny.noise", "nan", "number"),
+    "a level of noise twice": ("seeds = 2", 'seeds = 2\nnoise = ["0.5", 0.50]', "suite.tiny.noise", "0.50", "twice"),
+    "a backbone that is called as noise is": (
+        "[recipe.short]", '[backbone."a+noise-1"]\ntimm = "a"\n[recipe.short]', 'backbone."a+noise-1"', "a+noise-1",
+        "that is for noise",
+    ),
+    "an unknown measure": (
+        'backbones = ["net", "other"]', 'backbones = ["net", "other"]\nmeasures = ["overlapp"]',
+        "suite.tiny.agreement.measures", "overlapp", "'overlap'",
+    ),
+    "a negative number of samples": (
+        "[dataset.digits]", "[dataset.digits]\ntrain_per_class = -1", "dataset.digits.train_per_class", "-1", ">= 0",
+    ),
+    "an unknown head": (
+        'model = "test_vit"', 'model = "test_vit"\nhead = "fit"', "backbone.other.head", "fit", "'fitted'",
+    ),
     "two lines of caveat": (
         'scorer = "moderate"', 'scorer = "moderate"\ncaveat = "a\\nb"', "method.mine.caveat", "caveat", "One line",
     ),

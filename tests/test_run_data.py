@@ -60,13 +60,18 @@ weights = "hub"
 provider = "seer"
 model = "renamed"
 weights = "hub"
+[backbone.mended]
+provider = "seer"
+model = "renamed"
+weights = "hub"
+head = "fitted"
 [recipe.probe]
 learner = "probe"
 [suite.mine]
 dataset = "photos"
 methods = ["random", "margin", "moderate"]
 baseline = "random"
-backbones = ["sound", "renamed"]
+backbones = ["sound", "renamed", "mended"]
 keep = ["0.5"]
 seeds = 1
 training = [{ arch = "sound", recipe = "probe" }]
@@ -95,11 +100,13 @@ def test_a_suite_tells_a_head_with_its_classes_in_another_order_flat_images_and_
     assert "3 samples of train are in test, too, such as 'train/class 0/0.png'" in done.stderr
     assert "head of sound: right on 100.0%" in done.stderr
     assert "head of renamed: right on 0.0%" in done.stderr
+    assert "head of mended: right on 100.0%" in done.stderr
     caveats = {}
     for file in (sandbox.folder / "results" / "mine" / "photos").glob("*.jsonl"):
         for record in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
-            caveats[record["method"], record.get("score_backbone", "agreement")] = record["caveat"]
-    for place in ("renamed", "agreement"):
+            pair = " ".join(record[side] for side in ("backbone_a", "backbone_b") if side in record)
+            caveats[record["method"], record.get("score_backbone", pair)] = record["caveat"]
+    for place in ("renamed", "sound renamed", "renamed mended"):
         told = caveats.pop(("margin", place))
         assert told.startswith("the head of renamed has its classes in another order than the data: right on 0%")
     assert not any("head" in caveat for caveat in caveats.values())

@@ -163,3 +163,47 @@ def test_a_value_lies_inside_its_own_interval(runs: dict[tuple[str, str], dict[i
         assert found.high is not None
         assert -1 <= found.low <= found.value <= found.high <= 1
         assert found.low < found.high
+
+
+def test_a_score_that_others_explain_leaves_nothing_and_one_that_they_do_not_know_leaves_all() -> None:
+    rng = np.random.default_rng(0)
+    a, b, labels = rng.random(6000), rng.random(6000), np.arange(6000) % 3
+    explained = stats.agreement_given(np.exp(a), b, [a, b], [a], labels)
+    assert explained["left_a"] == pytest.approx(0, abs=1e-12)
+    assert explained["left_b"] == pytest.approx(1, abs=0.01)
+    assert explained["given"] is None
+    shared = rng.random(6000)
+    found = stats.agreement_given(a + shared, b + shared, [shared], [shared], labels)
+    assert found["given"] == pytest.approx(0, abs=0.05)  # all that they share is given
+    assert (found["left_a"], found["left_b"]) == (pytest.approx(0.5, abs=0.05),) * 2
+    same = stats.agreement_given(a + shared, a + 9 * shared, [shared], [shared], labels)
+    assert same["given"] == pytest.approx(1, abs=0.1)
+
+
+def test_ranks_alone_matter_to_what_others_leave() -> None:
+    rng = np.random.default_rng(1)
+    a, b, c, d = rng.normal(size=(4, 90))
+    labels = np.arange(90) % 2
+    plain = stats.agreement_given(a, b, [c, d], [d], labels)
+    bent = stats.agreement_given(np.exp(a), b**3 + labels, [-c, 2 * d], [np.exp(-d)], labels)
+    assert bent == pytest.approx(plain)
+
+
+def test_a_constant_score_has_no_distance_and_leaves_nothing_to_compare() -> None:
+    a, labels = np.arange(8.0), np.zeros(8, dtype=np.int64)
+    assert set(stats.distribution_distances(a, np.ones(8)).values()) == {None}
+    found = stats.agreement_given(a, np.ones(8), [a % 3], [a % 3], labels)
+    assert (found["given"], found["left_b"]) == (None, None)
+    assert found["left_a"] is not None
+
+
+def test_the_unit_of_a_score_moves_the_raw_distance_alone() -> None:
+    a = np.random.default_rng(2).gamma(2, size=500)
+    found = stats.distribution_distances(a, 3 * a + 5)
+    assert (found["wasserstein"], found["kolmogorov_smirnov"]) == (
+        pytest.approx(0, abs=1e-12),
+        pytest.approx(0, abs=0.01),
+    )
+    assert found["wasserstein_raw"] == pytest.approx((2 * a + 5).mean() / np.concatenate([a, 3 * a + 5]).std())
+    assert found["kolmogorov_smirnov_raw"] == pytest.approx(scipy.stats.ks_2samp(a, 3 * a + 5).statistic)
+    assert stats.distribution_distances(a, a[::-1]) == dict.fromkeys(found, pytest.approx(0, abs=1e-12))

@@ -91,10 +91,10 @@ def _mean_credit(points: Floats, ctx: ScoreContext) -> Floats:
 
 
 def _ranked(ctx: ScoreContext, points: Floats, credit: Floats, row: Ints, eligible: NDArray[np.bool_]) -> Floats:
-    """Return the scores of the eligible samples of a class: (stratum + rank / 2) / (strata - 1/2).
+    """Return the scores of eligible samples of a class, in [0, 1]: the stratum, and a fraction for the rank in it.
 
-    Cut into as many strata of equal width, these scores fall into the strata of density again, each from its own lowest
-    rank to its highest.
+    The fraction is so small that these scores, cut into as many strata of equal width between their least and their
+    greatest, fall into the strata of density again, whatever is tied.
     """
     strata = cast(int, ctx.params["strata"])
     sparsity = shared(mean_distances(points, _DENSITY_NEIGHBOURS), row) if strata > 1 else np.zeros(len(points))
@@ -104,5 +104,5 @@ def _ranked(ctx: ScoreContext, points: Floats, credit: Floats, row: Ints, eligib
     for number in np.unique(stratum):
         inside = stratum == number
         ranks[inside] = by_rank(credit[eligible][inside])
-    scores: Floats = (stratum + ranks / 2) / (strata - 0.5)
+    scores: Floats = (stratum + ranks / (2 * strata)) / (strata - 1 + 1 / (2 * strata))
     return scores

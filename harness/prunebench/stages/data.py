@@ -38,7 +38,7 @@ def _loaded(bench: Bench, task: Task, expected: str) -> Dataset:
         if (stored := _shared(bench.store, expected)) is not None:  # by another process, meanwhile
             return stored
         entry, roots = bench.catalogue.dataset(where["spec"]), bench.settings.data_roots
-        loaded = load_dataset(entry, where["params"], roots, where["per_class"])
+        loaded = load_dataset(entry, where["params"], roots, where.get("per_class", (0, 0)))
         if (found := fingerprint(loaded)) != expected:
             text = f"data set {where['name']!r} has fingerprint {found} now, and had {expected} when the run started"
             raise FingerprintMismatch(text, "its files changed meanwhile: run the suite again")
