@@ -50,27 +50,24 @@ def pictures(folder: Path) -> None:
     (folder / "labels.csv").write_text("".join(lines), encoding="utf-8")
 
 
-@pytest.mark.parametrize("environment", [ASCII, {"PYTHONUTF8": "1"}], ids=["a locale that is not UTF-8", "UTF-8"])
-def test_what_is_written_is_utf_8_and_what_is_printed_stops_at_no_letter(environment, sandbox):
+def test_what_is_written_is_utf_8_and_what_is_printed_stops_at_no_letter(sandbox):
     records = [
         cell(method="random", role="baseline", seed=seed, caveat="naïve † \N{MINUS SIGN}1 日本") for seed in range(2)
     ]
     write_records(sandbox.folder / "results" / "s" / "d" / "random.jsonl", records)
-    board = run(sandbox, "leaderboard", environment=environment)
+    board = run(sandbox, "leaderboard", environment=ASCII)
     assert board.returncode == 0, board.stderr
     for name in ("accuracy.csv", "index.html", "leaderboard.md"):
         text = (sandbox.folder / "results" / "board" / name).read_text(encoding="utf-8")
         assert "naïve † \N{MINUS SIGN}1 日本" in text, name
-    checked = run(sandbox, "leaderboard", "--check", environment=environment)
+    checked = run(sandbox, "leaderboard", "--check", environment=ASCII)
     assert checked.returncode == 0, checked.stderr
-    unknown = run(sandbox, "explain", "naïve", "日", environment=environment)
+    unknown = run(sandbox, "explain", "naïve", "日", environment=ASCII)
     assert unknown.returncode == 4
     assert b"Traceback" not in unknown.stderr
-    assert environment is ASCII or "naïve" in unknown.stderr.decode("utf-8")
 
 
-@pytest.mark.parametrize("environment", [ASCII, {"PYTHONUTF8": "1"}], ids=["a locale that is not UTF-8", "UTF-8"])
-def test_a_pruning_is_the_same_in_every_locale(environment, sandbox):
+def test_a_pruning_needs_no_locale_of_utf_8(sandbox):
     pictures(sandbox.folder / "dåta")
     features = np.random.default_rng(1).random((12, 4), dtype=np.float32)
     np.savez(sandbox.folder / "x.npz", features=features, ids=np.array([f"é日{n}.png" for n in range(12)]))
@@ -86,7 +83,7 @@ def test_a_pruning_is_the_same_in_every_locale(environment, sandbox):
         "0.5",
         "--out",
         "oût",
-        environment=environment,
+        environment=ASCII,
     )
     assert pruned.returncode == 0, pruned.stderr
     with (sandbox.folder / "oût" / "ledger.csv").open(encoding="utf-8") as file:
@@ -100,7 +97,7 @@ def test_a_pruning_is_the_same_in_every_locale(environment, sandbox):
         "import sys, prunebench.pruning.reading as r; s = r.read(sys.argv[1]); print(ascii((s.ids, s.class_names)))"
     )
     found = subprocess.run(
-        [sys.executable, "-c", listed, "dåta"], cwd=sandbox.folder, env={**sandbox.environment, **environment},
+        [sys.executable, "-c", listed, "dåta"], cwd=sandbox.folder, env={**sandbox.environment, **ASCII},
         capture_output=True, check=True,
     )  # fmt: skip
     ids, classes = ast.literal_eval(found.stdout.decode())
@@ -108,7 +105,7 @@ def test_a_pruning_is_the_same_in_every_locale(environment, sandbox):
     assert classes == ("chât", "dog")
 
 
-@pytest.mark.parametrize("name", ["with blanks", 'it\'s "quoted"', "a\nb", "$(touch x)`touch y`;&", "-r", "ü*?[a]%s{}"])
+@pytest.mark.parametrize("name", ['it\'s a "quoted" $(touch x)`touch y`;&', "a\nb", "-r", "ü*?[a]%s{}"])
 def test_folders_of_any_name_serve_a_run_and_a_pruning(name, tmp_path):
     (tmp_path / name).mkdir()
     sandbox = Sandbox(tmp_path / name)

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from prunebench.board.cells import NONE
 from prunebench.errors import DataError, did_you_mean
+from prunebench.guard import bounded_toml, read_text, told
 from prunebench.registry import Registry, Suite
 
-FILE = "claims.toml"
+FILE, MAX_BYTES = "claims.toml", 1_000_000
 Text = Annotated[str, Meta(min_length=1)]
 Labels = tuple[Text, ...]  # methods, as "topocore + umap"; "@name" stands for those of a group that a suite has
 Keep = Annotated[str, Meta(pattern=r"^0?\.[0-9]+$")]
@@ -145,10 +146,9 @@ def load_claims(registry: Registry) -> Claims | None:
     file = registry.file.parent / FILE
     if not file.is_file():
         return None
-    try:
-        found = msgspec.toml.decode(file.read_bytes(), type=Claims)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{file}: {error}", f"the head of {FILE} says what a claim looks like") from error
+    hint = f"the head of {FILE} says what a claim looks like"
+    with told(file, hint):
+        found = msgspec.toml.decode(bounded_toml(read_text(file, hint, MAX_BYTES)), type=Claims)
     for claim in found.claim:
         labels = {label[1:] for test in claim.test for label in (*test.a, *test.b) if label[0] == "@"}
         for kind, named, known in (("source", {claim.source}, found.source), ("group", labels, found.groups)):
