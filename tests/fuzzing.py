@@ -377,8 +377,9 @@ def _artefact() -> dict[str, bytes]:
 
 
 def _read_meta(path: Path) -> None:
+    from prunebench.artefact_files import fault
     from prunebench.store import Store
-    from prunebench.upkeep import fault, items
+    from prunebench.upkeep import items
 
     store = Store(path.parent / "cache")
     folder = store.folder("scores", KEY)
@@ -387,7 +388,7 @@ def _read_meta(path: Path) -> None:
         (folder / name).write_bytes(content)
     for item in items(store.root):
         if item.artefact:
-            fault(item)
+            fault(item.path)
     if (found := store.read("scores", KEY)) is not None:
         float(found.meta.get("seconds", 0.0))
 

@@ -128,7 +128,10 @@ def checked_table(
         column = table[name]
         if column.dtype.kind in "iu":
             continue
-        numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+        try:
+            numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+        except OverflowError:  # whole numbers of hundreds of digits
+            numbers = pd.to_numeric(column.astype(str), errors="coerce").astype("float64")
         wrong = (numbers.isna() & column.notna()) | np.isinf(numbers) | (column.dtype.kind == "b")
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
