@@ -17,3 +17,14 @@ learner = "probe"
 DIGITS = HEAD + "\n[dataset.digits]\n" + NETWORK
 
 TRAINING = 'training = [{ arch = "untrained", recipe = "probe" }]\n'
+
+# A suite of two cells.
+TINY = """
+[suite.tiny]
+dataset = "digits"
+methods = ["random"]
+baseline = "random"
+unpruned = "full"
+pruning_rates = ["0.9"]
+seeds = 1
+"""

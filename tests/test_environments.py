@@ -14,17 +14,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Sandbox
-from registries import DIGITS, TRAINING
+from registries import DIGITS, TINY, TRAINING
 
-SUITE = """
-[suite.tiny]
-dataset = "digits"
-methods = ["random"]
-baseline = "random"
-unpruned = "full"
-pruning_rates = ["0.9"]
-seeds = 1
-"""
 # The modes of files hold for root, too, without the capabilities to ignore them.
 PLAIN = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
 
@@ -40,8 +31,8 @@ def plainly(sandbox: Sandbox, *arguments: str, **variables: str) -> subprocess.C
 def computed(tmp_path_factory) -> Iterator[Sandbox]:
     """A suite that was run, whose cache may now only be read."""
     sandbox = Sandbox(tmp_path_factory.mktemp("computed"))
-    other = SUITE.replace("tiny", "other").replace("0.9", "0.8")
-    text = DIGITS + SUITE + TRAINING + other + TRAINING
+    other = TINY.replace("tiny", "other").replace("0.9", "0.8")
+    text = DIGITS + TINY + TRAINING + other + TRAINING
     (sandbox.folder / "registry.toml").write_text(text, encoding="utf-8")
     done = sandbox.call("run", "tiny", "--executor", "serial")
     assert done.returncode == 0, done.stderr
@@ -74,7 +65,7 @@ def test_a_cache_that_may_only_be_read_is_named_where_something_is_missing(compu
 
 @pytest.mark.parametrize("home", ["missing", "closed", "a file/home"])
 def test_without_a_home_folder_all_works_and_only_its_cache_is_missed(sandbox, home):
-    (sandbox.folder / "registry.toml").write_text(DIGITS + SUITE + TRAINING, encoding="utf-8")
+    (sandbox.folder / "registry.toml").write_text(DIGITS + TINY + TRAINING, encoding="utf-8")
     (sandbox.folder / "closed").mkdir(mode=0o000)
     (sandbox.folder / "a file").write_text("")
     sandbox.folder.chmod(0o555)  # nobody makes the missing one

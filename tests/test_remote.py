@@ -19,7 +19,7 @@ from prunebench.remote import Remote, remote_of, working_copy
 from prunebench.remote_records import remote_records
 from prunebench.store import Store
 from records_of import cell
-from registries import DIGITS, TRAINING
+from registries import DIGITS, TINY, TRAINING
 
 KEY = "ab" + "0" * 30
 NUMBERS = count()
@@ -179,19 +179,8 @@ def test_data_are_fetched_when_they_are_looked_for(bucket, tmp_path, monkeypatch
         context.find("sing", "se")
 
 
-SUITE = """
-[suite.tiny]
-dataset = "digits"
-methods = ["random"]
-baseline = "random"
-unpruned = "full"
-pruning_rates = ["0.9"]
-seeds = 1
-"""
-
-
 def test_a_second_machine_computes_nothing_again_and_has_the_same_board(sandbox, tmp_path):
-    (sandbox.folder / "registry.toml").write_text(DIGITS + SUITE + TRAINING, encoding="utf-8")
+    (sandbox.folder / "registry.toml").write_text(DIGITS + TINY + TRAINING, encoding="utf-8")
     places = ("--cache", f"file://{tmp_path}/the cache", "--results", f"file://{tmp_path}/the results")
     first = sandbox.call("run", "tiny", "--executor", "serial", *places)
     assert first.returncode == 0, first.stderr

@@ -155,7 +155,9 @@ def test_a_run_that_was_killed_is_not_said_to_run(sandbox):
 
 
 def test_lines_of_events_that_are_damaged_are_passed_over(tmp_path):
-    (tmp_path / FILE).write_text('{"event": "task_started", "key": "a"}\n[1]\n{"event": "tas', encoding="utf-8")
+    begun = '{"time": "2026-01-01T00:00:00.000+00:00", "event": "task_started", "key": "a"}\n'
+    timeless = '{"event": "task_started", "key": "b"}\n'
+    (tmp_path / FILE).write_text(f'{begun}{timeless}[1]\n{{"event": "tas', encoding="utf-8")
     assert [*progress_of(read_events(tmp_path)).running] == ["a"]
 
 

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -121,7 +121,8 @@ class Run:
         self.report = report = RunReport()
         outcomes: Outcomes = {}
         if tasks:
-            outcomes = self._compute(tasks)
+            with ExitStack() as self.ending:
+                outcomes = self._compute(tasks)
             # Those that another run computed meanwhile, and the failures: now all causes are known.
             again = (key for key in tasks if key in results.goals and outcomes.get(key, {}).get("status") != "ok")
             results.add(again, store, outcomes)
@@ -155,11 +156,13 @@ class Run:
         alive = file_lock(folder / ALIVE)
         with suppress(OSError, TimeoutError):
             alive.acquire(timeout=0)
+        self.ending.callback(alive.release)
         named = {name: manifest[name] for name in ("run_id", "started", "machine_class", "prunebench_version")}
         git = {f"git_{name}": manifest["git"][name] for name in ("commit", "dirty") if manifest["git"]}
         settings = replace(self.settings, provenance={**named, **git}, logs=str(folder / "logs"))
         state, started = self._state(tasks, manifest["machine_class"]), time.monotonic()
         self.events = EventLog(folder, settings)
+        self.ending.callback(self.events.close)
         self.events.write("run_started", run_id=report.run_id, suite=self.plan.suite.name, tasks=len(tasks))
         self._work(state, settings, folder / "logs")
         report.causes = causes(self.plan.goals, state.outcomes, settings)
@@ -172,8 +175,7 @@ class Run:
         manifest["finished"] = {"tasks_by_status": dict(counts), **ended}
         _write_manifest(folder, manifest)
         self.events.write("run_finished", tasks_by_status=dict(counts), **ended)
-        self.events.close()
-        alive.release()
+        self.ending.close()
         report.problems += self.catalogue.notify("prunebench_run_finished", manifest=manifest)
         return state.outcomes
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from picture_bytes import encoded, noise, png, put
 from prunebench.errors import DataError
+from prunebench.guard import FORMULA
 from prunebench.pictures import printable_ids, split_of
 from prunebench.pruning.reading import read
 from prunebench.pruning.source import Source
@@ -263,7 +264,8 @@ def test_printable_ids_stay_distinct(names: list[str]) -> None:
     for name, given_id in zip(names, ids, strict=True):
         given_id.encode("utf-8")
         assert not set(given_id) & {"\n", "\r", "\t", "\0"}
-        if name.isprintable() and "\\" not in name:
+        assert not FORMULA.match(given_id), "a spreadsheet computes it"
+        if name.isprintable() and "\\" not in name and not FORMULA.match(name):
             assert name == given_id
 
 
