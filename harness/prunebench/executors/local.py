@@ -24,20 +24,23 @@ class LocalExecutor:
     def __init__(self, settings: Settings, slots: Sequence[str], log_folder: Path) -> None:
         log_folder.mkdir(parents=True, exist_ok=True)
         self._workers = [Worker(settings, slot, log_folder / f"worker-{at}.log") for at, slot in enumerate(slots)]
-        self._busy = set[Worker]()
+        self._busy = dict[str, Worker]()  # by the key of the task, until its outcome is told
         self._events: queue.Queue[Event] = queue.Queue()
 
     def idle(self) -> int:
         return len(self._workers) - len(self._busy)
 
     def submit(self, task: Task) -> None:
-        worker = next(worker for worker in self._workers if worker not in self._busy)
-        self._busy.add(worker)
+        worker = next(worker for worker in self._workers if worker not in self._busy.values())
+        self._busy[task.key] = worker
         threading.Thread(target=self._perform, args=(worker, task), daemon=True).start()
 
     def wait(self, timeout_seconds: float) -> Sequence[Event]:
         with contextlib.suppress(queue.Empty):
-            return [self._events.get(timeout=timeout_seconds)]
+            event = self._events.get(timeout=timeout_seconds)
+            if event.outcome is not None:
+                del self._busy[event.key]
+            return [event]
         return ()
 
     def close(self, *, kill: bool = False) -> None:
@@ -54,7 +57,6 @@ class LocalExecutor:
             event = Event.lost(task, f"no worker could be started: {error}", "free memory, or use fewer --jobs")
         else:
             event = Event(task.key, outcome=outcome)
-        self._busy.discard(worker)
         self._events.put(event)
 
 
