@@ -164,6 +164,15 @@ def test_a_superseding_record_is_accepted_everywhere(bucket, tmp_path, monkeypat
         assert (kept.accuracy, kept.attempt) == (0.9, 2)
 
 
+def test_an_object_of_too_many_bytes_is_not_read(tmp_path):
+    remote = Remote(tmp_path.as_uri())
+    remote.write("records.jsonl", b"12345")
+    assert remote.read("records.jsonl", most=5) == b"12345"
+    assert remote.read("other.jsonl") is None
+    with pytest.raises(StoreError, match=r"records\.jsonl has 5 bytes, more than 4"):
+        remote.read("records.jsonl", most=4)
+
+
 def test_data_are_fetched_when_they_are_looked_for(bucket, tmp_path, monkeypatch):
     root = machine("a", tmp_path, bucket, monkeypatch)
     remote = remote_of(root)

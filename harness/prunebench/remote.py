@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import platformdirs
 
 from prunebench.errors import StoreError
+from prunebench.guard import MAX_BYTES
 
 T = TypeVar("T")
 FOLDER, LINK = "remote", ".remote"  # of the working copies below a cache; the file in one that names its URL
@@ -96,10 +97,13 @@ class Remote:
             hint = "install what opens it, such as `pip install 'prunebench[s3]'` for s3://, or gcsfs for gs://"
             raise StoreError(f"{self.url} cannot be opened: {error}", hint) from error
 
-    def read(self, name: str) -> bytes | None:
-        """Return the content of an object, None where there is none."""
+    def read(self, name: str, most: int = MAX_BYTES) -> bytes | None:
+        """Return the content of an object, None where there is none; raises StoreError for one of more bytes than
+        `most`, of which none is read."""
         files, root = self._opened
         with contextlib.suppress(FileNotFoundError):
+            if (size := self._tried(lambda: int(files.info(f"{root}/{name}")["size"]))) > most:
+                raise StoreError(f"{self.url}/{name} has {size:,} bytes, more than {most:,}", "restore the object")
             return bytes(self._tried(lambda: files.cat_file(f"{root}/{name}")))
         return None
 
