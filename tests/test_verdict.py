@@ -185,6 +185,19 @@ def test_ceiling_and_control_stand_beside_an_agreement(verdict: Any) -> None:
     assert "over 3 networks | 0.81 | 0.03 |" in verdict(AGREE, records)
 
 
+def test_an_agreement_can_be_taken_as_a_share_of_its_ceiling(verdict: Any) -> None:
+    records = [*pairs("alpha", additive(NETWORKS[:3], 0.4, (0.0, 0.0, 0.0))),
+               *pairs("beta", additive(NETWORKS[:3], 0.6, (0.0, 0.01, 0.02)))]  # fmt: skip
+    records += [agreement(name, 0, name, 1, 0.5, method="alpha", scorer="alpha") for name in NETWORKS[:3]]
+    asked = AGREE + 'b = ["beta"]\nshare = true\n'
+    assert "**Not decided.** No number: no ceiling: beta." in verdict(asked, records)
+    records += [agreement(name, 0, name, 1, 1.0, method="beta", scorer="beta") for name in NETWORKS[:3]]
+    text = verdict(asked, records)
+    assert "**Holds.** Alpha: 0.80; beta: 0.62; +0.18" in text  # of raw agreement alpha has less
+    assert "Measured: share of the ceiling, of Spearman within class between networks" in text
+    assert "**Does not hold here.** Alpha: 0.40; beta: 0.62; -0.22" in verdict(AGREE + 'b = ["beta"]\n', records)
+
+
 def test_accuracies_are_compared_at_equal_seeds_and_the_intervals_of_a_claim_hold_together(verdict: Any) -> None:
     values = {"random": (0.5, 0.52, 0.49, 0.51), "alpha": (0.55, 0.58, 0.53, 0.55), "beta": (0.50, 0.55, 0.52, 0.53)}
     roles = {"random": "baseline", "full": "unpruned"}

@@ -54,12 +54,14 @@ class Measurement(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True,
 
 class Agreement(Measurement, frozen=True, tag="agreement"):
     """How far two scores of the same samples agree, or differ.  quantity, comparison: as in rank_correlation.csv.
-    between, beside: pairs of networks that count for a, and for b; default: all, and those of a."""
+    between, beside: pairs of networks that count for a, and for b; default: all, and those of a.  share: as a share of
+    the ceiling, which is how far the seeds of the method agree without what is compared; it is taken as it is."""
 
     quantity: Text = "score_rho"
     comparison: Text = "cross_backbone"
     between: Pair | None = None
     beside: Pair | None = None
+    share: bool = False
 
 
 class Accuracy(Measurement, frozen=True, tag="accuracy"):

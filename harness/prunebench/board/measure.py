@@ -147,6 +147,12 @@ def _agreement(test: Agreement, suite: Suite, tables: Tables) -> Sample | Lack:
         return Lack(f"not run: {', '.join(lacking)}")
     if holes := [name for name, found in wanted.items() if len(found) < len(places)]:
         return Lack(f"incomplete: {', '.join(holes)}")
+    if test.share:
+        known = _ceilings(test, suite, tables)
+        if without := [name for name, found in wanted.items() if any((name, pair) not in known for pair, _ in found)]:
+            return Lack(f"no ceiling: {', '.join(without)}")
+        wanted = {name: {place: value / known[name, place[0]] for place, value in found.items()}
+                  for name, found in wanted.items()}  # fmt: skip
     globs = test.between, test.beside or test.between
     sides = [sorted(place for place in places if _between(place[0], pair)) for pair in globs]
     if not all(sides):
@@ -162,6 +168,14 @@ def _agreement(test: Agreement, suite: Suite, tables: Tables) -> Sample | Lack:
         strata[tuple(fnmatchcase(name, glob) for glob in apart)].add(name)
     over = "networks" if by_network else "seeds"
     return Sample(a, b, over, list(strata.values()), average, False, "", *_beside(test, suite, tables))
+
+
+def _ceilings(test: Agreement, suite: Suite, tables: Tables) -> dict[tuple[str, tuple[str, str]], float]:
+    """Return the ceilings that a ratio can be taken to, by method and pair of networks."""
+    rows = tables.board.rank_correlation
+    rows = rows[(rows.suite == suite.name) & (rows.quantity == test.quantity) & (rows.comparison == test.comparison)]
+    found = rows[(rows.a != MEAN) & rows.ratio.notna()].to_dict("records")
+    return {(label(row), (row["a"], row["b"])): row["ceiling"] for row in found}
 
 
 def _quantity(record: AgreementRecord, name: str) -> float | None:
@@ -187,7 +201,7 @@ def _beside(test: Agreement, suite: Suite, tables: Tables) -> Iterator[float | N
     for comparison, column in ((test.comparison, "ceiling"), (CONTROL + test.comparison, "value")):
         mine = [row for row in rows[rows.comparison == comparison].to_dict("records") if label(row) in test.a]
         own = [row for row in mine if column == "value" or _between((row["a"], row["b"]), test.between)]
-        yield mean(row[column] for row in own)
+        yield mean(row[column] for row in own) if column == "ceiling" or not test.share else None
 
 
 # ------------------------------------------------------------------------------------------------ cells

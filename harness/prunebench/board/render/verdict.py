@@ -48,10 +48,11 @@ def with_unit(text: str, unit: str) -> str:
 def measured(one: Finding) -> str:
     """Return what was measured, and where."""
     match one.test:
-        case Agreement(quantity=quantity, comparison=comparison, between=between, beside=beside):
+        case Agreement(quantity=quantity, comparison=comparison, between=between, beside=beside, share=share):
             of_kept = f"overlap of what is kept, beyond chance, at {quantity.removeprefix('score_overlap_')}"
             noise = f"under noise of {comparison.removeprefix('noise_')} standard deviations"
             how = f"{QUANTITIES.get(quantity, of_kept)} {COMPARISONS.get(comparison, noise)}"
+            how = f"share of the ceiling, of {how}" if share else how
             how += f", {' and '.join(between)}" if between else ""
             how += f" less {' and '.join(beside)}" if beside else ""
         case Accuracy(keep=keep, read=read, statistic=statistic):
