@@ -30,6 +30,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 collect_ignore = ["third_party"]  # distributions of their own: test_third_party.py installs them and runs their tests
 
 
+_THOROUGH_SECONDS = 900  # of one thorough test
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("thorough") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_THOROUGH_SECONDS))
+
+
 class _Stream(io.StringIO):
     """Text that is written, to a terminal or to a pipe."""
 

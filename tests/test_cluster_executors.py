@@ -168,6 +168,7 @@ def cluster():
     """A cluster of nodes on this machine, each with processes and cores of its own; the first one runs no task."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         patch.setenv("RAY_agent_register_timeout_ms", "120000")  # a busy machine starts processes slowly
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
