@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import hashlib
 import io
 import os
 import signal
@@ -23,6 +25,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
 
+# What numba compiles is shared by all processes of the tests, also by those that start with an empty cache. The folder
+# has the name of the code: numba does not see that a function of another file has changed.
+if "NUMBA_CACHE_DIR" not in os.environ:
+    _code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(ROOT.glob("plugins/*/*.py"))))
+    os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "numba" / _code.hexdigest()[:16])
+
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and so would every process they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,6 +45,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("thorough") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(_THOROUGH_SECONDS))
+
+
+def pytest_collection() -> None:
+    """Look for no garbage while modules are imported, which only make more and more objects that stay."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage only among what the tests themselves make."""
+    gc.freeze()
+    gc.enable()
 
 
 class _Stream(io.StringIO):

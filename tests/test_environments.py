@@ -63,25 +63,39 @@ def test_a_cache_that_may_only_be_read_is_named_where_something_is_missing(compu
     assert "--cache" in done.stderr
 
 
-@pytest.mark.parametrize("home", ["missing", "closed", "a file/home"])
-def test_without_a_home_folder_all_works_and_only_its_cache_is_missed(sandbox, home):
+HOMES = ["missing", "closed", "a file/home"]
+NO_CACHE = {"PRUNEBENCH_CACHE": "", "XDG_CACHE_HOME": ""}
+
+
+@pytest.fixture
+def homeless(sandbox) -> Iterator[Sandbox]:
+    """A folder with a suite, in which nobody makes a folder, and places that are no home."""
     (sandbox.folder / "registry.toml").write_text(DIGITS + TINY + TRAINING, encoding="utf-8")
     (sandbox.folder / "closed").mkdir(mode=0o000)
     (sandbox.folder / "a file").write_text("")
-    sandbox.folder.chmod(0o555)  # nobody makes the missing one
-    nowhere = {"HOME": str(sandbox.folder / home), "PRUNEBENCH_CACHE": "", "XDG_CACHE_HOME": ""}
-    try:
-        with tempfile.TemporaryDirectory() as place:
-            there = ("run", "tiny", "--executor", "serial", "--results", f"{place}/results")
-            without = plainly(sandbox, *there, **nowhere)
-            assert without.returncode == 5, without.stderr
-            assert "set another with --cache DIR" in without.stderr
-            done = plainly(sandbox, *there, "--cache", f"{place}/cache", **nowhere)
-            assert done.returncode == 0, done.stderr
-    finally:
-        sandbox.folder.chmod(0o755)
+    sandbox.folder.chmod(0o555)
+    yield sandbox
+    sandbox.folder.chmod(0o755)
     assert not (sandbox.folder / "missing").exists()
-    assert "Traceback" not in without.stderr + done.stderr
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_without_a_home_folder_another_cache_is_asked_for(homeless, home):
+    with tempfile.TemporaryDirectory() as place:
+        there = ("run", "tiny", "--executor", "serial", "--results", f"{place}/results")
+        done = plainly(homeless, *there, HOME=str(homeless.folder / home), **NO_CACHE)
+    assert done.returncode == 5, done.stderr
+    assert "set another with --cache DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("home", [HOMES[0], *(pytest.param(home, marks=pytest.mark.thorough) for home in HOMES[1:])])
+def test_with_another_cache_no_home_folder_is_missed(homeless, home):
+    with tempfile.TemporaryDirectory() as place:
+        there = ("run", "tiny", "--executor", "serial", "--results", f"{place}/results", "--cache", f"{place}/cache")
+        done = plainly(homeless, *there, HOME=str(homeless.folder / home), **NO_CACHE)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_unknown_user_without_a_home_gets_a_sentence(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -55,10 +56,9 @@ def here(photos, tmp_path_factory):
     return found, joined(cache)
 
 
-@pytest.mark.parametrize("executor", ["local:slots=1", "local:slots=2"])
-def test_the_bytes_do_not_depend_on_who_computes_them(executor, photos, here, tmp_path, monkeypatch):
+def test_the_bytes_do_not_depend_on_who_computes_them(photos, here, tmp_path, monkeypatch):
     monkeypatch.setattr("prunebench.pruning.embedding.by_executor.SHARD", 8)
-    found = embedded(photos, tmp_path, executor)
+    found = embedded(photos, tmp_path, "local:slots=2")
     expected, files = here
     assert joined(tmp_path) == files
     assert len(files) == 1
@@ -70,9 +70,8 @@ def test_the_bytes_do_not_depend_on_who_computes_them(executor, photos, here, tm
 
 
 def test_rows_that_were_removed_are_computed_again(photos, here, tmp_path):
-    import shutil
-
-    embedded(photos, tmp_path, "local:slots=1")
+    assert embedded(photos, tmp_path, "local:slots=1").facts == here[0].facts
+    assert joined(tmp_path) == here[1]
     for stage in ("pictures", "picture-features"):
         shutil.rmtree(tmp_path / stage)
     assert embedded(photos, tmp_path, "local:slots=1").computed == 24
