@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from prunebench import ScorerSpec
-from prunebench.code_version import _read, code_digest
+from prunebench.code_version import _found, _read, code_digest
 from prunebench.plugins import load_plugins
 from prunebench.testing import entry_of
 
@@ -43,6 +43,7 @@ class Package:
     def digest(self, target: str = "impl:score", *more: str) -> str:
         targets = [f"{self.name}.{name}" if not name.startswith(":") else self.name + name for name in (target, *more)]
         _read.cache_clear()
+        _found.clear()
         return code_digest(targets)
 
     def counts(self, path: str, target: str = "impl:score", text: str = "\nCHANGED = 1\n") -> bool:
@@ -154,6 +155,7 @@ def test_a_changed_file_is_seen_with_the_cache_and_a_hidden_change_only_without(
     os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert code_digest(target) == before
     _read.cache_clear()
+    _found.clear()
     assert code_digest(target) != before
     before = code_digest(target)
     package.write("helper.py", FILES["helper.py"].replace("sum", "min(3, 4)"))
@@ -188,3 +190,21 @@ def test_every_bundled_plugin_has_a_version_of_its_own_code():
     versions = {entry.spec.name: entry.version for entries in found.entries.values() for entry in entries.values()}
     assert {len(version) for version in versions.values()} == {16}
     assert len(set(versions.values())) > len(versions) / 3
+
+
+def test_the_same_name_elsewhere_on_the_search_path_is_other_code(tmp_path, monkeypatch):
+    found = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "one_of_two.py").write_text(f"def score(ctx):\n    return {number}\n", encoding="utf-8")
+        monkeypatch.setattr("sys.path", [str(folder), *sys.path[number:]])
+        found.append(code_digest(["one_of_two:score"]))
+    assert found[0] != found[1]
+
+
+def test_a_file_that_comes_between_is_seen(package):
+    package.write("impl.py", "from . import later\n")
+    before = code_digest([f"{package.name}.impl:score"])
+    package.write("later.py", "x = 1\n")
+    assert code_digest([f"{package.name}.impl:score"]) != before

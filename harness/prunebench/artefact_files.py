@@ -100,8 +100,8 @@ def write_synced(path: Path, data: bytes) -> None:
 
 def flush(path: Path) -> None:
     """Flush a file or folder to disk."""
-    if os.name == "posix":
-        descriptor = os.open(path, os.O_RDONLY)
+    if os.name == "posix" or path.is_file():  # elsewhere a folder cannot be flushed, and a file only to write
+        descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
         try:
             os.fsync(descriptor)
         finally:

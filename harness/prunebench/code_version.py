@@ -11,15 +11,35 @@ from pathlib import Path
 from typing import Any
 
 _Import = tuple[int, str, str]  # level, module and name of `from ..module import name`
+_State = tuple[int, int]  # time of change and size of a file or folder
+_found: dict[tuple[str, ...], tuple[str, dict[Path, _State]]] = {}  # with all that was looked at
 
 
 def code_digest(targets: Iterable[str]) -> str:
     """Return 16 hexadecimal digits for the code that "module:name" targets reach, each inside its top-level package.
     Followed are the import statements, those inside functions too.  The `__init__` of a package counts only where one
     of its own names is used.  What cannot be parsed, such as a compiled module, counts by its bytes.  A file whose time
-    of change and size are known has not changed.  Returns "unknown" where no file is found."""
+    of change and size are known has not changed, nor a folder.  Returns "unknown" where no file is found."""
+    wanted = tuple(targets)
+    packages = sorted({target.partition(":")[0].partition(".")[0] for target in wanted})
+    place = (*wanted, *(str(locate(name)) for name in packages))  # the search path may be another one now
+    digest, looked_at = _found.get(place, ("", {}))
+    with contextlib.suppress(OSError):
+        if digest and all(_state(path) == state for path, state in looked_at.items()):
+            return digest
+    _found[place] = _digest(wanted)
+    return _found[place][0]
+
+
+def _state(path: Path) -> _State:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+def _digest(targets: Iterable[str]) -> tuple[str, dict[Path, _State]]:
+    """Return the digest of code, and the files and folders that it follows from, as they were before they were read."""
     find = cache(locate)
-    reached: dict[str, str] = {}
+    reached, looked_at = dict[str, str](), dict[Path, _State]()
     wanted, seen = [tuple(target.split(":")[:2]) for target in targets], set()
     while wanted:
         module, name = use = wanted.pop()
@@ -27,12 +47,13 @@ def code_digest(targets: Iterable[str]) -> str:
             continue
         seen.add(use)
         file, folders = find(module)
+        for path in (*folders, *([file, file.parent] if file else [])):
+            looked_at.setdefault(path, _state(path))
         if is_submodule := bool(name and folders) and find(f"{module}.{name}") != (None, []):
             wanted.append((f"{module}.{name}", ""))
         if file is None or module in reached:
             continue
-        state = file.stat()
-        digest, own_names, imports = _read(file, state.st_mtime_ns, state.st_size)
+        digest, own_names, imports = _read(file, *looked_at[file])
         if is_submodule and name not in own_names:
             continue
         reached[module] = digest
@@ -42,7 +63,7 @@ def code_digest(targets: Iterable[str]) -> str:
             if absolute.partition(".")[0] == parts[0]:
                 wanted.append((absolute, imported))
     text = "\n".join(f"{module} {reached[module]}" for module in sorted(reached))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest() if reached else "unknown"
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest() if reached else "unknown", looked_at
 
 
 def locate(module: str) -> tuple[Path | None, list[Path]]:

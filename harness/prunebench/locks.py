@@ -29,10 +29,9 @@ def locked(path: Path) -> contextlib.AbstractContextManager[object]:
 
 
 def file_lock(path: Path) -> BaseFileLock:
-    """Return the lock of a file, which any thread of this process may set free, and make its folder."""
+    """Return the lock of a file, which any thread of this process may set free; who acquires it makes its folder."""
     from filelock import FileLock
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(str(path), thread_local=False)
 
 

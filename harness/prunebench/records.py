@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -43,7 +44,8 @@ Correlation = Annotated[float, Meta(ge=-1, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 
-class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+# gc: a record is in no cycle, and the collector would walk through hundreds of thousands of them again and again.
+class _Record(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True, tag_field="kind"):
     """What both kinds of record hold: identity, place on the board, what became of it, and where it comes from."""
 
     schema: Annotated[int, Meta(ge=SCHEMA, le=SCHEMA)] = SCHEMA
@@ -78,7 +80,7 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         return Path(self.suite) / self.dataset / name
 
 
-class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
+class CellRecord(_Record, frozen=True, kw_only=True, gc=False, tag="cell"):
     """One cell: a subset chosen by one method at one keep fraction, and the network trained on it.
     accuracy: fraction of the test samples, at the last epoch; accuracy_best: of the best epoch, never on the board's
     tables.  class_accuracy: by class.  keep: decimal string in (0, 1].  features_key, proxy_key, scores_key, train_key:
@@ -140,7 +142,7 @@ class CellRecord(_Record, frozen=True, kw_only=True, tag="cell"):
         return ("cell", self.method, self.score_backbone, self.projector, *trained)
 
 
-class AgreementRecord(_Record, frozen=True, kw_only=True, tag="agreement"):
+class AgreementRecord(_Record, frozen=True, kw_only=True, gc=False, tag="agreement"):
     """How far two scores of the same samples agree: of two backbones at one seed, or of two seeds of one backbone.
     scores_key_a, scores_key_b: what was compared; comparisons with equal keys are one observation.
     backbone_control: one of the two is an untrained network.  measures: what a suite asks for beside correlations, by
@@ -177,11 +179,13 @@ _DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 _Header: Any = msgspec.defstruct("_Header", [("schema", int, 0)])
 
 
+@lru_cache(maxsize=4096)  # a study has few fractions, and very many records
 def complement(fraction: str) -> str:
     """Return 1 - fraction, both decimal strings without trailing zeros: "0.90" to "0.1"."""
     return format((1 - Decimal(fraction)).normalize(), "f")
 
 
+@lru_cache(maxsize=4096)
 def is_kept_fraction(text: str) -> bool:
     """Tell whether a text is a decimal number in (0, 1], without an exponent and with at most 20 decimal places."""
     return re.fullmatch(r"[01]|[01]?\.[0-9]{1,20}", text) is not None and 0 < Decimal(text) <= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import sys
@@ -27,7 +28,6 @@ from prunebench.artefact_files import (
     file_digest,
     flush,
     sealed,
-    write_synced,
 )  # fmt: skip
 from prunebench.errors import CorruptArtefact, StoreError
 from prunebench.locks import USERS, enter, free_lock, is_used, locked
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ASIDE, LOCKS, SCRATCH = "set-aside", "locks", "tmp"
+_FLUSHED_SECONDS = 1.0  # that an artefact took to compute, from which on it is flushed to disk
 _REST_SECONDS = 60.0  # in which nothing is sent to a store that could not be reached
 PENDING = "locks/pending"  # what has yet to be sent to the store behind a working copy
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
@@ -68,7 +69,7 @@ class Store:
 
     def folder(self, stage: str, key: str) -> Path:
         """Return where the artefact of `key` is or will be."""
-        return self.root / stage / key[:2] / key
+        return Path(self.root, stage, key[:2], key)
 
     def has(self, stage: str, key: str) -> bool:
         """Tell whether a complete artefact is there (its content is checked when it is read)."""
@@ -98,7 +99,9 @@ class Store:
         """Return the facts of an artefact, or None when there is none or they are damaged (which sets it aside)."""
         folder = self.folder(stage, key)
         with self._accessed():
-            if not folder.exists() and self._is_remote(stage, key):
+            if not folder.exists():
+                if not self._is_remote(stage, key):
+                    return None
                 self._fetch(stage, key)
             try:
                 return facts_in(folder / META)
@@ -131,7 +134,8 @@ class Store:
         return Artefact(arrays, meta, folder)
 
     def publish(self, stage: str, key: str, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
-        """Write an artefact to a temporary folder, flush it to disk and rename it into place."""
+        """Write an artefact to a temporary folder, flush it to disk and rename it into place.  What took a moment to
+        compute, by the `seconds` of its facts, is not flushed: where a power cut damages it, it is computed again."""
         import numpy as np
         from safetensors.numpy import save
 
@@ -142,25 +146,27 @@ class Store:
             files.setdefault(f"{group}.safetensors" if group else DATA, {})[title] = np.asarray(array, order="C")
         with self.publishing(stage, key, meta) as scratch:
             for name, group_arrays in files.items():
-                write_synced(scratch / name, save(group_arrays))
+                (scratch / name).write_bytes(save(group_arrays))
 
     @contextlib.contextmanager
     def publishing(self, stage: str, key: str, meta: Mapping[str, Any]) -> Iterator[Path]:
         """Yield a temporary folder for safetensors files that are too large to be held in memory; afterwards they are
         published as `publish` does it."""
         target, scratch = self.folder(stage, key), self.scratch(uuid.uuid4().hex)
+        is_dear = meta.get("seconds", math.inf) >= _FLUSHED_SECONDS
         with self._accessed(), contextlib.ExitStack() as cleaning:
             cleaning.callback(shutil.rmtree, scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
             yield scratch
-            for file in scratch.iterdir():
-                flush(file)
             digests = {file.name: file_digest(file) for file in sorted(scratch.iterdir())}
-            write_synced(scratch / META, sealed({**meta, "digests": digests, "format": FORMAT}))
+            (scratch / META).write_bytes(sealed({**meta, "digests": digests, "format": FORMAT}))
+            for file in scratch.iterdir() if is_dear else ():
+                flush(file)
             target.parent.mkdir(parents=True, exist_ok=True)
             self.discard(stage, key)
             scratch.rename(target)
-            flush(target.parent)
+            if is_dear:
+                flush(target.parent)
         if self._remote is not None and not stage.startswith("parts/"):
             self._pending(key).parent.mkdir(parents=True, exist_ok=True)
             self._pending(key).write_text(stage, encoding="utf-8")
@@ -168,10 +174,12 @@ class Store:
 
     def discard(self, stage: str, key: str) -> None:
         """Remove an artefact if it is there, in one step as others see it."""
-        gone = self.scratch(f"removed-{uuid.uuid4().hex}")
+        gone, folder = self.scratch(f"removed-{uuid.uuid4().hex}"), self.folder(stage, key)
+        if not folder.exists():
+            return
         with contextlib.suppress(FileNotFoundError):
             gone.parent.mkdir(parents=True, exist_ok=True)
-            self.folder(stage, key).rename(gone)
+            folder.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
 
     def set_aside(self, stage: str, key: str) -> Path | None:

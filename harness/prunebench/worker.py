@@ -52,15 +52,15 @@ def perform(bench: Bench, task: Task) -> dict[str, Any]:
 def forget_peak() -> None:
     """Begin to measure the peak of main memory anew, where the system can."""
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        Path("/proc/self/clear_refs").write_bytes(b"5")
 
 
 def peak_bytes() -> int:
     """Return the most main memory that this process has taken since the last `forget_peak`, mapped files included; 0
     where the system does not say."""
     with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) << 10
+        lines = Path("/proc/self/status").read_bytes().splitlines()
+        return int(next(line for line in lines if line.startswith(b"VmHWM:")).split()[1]) << 10
     return 0
 
 

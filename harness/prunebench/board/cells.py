@@ -3,6 +3,10 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain
+from operator import attrgetter
+from sys import intern
 from typing import Any, cast
 
 import msgspec
@@ -10,7 +14,7 @@ import pandas as pd
 
 from prunebench.errors import ResultConflict
 from prunebench.records import FINAL, AgreementRecord, CellRecord, Record, complement, encode
-from prunebench.registry import Listing, standing
+from prunebench.registry import Listing, Standing, standing
 
 SECTION = ["suite", "dataset", "protocol", "dataset_fingerprint"]  # results of two sections never share a table
 TRAINING = ["train_arch", "recipe", "recipe_digest"]
@@ -18,7 +22,22 @@ METHOD = ["method", "projector"]
 BASELINE, UNPRUNED, NONE, MEAN = "baseline", "unpruned", "-", "mean"
 WHOLE = (NONE, MEAN)  # the score_backbone of the rows that stand for a whole method
 CORRELATIONS = ("within_class_spearman", "pooled_spearman", "pearson")
-FIELDS = [*dict.fromkeys([*CellRecord.__struct_fields__, *AgreementRecord.__struct_fields__]), "record", "quarantined"]
+# The fields that both kinds of record have, and those of one kind, each with the names in them first.
+_NAMES: Mapping[type[Record] | None, tuple[str, ...]] = {
+    None: (*SECTION, *METHOD, "scorer", "scorer_version", "scorer_dist", "projector_version", "status", "status_reason",
+           "caveat", "run_id", "started", "machine_class", "prunebench_version", "git_commit"),
+    CellRecord: (*TRAINING, "role", "score_backbone", "selector"),
+    AgreementRecord: ("backbone_a", "backbone_b"),
+}  # fmt: skip
+_BOTH = [one for one in CellRecord.__struct_fields__ if one in AgreementRecord.__struct_fields__]
+_OTHERS = {
+    kind: [one for one in (kind.__struct_fields__ if kind else _BOTH)
+           if one not in names and (kind is None or one not in _BOTH)]
+    for kind, names in _NAMES.items()
+}  # fmt: skip
+_GETTERS = {kind: (attrgetter(*names), attrgetter(*_OTHERS[kind])) for kind, names in _NAMES.items()}
+_NOTHING = {kind: (math.nan,) * len([*names, *_OTHERS[kind]]) for kind, names in _NAMES.items() if kind}
+FIELDS = [*chain.from_iterable((*names, *_OTHERS[kind]) for kind, names in _NAMES.items()), "record", "quarantined"]
 DECIMALS = 6  # of every number on the board: enough for a million test samples, blind to the last bits
 
 
@@ -51,16 +70,28 @@ def rounded(value: float | None) -> float | None:
 
 def tidy(records: Iterable[Record], listings: Mapping[str, Listing] | None) -> pd.DataFrame:
     """Return one row per place with the fields of its record; raises ResultConflict for two results of one place."""
-    rows = []  # who is in quarantine is decided when the board is written, not when the record was
+
+    @cache
+    def known(scorer: str, dist: str, version: str) -> Standing:
+        return standing(listings, "scorer", scorer, dist, version) if listings is not None else Standing("core")
+
+    rows = []
     for one in _one_per_place(records):
-        record, held = one, False
-        if listings is not None:
-            dist, _, version = one.scorer_dist.rpartition(" ")
-            found = standing(listings, "scorer", one.scorer, dist, version)
-            caveat = "; ".join(filter(None, [one.caveat, found.remark]))
-            record, held = msgspec.structs.replace(one, caveat=caveat), found.tier == "quarantine"
-        rows.append({**msgspec.structs.asdict(record), "record": record, "quarantined": held})
+        # Who is in quarantine is decided when the board is written, not when the record was.
+        dist, _, version = one.scorer_dist.rpartition(" ")
+        tier, remark = known(one.scorer, dist, version)
+        caveat = "; ".join(filter(None, [one.caveat, remark]))
+        record = one if caveat == one.caveat else msgspec.structs.replace(one, caveat=caveat)
+        own = (_values(kind, record) if isinstance(record, kind) else nothing for kind, nothing in _NOTHING.items())
+        rows.append((*_values(None, record), *chain.from_iterable(own), record, tier == "quarantine"))
     return pd.DataFrame(rows, columns=FIELDS, dtype=object)
+
+
+def _values(kind: type[Record] | None, record: Record) -> Iterable[Any]:
+    """Return the values of the fields that only this kind of record has, or, for None, that both kinds have.  Equal
+    names are one text in memory: tables are grouped and joined by them again and again."""
+    names, others = _GETTERS[kind]
+    return chain(map(intern, names(record)), others(record))
 
 
 def cells_in(every: pd.DataFrame) -> pd.DataFrame:
@@ -77,11 +108,18 @@ def cells_in(every: pd.DataFrame) -> pd.DataFrame:
 
 def _one_per_place(records: Iterable[Record]) -> list[Record]:
     """Return one record per place, sorted by place: a finished one over a failure, attempts of one key averaged."""
-    places: dict[tuple[Any, ...], dict[str, Record]] = defaultdict(dict)
+    places: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    section = attrgetter(*SECTION)
     for one in records:
-        section = [getattr(one, name) for name in SECTION]
-        places[(*section, *one.place, getattr(one, "recipe_digest", ""))][encode(one)] = one
-    return [_merged([places[place][text] for text in sorted(places[place])]) for place in sorted(places)]
+        places[(*section(one), *one.place, getattr(one, "recipe_digest", ""))].append(one)
+    found = (places[place] for place in sorted(places))
+    return [same[0] if len(same) == 1 else _merged(_in_order(same)) for same in found]
+
+
+def _in_order(attempts: Iterable[Record]) -> list[Record]:
+    """Return attempts in an order that does not depend on where they were read, equal ones once."""
+    by_text = {encode(one): one for one in attempts}
+    return [by_text[text] for text in sorted(by_text)]
 
 
 def _merged(attempts: Sequence[Record]) -> Record:

@@ -37,9 +37,9 @@ Run = int | tuple[int, int]  # one seed, or two seeds of one backbone
 
 def correlation_table(every: pd.DataFrame, grid: Grid, registry: Registry | None) -> pd.DataFrame:
     """Return one row per quantity and pair of architectures or backbones, and one per mean over pairs of backbones."""
-    rows: list[Row] = []
+    rows, lines = list[Row](), dict(groups(grid.rows, SECTION))
     for section, members in groups(every, SECTION):
-        rows += _method_correlations(grid, grid.rows[(grid.rows[SECTION] == list(section)).all(axis=1)])
+        rows += _method_correlations(grid, lines.get(section, grid.rows[:0]))
         named = _named_pairs(registry, section[0]) if registry and section[0] in registry.suites else {}
         rows += _score_correlations(members[members.backbone_a.notna()], named)
     table = pd.DataFrame([{**BLANK, **row} for row in rows], columns=list(COLUMNS))
@@ -110,8 +110,9 @@ def _score_correlations(compared: pd.DataFrame, named: Mapping[str, Collection[P
     pairs = {kind: sorted({*named.get(kind, ()), *found.pair}) for (kind,), found in groups(places, ["kind"])}
     runs = {kind: set(found) for kind, found in places.groupby(places.kind.str.removeprefix(CONTROL)).run}
     for method, members in groups(compared, [*SECTION, *METHOD]):
+        compared_here = _Compared(members)
         for quantity, measure in measures.items():
-            line = _Line(members, measure, runs)
+            line = _Line(compared_here, measure, runs)
             for kind in sorted(set(members.kind)):
                 alone = [(pair, [pair]) for pair in pairs[kind] if pair in set(members.pair)]
                 for (a, b), chosen in [((MEAN, MEAN), pairs[kind]), *alone]:
@@ -120,23 +121,11 @@ def _score_correlations(compared: pd.DataFrame, named: Mapping[str, Collection[P
 
 
 @dataclass(frozen=True)
-class _Line:
-    """All comparisons of one method, read by one measure; `expected` holds the runs that any method has, by kind."""
+class _Compared:
+    """All comparisons of one method."""
 
     rows: pd.DataFrame
-    measure: str
-    expected: Mapping[str, set[Run]]
-    seen: dict[tuple[str, ...], dict[int, int]] = field(default_factory=dict)  # what was asked for before
-    ceilings: dict[str, float | None] = field(default_factory=dict)
-
-    @cached_property
-    def values(self) -> dict[Pair, dict[Run, float]]:
-        found: dict[Pair, dict[Run, float]] = defaultdict(dict)
-        columns = (self.rows.pair, self.rows.run, self.rows.status, self.rows[self.measure])
-        for pair, run, status, value in zip(*columns, strict=True):
-            if status == "ok" and value is not None and not math.isnan(value):
-                found[pair][run] = value
-        return dict(found)
+    told: dict[tuple[Pair, ...], tuple[str, list[str]]] = field(default_factory=dict)  # what was asked for before
 
     @cached_property
     def members(self) -> dict[Pair, list[AgreementRecord]]:
@@ -149,6 +138,40 @@ class _Line:
     def versions(self) -> str:
         return versions_in(self.rows.record)
 
+    @cached_property
+    def keys(self) -> dict[tuple[str, int], str]:
+        first = {(one.backbone_a, one.seed_a): one.scores_key_a for one in self.rows.record}
+        return first | {(one.backbone_b, one.seed_b): one.scores_key_b for one in self.rows.record}
+
+    def said(self, pairs: Sequence[Pair]) -> tuple[str, list[str]]:
+        """Return what is said against the comparisons of some pairs, and why some of them have no value."""
+        if (place := tuple(pairs)) not in self.told:
+            members = [record for pair in pairs for record in self.members.get(pair, ())]
+            caveat = "; ".join(filter(None, [caveats_of(members), self.versions]))
+            self.told[place] = caveat, sorted({record.status_reason for record in members} - {""})
+        return self.told[place]
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The comparisons of one method, read by one measure; `expected` holds the runs that any method has, by kind."""
+
+    compared: _Compared
+    measure: str
+    expected: Mapping[str, set[Run]]
+    seen: dict[tuple[str, ...], dict[int, int]] = field(default_factory=dict)  # what was asked for before
+    ceilings: dict[str, float | None] = field(default_factory=dict)
+
+    @cached_property
+    def values(self) -> dict[Pair, dict[Run, float]]:
+        found: dict[Pair, dict[Run, float]] = defaultdict(dict)
+        rows = self.compared.rows
+        columns = (rows.pair, rows.run, rows.status, rows[self.measure])
+        for pair, run, status, value in zip(*columns, strict=True):
+            if status == "ok" and value is not None and not math.isnan(value):
+                found[pair][run] = value
+        return dict(found)
+
     @property
     def is_distance(self) -> bool:
         return self.measure.removeprefix("score_").startswith(DISTANCES)
@@ -156,9 +179,7 @@ class _Line:
     @cached_property
     def keys(self) -> dict[tuple[str, int], str]:
         known = "overlap" not in self.measure  # what is kept may be drawn anew from equal scores
-        first = {(one.backbone_a, one.seed_a): one.scores_key_a for one in self.rows.record}
-        both = first | {(one.backbone_b, one.seed_b): one.scores_key_b for one in self.rows.record}
-        return both if known else dict.fromkeys(both, "")
+        return self.compared.keys if known else dict.fromkeys(self.compared.keys, "")
 
     def observed(self, pairs: Sequence[Pair]) -> dict[int, int]:
         """Return for each seed the first one whose scores from these backbones have the same keys."""
@@ -210,13 +231,11 @@ class _Line:
     def row(self, kind: str, pairs: Sequence[Pair]) -> Row:
         """Return the numbers of one row: of one pair of backbones, or of the mean over several."""
         kind = kind.removeprefix(CONTROL)
-        members = [record for pair in pairs for record in self.members.get(pair, ())]
-        caveats = [caveats_of(members), self.versions]
+        caveat, reasons = self.compared.said(pairs)
         row = {"deterministic": self.deterministic(pairs), "n_seeds": 0, "n_pairs": len(pairs), "n_observations": 0,
-               "caveat": "; ".join(filter(None, caveats))}  # fmt: skip
+               "caveat": caveat}  # fmt: skip
         if kind == SEEDS and row["deterministic"]:
             return row | {"status": "deterministic", "reason": "the scores are the same at every seed"}
-        reasons = sorted({record.status_reason for record in members} - {""})
         if self.values.keys().isdisjoint(pairs):
             return row | {"status": "insufficient", "reason": "; ".join(reasons) or "no comparison has a value"}
         bounds = (0.0, math.inf) if self.is_distance else (-1.0, 1.0)

@@ -21,18 +21,23 @@ PLACES = {
 }  # fmt: skip
 UNKNOWN = "The records do not say what the seeds moved."
 LINE = ("projector", "method", "score_backbone", "keep")
+SOURCES = (
+    "method", "projector", "role", *(name for names in PLACES.values() for name in names if name != "train_arch"),
+    "features_key", "scores_key_a", "scores_key_b", "prunebench_version", "git_commit", "git_dirty",
+)  # fmt: skip
+KEYS = ("status", "features_key", "proxy_key", "scores_key", "subset_digest", "train_key")
 
 
 def section_facts(
     every: pd.DataFrame, suites: Mapping[str, Suite], registry_file: str | None, needs_data: Collection[str]
 ) -> pd.DataFrame:
     """Return one row per section: its title, the command that computes it, and where its records come from."""
-    rows = []
-    for section, members in groups(every, SECTION):
+    rows, sections = [], every[SECTION].drop_duplicates()
+    for section, members in groups(every[[*SECTION, *SOURCES]], SECTION):
         cells, compared = members[members.backbone_a.isna()], members[members.backbone_a.notna()]
         command = run_command(members, suites.get(section[0]), registry_file, section[1] in needs_data)
         rows.append({
-            **dict(zip(SECTION, section, strict=True)), "title": _title(every, *section), "command": command,
+            **dict(zip(SECTION, section, strict=True)), "title": _title(sections, *section), "command": command,
             "varied_scores": varied_in_scores(compared, networks_of(cells)),
             "prunebench_versions": _listed(members, "prunebench_version"),
             "git_commits": _listed(members, "git_commit"), "n_cells": len(cells),
@@ -41,9 +46,9 @@ def section_facts(
     return pd.DataFrame(rows)
 
 
-def _title(every: pd.DataFrame, suite: str, dataset: str, protocol: str, fingerprint: str) -> str:
+def _title(sections: pd.DataFrame, suite: str, dataset: str, protocol: str, fingerprint: str) -> str:
     """Return "suite on data set", with protocol and data where one suite has results of several."""
-    same = every[(every.suite == suite) & (every.dataset == dataset)]
+    same = sections[(sections.suite == suite) & (sections.dataset == dataset)]
     title = f"{suite} on {dataset}" + (f", protocol {protocol}" if same.protocol.nunique() > 1 else "")
     return title + (f", data {fingerprint[:8]}" if same.dataset_fingerprint.nunique() > 1 else "")
 
@@ -73,7 +78,7 @@ def table_facts(cells: pd.DataFrame) -> pd.DataFrame:
     """Return one row per table of accuracies: what is trained, over how many seeds, and what those moved."""
     several = cells.groupby(TABLE[:-1]).recipe_digest.nunique()
     rows = []
-    for table, members in groups(cells, TABLE):
+    for table, members in groups(cells[[*TABLE, *LINE, "seed", *KEYS]], TABLE):
         *_, arch, recipe, digest = table
         content = f" ({digest[:8] or 'unknown'})" if several.loc[table[:-1]] > 1 else ""
         rows.append({
@@ -138,7 +143,7 @@ def varied_in_scores(compared: pd.DataFrame, networks: int) -> str:
 
 def _distinct(cells: pd.DataFrame, key: str, same: Sequence[str]) -> pd.Series[int]:
     """Return the number of distinct values of `key` among cells that are the same in the fields `same`."""
-    return cells[cells[key] != ""].groupby(list(same))[key].nunique()
+    return cells.loc[cells[key] != "", [*same, key]].groupby(list(same))[key].nunique()
 
 
 def _most(counts: pd.Series[int]) -> int:

@@ -1,8 +1,10 @@
 """The board of a results folder: computed once, written whole, and checked against what lies there."""
 
+import gc
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +27,20 @@ from prunebench.registry import Registry, find_registry
 FOLDER = "board"
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Hold the garbage collector off: a board has very many rows, which it would walk through again and again, and no
+    cycles."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_uncollected()
 def load_board(
     results: Path, registry: Registry, catalogue: Catalogue, missing: Missing = "show", suite: str = ""
 ) -> tuple[Board, dict[Path, str]]:

@@ -4,9 +4,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -16,8 +13,25 @@ from prunebench.records import FINAL, CellRecord, Record, complement
 
 TABLE = [*SECTION, *TRAINING]
 ROW = [*TABLE, *METHOD, "role", "keep", "score_backbone"]
+LINE = [*TABLE, *METHOD]
 MADE_OF = ("scorer_version", "projector_version", "scorer", "scorer_params", "selector", "selector_params")
 Cell = tuple[int, str, Any]  # the number of the row, the backbone, and the record or NaN
+
+
+class Place(NamedTuple):
+    """What a row of the board stands for.  line: values in the columns LINE."""
+
+    line: tuple[str, ...]
+    role: str
+    keep: str
+    score_backbone: str
+    backbones: Sequence[str]
+    seeds: Sequence[int]
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """The values in the columns ROW."""
+        return (*self.line, self.role, self.keep, self.score_backbone)
 
 
 class Grid(NamedTuple):
@@ -31,25 +45,54 @@ class Grid(NamedTuple):
 def make_grid(cells: pd.DataFrame, named: Mapping[str, Sequence[str]], by_rate: Collection[str] = ()) -> Grid:
     """Return every method at every budget; a mean is over the backbones `named` by the suite and any others seen.
     by_rate: methods whose parameters the registry sets by pruning rate."""
-    places = pd.DataFrame(_places(cells, named), columns=["row", *ROW, "backbone", "seed"]).astype({"seed": "int64"})
-    have = cells.drop(columns="role").rename(columns={"score_backbone": "backbone"})
-    found = places.merge(have, how="left", on=[*TABLE, *METHOD, "keep", "backbone", "seed"]).set_index("row")
-    versions = partial(versions_in, by_rate=by_rate)
-    lines = cells.groupby([*TABLE, *METHOD]).agg(quarantined=("quarantined", any), versions=("record", versions))
+    places = [*_places(cells, named)]
+    found = _cells_of(places, cells)
     seeds = _means_by_seed(found)
-    by_row = {row: list(members) for row, members in groupby(found[["backbone", "record"]].itertuples(), itemgetter(0))}
-    counts = seeds.groupby("row").agg(
-        n_seeds=("accuracy", "count"), n_seeds_expected=("accuracy", "size"), n_observed=("observation", "nunique"),
-        accuracy_best_mean=("accuracy_best", mean),
-    )  # fmt: skip
-    rows = found[ROW].loc[~found.index.duplicated()].join(counts).merge(lines, how="left", on=[*TABLE, *METHOD])
-    rows = rows.fillna({"versions": ""})
+    by_row: dict[int, list[Cell]] = defaultdict(list)
+    for cell in zip(found.index, found.backbone, found.record, strict=True):
+        by_row[cell[0]].append(cell)
+    best, by = defaultdict[int, list[float]](list), seeds.groupby("row")
+    for (row, _), value in zip(seeds.index, seeds.accuracy_best.tolist(), strict=True):
+        best[row].append(value)
+    counts = by.agg(
+        n_seeds=("accuracy", "count"), n_seeds_expected=("accuracy", "size"), n_observed=("observation", "nunique")
+    ).assign(accuracy_best_mean=pd.Series({row: mean(values) for row, values in best.items()}, dtype="float64"))
+    rows = pd.DataFrame([place.row for place in places], columns=ROW).join(counts).join(_lines(places, cells, by_rate))
     rows["complete"] = rows.n_seeds == rows.n_seeds_expected
     rows["deterministic"] = rows.complete & (rows.n_seeds > 1) & (rows.n_observed == 1)
     rows["ranked"] = rows.complete & ~rows.quarantined.eq(True) & (rows.versions == "") & (rows.role != UNPRUNED)
     rows["pruning_rate"] = rows.keep.map(complement)
     facts = [_facts(by_row[row], n, of) for row, n, of in rows[["n_seeds", "n_seeds_expected"]].itertuples()]
     return Grid(found, seeds, rows.join(pd.DataFrame(facts)))
+
+
+def _cells_of(places: Sequence[Place], cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells of each row, its backbones and seeds in order; one that was not run is a row without values."""
+    by_place = zip(*(cells[name] for name in (*LINE, "keep", "score_backbone", "seed")), strict=True)
+    known = {place: at for at, place in enumerate(by_place)}
+    wanted = [
+        (number, backbone, seed, known.get((*place.line, place.keep, backbone, seed), -1))
+        for number, place in enumerate(places) for backbone in place.backbones for seed in place.seeds
+    ]  # fmt: skip
+    rows = pd.DataFrame(wanted, columns=["row", "backbone", "seed", "at"]).astype({"seed": "int64"})
+    have = cells[["record", "train_key", "accuracy", "accuracy_best"]].reset_index(drop=True)
+    found = have.reindex(rows.pop("at")).set_axis(rows.index)
+    return rows.join(found).set_index("row")
+
+
+def _lines(places: Sequence[Place], cells: pd.DataFrame, by_rate: Collection[str]) -> pd.DataFrame:
+    """Return for each row whether a record of its line is in quarantine, and which versions stand in the line."""
+    members: dict[tuple[Any, ...], list[CellRecord]] = defaultdict(list)
+    held = set[tuple[Any, ...]]()
+    columns = [cells[name] for name in LINE]
+    for record, is_held, *line in zip(cells.record, cells.quarantined, *columns, strict=True):
+        members[tuple(line)].append(record)
+        held |= {tuple(line)} if is_held else set()
+    versions = {line: versions_in(records, by_rate) for line, records in members.items()}
+    return pd.DataFrame(
+        {"quarantined": [place.line in held for place in places],
+         "versions": [versions.get(place.line, "") for place in places]},
+    )  # fmt: skip
 
 
 def _means_by_seed(found: pd.DataFrame) -> pd.DataFrame:
@@ -59,16 +102,15 @@ def _means_by_seed(found: pd.DataFrame) -> pd.DataFrame:
     seeds: pd.DataFrame = groups[["accuracy", "accuracy_best"]].mean()
     seeds = seeds.where(groups[["accuracy", "accuracy_best"]].count().eq(groups.size(), axis=0))
     keys: dict[Any, list[str]] = defaultdict(list)
-    for row, seed, key in zip(known.index, known.seed, known.train_key, strict=True):
+    for row, seed, key in zip(known.index.tolist(), known.seed.tolist(), known.train_key.tolist(), strict=True):
         keys[row, seed].append(key)
     names = [" ".join(keys[place]) if all(keys[place]) else f"seed {place[1]}" for place in seeds.index]
     return seeds.assign(observation=pd.Series(names, index=seeds.index, dtype=object))
 
 
-def _places(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[Any, ...]]:
-    """Yield the number and the fields of every row, with each backbone and seed that its mean is over."""
-    number = 0
-    for section, mine in groups(cells, SECTION):
+def _places(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Iterator[Place]:
+    """Yield every row in order, with each backbone and seed that its mean is over."""
+    for section, mine in groups(cells[[*LINE, "role", "keep", "score_backbone", "seed"]], SECTION):
         roles = mine.groupby(METHOD).role.min()
         keeps = sorted(set(mine.keep[mine.role != UNPRUNED]), key=Decimal, reverse=True)
         seen = set(mine.score_backbone) | {*named.get(section[0], ())} - {NONE}
@@ -79,10 +121,8 @@ def _places(cells: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> Iterator
                 backbones = [NONE] if own <= {NONE} else sorted(seen - {NONE} | own)
                 for keep in ["1"] if role == UNPRUNED else keeps:
                     for label in backbones if backbones == [NONE] else [MEAN, *backbones]:
-                        row = (number, *section, *training, *method, role, keep, label)
                         chosen = backbones if label == MEAN else [label]
-                        yield from ((*row, backbone, seed) for backbone in chosen for seed in seeds)
-                        number += 1
+                        yield Place((*section, *training, *method), role, keep, label, chosen, seeds)
 
 
 def _facts(cells: Sequence[Cell], n_seeds: int, n_seeds_expected: int) -> dict[str, Any]:
@@ -138,10 +178,13 @@ def versions_in(records: Iterable[Record], by_rate: Collection[str] = ()) -> str
     Methods `by_rate` are compared in their parameters at equal pruning rates alone."""
     finished = [record for record in records if record.status == "ok"]
     for name in MADE_OF:
+        values = [str(getattr(record, name, "")) for record in finished]
+        if len({*values}) < 2:
+            continue
         found = defaultdict(set)
-        for record in finished:
+        for record, value in zip(finished, values, strict=True):
             rate = getattr(record, "keep", "") if record.method in by_rate and name.endswith("_params") else ""
-            found[rate].add(str(getattr(record, name, "")))
+            found[rate].add(value)
         if mixed := [values for values in found.values() if len(values) > 1]:
             return f"{len(mixed[0])} versions in one row, {name.replace('_', ' ')} {' and '.join(sorted(mixed[0]))}"
     return ""

@@ -17,6 +17,9 @@ from prunebench.plugins import Catalogue
 from prunebench.records import CellRecord
 from prunebench.specs import MetricSpec
 
+Cells = Mapping[int, Mapping[int, list[CellRecord]]]  # by row and seed
+Names = Mapping[int, Mapping[int, str]]  # of observations, by row and seed
+
 
 @dataclass(frozen=True, eq=False)
 class Metric:
@@ -47,10 +50,11 @@ def with_metrics(
 ) -> tuple[pd.DataFrame, tuple[Metric, ...], list[str]]:
     """Return the table of accuracies with a column per metric, the metrics that worked, and why the others did not."""
     kept, problems = [], []
+    cells, names = _by_seed(grid) if metrics else ({}, {})
     for metric in metrics:
         why = "has the name of a column of accuracy.csv; give it another" if metric.column in table else ""
         try:
-            table = table if why else table.assign(**{metric.column: _column(grid, metric)})
+            table = table if why else table.assign(**{metric.column: _column(grid, cells, names, metric)})
         except Exception as error:  # whatever a plugin raises
             why = f"failed: {type(error).__name__}: {error}"
         if why:
@@ -61,10 +65,9 @@ def with_metrics(
     return table, tuple(kept), sorted(problems)
 
 
-def _column(grid: Grid, metric: Metric) -> pd.Series[float]:
+def _column(grid: Grid, cells: Cells, names: Names, metric: Metric) -> pd.Series[float]:
     """Return the numbers of one metric; one of scope "method" needs a method that is complete at every budget."""
     found: dict[int, float | None] = {}
-    cells, names = _by_seed(grid)
     full: dict[tuple[Any, ...], int] = {}  # the unpruned row of each table, where it is complete
     lines: dict[tuple[Any, ...], list[tuple[int, str, bool]]] = defaultdict(list)
     by = ["keep"] if metric.spec.scope == "cell" else []
@@ -87,7 +90,7 @@ def _column(grid: Grid, metric: Metric) -> pd.Series[float]:
     return pd.Series(found, index=grid.rows.index, dtype="float64")
 
 
-def _by_seed(grid: Grid) -> tuple[Mapping[int, Mapping[int, list[CellRecord]]], Mapping[int, Mapping[int, str]]]:
+def _by_seed(grid: Grid) -> tuple[Cells, Names]:
     """Return the records and the name of the observation, both by row and seed."""
     cells: dict[int, dict[int, list[CellRecord]]] = defaultdict(lambda: defaultdict(list))
     for row, seed, record in zip(grid.cells.index, grid.cells.seed, grid.cells.record, strict=True):
@@ -98,10 +101,7 @@ def _by_seed(grid: Grid) -> tuple[Mapping[int, Mapping[int, list[CellRecord]]], 
     return cells, names
 
 
-def _mean_over_seeds(
-    rows: Sequence[int], cells: Mapping[int, Mapping[int, list[CellRecord]]], names: Mapping[int, Mapping[int, str]],
-    metric: Metric,
-) -> float | None:  # fmt: skip
+def _mean_over_seeds(rows: Sequence[int], cells: Cells, names: Names, metric: Metric) -> float | None:
     """Return the mean of a metric over the distinct observations of some rows."""
     seeds: dict[str, int] = {}
     for seed in sorted({seed for row in rows for seed in names[row]}):

@@ -10,6 +10,7 @@ from prunebench.executors import Event
 from prunebench.schedule import RunState
 
 PLAIN_EVERY_SECONDS = 10.0
+LIVE_EVERY_SECONDS = 0.1
 WIDE = 80  # columns, from which on a live line has room for a bar and for all stages that run
 
 
@@ -53,14 +54,15 @@ class Progress(ExitStack):
                 self.notice(f"{event.outcome['status']}: {event.outcome['reason']}")
         elif event is not None and event.text:
             self._texts[event.key] = event.text
-        done, total = len(state.outcomes), len(state.tasks)
-        if self._bar is not None:
+        done, total, now = len(state.outcomes), len(state.tasks), time.monotonic()
+        if self._bar is not None and now - self._last > LIVE_EVERY_SECONDS:  # all tasks are looked at for the time left
+            self._last = now
             stages = sorted({state.tasks[key].stage for key in state.running})
             shown = " + ".join(stages if columns(sys.stderr) >= WIDE else stages[:1]) or "waiting"
             left = "" if (seconds := state.seconds_left(self._slots)) is None else time_left(seconds)
             self._bar.update(self._bar.task_ids[0], description=shown, total=total, completed=done, left=left)
-        elif not self._quiet and time.monotonic() - self._last > PLAIN_EVERY_SECONDS:
-            self._last = time.monotonic()
+        elif self._bar is None and not self._quiet and now - self._last > PLAIN_EVERY_SECONDS:
+            self._last = now
             texts = {key: f" ({text})" for key, text in self._texts.items()}
             running = ", ".join(state.tasks[key].stage + texts.get(key, "") for key in state.running) or "nothing"
             say(f"{done}/{total} tasks, {time_left(state.seconds_left(self._slots))}, running: {running}")

@@ -25,6 +25,8 @@ class LocalExecutor:
         log_folder.mkdir(parents=True, exist_ok=True)
         self._workers = [Worker(settings, slot, log_folder / f"worker-{at}.log") for at, slot in enumerate(slots)]
         self._busy = dict[str, Worker]()  # by the key of the task, until its outcome is told
+        self._given = {worker: queue.SimpleQueue[Task | None]() for worker in self._workers}
+        self._served = set[Worker]()  # those that a thread serves
         self._events: queue.Queue[Event] = queue.Queue()
 
     def idle(self) -> int:
@@ -33,7 +35,10 @@ class LocalExecutor:
     def submit(self, task: Task) -> None:
         worker = next(worker for worker in self._workers if worker not in self._busy.values())
         self._busy[task.key] = worker
-        threading.Thread(target=self._perform, args=(worker, task), daemon=True).start()
+        self._given[worker].put(task)
+        if worker not in self._served:
+            self._served.add(worker)
+            threading.Thread(target=self._serve, args=(worker,), daemon=True).start()
 
     def wait(self, timeout_seconds: float) -> Sequence[Event]:
         with contextlib.suppress(queue.Empty):
@@ -49,6 +54,11 @@ class LocalExecutor:
         until = time.monotonic() + _END_SECONDS
         for worker in self._workers:
             worker.close(max(0.0, until - time.monotonic()))
+            self._given[worker].put(None)
+
+    def _serve(self, worker: Worker) -> None:
+        while (task := self._given[worker].get()) is not None:
+            self._perform(worker, task)
 
     def _perform(self, worker: Worker, task: Task) -> None:
         try:

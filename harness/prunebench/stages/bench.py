@@ -77,7 +77,10 @@ def guarded(entry: Entry[Any], context: Any, field: str = "load") -> Iterator[An
         text = f"{entry}: {type(error).__name__}: {error}"
         raise CellFailed(text, "the traceback is in the log of the run") from error
     finally:
-        shutil.rmtree(context.workdir, ignore_errors=True)
+        try:
+            context.workdir.rmdir()  # nearly always empty
+        except OSError:
+            shutil.rmtree(context.workdir, ignore_errors=True)
 
 
 def broken_promise(entry: Entry[Any], expected: str, came: str) -> PluginContractError:

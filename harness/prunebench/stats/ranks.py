@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from prunebench.errors import DataError
 from prunebench.stats.moderated import EQUAL_DECIMALS, MIN_ROWS, Floats, holm, moderate, p_values
+from prunebench.stats.resampled import t_quantile
 
 PAIR_LEVEL = 0.4  # of the nominal familywise level, by simulation: a prior from ten methods is itself uncertain
 
@@ -60,18 +61,30 @@ def critical_t(n_methods: int, df: float, familywise: float) -> float:
     from scipy.optimize import brentq
     from scipy.special import chdtri, gammaln, ndtr
 
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes, weights = _quadrature()
     low, high = (math.sqrt(chdtri(df, tail) / df) for tail in (1 - 1e-14, 1e-14))
     roots, deviates = (low + high + (high - low) * nodes) / 2, 9 * nodes
     logs = (df / 2) * math.log(df / 2) - gammaln(df / 2) + (df - 1) * np.log(roots) - df / 2 * roots**2
     densities = weights * (high - low) * np.exp(logs)
     normal = n_methods * 9 * weights * np.exp(-(deviates**2) / 2) / math.sqrt(2 * math.pi)
 
-    def excess(log_range: float) -> float:
-        below = ndtr(deviates) - ndtr(deviates - math.exp(log_range) * roots[:, None])
-        return float(densities @ (below ** (n_methods - 1) @ normal)) - (1 - PAIR_LEVEL * familywise)
+    level, at_deviates = 1 - PAIR_LEVEL * familywise, ndtr(deviates)
 
-    return math.exp(brentq(excess, math.log(0.01), math.log(1e5), xtol=1e-10)) / math.sqrt(2)
+    def excess(log_t: float) -> float:
+        below = at_deviates - ndtr(deviates - math.sqrt(2) * math.exp(log_t) * roots[:, None])
+        return float(densities @ (below ** (n_methods - 1) @ normal)) - level
+
+    # Between the value for one pair and Bonferroni's for all of them; the margin is for the quadrature.
+    pairs = n_methods * (n_methods - 1) / 2
+    least, most = (t_quantile(df, 1 - (1 - level) / tests) for tests in (1, pairs))
+    return math.exp(brentq(excess, math.log(0.9 * least), math.log(1.1 * most), xtol=1e-10))
+
+
+@cache
+def _quadrature() -> tuple[Floats, Floats]:
+    """Return nodes and weights of Gauss-Legendre quadrature over -1..1, both float64 [NODES]."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    return nodes, weights
 
 
 def _worse_among_many(values: Floats, familywise: float) -> NDArray[np.bool_]:

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from prunebench.stats.moderated import Interval, sample_variance
 
 
+@lru_cache(maxsize=4096)
 def t_quantile(df: float, level: float) -> float:
     """Return the half width of a central interval of Student's t, in standard errors."""
     from scipy.special import stdtrit  # a third of a second to import

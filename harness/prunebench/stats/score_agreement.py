@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.errors import DataError
-from prunebench.stats.moderated import Floats, mean_intervals
+from prunebench.stats.moderated import Floats, sample_variance
+from prunebench.stats.resampled import t_quantile
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,9 @@ def mean_agreement(
     n_pairs = len(shared) * len(observations)
     n_seeds = len({seed for run in shared for seed in (run if isinstance(run, tuple) else (run,))})
     influences = _influences(means)
-    half = mean_intervals({"": influences})[""].half_width if influences else None
-    if half is None:
+    variance = sample_variance(influences)
+    if variance == 0:
         reason = "too few seeds for an interval" if n_seeds < 2 or not influences else "all observations are equal"
         return MeanAgreement(value, None, None, n_pairs, n_seeds, reason)
+    half = t_quantile(len(influences) - 1, 0.95) * math.sqrt(variance / len(influences))
     return MeanAgreement(value, max(bounds[0], value - half), min(bounds[1], value + half), n_pairs, n_seeds)

@@ -83,8 +83,10 @@ def _column(name: str, values: pd.Series[Any]) -> dict[str, Any]:
         return {"scale": 10**DECIMALS} | _listed(np.rint(values.to_numpy(dtype=np.float64) * 10**DECIMALS))
     if pd.api.types.is_bool_dtype(values) or pd.api.types.is_integer_dtype(values):
         return _listed(np.asarray(values.astype("Float64").to_numpy(na_value=np.nan), dtype=np.float64))
-    codes, words = pd.factorize(values.astype("str"), sort=True)
-    return {"words": list(words)} | _listed(codes.astype(np.float64))
+    codes, found = pd.factorize(values)  # a few distinct ones are made texts of, and not all
+    words = sorted({str(one) for one in found})
+    at = np.array([*map(words.index, map(str, found)), -1], dtype=np.float64)  # the last is for what is missing
+    return {"words": words} | _listed(at[codes])
 
 
 def _listed(values: NDArray[np.float64]) -> dict[str, Any]:
