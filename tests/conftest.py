@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import io
 import os
 import signal
@@ -25,11 +24,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
 
-# What numba compiles is shared by all processes of the tests, also by those that start with an empty cache. The folder
-# has the name of the code: numba does not see that a function of another file has changed.
-if "NUMBA_CACHE_DIR" not in os.environ:
-    _code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(ROOT.glob("plugins/*/*.py"))))
-    os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "numba" / _code.hexdigest()[:16])
+# What numba compiles is shared by all processes of the tests, also by those that start with an empty cache.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and so would every process they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -81,6 +81,8 @@ class Session:
 def slurm(tmp_path, monkeypatch):
     for name, value in fake_slurm.install(tmp_path / "slurm").items():
         monkeypatch.setenv(name, value)
+    # How long submitit looks for the file of a job that wrote none: files of this machine are there at once.
+    monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 1)
     return tmp_path / "slurm"
 
 

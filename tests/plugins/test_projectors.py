@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import random
+import sys
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba.core.dispatcher import Dispatcher
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 from sklearn.datasets import make_blobs
@@ -24,6 +27,20 @@ LAYOUTS = ("umap", "pacmap", "tsne")
 WITH_COMPONENTS = (*LAYOUTS, "pca")
 # UMAP and PaCMAP start from random numbers alone; t-SNE starts from PCA, and its gradient draws none.
 SEEDED = ("umap", "pacmap")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Keep what UMAP and PaCMAP compile for the next run of the tests; they themselves keep little of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # umap misses what only its parametric form needs
+        importlib.import_module("umap")
+        importlib.import_module("pacmap")
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in ("umap", "pynndescent", "pacmap"):
+            for function in vars(module).values():
+                if isinstance(function, Dispatcher):
+                    function.enable_caching()
 
 
 def project(name: str, features: NDArray[Any], seed: int = 0, **params: Any) -> NDArray[np.float32]:
