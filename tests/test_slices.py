@@ -187,7 +187,7 @@ def test_a_full_disk_loses_what_is_in_flight_at_most_and_leaves_no_half_file(ben
     monkeypatch.undo()
     results = bench.folder / "results"
     kept = records(results)
-    assert len(cells(results)) == 3
+    assert len(kept if full == "results" else cells(results)) == 3
     assert [path for path in results.rglob(".*") if path.suffix != ".lock"] == []
     assert list((bench.folder / "cache" / "tmp").iterdir()) == []
     rest = run(bench)
