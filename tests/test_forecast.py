@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 from safetensors.torch import save_file
 
+from prunebench.forecast import OUTPUTS
 from prunebench.records import CellRecord, write_records
 from registries import DIGITS, TRAINING
 
@@ -101,6 +102,26 @@ def test_a_model_that_does_not_exist_is_answered_with_the_nearest(plan):
     assert "knows no model 'test_resnett': did you mean test_resnet" in text
 
 
+PROVIDER = """
+from pathlib import Path
+
+from prunebench import BackboneSpec, hookimpl
+
+@hookimpl
+def prunebench_backbones():
+    return [BackboneSpec(name="other", summary="A test.", load="networks:NETWORKS")]
+
+class Networks:
+    def build(self, arch, n_classes, channels, image_size):
+        raise AssertionError
+
+    def outputs(self, arch, source, weights):
+        with Path("asked.txt").open("a") as file:
+            file.write(f"{arch.model};")
+        return 7
+
+NETWORKS = Networks()
+"""
 HUB = ('timm = "test_resnet"\nimage_size = 16\nweights = "random"', 'timm = "resnet18.a1_in1k"\nweights = "hub"')
 
 
@@ -122,6 +143,21 @@ def test_the_head_of_a_weights_file_is_looked_at(n_classes, plan, sandbox):
     weights = f'weights = {{ file = "w.safetensors", sha256 = "{hashlib.sha256(path.read_bytes()).hexdigest()}" }}'
     text = plan(('weights = "random"', weights), ('"moderate"]', '"entropy"]'))
     assert ("untrained predicts 7 classes" in " ".join(text.split())) == (n_classes == 7)
+
+
+def test_what_a_provider_said_of_a_network_is_kept_for_the_next_plan(plan, sandbox):
+    (sandbox.folder / "cache").mkdir()
+    sandbox.install("networks", PROVIDER)
+    other = ('timm = "test_resnet"', 'provider = "other"\nmodel = "one"')
+    asked = sandbox.folder / "asked.txt"
+    told = [plan(other, ('"moderate"]', '"entropy"]')) for _ in range(2)]
+    assert "untrained predicts 7 classes" in " ".join(told[0].split())
+    assert told[1] == told[0]
+    assert asked.read_text(encoding="utf-8") == "one;"
+    (sandbox.folder / "cache" / OUTPUTS).write_text('{"spoilt', encoding="utf-8")
+    assert plan(other, ('"moderate"]', '"entropy"]')) == told[0]
+    plan(('timm = "test_resnet"', 'provider = "other"\nmodel = "two"'))
+    assert asked.read_text(encoding="utf-8") == "one;one;two;"
 
 
 def test_a_method_that_needs_more_samples_does_not_apply(plan, sandbox):

@@ -3,31 +3,40 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from prunebench.errors import DataError, Fault
+import msgspec
+
+from prunebench.discovery.first_import import environment_digest
+from prunebench.errors import DataError, Fault, StoreError
 from prunebench.identify import load_registered
+from prunebench.keys import digest
 from prunebench.plan import NONE, Goal, Plan
 from prunebench.plugins import Catalogue
-from prunebench.records import CellRecord, Record, read_items
+from prunebench.records import CellRecord, Record, read_items, write_text
 from prunebench.registry import Network, Registry
+from prunebench.settings import Settings
 from prunebench.stages.embed import find_weights
 from prunebench.store import Store
 from prunebench.tasks import Task
 
+OUTPUTS = Path("plugins", "outputs.json")  # below the cache folder
+_MOST = 5000  # answers that are kept
 _TRAINED = ("train_arch", "recipe", "keep")
 _SCORING = ("score_backbone", "backbone_a", "backbone_b")  # the axes of a goal that name networks that score
 
 
 def obstacles(
-    plan: Plan, registry: Registry, catalogue: Catalogue, roots: tuple[str, ...], missing: Iterable[Task]
+    plan: Plan, registry: Registry, catalogue: Catalogue, settings: Settings, missing: Iterable[Task]
 ) -> list[str]:
     """Return what will keep networks from being built and methods from being applied, a sentence for each.  missing:
-    tasks to compute; what only the others need is not looked at.  Providers of networks are imported."""
+    tasks to compute; what only the others need is not looked at.  Providers of networks are imported, unless the cache
+    holds what they said."""
     wanted = {task.key for task in missing}
     goals = [goal for goal in plan.goals if goal.key in wanted]
     names = {str(goal.axes[axis]) for goal in goals for axis in (*_SCORING, "train_arch") if axis in goal.axes}
@@ -36,7 +45,7 @@ def obstacles(
     problems, outputs = list[str](), dict[str, int | None]()
     for name in sorted(names - {NONE}):
         try:
-            outputs[name] = _outputs(registry.network(name), catalogue, roots)
+            outputs[name] = _outputs(registry.network(name), catalogue, settings)
         except DataError as error:
             problems.append(f"network {name} cannot be had: {error.message}: {error.hint}")
 
@@ -44,7 +53,7 @@ def obstacles(
     def size() -> tuple[int, int] | None:
         """The number of training samples and of classes; None where the data are not here."""
         with suppress(DataError):
-            data = load_registered(registry.datasets[plan.suite.dataset], catalogue, roots)
+            data = load_registered(registry.datasets[plan.suite.dataset], catalogue, settings.data_roots)
             return len(data.train), data.n_classes
         return None
 
@@ -54,16 +63,31 @@ def obstacles(
     return list(dict.fromkeys(problems))
 
 
-def _outputs(network: Network, catalogue: Catalogue, roots: tuple[str, ...]) -> int | None:
+def _outputs(network: Network, catalogue: Catalogue, settings: Settings) -> int | None:
     """Return how many classes a network predicts that comes with a head of its own; DataError where it is not here."""
     if network.head == "fitted":
         return None
-    weights, provider = network.weights, catalogue.backbone(network.arch.provider).load()
-    file = None
+    weights, entry, file, sha256 = network.weights, catalogue.backbone(network.arch.provider), None, ""
     if weights.source == "file":
-        file, _ = find_weights(weights.file, weights.sha256, roots, weights.package)
-    found: int | None = provider.outputs(network.arch, weights.source, file) if hasattr(provider, "outputs") else None
-    return found
+        file, sha256 = find_weights(weights.file, weights.sha256, settings.data_roots, weights.package)
+    asked = digest([asdict(network.arch), weights.source, sha256, str(entry), entry.version, environment_digest()])
+    known = _kept_outputs(Path(settings.cache) / OUTPUTS)
+    if asked not in known:
+        provider = entry.load()
+        found = provider.outputs(network.arch, weights.source, file) if hasattr(provider, "outputs") else None
+        known[asked] = found
+        with suppress(StoreError):  # a cache that cannot be written is no error; a plan makes none
+            if Path(settings.cache).is_dir():
+                newest = dict([*known.items()][-_MOST:])
+                write_text(Path(settings.cache) / OUTPUTS, msgspec.json.encode(newest).decode())
+    return known[asked]
+
+
+def _kept_outputs(file: Path) -> dict[str, int | None]:
+    """Return what providers said before; nothing where the file is not there, or damaged."""
+    with suppress(OSError, UnicodeDecodeError, msgspec.MsgspecError):
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, int | None])
+    return {}
 
 
 def _reasons(
@@ -107,7 +131,7 @@ def measured_seconds(
     network, recipe and fraction kept.  machine_class: only of what was measured on such machines; default: on any."""
     measured: dict[Any, list[float]] = defaultdict(list)
     for task in plan.tasks():
-        if (meta := store.meta(task.stage, task.key)) is not None:
+        if task.key not in missing and (meta := store.meta(task.stage, task.key)) is not None:
             record = meta.get("record", {})
             seconds = record.get("seconds_train", meta.get("seconds", 0.0))
             if machine_class in ("", record.get("machine_class", machine_class)) and isinstance(seconds, int | float):

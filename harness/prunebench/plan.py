@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -220,14 +220,21 @@ def _cells(planner: Planner, name: str) -> Iterator[Goal]:
     for rate in method.at:  # a fault at any of them is told now, and not where its cell comes
         _shared_axes(planner, there := method.at_keep(complement(rate)), NONE)
         planner.selector(there)
+    at_keep = cache(method.at_keep)
+
+    @cache
+    def common(projector: str, keep: str) -> dict[str, Any]:
+        selector, selector_params = planner.selector(at_keep(keep))
+        return {
+            "kind": "cell", **_shared_axes(planner, at_keep(keep), projector), "role": suite.role(name),
+            "api": spec.api, "selector": selector.spec.name, "selector_params": selector_params, "keep": keep,
+        }  # fmt: skip
+
     for backbone, projector, training, keep, seed in itertools.product(*cell_axes(suite, name, spec.needs)):
-        there = method.at_keep(keep)
-        task = planner.cell(there, backbone, projector, keep, training, seed)
-        selector, selector_params = planner.selector(there)
+        task = planner.cell(at_keep(keep), backbone, projector, keep, training, seed)
         axes = {
-            "kind": "cell", **_shared_axes(planner, there, projector), "role": suite.role(name), "api": spec.api,
-            "score_backbone": backbone, "selector": selector.spec.name, "selector_params": selector_params,
-            "keep": keep, "train_arch": training.arch, "recipe": training.recipe, "seed": seed, **_made_of(task),
+            **common(projector, keep), "score_backbone": backbone, "train_arch": training.arch,
+            "recipe": training.recipe, "seed": seed, **_made_of(task),
         }  # fmt: skip
         yield Goal({**axes, **_taught(task, axes["caveat"])}, task)
 

@@ -244,6 +244,10 @@ class Planner:
 
     def selector(self, method: Method) -> tuple[Entry[Any], dict[str, Any]]:
         """Return the selector of a method with its parameters: the method's own, else its scorer's."""
+        given = map(repr, method.selector_params.items())
+        return self._once(("selector", method.scorer, method.selector, *given), lambda: self._selector(method))
+
+    def _selector(self, method: Method) -> tuple[Entry[Any], dict[str, Any]]:
         spec = self.catalogue.scorer(method.scorer).spec
         entry = self.catalogue.selector(method.selector or spec.selector)
         given = dict(method.selector_params) if method.selector else {**spec.selector_params, **method.selector_params}

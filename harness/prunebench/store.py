@@ -77,12 +77,15 @@ class Store:
 
     def touch(self, stage: str, key: str) -> bool:
         """Say that an artefact is used now, and tell whether it is there: those used last are removed last."""
-        file = self.folder(stage, key) / META
-        with contextlib.suppress(OSError):  # there is none, or the cache may only be read
-            os.utime(file)
-            return True
+        file = f"{self.root}/{stage}/{key[:2]}/{key}/{META}"  # no Path: a plan asks for very many
         with self._accessed():
-            return file.is_file() or self._is_remote(stage, key)
+            try:
+                os.utime(file)
+                return True
+            except (FileNotFoundError, NotADirectoryError):
+                return self._is_remote(stage, key)
+            except OSError:  # the cache may only be read
+                return Path(file).is_file() or self._is_remote(stage, key)
 
     def enter(self) -> None:
         """Show other processes, as long as this store is used, that what it reads from now on may not be removed."""

@@ -17,6 +17,7 @@ from prunebench.errors import DataError, NotHere, UsageError
 from prunebench.executors import Event
 from prunebench.executors.choice import choose
 from prunebench.identify import identified_plan
+from prunebench.kept_board import suite_board
 from prunebench.plan import Filters
 from prunebench.plugins import load_plugins
 from prunebench.pruning.choose import budgets_of
@@ -97,9 +98,7 @@ def run_suite(
     report.problems += will_not_run(plan.faults)
     page = None
     if report.n_records:
-        from prunebench.board import update_board
-
-        update_board(asked.results, asked.registry, asked.plugins, suite=suite)
+        suite_board(asked.results, asked.registry, asked.plugins, suite, store.root)
         page = asked.results / suite / "board" / "index.html"
     return SuiteRun(report, tuple(run.results.records.values()), page)
 

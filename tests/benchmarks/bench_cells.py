@@ -1,4 +1,5 @@
-"""What the harness itself costs: ten thousand cells whose methods and trainings do nothing, planned, run and resumed.
+"""What the harness itself costs: ten thousand cells whose methods, networks and trainings do nothing: planned, run and
+resumed.
 
 `python tests/benchmarks/bench_cells.py [--methods 10] [--seeds 100] [--folder F]`; `nox -s bench` runs a tenth of them.
 With ten pruning rates that are 10 x 10 x 100 = 10,000 cells: each is a subset, a training and a cell, beside 1,000
@@ -12,13 +13,13 @@ import time
 from pathlib import Path
 
 from conftest import Sandbox
-from registries import HEAD, NETWORK
+from registries import HEAD
 
 RATES = [f"0.{digit}" for digit in range(1, 10)] + ["0.95"]
 SLOTS = 2
 PLUGIN = """
 import numpy as np
-from prunebench import Dataset, DatasetSpec, LearnerSpec, ScorerSpec, Split, TrainResult, hookimpl
+from prunebench import BackboneSpec, Dataset, DatasetSpec, LearnerSpec, ScorerSpec, Split, TrainResult, hookimpl
 
 @hookimpl
 def prunebench_scorers():
@@ -30,8 +31,21 @@ def prunebench_datasets():
     return [DatasetSpec(name="few", summary="Forty images.", load="idle:few")]
 
 @hookimpl
+def prunebench_backbones():
+    return [BackboneSpec(name="idle", summary="Nothing.", load="idle:NETWORKS")]
+
+@hookimpl
 def prunebench_learners():
     return [LearnerSpec(name="idle", summary="Nothing.", load="idle:train")]
+
+class Networks:
+    def build(self, arch, n_classes, channels, image_size):
+        raise NotImplementedError("nothing is trained here")
+
+    def outputs(self, arch, source, weights=None):
+        return None
+
+NETWORKS = Networks()
 
 def score(ctx):
     return ctx.rng.random(ctx.n)
@@ -58,16 +72,22 @@ def prepared(folder: Path, methods: int, seeds: int) -> Sandbox:
     suite = f"""
 [dataset.few]
 
+[backbone.none]
+provider = "idle"
+model = "none"
+
+[recipe.idle]
+learner = "idle"
+
 [suite.idle]
 dataset = "few"
 methods = {named}
 baseline = "idle-0"
 pruning_rates = {RATES}
 seeds = {seeds}
-training = [{{ arch = "untrained", recipe = "idle" }}]
+training = [{{ arch = "none", recipe = "idle" }}]
 """
-    network = NETWORK.replace("[recipe.probe]", "[recipe.idle]").replace('"probe"', '"idle"')
-    (folder / "registry.toml").write_text(HEAD + network + suite.replace("'", '"'), encoding="utf-8")
+    (folder / "registry.toml").write_text(HEAD + suite.replace("'", '"'), encoding="utf-8")
     return sandbox
 
 

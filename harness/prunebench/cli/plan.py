@@ -46,7 +46,7 @@ def show(asked: Request, as_json: bool = False) -> None:
     notes = [*will_not_run(plan.faults), *plan.notes, *notes]
     done = Results(plan, asked.results).done()
     missing = missing_tasks((goal.task for goal in plan.goals), store, done)
-    notes += obstacles(plan, registry, asked.plugins, settings.data_roots, missing.values())
+    notes += obstacles(plan, registry, asked.plugins, settings, missing.values())
     if as_json:
         rows = [{"key": c.key, "state": "planned" if c.key in missing else "done", **c.axes} for c in plan.cells]
         click.echo(json.dumps(rows, indent=1))

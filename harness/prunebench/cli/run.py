@@ -16,6 +16,7 @@ from prunebench.cli.text import say
 from prunebench.errors import NotHere, UsageError
 from prunebench.executors.choice import choose
 from prunebench.identify import identified_plan
+from prunebench.kept_board import suite_board
 from prunebench.plan import Plan
 from prunebench.request import will_not_run, with_slots
 from prunebench.run import Run, RunReport
@@ -91,9 +92,7 @@ def command(
         ).execute()  # fmt: skip
     text = "no cell is finished yet"
     if report.n_records:
-        from prunebench.board import update_board
-
-        text = update_board(results, registry, plugins, suite=plan.suite.name)
+        text = suite_board(results, registry, plugins, plan.suite.name, Path(asked.settings.cache))
     _tell(report, plan, results, text, as_json)
     raise SystemExit(report.exit_code)
 

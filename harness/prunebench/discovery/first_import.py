@@ -73,10 +73,12 @@ def environment_digest() -> str:
 def plugin_digest(point: EntryPoint, origin: Origin, environment: str) -> str:
     """Return the key of a first import: the plugin, its files by path, size and time of change, and the environment."""
     record = (point.dist.read_text("RECORD") if point.dist else None) or ""
-    return digest([environment, str(origin), point.value, record, sorted(_files(point.module.partition(".")[0]))])
+    files = sorted(package_files(point.module.partition(".")[0]))
+    return digest([environment, str(origin), point.value, record, files])
 
 
-def _files(package: str) -> Iterator[tuple[str, int, int]]:
+def package_files(package: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the files of code of a package, and of a module its own: path, size and time of change."""
     file, folders = locate(package)
     inside = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".so", ".pyd")]
     for path in inside if folders else [file] if file else []:
