@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import os
 import pickle
 import socket
@@ -18,6 +19,7 @@ import pytest
 
 import prunebench
 from fuzzing import REGISTRY
+from prunebench import load_results
 from prunebench.errors import DataError, PrunebenchError, RegistryError, UsageError
 from prunebench.guard import FORMULA
 from prunebench.guard import cell as harmless
@@ -26,7 +28,9 @@ from prunebench.records import encode, read_records, write_records
 from prunebench.registry import load_registry
 from prunebench.registry.reader import make_registry
 from prunebench.registry.toml_lines import Source
+from prunebench.store import Store
 from records_of import cell
+from registries import DIGITS, TRAINING
 
 FORMULAS = ("=1+1", "=cmd|' /C calc'!A0", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3+cmd|' /C calc'!A0", '=HYPERLINK("x")')
 BRICKS = "\x1b]0;title\x07\x1b[2J"  # sets the title of a terminal and clears it
@@ -401,3 +405,16 @@ def test_a_folder_that_another_program_wrote_is_no_pruning_and_a_damaged_one_nam
     (tmp_path / "out" / "manifest.json").write_text('{"keep": [0.5]}', encoding="utf-8")
     with pytest.raises(DataError, match=r"manifest\.json: Expected `str`, got `float` - at `\$\.keep"):
         open_folder(tmp_path / "out")
+
+
+@pytest.mark.parametrize("facts", [{}, {"record": ["nothing"]}], ids=["none", "a list"])
+def test_an_artefact_of_the_cache_whose_facts_are_of_no_cell_is_computed_again(facts, sandbox):
+    suite = '[suite.tiny]\ndataset = "digits"\nmethods = ["random"]\nbaseline = "random"\npruning_rates = ["0.9"]\n'
+    (sandbox.folder / "registry.toml").write_text(DIGITS + suite + "seeds = 1\n" + TRAINING, encoding="utf-8")
+    (row,) = json.loads(sandbox.call("plan", "tiny", "--json").stdout)
+    Store(sandbox.folder / "cache").publish("cell", row["key"], {}, facts)
+    done = sandbox.call("run", "tiny", "--executor", "serial", "--devices", "cpu", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert "1 cells: 0 already done, 1 computed now" in done.stderr
+    (record,) = load_results(sandbox.folder / "results")
+    assert (record.status, record.key) == ("ok", row["key"])

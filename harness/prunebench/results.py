@@ -46,7 +46,11 @@ class Results:
         Goals that were never tried have none.  A repeat that contradicts a result is told when the run ends."""
         files: dict[Path, list[Record]] = {}
         for goal in (goal for key in keys for goal in self.goals.get(key, ())):
-            if (meta := store.meta(goal.task.stage, goal.key)) is not None:
+            meta = store.meta(goal.task.stage, goal.key)
+            if meta is not None and "record" not in meta:  # whoever can write to a cache can write this
+                store.discard(goal.task.stage, goal.key)
+                meta = None
+            if meta is not None:
                 record = goal.record(**meta["record"])
             elif goal.key in outcomes:
                 record = goal.record(**blame(goal.task, outcomes))
