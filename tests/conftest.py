@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from prunebench.compiled import numba_folder
 from registries import HEAD
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +26,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault(_name, "1")
 
 # What numba compiles is shared by all processes of the tests, also by those that start with an empty cache.
-os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
+os.environ.setdefault("NUMBA_CACHE_DIR", str(numba_folder(ROOT / ".pytest_cache")))
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and so would every process they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

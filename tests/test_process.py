@@ -104,6 +104,28 @@ def test_a_program_that_is_not_there_is_an_os_error():
         ChildProcess(["/no-such-program"], environment={})
 
 
+INNER = "import numba\n\n\n@numba.njit(cache=True)\ndef inner(x):\n    return {factor} * x\n"
+OUTER = "import numba\nfrom inner import inner\n\n\n@numba.njit(cache=True)\ndef outer(x):\n    return inner(x)\n"
+
+
+def test_compiled_code_of_a_plugin_follows_the_files_of_the_functions_that_it_calls(sandbox, monkeypatch):
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    sandbox.install("outer", OUTER)
+    sandbox.install("inner", "")
+    folders = set()
+    for factor in (2, 2, 30):
+        (sandbox.folder / "site" / "inner.py").write_text(INNER.format(factor=factor), encoding="utf-8")
+        with sandbox.entered():
+            environment = child_environment(sandbox.folder / "cache", 1)
+        folders.add(environment["NUMBA_CACHE_DIR"])
+        told = subprocess.run(
+            [sys.executable, "-c", "import outer; print(outer.outer(7))"],
+            env=environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert told.stdout == f"{7 * factor}\n"
+    assert len(folders) == 2
+
+
 COMPILED = "import numba\n\n\n@numba.njit(cache=True)\ndef twice(x):\n    return 2 * x\n\n\nprint(twice(21))\n"
 
 

@@ -12,19 +12,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from prunebench.compiled import numba_folder
+
 Message = Mapping[str, Any]
 _FROZEN_SECONDS = 60.0  # of a worker that a signal stopped, until it is killed
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
-_COMPILED = {"NUMBA_CACHE_DIR": "numba", "TORCHINDUCTOR_CACHE_DIR": "inductor"}
 
 
 def child_environment(cache: Path, threads: int) -> dict[str, str]:
     """Return the environment of a process that runs plugins with that many threads.
     What numba and torch compile is kept below the cache folder, unless the environment names another place: the
     packages and the home folder may be read-only, and workers share what one of them has compiled."""
-    limits = dict.fromkeys(_THREADS, str(threads))
-    kept = {name: os.environ.get(name) or str(cache / folder) for name, folder in _COMPILED.items()}
-    return {**os.environ, **limits, **kept}
+    compiled = {"NUMBA_CACHE_DIR": str(numba_folder(cache)), "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor")}
+    kept = {name: os.environ.get(name) or folder for name, folder in compiled.items()}
+    return {**os.environ, **dict.fromkeys(_THREADS, str(threads)), **kept}
 
 
 class ChildProcess(subprocess.Popen[str]):
