@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from prunebench import stats
 from prunebench.errors import DataError
 from prunebench.stats.moderated import holm, sample_variance, variance_prior
+from prunebench.stats.spreads import half_widths, residual_variances, tail, variance_draws
 
 Table = dict[str, dict[int, float]]
 
@@ -102,7 +103,7 @@ def test_intervals_of_means_and_gains_cover_the_truth_and_beat_plain_t(
             narrower += (mean.half_width or math.inf) / (plain or 1)
         total += methods
     assert inside / total > 0.925 - 0.015
-    assert gain_inside / total > 0.925 - 0.03
+    assert gain_inside / total > 0.925 - 0.02
     if seeds == 3:
         assert narrower / total > 0
 
@@ -122,6 +123,48 @@ def test_a_gain_removes_the_noise_of_the_shared_seed_and_counts_the_seeds() -> N
 def test_an_exactly_equal_method_has_no_gain_and_no_interval() -> None:
     found = stats.gains({"m": {0: 0.1 + 0.2, 1: 0.5}}, {0: 0.3, 1: 0.5})["m"]
     assert found == stats.Gain(0.0, None, None, 2, None, False)
+
+
+@pytest.mark.parametrize("width", [0.0, 0.8])
+def test_draws_of_variances_have_the_posterior_of_log_normal_spreads(width: float) -> None:
+    rng = np.random.default_rng(4)
+    measured = np.exp(2 * width * rng.normal(size=400)) * rng.chisquare(2, 400) / 2
+    log_sd = np.linspace(-4, 4, 4001)
+    prior = scipy.stats.norm.pdf(log_sd, 0, width) if width else (np.abs(log_sd) < 1e-9).astype(float)
+    for variance, draws in zip(measured[:20], variance_draws(measured, np.full(400, 2.0)), strict=False):
+        density = prior * scipy.stats.chi2.pdf(2 * variance / np.exp(2 * log_sd), 2) / np.exp(2 * log_sd)
+        for gap in (1.0, 2.0, 5.0):
+            expected = float(density @ scipy.stats.norm.sf(gap / np.exp(log_sd)) / density.sum())
+            assert tail(np.array([gap]), draws[None])[0] == pytest.approx(expected, rel=0.25, abs=2e-3)
+
+
+def test_a_spread_that_was_not_measured_is_like_those_of_the_others() -> None:
+    draws = variance_draws(np.array([0.9, 1.0, 1.1, 1.0, 0.9, 0.0, 5.0]), np.array([40.0] * 6 + [0.0]))
+    assert np.median(draws, axis=1)[-2:] == pytest.approx(1, rel=0.1)
+
+
+def test_half_the_width_of_an_interval_leaves_half_of_the_rest_on_either_side() -> None:
+    rng = np.random.default_rng(5)
+    squared = np.concatenate([np.full((1, 500), 4.0), np.exp(3 * rng.normal(size=(7, 500)))])
+    found = half_widths(squared, 0.95)
+    assert found[0] == pytest.approx(2 * scipy.stats.norm.ppf(0.975))
+    assert tail(found, squared) == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize("methods", [6, 30])
+def test_the_variance_without_the_effects_of_seeds_is_not_too_small(methods: int) -> None:
+    rng = np.random.default_rng(6)
+    found = [residual_variances(rng.normal(size=(methods, 3)) + 9 * rng.normal(size=3)).mean() for _ in range(400)]
+    assert statistics.mean(found) == pytest.approx(1, abs=0.1)
+
+
+def test_a_method_is_told_from_a_group_whose_members_are_not_told_from_it_alone() -> None:
+    noise = np.array([-1.0, 0.0, 1.0])
+    values = np.array([noise + 0.05 * row for row in range(30)] + [np.roll(noise, 1) - 2.6])
+    values[:30] = [np.roll(row, place) for place, row in enumerate(values[:30])]
+    found = stats.ranks(table_of(values))
+    assert [found[f"m{row:02}"].rank for row in (0, 15, 29, 30)] == [1, 1, 1, 31]
+    assert found["m00"].high == 31
 
 
 @given(st.lists(st.floats(0, 0.2) | st.just(math.nan), min_size=1, max_size=7))
@@ -230,4 +273,4 @@ def test_equal_methods_share_one_group_and_a_worse_one_is_found(seeds: int, uneq
         drawn[0] -= 4 * math.sqrt(2 / seeds)
         found += stats.ranks(table_of(drawn))["m00"].rank > 1
     assert split <= 9  # 5 % of 60 is 3
-    assert found >= tables * 0.35
+    assert found >= tables * 0.65

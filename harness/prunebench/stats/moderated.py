@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from prunebench.errors import DataError
 
 MIN_ROWS = 5  # rows with a spread of their own, below which the table teaches nothing about the spread
-GAIN_LEVEL = 0.2  # of the nominal familywise level, by simulation: a prior from ten rows is itself uncertain
 EQUAL_DECIMALS = 12  # equal numbers stay equal whatever the order of summation
 
 Floats = NDArray[np.float64]
@@ -37,16 +36,6 @@ class Interval:
     @property
     def half_width(self) -> float | None:
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
-
-
-@dataclass(frozen=True)
-class Gain(Interval):
-    """The mean paired difference to the reference over the `n` seeds that both have, with its interval.
-    p: two-sided p value of the moderated t test, None where there is no interval.  significant: whether it
-    stays below .05 after Holm's correction for the number of methods in the table."""
-
-    p: float | None
-    significant: bool
 
 
 def sample_variance(values: Sequence[float]) -> float:
@@ -104,23 +93,20 @@ def moderate(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
     return np.where(df > 0, shrunk, 0.0), total
 
 
-def _spreads(rows: Iterable[Sequence[float]]) -> tuple[Floats, Floats]:
+def spreads(rows: Iterable[Sequence[float]]) -> tuple[Floats, Floats]:
     """Return the sample variances and their degrees of freedom, both float64 [rows]."""
     spreads = np.array([(sample_variance(row), len(row) - 1.0) for row in rows]).reshape(-1, 2)
     return spreads[:, 0], spreads[:, 1]
 
 
-def p_values(means: Floats, variances: Floats, n: Floats, *, moderated: bool = True) -> Floats:
+def p_values(means: Floats, variances: Floats, n: Floats) -> Floats:
     """Return two-sided p values of means of `n` values against 0, all float64 [rows]; NaN without a spread.
-    variances: sample variances.  None is shrunk below what was measured: spreads have a longer tail than the prior,
-    and far out, where a correction for many tests looks, a large one would pass for a large effect."""
+    variances: sample variances."""
     from scipy.special import stdtr
 
-    shrunk, df = moderate(variances, n - 1) if moderated else (variances, n - 1)
-    shrunk = np.maximum(shrunk, variances)
     found = np.full(len(means), np.nan)
-    known = (shrunk > 0) & (df > 0)
-    found[known] = 2 * stdtr(df[known], -np.abs(means[known]) / np.sqrt(shrunk[known] / n[known]))
+    known = (variances > 0) & (n > 1)
+    found[known] = 2 * stdtr(n[known] - 1, -np.abs(means[known]) / np.sqrt(variances[known] / n[known]))
     return found
 
 
@@ -136,7 +122,7 @@ def mean_intervals(table: Mapping[str, Sequence[float]], level: float = 0.95) ->
         if not len(values):
             raise DataError(f"{name} has no observations to average", "leave methods without an accuracy out")
     rows = dict(sorted(table.items()))
-    variances, df = moderate(*_spreads(rows.values()))
+    variances, df = moderate(*spreads(rows.values()))
     halves = stdtrit(df, 0.5 + level / 2) * np.sqrt(variances / [len(row) for row in rows.values()])
     found = {}
     for (name, row), half in zip(rows.items(), halves.tolist(), strict=True):
@@ -154,27 +140,3 @@ def holm(found: Floats, familywise: float) -> NDArray[np.bool_]:
     rejected = np.zeros(len(found), dtype=np.bool_)
     rejected[order[: tested if passed.all() else int(np.argmin(passed))]] = True
     return rejected
-
-
-def gains(
-    table: Mapping[str, Mapping[int, float]], reference: Mapping[int, float], level: float = 0.95
-) -> dict[str, Gain]:
-    """Return the mean paired difference of each method of a table to the reference, moderated over the table.
-    table: accuracy by seed of each method, without the reference; reference: accuracy by seed.  Only seeds that
-    both have count, and a method that shares none is left out.  Average over scoring backbones first: the seed is
-    the unit, since the backbones of one seed share their training seed and their reference."""
-    shared = {name: sorted(values.keys() & reference.keys()) for name, values in sorted(table.items())}
-    differences = {
-        name: [round(table[name][seed] - reference[seed], EQUAL_DECIMALS) for seed in seeds]
-        for name, seeds in shared.items()
-        if seeds
-    }
-    found = mean_intervals(differences, level)
-    variances, df = _spreads(differences.values())
-    tested = p_values(np.array([gain.mean for gain in found.values()]), variances, df + 1)
-    moderated = variance_prior(variances, df) is not None
-    significant = holm(tested, (GAIN_LEVEL if moderated else 1.0) * (1 - level))
-    return {
-        name: Gain(**asdict(gain), p=None if math.isnan(p) else p, significant=better)
-        for (name, gain), p, better in zip(found.items(), tested.tolist(), significant.tolist(), strict=True)
-    }

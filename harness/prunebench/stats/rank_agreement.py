@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from prunebench.stats.moderated import EQUAL_DECIMALS, Floats, variance_prior
-from prunebench.stats.ranks import residual_variances
+from prunebench.stats.spreads import residual_variances
 
 MIN_METHODS = 5
 MIN_SEEDS = 2
@@ -113,14 +113,16 @@ def ceilings_and_ratio(a: Floats, b: Floats, statistic: Statistic) -> tuple[floa
     """Return the ceilings of both architectures for as many seeds as the value has, and the ratio.
     Noise scales the latent correlation of a normal pair, not tau: both formulas hold there, and the results are turned
     back.  The ratio of a few methods leans up, since it divides by what is itself noisy: the jackknife over methods
-    (Quenouille 1956) takes that off."""
+    (Quenouille 1956) takes that off.  It also takes off what sampling of methods would add, but these are all of them.
+    That part is the larger the less the rankings agree, so the correction has the latent agreement as its weight."""
     latent = _latent(_half_agreements(a, b, statistic)[:2], statistic).tolist()
     ceilings = [_observable(lengthened(r, a.shape[1]), statistic) if r > 0 else None for r in latent]
     ratio, m = _ratio(a, b, statistic), len(a)
     if ratio is not None:
         without = [_ratio(np.delete(a, row, 0), np.delete(b, row, 0), statistic) for row in range(m)]
         known = [value for value in without if value is not None]
-        ratio = m * ratio - (m - 1) * math.fsum(known) / len(known) if known else None
+        bias = (m - 1) * (math.fsum(known) / len(known) - ratio) if known else math.nan
+        ratio = ratio - float(_latent(np.array(min(abs(ratio), 1.0)), statistic)) * bias if known else None
     return ceilings[0], ceilings[1], ratio
 
 
@@ -197,8 +199,9 @@ def true_interval(a: Floats, b: Floats, value: float, statistic: Statistic) -> t
     accepted = [value]
     for start in range(0, DRAWS - WINDOW + 1, WINDOW // 10):
         low, high = np.quantile(observed[start : start + WINDOW], [0.025, 0.975])
-        if low - 1e-9 <= value <= high + 1e-9:
-            at_end = start in (0, DRAWS - WINDOW)
+        lowest, highest = start == 0, start == DRAWS - WINDOW  # a value beyond what these give speaks for them
+        if (lowest or low - 1e-9 <= value) and (highest or value <= high + 1e-9):
+            at_end = lowest or highest
             accepted.append(float(true[-1 if start else 0] if at_end else true[start + WINDOW // 2]))
     return min(accepted), max(accepted)
 

@@ -2,20 +2,18 @@
 
 import math
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.errors import DataError
-from prunebench.stats.moderated import EQUAL_DECIMALS, MIN_ROWS, Floats, holm, moderate, p_values
-from prunebench.stats.resampled import t_quantile
+from prunebench.stats.moderated import EQUAL_DECIMALS, MIN_ROWS, Floats, holm, p_values
+from prunebench.stats.spreads import residual_variances, tail, variance_draws, without_seed_effects
 
-PAIR_LEVEL = 0.4  # of the nominal familywise level, by simulation: a prior from ten methods is itself uncertain
-
-
-NODES = 160  # of each quadrature
+FOR_PAIRS = 0.1  # of the familywise level; the tests against groups, which are fewer and see more, have the rest
 
 
 class Rank(NamedTuple):
@@ -42,64 +40,49 @@ def _matrix(table: Mapping[str, Mapping[int, float]]) -> tuple[list[str], Floats
     return names, np.array([means[name] for name in names]), np.array(rows, dtype=np.float64)
 
 
-def residual_variances(values: Floats) -> Floats:
-    """Return the variance of each method [m] once the effect of the seed is taken off, from values [m, seeds].
-    The effect of a seed is the median over methods of what they differ from their own means there: it moves all
-    methods alike and decides no rank, and a median is not moved by one method with a huge spread.  NaN for holes."""
-    residuals = values - np.nanmean(values, axis=1, keepdims=True)
-    residuals = residuals - np.nanmedian(residuals, axis=0)
-    residuals = residuals - np.nanmean(residuals, axis=1, keepdims=True)
-    variances: Floats = np.nansum(residuals**2, axis=1) / np.maximum((~np.isnan(values)).sum(axis=1) - 1, 1)
-    return np.where(variances > 10.0 ** (-2 * EQUAL_DECIMALS), variances, 0.0)
+@dataclass(frozen=True)
+class _Noise:
+    """What seeds leave open of the means of a table of methods, from the best down."""
 
+    values: Floats  # [m, seeds], NaN for holes
+    draws: Floats  # [m, draws], of the variance of each method
+    familywise: float
 
-@lru_cache(maxsize=256)
-def critical_t(n_methods: int, df: float, familywise: float) -> float:
-    """Return the critical value of the largest t of all pairs: that of the studentized range (Tukey 1953).
-    scipy's studentized_range.ppf to 7 digits, in a hundredth of the time: by Gauss-Legendre quadrature over the normal
-    deviate of the largest and over the root of the mean square."""
-    from scipy.optimize import brentq
-    from scipy.special import chdtri, gammaln, ndtr
+    @cached_property
+    def shared(self) -> Floats:
+        """How many seeds two methods share [m, m]; on the diagonal, how many each has."""
+        known = (~np.isnan(self.values)).astype(np.float64)
+        return known @ known.T
 
-    nodes, weights = _quadrature()
-    low, high = (math.sqrt(chdtri(df, tail) / df) for tail in (1 - 1e-14, 1e-14))
-    roots, deviates = (low + high + (high - low) * nodes) / 2, 9 * nodes
-    logs = (df / 2) * math.log(df / 2) - gammaln(df / 2) + (df - 1) * np.log(roots) - df / 2 * roots**2
-    densities = weights * (high - low) * np.exp(logs)
-    normal = n_methods * 9 * weights * np.exp(-(deviates**2) / 2) / math.sqrt(2 * math.pi)
+    def pairs(self) -> NDArray[np.bool_]:
+        """Return whether the column is significantly worse than the row [m, m], all pairs tested together."""
+        known, filled = ~np.isnan(self.values), np.nan_to_num(self.values)
+        counts = np.maximum(self.shared, 1)
+        gaps = (filled @ known.T - known @ filled.T) / counts  # row less column, over shared seeds
+        found = np.ones_like(gaps)
+        for row, own in enumerate(self.draws, 1):
+            found[row - 1, row:] = tail(gaps[row - 1, row:], (own + self.draws[row:]) / counts[row - 1, row:, None])
+        level = FOR_PAIRS * self.familywise / len(gaps) / (len(gaps) - 1)
+        worse: NDArray[np.bool_] = (self.shared > 1) & (found <= level)
+        return worse
 
-    level, at_deviates = 1 - PAIR_LEVEL * familywise, ndtr(deviates)
+    @cached_property
+    def adjusted(self) -> Floats:
+        found: Floats = np.nanmean(without_seed_effects(self.values), axis=1)
+        return found
 
-    def excess(log_t: float) -> float:
-        below = at_deviates - ndtr(deviates - math.sqrt(2) * math.exp(log_t) * roots[:, None])
-        return float(densities @ (below ** (n_methods - 1) @ normal)) - level
-
-    # Between the value for one pair and Bonferroni's for all of them; the margin is for the quadrature.
-    pairs = n_methods * (n_methods - 1) / 2
-    least, most = (t_quantile(df, 1 - (1 - level) / tests) for tests in (1, pairs))
-    return math.exp(brentq(excess, math.log(0.9 * least), math.log(1.1 * most), xtol=1e-10))
-
-
-@cache
-def _quadrature() -> tuple[Floats, Floats]:
-    """Return nodes and weights of Gauss-Legendre quadrature over -1..1, both float64 [NODES]."""
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    return nodes, weights
-
-
-def _worse_among_many(values: Floats, familywise: float) -> NDArray[np.bool_]:
-    """Return whether the column is significantly worse than the row [m, m]: all pairs, by moderated variances."""
-    known = (~np.isnan(values)).astype(np.float64)
-    filled = np.where(np.isnan(values), 0.0, values)
-    shared = known @ known.T
-    gaps = (filled @ known.T - known @ filled.T) / np.maximum(shared, 1)  # row less column, over shared seeds
-    own = known.sum(axis=1) - 1
-    variances, df = moderate(residual_variances(values), own)
-    errors = np.sqrt((variances[:, None] + variances) / np.maximum(shared, 1))
-    tested = (shared > 1) & (errors > 0)
-    least = float(df[own > 0].min()) if (own > 0).any() else 1.0
-    worse: NDArray[np.bool_] = tested & (gaps > critical_t(len(values), round(least, 1), familywise) * errors)
-    return worse
+    def opens(self, first: int, stop: int, row: int) -> bool:
+        """Return whether a method is significantly worse than the mean of those from `first` to `stop`."""
+        group = first + np.flatnonzero(self.shared[first:stop, row] > 1)
+        if not len(group):
+            return False
+        squared = self.draws / self.shared.diagonal()[:, None]
+        weights = (1 / squared[group]).mean(axis=1)
+        weights /= weights.sum()
+        gap = weights @ self.adjusted[group] - self.adjusted[row]
+        error = squared[row] + weights**2 @ squared[group]
+        level = (1 - FOR_PAIRS) * self.familywise / 2 / (len(self.values) - 1)
+        return bool(tail(gap[None], error[None]) <= level)
 
 
 def _worse_among_few(values: Floats, familywise: float) -> NDArray[np.bool_]:
@@ -113,7 +96,7 @@ def _worse_among_few(values: Floats, familywise: float) -> NDArray[np.bool_]:
     variances = (np.where(known, gaps - means[:, None], 0) ** 2).sum(axis=1) / np.maximum(n - 1, 1)
     varies = variances > 10.0 ** (-2 * EQUAL_DECIMALS)
     variances[~varies] = variances[varies].mean() if varies.any() else 0.0
-    rejected = holm(p_values(means, variances, n, moderated=False), familywise)
+    rejected = holm(p_values(means, variances, n), familywise)
     worse = np.zeros((len(values), len(values)), dtype=np.bool_)
     worse[first, second], worse[second, first] = rejected & (means > 0), rejected & (means < 0)
     return worse
@@ -123,21 +106,23 @@ def ranks(table: Mapping[str, Mapping[int, float]], familywise: float = 0.05) ->
     """Return the rank of each method from its accuracy by seed; a better mean never has a worse rank.
     table: accuracy by seed of each method, at least one seed each.  A deterministic method has the same value at
     each seed: give it at each seed, so that it is paired.  From the best mean down, a new group opens at the first
-    method that is significantly worse than a method of the group, so that no two methods of a group differ
-    significantly, and a noisy head hides nothing below it.  All pairs are tested together: the chance of any wrong
-    difference in a table is at most `familywise`.  From 5 methods that vary on, spreads are moderated over the table
-    and the critical value is that of the studentized range; below, paired t tests have Holm's correction.  Methods that
-    share fewer than 2 seeds cannot be told apart.  Equal means share a rank.  Raises DataError for a method without
-    values, or with values that are not finite."""
+    method that is significantly worse than a method of the group, or than all of the group together, whose mean is
+    known better; a noisy head hides nothing below it.  Pairs and groups share the level `familywise`.
+    From 5 methods that vary on, spreads are learned from the table; below, pairs alone have paired t tests with Holm's
+    correction.  Methods that share fewer than 2 seeds cannot be told apart.  Equal means share a rank.  Raises
+    DataError for a method without values, or with values that are not finite."""
     if not table:
         return {}
     names, means, values = _matrix(table)
-    test = _worse_among_many if (residual_variances(values) > 0).sum() >= MIN_ROWS else _worse_among_few
-    worse = test(values, familywise) & (means[:, None] > means)
+    variances, noise = residual_variances(values), None
+    if (variances > 0).sum() >= MIN_ROWS:
+        noise = _Noise(values, variance_draws(variances, (~np.isnan(values)).sum(axis=1) - 1.0), familywise)
+    worse = (noise.pairs() if noise else _worse_among_few(values, familywise)) & (means[:, None] > means)
     starts = np.flatnonzero(np.concatenate([[True], means[1:] < means[:-1]])).tolist()
     rank, first = np.ones(len(names), dtype=np.int64), 0
     for start, stop in zip(starts, [*starts[1:], len(names)], strict=True):
-        if worse[first:start, start:stop].any():
+        together = noise is not None and any(noise.opens(first, start, row) for row in range(start, stop))
+        if worse[first:start, start:stop].any() or together:
             first = start
         rank[start:stop] = first + 1
     low, high = 1 + worse.sum(axis=0), len(names) - worse.sum(axis=1)
