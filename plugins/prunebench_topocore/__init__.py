@@ -52,7 +52,7 @@ def _displacement_params() -> Mapping[str, Param]:
         "max_class_points": Param(
             default=10_000,
             doc="Classes with more distinct points than this are split at random into chunks whose persistence is "
-            "computed apart: the memory and time of the transport grow with the square of a chunk. 0: never.",
+            "computed apart: the time of the transport grows with more than the square of a chunk. 0: never.",
             minimum=0,
         ),
     }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
+from prunebench import DataError
+
+from .assignment import Assigner
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+_FARTHEST = 1e150  # of which the square is a number, too
 
 
 def norm_l1(points: Floats, weights: Ints) -> tuple[float, Floats]:
@@ -22,28 +25,30 @@ def norm_l1(points: Floats, weights: Ints) -> tuple[float, Floats]:
     return float(weights @ np.abs(points).sum(axis=1)), gradient
 
 
-def transport(points: Floats, weights: Ints, cost: str) -> tuple[float, Floats]:
+def transport(points: Floats, weights: Ints, cost: str, assigner: Assigner | None = None) -> tuple[float, Floats]:
     """Return minus the exact optimal transport cost between the two parts, and its gradient with the plan fixed.
 
     points: float64 [m, 2]; weights: int64 [m], of sum 0; gradient: float64 [m, 2].  cost: "l1", "l2" or "sqeuclidean".
-    Masses are whole, so an assignment of unit masses is a best plan; memory is the square of their number.
+    assigner: that of a measure that was much like this one, to be faster.  Masses are whole, so an assignment of unit
+    masses is a best plan.  Raises DataError for points so far apart that their costs are not finite.
     """
-    from scipy.optimize import linear_sum_assignment
-    from scipy.spatial.distance import cdist
-
     up, down = (np.repeat(np.arange(len(weights)), np.maximum(signed, 0)) for signed in (weights, -weights))
-    metrics: Mapping[str, Literal["cityblock", "euclidean", "sqeuclidean"]] = {
-        "l1": "cityblock",
-        "l2": "euclidean",
-        "sqeuclidean": "sqeuclidean",
-    }
-    costs = cdist(points[up], points[down], metrics[cost])
-    i, j = linear_sum_assignment(costs)
-    step = _cost_gradient(points[up[i]] - points[down[j]], costs[i, j], cost)
+    if not (np.ptp(points, axis=0) < _FARTHEST).all():
+        raise DataError("points of the projection are too far apart for transport costs", "look at the projector")
+    chosen = down[(assigner or Assigner()).assign(points[up], points[down], cost)]
+    difference = points[up] - points[chosen]
+    costs = _costs(difference, cost)
+    step = _cost_gradient(difference, costs, cost)
     gradient = np.zeros_like(points)
-    np.add.at(gradient, up[i], -step)
-    np.add.at(gradient, down[j], step)
-    return -float(costs[i, j].sum()), gradient
+    np.add.at(gradient, up, -step)
+    np.add.at(gradient, chosen, step)
+    return -float(costs.sum()), gradient
+
+
+def _costs(difference: Floats, cost: str) -> Floats:
+    parts: Floats = np.abs(difference) if cost == "l1" else difference**2
+    total: Floats = parts[:, 0] + parts[:, 1]
+    return np.sqrt(total) if cost == "l2" else total
 
 
 def _cost_gradient(difference: Floats, costs: Floats, cost: str) -> Floats:
@@ -54,7 +59,7 @@ def _cost_gradient(difference: Floats, costs: Floats, cost: str) -> Floats:
     return np.divide(difference, costs[:, None], out=np.zeros_like(difference), where=costs[:, None] > 0)
 
 
-def evaluate(name: str, points: Floats, weights: Ints) -> tuple[float, Floats, int]:
+def evaluate(name: str, points: Floats, weights: Ints, assigner: Assigner | None = None) -> tuple[float, Floats, int]:
     """Return the loss of that name, its gradient, and the number to divide both by; an empty measure has loss 0.
 
     norm_l1 is divided by the number of unit masses.  It is done last: sums of whole numbers cancel without a rest.
@@ -63,4 +68,4 @@ def evaluate(name: str, points: Floats, weights: Ints) -> tuple[float, Floats, i
         return 0.0, np.zeros_like(points), 1
     if name == "norm_l1":
         return *norm_l1(points, weights), int(np.abs(weights).sum())
-    return *transport(points, weights, name), 1
+    return *transport(points, weights, name, assigner), 1
