@@ -12,8 +12,7 @@ from prunebench import (
     ScorerSpec,
     SelectorSpec,
 )
-from prunebench.plugins import Entry
-from prunebench.testing import entry_of
+from prunebench.plugins import Entry, Origin
 
 FEATURES = frozenset({"features"})
 LABELLED = {"needs": frozenset({"features", "pseudo_labels", "dynamics"}), "labeller": "broken_scorers:thirds"}
@@ -26,13 +25,14 @@ SLOW = {
 
 
 def scorer(function: str, **fields) -> Entry:
-    given = {"name": "odd", "summary": "A test.", "load": f"broken_scorers:{function}", "needs": FEATURES, **fields}
-    return entry_of(ScorerSpec(**given))
+    return other(ScorerSpec, function, **{"needs": FEATURES, **fields})
 
 
 def other(kind, function: str, **fields) -> Entry:
-    given = {"name": "odd", "summary": "A test.", "load": f"broken_{kind.kind}s:{function}", **fields}
-    return entry_of(kind(**given))
+    """Return the entry of a spec whose module is not installed, as `prunebench.testing.entry_of` makes it."""
+    module = f"broken_{kind.kind}s"
+    given = {"name": "odd", "summary": "A test.", "load": f"{module}:{function}", **fields}
+    return Entry(kind(**given), Origin(module, module, "local"))
 
 
 GOOD = {

@@ -19,10 +19,17 @@ from prunebench.compiled import numba_folder
 from registries import HEAD
 
 ROOT = Path(__file__).resolve().parent.parent
+NUMPY_PLUGINS = Path(__file__).resolve().parent / "numpy_plugins.py"
+
+# The tests start hundreds of processes, and each would compile all modules of the project, where no bytecode is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # A test process a core: threads that wait for each other would cost more than they bring. Before numpy is imported.
 # Benchmarks run alone, with `-n0`, and have all cores.
 if "PYTEST_XDIST_WORKER" in os.environ:
-    for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    # Numba counts for torch, too: it sets how many threads their common OpenMP has.
+    for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
 
 # What numba compiles is shared by all processes of the tests, also by those that start with an empty cache.
@@ -95,6 +102,15 @@ class Sandbox:
             f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
         )
         (metadata / "entry_points.txt").write_text(f"[prunebench]\n{module} = {module}\n", encoding="utf-8")
+
+    def register(self, text: str) -> None:
+        """Write registry.toml, and install the plugins of numpy where it names them."""
+        (self.folder / "registry.toml").write_text(text, encoding="utf-8")
+        if 'provider = "numpy"' in text and not (self.folder / "site" / NUMPY_PLUGINS.name).exists():
+            self.install_numpy_plugins()
+
+    def install_numpy_plugins(self) -> None:
+        self.install("numpy-plugins", NUMPY_PLUGINS.read_text(encoding="utf-8"))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the command line and return the running process."""

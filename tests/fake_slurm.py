@@ -132,9 +132,11 @@ def scancel(name: str, *options: str) -> None:
 def deliver(leader: int, number: int) -> None:
     """Send a signal to the processes of a job step: the session of a job, without the shell that waits for it."""
     if number == signal.SIGKILL:
-        for pid in descendants(leader):
+        killed = descendants(leader)
+        # All are stopped first: none sees another die, and says something of it.
+        for pid, sent in [*((pid, signal.SIGSTOP) for pid in killed[::-1]), *((pid, number) for pid in killed)]:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+                os.kill(pid, sent)
         return
     [step] = [pid for pid in descendants(leader) if parent(pid) == leader]
     os.kill(step, number)

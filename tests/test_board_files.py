@@ -168,7 +168,7 @@ def test_the_command_names_registry_data_and_added_methods_where_they_are_needed
 def test_an_installed_metric_has_a_column_and_broken_ones_are_named(sandbox: Any) -> None:
     sandbox.install("odd-one", PLUGIN, "1.5")
     write_results(sandbox.folder / "results", seeds_of("alpha", (0.5, 0.6)))
-    done = sandbox.run("leaderboard")
+    done = sandbox.call("leaderboard")
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
     assert "metric 'broken' failed: ValueError: it is broken" in said
@@ -178,4 +178,4 @@ def test_an_installed_metric_has_a_column_and_broken_ones_are_named(sandbox: Any
     shown = dict(zip(head.split(","), row.split(","), strict=True))
     assert shown["spread"] == "0.550000"
     assert not {"broken", "gone"} & set(shown)
-    assert sandbox.run("leaderboard", "--check").returncode == 0
+    assert sandbox.call("leaderboard", "--check").returncode == 0

@@ -103,6 +103,7 @@ def test_slurm_keeps_the_promises_of_executors(slurm):
     conformant("slurm")
 
 
+@pytest.mark.thorough  # what submitit does is the same with SLURM
 def test_submitit_without_slurm_keeps_the_promises_of_executors():
     conformant("slurm", ANSWERED, SLOTS, cluster="debug")  # an interruption waits there for the job
 

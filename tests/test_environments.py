@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Sandbox
-from registries import DIGITS, TINY, TRAINING
+from registries import NUMPY_DIGITS, TINY, TRAINING
 
 # The modes of files hold for root, too, without the capabilities to ignore them.
 PLAIN = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
@@ -32,8 +32,8 @@ def computed(tmp_path_factory) -> Iterator[Sandbox]:
     """A suite that was run, whose cache may now only be read."""
     sandbox = Sandbox(tmp_path_factory.mktemp("computed"))
     other = TINY.replace("tiny", "other").replace("0.9", "0.8")
-    text = DIGITS + TINY + TRAINING + other + TRAINING
-    (sandbox.folder / "registry.toml").write_text(text, encoding="utf-8")
+    text = NUMPY_DIGITS + TINY + TRAINING + other + TRAINING
+    sandbox.register(text)
     done = sandbox.call("run", "tiny", "--executor", "serial")
     assert done.returncode == 0, done.stderr
     folders = [path for path in (sandbox.folder / "cache", *(sandbox.folder / "cache").rglob("*")) if path.is_dir()]
@@ -70,7 +70,7 @@ NO_CACHE = {"PRUNEBENCH_CACHE": "", "XDG_CACHE_HOME": ""}
 @pytest.fixture
 def homeless(sandbox) -> Iterator[Sandbox]:
     """A folder with a suite, in which nobody makes a folder, and places that are no home."""
-    (sandbox.folder / "registry.toml").write_text(DIGITS + TINY + TRAINING, encoding="utf-8")
+    sandbox.register(NUMPY_DIGITS + TINY + TRAINING)
     (sandbox.folder / "closed").mkdir(mode=0o000)
     (sandbox.folder / "a file").write_text("")
     sandbox.folder.chmod(0o555)

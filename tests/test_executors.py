@@ -16,11 +16,11 @@ from prunebench.errors import UsageError
 from prunebench.executors.choice import Choice, choose
 from prunebench.plugins import load_plugins
 from prunebench.testing import assert_conformant, examine
-from registries import DIGITS, TRAINING
+from registries import NUMPY_DIGITS, TRAINING
 
 CATALOGUE = load_plugins()
 REGISTRY = (
-    DIGITS
+    NUMPY_DIGITS
     + """
 [suite.tiny]
 dataset = "digits"
@@ -65,7 +65,7 @@ def computed(sandbox, executor: str) -> dict:
 @pytest.mark.thorough  # three runs of a suite
 def test_a_third_party_executor_computes_what_the_local_one_computes(sandbox):
     sandbox.install("one-by-one", source())
-    (sandbox.folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
+    sandbox.register(REGISTRY)
     found = {name: computed(sandbox, name) for name in ("local", "one-by-one")}
     assert found["local"]["status"] == "ok"
     assert found["local"] == found["one-by-one"]

@@ -6,14 +6,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from fuzzing import PARSERS, Parser, refused
+from fuzzed_data import DATA
+from fuzzed_results import RESULTS
+from fuzzing import Parser, refused
 
 AT_ONCE = 20  # files for each number that is drawn: to draw takes longer than to read a file
 DEAR = {"board: m.jsonl": 20, "a pruning: manifest.json": 3, "a pruning: ledger.csv": 3}  # times what others take
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(2000, marks=pytest.mark.thorough)])
-@pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.name)
+@pytest.mark.parametrize("parser", [*RESULTS, *DATA], ids=lambda parser: parser.name)
 def test_damaged_files_are_read_or_refused_in_a_sentence(parser: Parser, count: int) -> None:
     counts = []
 

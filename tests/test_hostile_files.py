@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import prunebench
-from fuzzing import REGISTRY
+from fuzzed_results import REGISTRY
 from prunebench import load_results
 from prunebench.errors import DataError, PrunebenchError, RegistryError, UsageError
 from prunebench.guard import FORMULA

@@ -157,5 +157,5 @@ def test_what_torch_compiles_is_shared_by_workers_of_one_cache(tmp_path, monkeyp
 def test_the_doctor_tries_whether_compiled_code_can_be_kept(sandbox, monkeypatch):
     for name, value in {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere", "NUMBA_CACHE_DIR": ""}.items():
         monkeypatch.setenv(name, value)
-    diagnoses = {one["topic"]: one for one in json.loads(sandbox.run("doctor", "--json").stdout)}
+    diagnoses = {one["topic"]: one for one in json.loads(sandbox.call("doctor", "--json").stdout)}
     assert diagnoses["compiled code"]["state"] == "ok"

@@ -19,7 +19,7 @@ from prunebench.remote import Remote, remote_of, working_copy
 from prunebench.remote_records import remote_records
 from prunebench.store import Store
 from records_of import cell
-from registries import DIGITS, TINY, TRAINING
+from registries import NUMPY_DIGITS, TINY, TRAINING
 
 KEY = "ab" + "0" * 30
 NUMBERS = count()
@@ -189,7 +189,7 @@ def test_data_are_fetched_when_they_are_looked_for(bucket, tmp_path, monkeypatch
 
 
 def test_a_second_machine_computes_nothing_again_and_has_the_same_board(sandbox, tmp_path):
-    (sandbox.folder / "registry.toml").write_text(DIGITS + TINY + TRAINING, encoding="utf-8")
+    sandbox.register(NUMPY_DIGITS + TINY + TRAINING)
     places = ("--cache", f"file://{tmp_path}/the cache", "--results", f"file://{tmp_path}/the results")
     first = sandbox.call("run", "tiny", "--executor", "serial", *places)
     assert first.returncode == 0, first.stderr

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from prunebench.records import read_results, write_records
 from prunebench.stopping import Interruption
-from registries import DIGITS, TRAINING
+from registries import NUMPY_DIGITS, TRAINING
 
 SUITE = (
     """
@@ -47,7 +47,7 @@ def score(ctx):
 
 @pytest.fixture
 def bench(sandbox):
-    (sandbox.folder / "registry.toml").write_text(DIGITS + SUITE, encoding="utf-8")
+    sandbox.register(NUMPY_DIGITS + SUITE)
     sandbox.install("odd-one", ODD)
     return sandbox
 
@@ -209,7 +209,7 @@ def machines(tmp_path_factory):
     both = []
     for name, parts in {"a": [("0.1", "3")], "b": [("0.2", "3"), ("0.1", "1")]}.items():
         bench = Sandbox(tmp_path_factory.mktemp(name))
-        (bench.folder / "registry.toml").write_text(DIGITS + SUITE, encoding="utf-8")
+        bench.register(NUMPY_DIGITS + SUITE)
         bench.install("odd-one", ODD)
         for keep, seeds in parts:
             done = run(bench, "--keep", keep, "--seeds", seeds)

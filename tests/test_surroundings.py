@@ -17,7 +17,7 @@ from conftest import Sandbox
 from prunebench.pruning.reading import read
 from prunebench.records import write_records
 from records_of import cell
-from registries import DIGITS, TRAINING
+from registries import DIGITS, NUMPY_DIGITS, TRAINING
 
 ASCII = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii",
          "PYTHONWARNDEFAULTENCODING": "1", "PYTHONWARNINGS": "error::EncodingWarning:prunebench"}  # fmt: skip
@@ -141,7 +141,7 @@ def test_folders_of_any_name_serve_a_run_and_a_pruning(name, tmp_path):
 def test_without_a_network_what_is_here_runs_and_weights_that_are_not_are_named(sandbox):
     hub = '\n[backbone.far]\ntimm = "resnet10t.c3_in1k"\nweights = "hub"\n'
     suite = SUITE.replace('methods = ["random"]', 'methods = ["random", "moderate"]\nbackbones = ["far"]')
-    (sandbox.folder / "registry.toml").write_text(DIGITS + hub + suite, encoding="utf-8")
+    sandbox.register(NUMPY_DIGITS + hub + suite)
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(sandbox.folder / "hub")}
     ran = run(sandbox, "run", "tiny", "--jobs", "1", "--quiet", environment=environment)
     told = ran.stderr.decode()

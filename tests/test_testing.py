@@ -120,6 +120,7 @@ THOROUGH = {
     "stable-topocore",
     "tsne",
     "umap",
+    "ray",
 }  # take long
 LISTINGS = load_registry(Path(__file__).resolve().parent.parent / "registry.toml").plugins
 BUNDLED = [

@@ -19,7 +19,8 @@ import pytest
 from packaging.requirements import Requirement
 from uv import find_uv_bin
 
-from registries import DIGITS, TRAINING
+from conftest import NUMPY_PLUGINS
+from registries import NUMPY_DIGITS, TRAINING
 
 SOURCE = Path(__file__).resolve().parent / "third_party" / "prunebench-nearmiss"
 PROJECT = tomllib.loads((SOURCE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -146,7 +147,7 @@ def score(ctx):
     return ctx.rng.random(ctx.n)
 """
 REGISTRY = (
-    DIGITS
+    NUMPY_DIGITS
     + """
 [plugin.wants-two]
 kind = "scorer"
@@ -194,8 +195,11 @@ def clashing(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         source = CLASHING.replace("NAME", f"wants-{name}").replace("MODULE", f"wants_{name}")
         wanted = ["prunebench", f"clash-probe>={number},<{number + 1}"]
         distribution(folder, f"wants-{name}", "1.5", source.replace("WANTED", str(number)), wanted)
+    distribution(folder, "numpy-plugins", "1.0", NUMPY_PLUGINS.read_text(encoding="utf-8"))
     (folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
-    here = [*folder.glob("dist/clash_probe-1*.whl"), *folder.glob("dist/wants_one*.whl")]
+    here = [
+        path for name in ("clash_probe-1", "wants_one", "numpy_plugins") for path in folder.glob(f"dist/{name}*.whl")
+    ]
     return Installed(environment(folder / "environment", here), folder)
 
 
@@ -211,7 +215,12 @@ def test_plugins_whose_dependencies_clash_run_by_the_command_that_is_told_and_th
 
     # As `uv run` does it, but offline: what the wheels do not hold comes from the environment of the tests.
     required = [Requirement(word) for option, word in itertools.pairwise(options) if option == "--with"]
-    wheels = ["--find-links", clashing.folder / "dist", *(one for one in required if one.name != "prunebench")]
+    wheels = [
+        "--find-links",
+        clashing.folder / "dist",
+        "numpy-plugins",
+        *(one for one in required if one.name != "prunebench"),
+    ]
     other = Installed(environment(clashing.folder / "other", wheels), clashing.folder)
     ran = other.run(*verb, *arguments)
     assert ran.returncode == 0, ran.stderr

@@ -13,7 +13,7 @@ from conftest import Sandbox
 from prunebench.events import FILE, is_alive, progress_of, read_events
 from prunebench.plugins import load_plugins
 from prunebench.records import read_results
-from registries import DIGITS, TRAINING
+from registries import NUMPY_DIGITS, TRAINING
 
 PLUGIN = """
 from prunebench import ScorerSpec, hookimpl
@@ -61,7 +61,7 @@ def suite(name: str, *methods: str) -> str:
 def troubled(tmp_path_factory):
     """A run in which one method speaks, one fails and one dies: its place, what the command said, the run's folder."""
     bench = Sandbox(tmp_path_factory.mktemp("troubled"))
-    (bench.folder / "registry.toml").write_text(DIGITS + suite("odd", "speaks", "fails", "dies"), encoding="utf-8")
+    bench.register(NUMPY_DIGITS + suite("odd", "speaks", "fails", "dies"))
     bench.install("odd-one", PLUGIN)
     done = bench.run("run", "odd", "--devices", "cpu", "--jobs", "1", "--json")
     [folder] = (bench.folder / "runs").iterdir()
@@ -114,7 +114,7 @@ def test_status_tells_what_failed_and_where_its_log_is(troubled):
 
 
 def test_a_watched_run_shows_what_runs_until_it_ends(sandbox):
-    (sandbox.folder / "registry.toml").write_text(DIGITS + suite("slow", "waits"), encoding="utf-8")
+    sandbox.register(NUMPY_DIGITS + suite("slow", "waits"))
     sandbox.install("odd-one", PLUGIN)
     process = sandbox.start("run", "slow", "--devices", "cpu", "--jobs", "1", "--quiet")
     runs, until = sandbox.folder / "runs", time.monotonic() + 120
@@ -139,7 +139,7 @@ def running(runs: Path) -> list:
 
 
 def test_a_run_that_was_killed_is_not_said_to_run(sandbox):
-    (sandbox.folder / "registry.toml").write_text(DIGITS + suite("slow", "waits"), encoding="utf-8")
+    sandbox.register(NUMPY_DIGITS + suite("slow", "waits"))
     sandbox.install("odd-one", PLUGIN)
     process = sandbox.start("run", "slow", "--devices", "cpu", "--jobs", "1", "--quiet")
     until = time.monotonic() + 120

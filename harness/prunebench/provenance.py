@@ -54,7 +54,8 @@ def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict
     """Return all of this and the plugins for a manifest; `folder` is the one whose git state counts.  machine_class: a
     digest of what makes times and numbers comparable: processor or GPU, driver, torch minor."""
     packages, facts = versions(), machine()
-    installed = sorted(f"{one.name}=={one.version}" for one in importlib.metadata.distributions())
+    told = [one.metadata for one in importlib.metadata.distributions()]  # read once: there are hundreds
+    installed = sorted(f"{one['Name']}=={one['Version']}" for one in told)
     origins = [entry.origin for entries in catalogue.entries.values() for entry in entries.values()]
     found = [*((origin, {}) for origin in origins), *((f.origin, {"error": f.error}) for f in catalogue.failures)]
     kind = facts["gpus"] if {*devices} != {"cpu"} and facts["gpus"] else facts["processor"]

@@ -130,11 +130,6 @@ class CellRecord(_Record, frozen=True, kw_only=True, gc=False, tag="cell"):
             raise ValueError(f"status {self.status!r} with accuracy {self.accuracy}: an accuracy goes with status 'ok'")
 
     @property
-    def pruning_rate(self) -> str:
-        """1 - keep, a decimal string."""
-        return complement(self.keep)
-
-    @property
     def place(self) -> tuple[Any, ...]:
         """Method, backbone, projector, keep, architecture, recipe and seed; one place holds one record."""
         keep = complement(complement(self.keep))  # "0.10" and "0.1" are one place

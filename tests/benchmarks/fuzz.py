@@ -13,7 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fuzzing import PARSERS, refused
+from fuzzed_data import DATA
+from fuzzed_results import RESULTS
+from fuzzing import refused
 
 AT_ONCE, MAX_BYTES = 1000, 8 << 30
 
@@ -26,7 +28,9 @@ def main() -> None:
     options.add_argument("words", nargs="*")
     asked = options.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, resource.RLIM_INFINITY))
-    for parser in (one for one in PARSERS if not asked.words or any(word in one.name for word in asked.words)):
+    for parser in (
+        one for one in (*RESULTS, *DATA) if not asked.words or any(word in one.name for word in asked.words)
+    ):
         count, started, end = 0, time.monotonic(), asked.first + asked.count
         for first in range(asked.first, end, AT_ONCE):
             count += refused(parser, range(first, min(end, first + AT_ONCE)))

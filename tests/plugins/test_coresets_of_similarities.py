@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from apricot import FacilityLocationSelection, GraphCutSelection
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
@@ -178,6 +177,8 @@ def test_a_factor_beyond_memory_is_declined() -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_facility_location_and_graph_cut_pick_as_apricot_does(seed: int) -> None:
+    from apricot import FacilityLocationSelection, GraphCutSelection  # compiles for seconds, each time
+
     generator = np.random.default_rng(seed)
     unit = Factors(left=generator.normal(size=(80, 4)), right=generator.normal(size=(80, 6))).unit()
     table = cosine_rows(unit)(np.arange(80)).astype(np.float64)

@@ -23,12 +23,12 @@ from prunebench_echo.encoder import principal_components, structural_loss, to_un
 from prunebench_echo.graph import Cells, PCGraph, build_cells, build_graph, visiting_order
 from prunebench_echo.rounds import Places, distances_to_cell_mean, place_samples
 from prunebench_echo.score import echo
-from registries import DIGITS, TRAINING
+from registries import NUMPY_DIGITS, TRAINING
 
 (SPEC,) = prunebench_echo.prunebench_scorers()
 
 PAPER_SUITE = (
-    DIGITS
+    NUMPY_DIGITS
     + """
 [method.echo-paper-accounting]
 scorer = "echo"
@@ -364,8 +364,8 @@ def test_pixels_that_are_not_bytes_are_an_error() -> None:
 
 
 def test_the_board_names_the_number_of_images_that_the_papers_accounting_trained_on(sandbox: Any) -> None:
-    (sandbox.folder / "registry.toml").write_text(PAPER_SUITE, encoding="utf-8")
-    done = sandbox.run("run", "paper")
+    sandbox.register(PAPER_SUITE)
+    done = sandbox.call("run", "paper", "--executor", "serial")
     assert done.returncode == 0, done.stderr
     files = (sandbox.folder / "results" / "paper").rglob("*.jsonl")
     lines = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]

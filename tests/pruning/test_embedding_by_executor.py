@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 from prunebench.contexts import Arch
 from prunebench.errors import CellFailed, UsageError
-from prunebench.plugins import load_plugins
+from prunebench.plugins import Catalogue, load_plugins
 from prunebench.pruning.embedding import elsewhere, embed, open_network
 from prunebench.pruning.gathering import Machine
 from prunebench.pruning.reading import read
@@ -40,7 +41,7 @@ def joined(cache: Path) -> dict[str, bytes]:
 
 
 def embedded(photos: Path, cache: Path, executor: str):
-    """Return what is embedded, with shards of eight pictures, so that there are several."""
+    """Return what an executor embeds."""
     pictures = read(photos).pictures
     machine = Machine(cache=cache, device="cpu", workers=1, executor=executor)
     with elsewhere(partial(machine.started, CATALOGUE), Store(cache), ARCH, None, "random") as there:
@@ -56,42 +57,58 @@ def here(photos, tmp_path_factory):
     return found, joined(cache)
 
 
-def test_the_bytes_do_not_depend_on_who_computes_them(photos, here, tmp_path, monkeypatch):
-    monkeypatch.setattr("prunebench.pruning.embedding.by_executor.SHARD", 8)
-    found = embedded(photos, tmp_path, "local:slots=2")
-    expected, files = here
-    assert joined(tmp_path) == files
+@pytest.fixture(scope="module")
+def there(photos, tmp_path_factory):
+    """What two workers embed, in shards of eight pictures, so that there are several; and their cache."""
+    cache = tmp_path_factory.mktemp("there")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prunebench.pruning.embedding.by_executor.SHARD", 8)
+        return embedded(photos, cache, "local:slots=2"), cache
+
+
+def test_the_bytes_do_not_depend_on_who_computes_them(here, there):
+    (found, cache), (expected, files) = there, here
+    assert joined(cache) == files
     assert len(files) == 1
     assert dict(found.skipped) == dict(expected.skipped)
     assert len(found.skipped) == 1
     assert found.facts == expected.facts
     assert found.computed == 24
-    assert list((tmp_path / "embedding").rglob("meta.json")) == []  # nothing but rows is left
+    assert list((cache / "embedding").rglob("meta.json")) == []  # nothing but rows is left
 
 
-def test_rows_that_were_removed_are_computed_again(photos, here, tmp_path):
-    assert embedded(photos, tmp_path, "local:slots=1").facts == here[0].facts
-    assert joined(tmp_path) == here[1]
+def test_rows_that_were_removed_are_computed_again(photos, here, there, tmp_path):
+    shutil.copytree(there[1], tmp_path, dirs_exist_ok=True)
     for stage in ("pictures", "picture-features"):
         shutil.rmtree(tmp_path / stage)
-    assert embedded(photos, tmp_path, "local:slots=1").computed == 24
+    again = embedded(photos, tmp_path, "local:slots=1")
+    assert (again.computed, again.facts) == (24, here[0].facts)
     assert joined(tmp_path) == here[1]
 
 
-def test_a_network_that_no_worker_can_open_is_told_with_its_reason(photos, tmp_path):
+@pytest.fixture
+def quick(sandbox) -> Iterator[Catalogue]:
+    """A network without torch is installed, for this process and its workers."""
+    sandbox.install_numpy_plugins()
+    with sandbox.entered():
+        yield load_plugins()
+
+
+def test_a_network_that_no_worker_can_open_is_told_with_its_reason(quick, tmp_path):
     machine = Machine(cache=tmp_path, device="cpu", executor="local:slots=1")
-    arch = Arch(name="nowhere", provider="timm", model="no_such_model")
-    start = partial(machine.started, CATALOGUE)
+    arch = Arch(name="nowhere", provider="numpy", model="no_such_model")
+    start = partial(machine.started, quick)
     with elsewhere(start, Store(tmp_path), arch, None, "random") as there, pytest.raises(CellFailed) as caught:
         there.network()
     assert "1 of 1 shards" in caught.value.message
     assert re.search("no_such_model", caught.value.message)
 
 
-def test_pictures_in_memory_are_for_this_process(tmp_path):
+def test_pictures_in_memory_are_for_this_process(quick, tmp_path):
     pictures = read(np.zeros((3, 8, 8, 3), np.uint8)).pictures
     machine = Machine(cache=tmp_path, device="cpu", executor="local:slots=1")
-    with elsewhere(partial(machine.started, CATALOGUE), Store(tmp_path), ARCH, None, "random") as there:
+    arch = Arch(name="random", provider="numpy", model="random-features")
+    with elsewhere(partial(machine.started, quick), Store(tmp_path), arch, None, "random") as there:
         network = there.network()
         with pytest.raises(UsageError, match="are in memory"):
             embed(pictures, network, cache=tmp_path, by=there.compute)

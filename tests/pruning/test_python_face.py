@@ -17,10 +17,10 @@ from prunebench.pictures import printable, printable_ids
 from prunebench.plugins import load_plugins
 from prunebench.records import encode
 from prunebench.run import Interruption
-from registries import DIGITS, TRAINING
+from registries import NUMPY_DIGITS, TRAINING
 
 TINY = (
-    DIGITS
+    NUMPY_DIGITS
     + """
 [suite.tiny]
 dataset = "digits"
@@ -152,7 +152,7 @@ def test_the_order_of_the_samples_does_not_matter_where_they_have_ids(cache, fea
 
 
 def test_a_suite_runs_from_python_as_from_the_command_line(sandbox):
-    (sandbox.folder / "registry.toml").write_text(TINY, encoding="utf-8")
+    sandbox.register(TINY)
     told = []
     with sandbox.entered():
         first = prunebench.run_suite(
@@ -189,7 +189,7 @@ def test_a_run_beside_the_main_thread_leaves_signals_alone():
 
 
 def test_wrong_names_of_a_suite_and_of_results_are_refused(sandbox):
-    (sandbox.folder / "registry.toml").write_text(TINY, encoding="utf-8")
+    sandbox.register(TINY)
     with sandbox.entered():
         for given in ({"suite": "tyny"}, {"suite": "tiny", "scorer": "x"}, {"suite": "tiny", "executor": "serail"}):
             with pytest.raises(UsageError):

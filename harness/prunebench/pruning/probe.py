@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import warnings
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -17,7 +16,6 @@ PRIORS = (1.0, 30.0, 1000.0)
 MAX_ITERATIONS, TOLERANCE = 300, 1e-4
 _ROWS_AT_ONCE = 1 << 14
 _SHARED_CLASSES = 64  # products with fewer columns wait for memory, and threads for each other
-_TIMED_ROWS, _TIMED_ITERATIONS, _USUAL_ITERATIONS = 1000, 5, 25
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -100,20 +98,3 @@ def threads_for(n_classes: int) -> contextlib.AbstractContextManager[object]:
 
     limits: contextlib.AbstractContextManager[object] = threadpool_limits(None if n_classes >= _SHARED_CLASSES else 1)
     return limits
-
-
-def seconds_per_row(d: int, n_classes: int, rows: int = _TIMED_ROWS) -> float:
-    """Return how long a fit takes here for each sample, in seconds: a few iterations on made-up features are timed."""
-    rng = np.random.default_rng(0)
-    rows = max(rows, 2 * n_classes)
-    labels = np.arange(rows) % max(2, n_classes)
-    features = rng.normal(size=(rows, d)).astype(np.float32)
-    with threads_for(n_classes):
-        fit(features, labels, max_iterations=1)  # whatever happens once
-        return min(_timed(features, labels) for _ in range(3)) / rows * _USUAL_ITERATIONS / _TIMED_ITERATIONS
-
-
-def _timed(features: Floats, labels: Ints) -> float:
-    start = time.perf_counter()
-    fit(features, labels, max_iterations=_TIMED_ITERATIONS)
-    return time.perf_counter() - start

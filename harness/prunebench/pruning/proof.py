@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
-from prunebench.pruning.probe import PRIORS, Fits, seconds_per_row, standardised, threads_for
+from prunebench.pruning.probe import PRIORS, Fits, standardised, threads_for
 from prunebench.pruning.splits import (
     BEYOND,
     EVERYTHING,
@@ -53,7 +53,7 @@ from prunebench.pruning.verdict import (
 from prunebench.stats.moderated import Interval
 from prunebench.stats.resampled import corrected_interval
 
-FOLDS, DRAWS, MIN_SAMPLES, MIN_AFFORDED = 5, 3, 30, 1000
+FOLDS, DRAWS, MIN_SAMPLES = 5, 3, 30
 
 
 @dataclass
@@ -130,32 +130,6 @@ def prove(
         samples=judged, folds=folds, repeats=repeats, draws=draws, without_duplicates=lost, margin=margin,
         notes=_notes(judged, int((~spare).sum()), folds, unsolved, choose is None),
     )  # fmt: skip
-
-
-def proof_seconds(
-    n: int, d: int, n_classes: int, sizes: Sequence[int], *, folds: int = FOLDS, repeats: int | None = None,
-    draws: int = DRAWS, choose_seconds: float = 0.0, copies: bool = False,
-) -> float:  # fmt: skip
-    """Return about how long a proof of n samples takes on this machine, in seconds; a small fit is timed.
-
-    sizes: of the budgets.  choose_seconds: of one selection of all samples, 0 where it is not repeated.  copies:
-    whether near-duplicates were removed."""
-    largest = max(sizes)
-    more = [min(n, 2 * largest)] if 2 * largest < n else []
-    per_split = (sum(sizes) * (1 + draws) + sum(more) + (2 if copies else 1) * n + n * 0.1) * (1 - 1 / folds)
-    repeats = repeats or usual_repeats(n)
-    fits = folds * repeats + 0.8 * len(PRIORS) * (folds if repeats > 1 else 1)
-    return fits * per_split * seconds_per_row(d, n_classes, min(n, 1000)) + folds * repeats * choose_seconds
-
-
-def affordable(seconds: float, allowed: float, n: int) -> tuple[int, int | None] | None:
-    """Return `repeats` and `at_most` of a proof of n samples that takes no longer than is allowed, None for no proof.
-
-    seconds: that one repeat takes.  First repeats are saved, then samples, of which 1,000 are the least."""
-    if allowed >= seconds:
-        return min(usual_repeats(n), int(allowed / seconds)), None
-    fewer = int(n * allowed / seconds)
-    return (1, fewer) if fewer >= MIN_AFFORDED else None
 
 
 def usual_repeats(n: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,18 +66,11 @@ class Proof:
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-able values, which `proof_from_json` reads."""
+        """Return it as JSON-able values, of which `msgspec.convert` makes a proof again."""
         import msgspec
 
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
-
-
-def proof_from_json(values: Mapping[str, Any]) -> Proof:
-    """Return the proof of which `as_json` gave these values."""
-    import msgspec
-
-    return msgspec.convert(values, Proof)
 
 
 def bounds(found: Interval) -> tuple[float, float]:

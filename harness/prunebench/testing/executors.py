@@ -18,6 +18,7 @@ from prunebench.store import Store
 from prunebench.testing.exercise import PLACES
 from prunebench.testing.results import ensure, promise
 
+GONE_SECONDS = 15.0  # in which what was killed is gone
 _SECONDS = 90.0  # in which some short tasks end, on machines that start processes slowly, too
 _GOOD = ("ok", "not_applicable")
 
@@ -134,7 +135,7 @@ def check_an_interruption_leaves_nothing_behind(entry: Entry[Any]) -> None:
         began = time.monotonic()
         session.executor.close(kill=True)
         ensure(time.monotonic() - began < 30, "close(kill=True) waits for what runs")
-        until = time.monotonic() + 15
+        until = time.monotonic() + GONE_SECONDS
         while (alive := [pid for pid in session.places(task) if _is_alive(pid)]) and time.monotonic() < until:
             time.sleep(0.05)
         ensure(not alive, f"after close(kill=True) process {alive} goes on with its task")
