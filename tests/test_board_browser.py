@@ -172,8 +172,7 @@ def test_paired_differences_are_those_of_the_statistics(tab: Tab, address: str) 
             for i in range(n_methods)
         }
         table["constant"] = {seed: reference[seed] + 0.01 for seed in seeds}
-        given = {name: [values[seed] - reference[seed] for seed in seeds] for name, values in table.items()}
-        found = tab.evaluate(f"pairedDifferences({json.dumps(given)})")
+        found = tab.evaluate(f"pairedDifferences({json.dumps(table)}, {json.dumps(reference)})")
         for name, gain in gains(table, reference).items():
             expected = [gain.mean, gain.low, gain.high, gain.p]
             for key, value in zip(("mean", "low", "high", "p"), expected, strict=True):

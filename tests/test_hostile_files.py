@@ -339,6 +339,17 @@ def test_a_tar_file_of_endless_long_names_is_damaged_and_no_more(tmp_path):
         read(tmp_path / "x.tar")
 
 
+@pytest.mark.parametrize("length", [-1, -(2**80), 2**80])
+def test_a_tar_file_with_a_member_of_an_impossible_length_is_damaged(length, tmp_path):
+    header = bytearray(tarfile.TarInfo("a/1.png").tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = (b"\xff" if length < 0 else b"\x80") + (length % 256**11).to_bytes(11, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "x.tar").write_bytes(header + bytes(1024))
+    with pytest.raises(DataError, match=r"have no pictures; .*(damaged after 0 samples|ends inside of it)"):
+        read(tmp_path / "x.tar")
+
+
 def test_what_unpacks_to_more_than_the_memory_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     import pyarrow as pa
     import pyarrow.parquet as pq

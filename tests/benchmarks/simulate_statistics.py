@@ -6,8 +6,8 @@ it should be.  At 3 seeds the power to find a method that is 4 standard errors w
 paired t tests, which call equal methods different in most tables.  Beside it stands the most that any procedure can
 have whose familywise error is 5 %: that of the likelihood ratio of Neyman and Pearson, which knows how spreads are
 distributed, how much worse the method is, and its spread; first where it looks for worse methods alone, then for
-better ones as well.  With 50 methods, 3 seeds and spreads that differ by .8, no test that finds the best method as
-readily as the worst can find as much as plain t tests.
+better ones as well.  With 50 methods, 3 seeds and spreads that differ by .8, a test that finds the best method as
+readily as the worst can find hardly more than plain t tests.
 """
 
 from __future__ import annotations

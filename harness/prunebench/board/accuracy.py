@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -65,21 +65,22 @@ def _column(column: pd.DataFrame, accuracy: Values, observed: Names, baseline: i
                 for row in complete.index}  # fmt: skip
     means = mean_intervals({name: list(values.values()) for name, values in distinct.items()})
     pruned = list(complete.index[~complete.role.isin([BASELINE, UNPRUNED])])
-    gain = _gains(pruned, accuracy, observed, baseline) if baseline is not None else {}
+    gain = _gains(column.loc[pruned], accuracy, observed, baseline) if baseline is not None else {}
     ranked = complete.index[complete.ranked & complete.score_backbone.isin(WHOLE)]
     places = _ranks({str(row): accuracy[row] for row in ranked}, means)
     return {int(row): _numbers(means.get(str(row)), gain.get(str(row)), places.get(str(row))) for row in column.index}
 
 
-def _gains(rows: Sequence[int], accuracy: Values, observed: Names, baseline: int) -> dict[str, Gain]:
+def _gains(pruned: pd.DataFrame, accuracy: Values, observed: Names, baseline: int) -> dict[str, Gain]:
     """Return the gains over the `n` seeds that a row and the baseline share, equal pairs of observations taken once."""
-    paired, shared, reference = {}, {}, accuracy[baseline]
-    for row in rows:
+    paired, shared, rows, reference = {}, {}, dict[str, int](), accuracy[baseline]
+    for row, *named in pruned[["method", "projector", "score_backbone"]].itertuples():
         both = [seed for seed in accuracy[row] if seed in reference]
         seeds = {(observed[row][seed], observed[baseline][seed]): seed for seed in reversed(both)}
-        paired[str(row)] = {seed: accuracy[row][seed] for seed in sorted(seeds.values())}
-        shared[str(row)] = len(both)
-    return {name: replace(gain, n=shared[name]) for name, gain in gains(paired, reference).items()}
+        name = "\0".join((*named, str(row)))  # the order of these names is that in which the page has the rows
+        paired[name], rows[name] = {seed: accuracy[row][seed] for seed in sorted(seeds.values())}, row
+        shared[name] = len(both)
+    return {str(rows[name]): replace(gain, n=shared[name]) for name, gain in gains(paired, reference).items()}
 
 
 def _ranks(rows: Mapping[str, Mapping[int, float]], means: Mapping[str, Interval]) -> dict[str, Rank]:

@@ -44,6 +44,8 @@ def gains(table: Mapping[str, Accuracies], reference: Accuracies, level: float =
     from scipy.special import stdtrit  # a third of a second to import
 
     rows = {name: values for name, values in sorted(table.items()) if values.keys() & reference.keys()}
+    if not rows:
+        return {}
     differences = {
         name: [round(row[seed] - reference[seed], EQUAL_DECIMALS) for seed in sorted(row.keys() & reference.keys())]
         for name, row in rows.items()

@@ -57,9 +57,19 @@ def variance_draws(variances: Floats, df: Floats) -> Floats:
     width are known no better than the table tells: draws are over all of them.  Smyth's prior has heavier tails, which
     costs power far out, where a correction for many tests looks.  Needs a method with a spread."""
     grid, posterior = _posterior(variances, df)
-    rng, strata = np.random.default_rng(0), (np.arange(DRAWS) + 0.5) / DRAWS
     middles = posterior.cumsum(axis=1) - posterior / 2
-    return np.exp([2 * np.interp(rng.permutation(strata), row, grid) for row in middles])
+    return np.exp([2 * np.interp(_strata(at), row, grid) for at, row in enumerate(middles)])
+
+
+def _strata(row: int) -> Floats:
+    """Return the middles of DRAWS equal parts of [0, 1] in an order that differs from row to row, the same everywhere:
+    that of 32-bit hashes of their numbers, which the page of the board computes, too."""
+    keys = np.arange(row * DRAWS, (row + 1) * DRAWS, dtype=np.uint32)
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        keys = (keys ^ (keys >> np.uint32(shift))) * np.uint32(factor)
+    order = (keys ^ (keys >> np.uint32(16))).argsort(kind="stable")
+    found: Floats = (order + 0.5) / DRAWS
+    return found
 
 
 def tail(gaps: Floats, squared_errors: Floats) -> Floats:

@@ -21,7 +21,19 @@ from prunebench.board.table import Board
 from prunebench.board.verdict import Judged
 from prunebench.guard import cell, shown
 
-SCRIPTS = ("data", "statistics", "state", "dialogs", "answer", "tables", "charts", "agreement", "map", "page")
+SCRIPTS = (
+    "data",
+    "spreads",
+    "statistics",
+    "state",
+    "dialogs",
+    "answer",
+    "tables",
+    "charts",
+    "agreement",
+    "map",
+    "page",
+)
 POLICY = {
     "show": "rows with a hole are shown and take no rank",
     "drop": "rows with a hole are left out",

@@ -135,6 +135,8 @@ def _index(path: Path) -> _Index:
     try:
         with tarfile.open(path, "r:", errors="surrogateescape") as archive:
             while (member := archive.next()) is not None:
+                if member.size < 0:  # numbers of 256 as base have a sign
+                    raise ValueError(f"a member has a length of {member.size:,} bytes")
                 _add(member, archive, size, samples, left_out)
                 archive.members = []  # type: ignore[attr-defined] # it would hold all of them
             if _is_cut(path, archive.offset):

@@ -1,23 +1,4 @@
-// Paired differences as the board computes them (prunebench.stats.moderated): moderated t, Holm's correction.
-
-function polygammas(x) {
-  let digamma = 0, trigamma = 0, tetragamma = 0;
-  for (; x < 12; x++) { digamma -= 1 / x; trigamma += 1 / x ** 2; tetragamma -= 2 / x ** 3; }
-  const y = 1 / x ** 2;
-  digamma += Math.log(x) - 0.5 / x - y * (1 / 12 - y * (1 / 120 - y * (1 / 252 - y * (1 / 240 - y / 132))));
-  trigamma += 1 / x + y / 2 + (y / x) * (1 / 6 - y * (1 / 30 - y * (1 / 42 - y * (1 / 30 - (5 * y) / 66))));
-  tetragamma += -y - y / x - y ** 2 * (1 / 2 - y * (1 / 6 - y * (1 / 6 - y * (3 / 10 - (5 * y) / 6))));
-  return { digamma, trigamma, tetragamma };
-}
-
-function trigammaInverse(value) {
-  let x = 0.5 + 1 / value;
-  for (let step = 0; step < 20; step++) {
-    const { trigamma, tetragamma } = polygammas(x);
-    x += (trigamma * (1 - trigamma / value)) / tetragamma;
-  }
-  return x;
-}
+// Paired differences as the board computes them (prunebench.stats.gains): spreads of the whole table, Holm's correction.
 
 function logGamma(x) {
   let shift = 0;
@@ -66,42 +47,26 @@ function sampleVariance(values) {
   return (deviations.reduce((sum, one) => sum + one ** 2, 0) / (values.length - 1)) * scale ** 2;
 }
 
-/** What the rows of a table say together of a variance; null where fewer than five of them vary. */
-function variancePrior(rows) {
-  const used = rows.filter((row) => row.variance > 0 && row.df > 0);
-  if (used.length < 5) return null;
-  const most = used.reduce((sum, row) => sum + row.df, 0);
-  const halves = used.map((row) => polygammas(row.df / 2));
-  const logs = used.map((row, i) => Math.log(row.variance) - halves[i].digamma + Math.log(row.df / 2));
-  const centre = mean(logs);
-  const spread = logs.reduce((sum, one) => sum + (one - centre) ** 2, 0) / (logs.length - 1);
-  const excess = spread - mean(halves.map((one) => one.trigamma));
-  if (excess <= 0) return { df: most, variance: used.reduce((sum, row) => sum + row.variance * row.df, 0) / most };
-  const own = Math.min(trigammaInverse(excess), most / 2);
-  return { df: 2 * own, variance: Math.exp(centre + polygammas(own).digamma - Math.log(own)) };
-}
-
 /** Mean paired differences to a reference, each with its 95 % interval, p and whether it is significant.
- *  differences: a list of numbers by name, at distinct observations. */
-function pairedDifferences(differences) {
-  const rows = Object.entries(differences).filter(([, values]) => values.length).map(([name, given]) => {
-    const values = given.map((value) => +value.toFixed(12));
+ *  table: by name, values by seed at distinct observations; reference: its values by seed. */
+function pairedDifferences(table, reference) {
+  const names = Object.keys(table).sort().filter((name) => Object.keys(table[name]).some((seed) => seed in reference));
+  const rows = names.map((name) => {
+    const seeds = Object.keys(table[name]).filter((seed) => seed in reference);
+    const values = seeds.map((seed) => +(table[name][seed] - reference[seed]).toFixed(12));
     return { name, n: values.length, df: values.length - 1, mean: mean(values), variance: sampleVariance(values) };
   });
-  const prior = variancePrior(rows), found = {};
-  for (const row of rows) {
-    const shrunk = prior && row.df ? (prior.df * prior.variance + row.df * row.variance) / (prior.df + row.df) : row.variance;
-    const df = prior && row.df ? row.df + prior.df : row.df;
-    const half = shrunk > 0 && df > 0 ? studentQuantile(df, 0.05) * Math.sqrt(shrunk / row.n) : 0;
-    const tested = Math.max(shrunk, row.variance);
-    const p = tested > 0 && df > 0 ? twoSided(row.mean / Math.sqrt(tested / row.n), df) : null;
+  const drawn = squaredErrors([reference, ...names.map((name) => table[name])], rows), found = {};
+  for (const [i, row] of rows.entries()) {
+    const varies = row.df > 0 && (drawn !== null || row.variance > 0), error = Math.sqrt(row.variance / row.n);
+    const p = !varies ? null : drawn ? 2 * tailOf(Math.abs(row.mean), drawn[i]) : twoSided(row.mean / error, row.df);
+    const half = !varies ? 0 : drawn ? halfWidth(drawn[i]) : studentQuantile(row.df, 0.05) * error;
     const [low, high] = half > 0 ? [row.mean - half, row.mean + half] : [null, null];
     found[row.name] = { mean: row.mean, low, high, p, significant: false };
   }
-  const familywise = (prior ? 0.2 : 1) * 0.05;
   const order = Object.values(found).filter((one) => one.p !== null).sort((a, b) => a.p - b.p);
   for (const [i, one] of order.entries()) {
-    if (one.p > familywise / (order.length - i)) break;
+    if (one.p > 0.05 / (order.length - i)) break;
     one.significant = true;
   }
   return found;
@@ -140,7 +105,7 @@ function differencesTo(training, reference, rate) {
 }
 
 function newDifferences(training, reference, rate) {
-  const other = bySeed(training, reference, rate), differences = {}, shared = {};
+  const other = bySeed(training, reference, rate), table = {}, shared = {};
   for (const line of training.lines) {
     const row = line.rows[rate];
     if (line === reference || !row || row.status !== "ok") continue;
@@ -148,12 +113,12 @@ function newDifferences(training, reference, rate) {
     for (const [seed, { value, observation }] of own) {
       const beside = other.get(seed);
       const name = beside && `${observation}|${beside.observation}`;
-      if (beside && !pairs.has(name)) pairs.set(name, value - beside.value);
+      if (beside && !pairs.has(name)) pairs.set(name, [seed, value]);
     }
-    differences[line.label] = [...pairs.values()];
+    table[line.label] = Object.fromEntries(pairs.values());
     shared[line.label] = own.filter(([seed]) => other.has(seed)).length;
   }
-  const found = pairedDifferences(differences);
+  const found = pairedDifferences(table, Object.fromEntries([...other].map(([seed, { value }]) => [seed, value])));
   for (const [label, one] of Object.entries(found)) one.n_seeds = shared[label];
   return found;
 }
