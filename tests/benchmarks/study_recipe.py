@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ import torch
 
 from prunebench.contexts import DataContext, Dataset
 from prunebench.plugins import load_plugins
-from prunebench.stats import gains, mean_intervals
+from prunebench.stats import mean_intervals
 from recipe_loops import NETWORKS, Setting, Work, by_engine, by_loop, random_subset
 
 PLAIN, BEST = "plain loop", "best epoch in place of the last"
@@ -147,12 +147,19 @@ def table(trainings: Sequence[Training]) -> str:
     means = mean_intervals({name: list(values.values()) for name, values in found.items()})
     lines = ["| arm | iterations | accuracy | against | difference | seeds |", "|:--|--:|--:|:--|--:|--:|"]
     for name in [one for one in (*ARMS, BEST) if one in found]:
-        compared = {other: found[other] for other in found if against[other] == against[name]}
-        gain = gains(compared, found.get(against[name], {})).get(name) if against[name] else None
-        shown = "" if gain is None else signed(gain.mean, gain.half_width) + (" *" if gain.significant else "")
+        # Each pair shares far more than the effect of its seed, so the differences themselves are what varies.
+        other = found.get(against[name], {})
+        rows = {arm: paired(values, other) for arm, values in found.items() if against[arm] == against[name]}
+        gain = mean_intervals({arm: row for arm, row in rows.items() if row}).get(name) if against[name] else None
+        shown = "" if gain is None else signed(gain.mean, gain.half_width)
         facts = (name, f"{iterations[name]:,}", f"{100 * means[name].mean:.2f}", against[name], shown)
         lines.append(f"| {' | '.join(facts)} | {gain.n if gain else means[name].n} |")
     return "\n".join(lines)
+
+
+def paired(one: Mapping[int, float], other: Mapping[int, float]) -> list[float]:
+    """Return the differences at the seeds that both have; equal ones to 12 digits are equal."""
+    return [round(one[seed] - other[seed], 12) for seed in sorted(one.keys() & other.keys())]
 
 
 def signed(value: float, half: float | None) -> str:
