@@ -29,13 +29,20 @@ function normalTail(z) {
   return (t / 2) * Math.exp(-x * x + (ERFC[0] + y * one) / 2 - last);
 }
 
-const tailOf = (gap, squared) => total(squared.map((one) => normalTail(gap / Math.sqrt(one)))) / squared.length;
+// The loops below are plain, since a page has very many of them to do.
+
+function tailOf(gap, squared) {
+  let sum = 0;
+  for (const one of squared) sum += normalTail(gap / Math.sqrt(one));
+  return sum / squared.length;
+}
 
 function halfWidth(squared) {
   let found = 0;
   for (let round = 0; round < 50; round++) {
-    const density = total(squared.map((one) => Math.exp(-(found ** 2) / one / 2) / Math.sqrt(2 * Math.PI * one))) / squared.length;
-    const step = (tailOf(found, squared) - 0.025) / density;
+    let density = 0;
+    for (const one of squared) density += Math.exp(-(found ** 2) / one / 2) / Math.sqrt(2 * Math.PI * one);
+    const step = (tailOf(found, squared) - 0.025) / (density / squared.length);
     found += step;
     if (Math.abs(step) <= 1e-12 * found) break;
   }
@@ -76,11 +83,15 @@ function posterior(variances, df) {
     const row = grid.map((log) => Math.exp(-(((log - centre - off) / width) ** 2) / 2)), sum = total(row);
     return { width, row: row.map((one) => one / sum) };
   }));
-  const marginal = likelihood.map((own) => priors.map(({ row }) => Math.max(total(own.map((one, k) => one * row[k])), 1e-300)));
+  const marginal = likelihood.map((own) => priors.map(({ row }) => {
+    let sum = 0;
+    for (let k = 0; k < grid.length; k++) sum += own[k] * row[k];
+    return Math.max(sum, 1e-300);
+  }));
   const weights = priors.map(({ width }, j) => total(marginal.map((row) => Math.log(row[j]))) - (width / USUAL_WIDTH) ** 2 / 2);
   const most = Math.max(...weights);
   const found = likelihood.map((own, i) => {
-    const sums = grid.map(() => 0);
+    const sums = new Float64Array(grid.length);
     for (const [j, { row }] of priors.entries()) {
       const weight = Math.exp(weights[j] - most) / marginal[i][j];
       for (let k = 0; k < grid.length; k++) sums[k] += weight * row[k];
@@ -91,14 +102,20 @@ function posterior(variances, df) {
   return { grid, found };
 }
 
+const strataKnown = [];
 /** The middles of DRAWS equal parts of [0, 1], in an order that differs from row to row. */
-function strataOf(row) {
+const strataOf = (row) => (strataKnown[row] ??= newStrata(row));
+
+function newStrata(row) {
   const keys = Uint32Array.from({ length: DRAWS }, (_, i) => row * DRAWS + i).map((key) => {
     key = Math.imul(key ^ (key >>> 16), 0x7feb352d);
     key = Math.imul(key ^ (key >>> 15), 0x846ca68b);
     return key ^ (key >>> 16);
   });
-  return [...keys.keys()].sort((a, b) => keys[a] - keys[b] || a - b).map((at) => (at + 0.5) / DRAWS);
+  return Uint16Array.from(keys.keys()).sort((a, b) => keys[a] - keys[b] || a - b).reduce((found, at, i) => {
+    found[i] = (at + 0.5) / DRAWS;
+    return found;
+  }, new Float64Array(DRAWS));
 }
 
 function varianceDraws(variances, df) {
