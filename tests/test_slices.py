@@ -149,7 +149,9 @@ def test_a_finished_cell_is_on_disk_at_once_and_a_kill_loses_what_is_in_flight_a
         assert time.monotonic() < deadline
         time.sleep(0.05)
     finished = len(list((bench.folder / "cache" / "cell").rglob("meta.json")))
-    assert finished - len(kept) <= 2, "finished cells wait for their records"
+    while len(kept := cells(results)) < finished:  # those that end fast after each other are written together
+        assert time.monotonic() < deadline, "finished cells wait for their records"
+        time.sleep(0.05)
     process.kill()
     process.communicate(timeout=60)
     after = records(results)
