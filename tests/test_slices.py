@@ -190,8 +190,8 @@ def test_a_full_disk_loses_what_is_in_flight_at_most_and_leaves_no_half_file(ben
     assert "Traceback" not in done.stderr
     monkeypatch.undo()
     kept = records(results)
-    assert kept == written and len(kept) >= 3
-    assert full == "results" or len(cells(results)) == 3
+    assert written.items() <= kept.items()
+    assert len(kept) == len(written) >= 3 if full == "results" else len(cells(results)) == 3
     assert [path for path in results.rglob(".*") if path.suffix != ".lock"] == []
     assert list((bench.folder / "cache" / "tmp").iterdir()) == []
     rest = run(bench)
