@@ -129,7 +129,7 @@ function largeMap(section, line) {
 function drawArchitectures(section) {
   const rows = section.architectures.filter((row) => !state.rate || row.pruning_rate === state.rate);
   const title = { method_tau: "Kendall's tau", method_rho: "Spearman's rho" };
-  return plainTable("How far two trained networks rank the methods alike, with the 95 % interval of the agreement that they would have without seed noise. The ceiling is what seed noise would leave of equal rankings; the share is the agreement without seed noise, from halves of the seeds.",
+  return plainTable("How far two trained networks rank the methods alike, with the 95 % interval of the agreement that they would have without seed noise. The ceiling is what seed noise would leave of equal rankings; the share is the agreement without seed noise, from halves of the seeds: right on average, but noisy, so that one of them says less than the interval.",
     ["networks", "pruned", "statistic", "agreement", "ceiling", "share of it", "methods", "seeds"], rows.map((row) => [`${row.a}, ${row.b}`, rateText(row.pruning_rate), title[row.quantity] ?? words(row.quantity),
       row.value === null ? words(row.status) : `${decimal(row.value)}${row.low === null ? "" : ` [${decimal(row.low)}, ${decimal(row.high)}]`}`, decimal(row.ceiling), decimal(row.ratio), String(row.n_methods ?? NONE), String(row.n_seeds ?? NONE)]));
 }
