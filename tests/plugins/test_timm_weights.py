@@ -152,8 +152,8 @@ def test_without_a_network_the_hub_says_so_and_leaves_the_random_state_alone(
 
 
 def below_roots(name: str) -> Path | None:
-    """Return where a file is below the data roots: those of PRUNEBENCH_DATA, and shared/data beside the repository."""
-    roots = [*os.environ.get("PRUNEBENCH_DATA", "").split(os.pathsep), Path(__file__).parents[3] / "shared" / "data"]
+    """Return where a file is below the data roots, those of PRUNEBENCH_DATA."""
+    roots = os.environ.get("PRUNEBENCH_DATA", "").split(os.pathsep)
     return next((path for root in filter(None, roots) if (path := Path(root, name)).exists()), None)
 
 
