@@ -97,6 +97,11 @@ def test_a_deterministic_method_is_called_so_and_its_ceiling_is_1() -> None:
     seed = correlation(board, quantity="score_rho", comparison="seed_to_seed", a="mean")
     assert (seed["value"], seed["status"], seed["deterministic"]) == (None, "deterministic", True)
     assert "| alpha | 0.50 | deterministic | 1.00 | 0.50 | 1 | 1 |" in board_files(board)["leaderboard.md"]
+    lost = [
+        constant((n, 0), (n, 1), value=1.0, method="beta", status="failed", within_class_spearman=None) for n in "ab"
+    ]
+    (failed,) = rows(make_board([*records, *lost]).rank_correlation, method="beta", quantity="score_rho", a="mean")
+    assert (failed["status"], failed["deterministic"], failed["ceiling"]) == ("insufficient", False, None)
     one_each = make_board(records[:1] + records[3:])  # a run that compares a deterministic method once
     assert correlation(one_each, quantity="score_rho", comparison="cross_backbone", a="mean")["value"] == 0.5
 

@@ -359,9 +359,10 @@ def test_every_verb_writes_lines_that_fit(arguments, shell):
 
 def test_a_run_writes_lines_that_fit(shell):
     sandbox, _ = shell
-    done = sandbox.call("run", "tiny", "--executor", "serial", columns=NARROW)
-    assert done.returncode == 0
-    assert fits(done.stdout + done.stderr)
+    for arguments in (["run", "tiny", "--executor", "serial"], ["status"], ["cache", "ls"]):
+        done = sandbox.call(*arguments, columns=NARROW)
+        assert done.returncode == 0
+        assert fits(done.stdout + done.stderr)
 
 
 def test_a_reader_that_leaves_early_does_not_cause_a_traceback(shell):

@@ -119,12 +119,12 @@ def test_what_is_wrong_with_an_executor_is_told(text, words):
 
 
 def test_executors_that_find_devices_by_themselves_get_slots_by_what_a_task_takes():
-    assert chosen("ray:slots=3").slots_elsewhere("auto", None, None) == ("cpu",) * 3
-    assert chosen("ray:slots=3").slots_elsewhere("auto", 2, None) == ("cpu",) * 2
-    assert chosen("ray:gpus=0.5,slots=2").slots_elsewhere("auto", None, None) == ("cuda", "cuda", "cpu", "cpu")
-    assert chosen("ray:gpus=1,slots=2").slots_elsewhere("auto", None, 0) == ("cuda", "cuda")
-    assert chosen("ray:gpus=1,slots=2").slots_elsewhere("cpu", None, 0) == ("cpu", "cpu")
-    assert len(chosen("slurm").slots_elsewhere("auto", None, None)) == 256
-    assert chosen("local:slots=3").slots_elsewhere("auto", None, None) == ()
+    assert chosen("ray:slots=3").worker_slots("auto", None, None) == ("cpu",) * 3
+    assert chosen("ray:slots=3").worker_slots("auto", 2, None) == ("cpu",) * 2
+    assert chosen("ray:gpus=0.5,slots=2").worker_slots("auto", None, None) == ("cuda", "cuda", "cpu", "cpu")
+    assert chosen("ray:gpus=1,slots=2").worker_slots("auto", None, 0) == ("cuda", "cuda")
+    assert chosen("ray:gpus=1,slots=2").worker_slots("cpu", None, 0) == ("cpu", "cpu")
+    assert len(chosen("slurm").worker_slots("auto", None, None)) == 256
+    assert chosen("local:slots=3").worker_slots("auto", None, None) == ()
     with pytest.raises(UsageError, match="finds devices by itself"):
-        chosen("slurm").slots_elsewhere("0,1", None, None)
+        chosen("slurm").worker_slots("0,1", None, None)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from listed_plugin import LISTED, ROOT, listing
 from prunebench.errors import RegistryError, UsageError
 from prunebench.plugins import Entry, Origin, load_plugins
-from prunebench.registry import expected_failures, load_registry, standing
+from prunebench.registry import expected_failures, load_registry, trust_in
 from prunebench.registry.governance import compatible_range, new_table
 from prunebench.registry.reader import schema_text
 
@@ -102,20 +102,20 @@ def test_what_only_looks_like_a_range_or_a_requirement_is_refused_by_the_reader(
 
 def test_a_plugin_is_trusted_by_name_kind_distribution_and_version():
     listings = {"odd": listing(), "bad": listing(name="bad", tier="quarantine", reason="wrong sign; see #12")}
-    assert standing(listings, "scorer", "odd", "odd-one", "1.5").tier == "contrib"
-    assert standing(listings, "scorer", "random", "prunebench", "0.1.0").tier == "core"
+    assert trust_in(listings, "scorer", "odd", "odd-one", "1.5").tier == "contrib"
+    assert trust_in(listings, "scorer", "random", "prunebench", "0.1.0").tier == "core"
     listings["random"] = listing(name="random", dist="prunebench", version=">=0.2", tier="core")
-    assert standing(listings, "scorer", "random", "prunebench", "0.2.0.dev1").tier == "core"
+    assert trust_in(listings, "scorer", "random", "prunebench", "0.2.0.dev1").tier == "core"
     for kind, name, dist, version in (
         ("scorer", "odd", "odd-one", "2.0"),
         ("scorer", "odd", "odd-two", "1.5"),
         ("selector", "odd", "odd-one", "1.5"),
         ("scorer", "new", "odd-one", "1.5"),
     ):
-        found = standing(listings, kind, name, dist, version)
+        found = trust_in(listings, kind, name, dist, version)
         assert found.tier == "unregistered"
         assert f"{dist} {version}" in found.remark
-    assert standing(listings, "scorer", "bad", "odd-one", "1.5").remark == "in quarantine: wrong sign, see #12"
+    assert trust_in(listings, "scorer", "bad", "odd-one", "1.5").remark == "in quarantine: wrong sign, see #12"
 
 
 def test_expected_failures_are_those_of_the_listed_distribution():

@@ -209,7 +209,7 @@ def test_results_that_cannot_be_written_say_where_to_put_them(tmp_path):
     ("given_value", "expected"),
     [(np.float32(0.5), 0.5), (np.int64(3), 3), (np.bool_(True), True), (np.array(2.0), 2.0), (math.nan, None),
      (np.float64("inf"), None), ("text", "text"), (None, None), ([1, math.nan], [1, None]),
-     ({"a": np.int8(2)}, {"a": 2})],
+     ({"a": np.int8(2)}, {"a": 2}), (np.longdouble(1.5), 1.5), ("half \ud800", "half \\ud800")],
 )  # fmt: skip
 def test_a_diagnostic_becomes_a_plain_value(given_value, expected):
     found = jsonable(given_value, "x")

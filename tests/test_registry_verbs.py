@@ -14,7 +14,7 @@ from prunebench.plugins import Entry, Origin, load_plugins
 from prunebench.registry import load_registry
 from prunebench.registry.governance import unknown_plugins
 from prunebench.registry.reader import schema_text
-from registries import NETWORK, TRAINING
+from registries import NETWORK, NUMPY_DIGITS, TINY, TRAINING
 
 
 def test_the_official_registry_passes_its_check(capsys):
@@ -174,3 +174,17 @@ def test_expected_failures_of_the_registry_are_strict(sandbox):
     assert done.returncode == 3
     counts = json.loads(done.stdout)["counts"]
     assert (counts["expected_fail"], counts["unexpected_pass"], counts["failed"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_a_run_tells_all_plugins_of_its_suite_that_are_not_there_at_once(sandbox, verb):
+    sound = NUMPY_DIGITS + TINY + TRAINING + '[method.odd]\nscorer = "rand"\n'  # the suite does not use it
+    wrong = sound.replace('"nearest-mean"', '"nearest-meen"').replace('["random"]', '["random", "randm"]')
+    sandbox.register(wrong)
+    refused = sandbox.call(verb, "tiny")
+    assert refused.returncode == 2
+    assert "did you mean 'nearest-mean'?" in refused.stderr
+    assert "did you mean 'random'?" in refused.stderr
+    assert "'rand'" not in refused.stderr
+    sandbox.register(sound)
+    assert sandbox.call("plan", "tiny").returncode == 0

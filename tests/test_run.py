@@ -42,7 +42,7 @@ def test_a_run_leaves_records_a_manifest_and_a_board_and_the_second_run_changes_
     bench, first = tiny_run
     assert first.returncode == 0, first.stderr
     assert (
-        "6 cells: 0 already done, 6 computed now; 1 comparisons of scores: 0 already done, 1 computed now"
+        "6 cells: 0 already done, 6 computed now; 1 comparison of scores: 0 already done, 1 computed now"
         in first.stderr
     )
     found = [r for r in records(bench.folder, "tiny") if r["kind"] == "cell"]

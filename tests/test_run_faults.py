@@ -36,6 +36,14 @@ FAULTS = {
         "from prunebench import Scores; return Scores(values=np.zeros(ctx.n), diagnostics={'shares': np.ones(3)})",
         "scorer 'reports-an-array': expected diagnostics that are numbers",
     ),
+    "reports a list without names": (
+        "from prunebench import Scores; return Scores(values=np.zeros(ctx.n), diagnostics=[1, 2])",
+        "scorer 'reports-a-list-without-names': expected diagnostics that are numbers",
+    ),
+    "reports more than a record can hold": (
+        "from prunebench import Scores; return Scores(values=np.zeros(ctx.n), diagnostics={'a': 'x' * 500_000})",
+        "expected diagnostics of at most 100,000 bytes, got 500,009",
+    ),
 }
 
 

@@ -28,6 +28,12 @@ def plugin_facts(spec: PluginSpec) -> dict[str, str]:
     return {name: text for name, text in facts.items() if text}
 
 
+def counted(n: int, what: str) -> str:
+    """Return how many there are of something: "1 cell", "2 cells", "2 comparisons of scores"."""
+    noun, *rest = what.split(" ")
+    return " ".join([str(n), noun if n == 1 else f"{noun}s", *rest])
+
+
 def assigned(values: Mapping[str, Any]) -> str:
     """Return parameters with their values in parentheses, with a space before, or nothing."""
     return f" ({', '.join(f'{name} = {value}' for name, value in values.items())})" if values else ""

@@ -12,6 +12,7 @@ from prunebench.plan import Filters, Plan, make_plan
 from prunebench.planner import Contents
 from prunebench.plugins import Catalogue
 from prunebench.registry import DatasetEntry, Registry, Weights
+from prunebench.registry.governance import all_faults
 from prunebench.settings import Settings
 from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset, remarks, share
 from prunebench.stages.embed import find_weights
@@ -36,7 +37,8 @@ def identified_plan(
     planned = partial(make_plan, registry, catalogue, suite, tolerated=tolerated)
     # Faults of names come first. Of the seeds two show all that there is to see.
     few = replace(filters, seeds=2 if filters.seeds is None else min(filters.seeds, 2))
-    sketch = planned(few, Contents({entry.name: "0" * 32}))
+    with all_faults(registry, catalogue, suite):
+        sketch = planned(few, Contents({entry.name: "0" * 32}))
     is_half = any(network.arch.dtype != "float32" for network in registry.networks.values())
     half = half_precision(settings.device) if is_half else ""
     loaded = load_registered(entry, catalogue, roots)

@@ -13,6 +13,7 @@ import pluggy
 
 from prunebench import hookspecs, specs
 from prunebench.code_version import code_digest
+from prunebench.describe import counted
 from prunebench.discovery.first_import import importable
 from prunebench.discovery.registration import GROUP, HOST, Failure, Origin, declarations, register
 from prunebench.errors import NotHere, PluginLoadError, UsageError, did_you_mean
@@ -76,15 +77,19 @@ class Catalogue:
     entries: Mapping[str, Mapping[str, Entry[Any]]]
     failures: tuple[Failure, ...]
     manager: pluggy.PluginManager = field(repr=False, compare=False)
-    elsewhere: Mapping[tuple[str, str], NotHere] = field(default_factory=dict)  # by kind and name
+    not_installed: Mapping[tuple[str, str], NotHere] = field(default_factory=dict)  # by kind and name
 
     def get(self, kind: str, name: str) -> Entry[Any]:
         """Return the entry `name` of `kind` ("scorers", ...); raises UsageError with the nearest name."""
-        if (kind[:-1], name) in self.elsewhere:
-            raise self.elsewhere[kind[:-1], name]
+        if (kind[:-1], name) in self.not_installed:
+            raise self.not_installed[kind[:-1], name]
         known = self.entries[kind]
         if name not in known:
-            more = f"; {len(self.failures)} plugin(s) failed to load, see `prunebench list`" if self.failures else ""
+            more = (
+                f"; {counted(len(self.failures), 'plugin')} failed to load, see `prunebench list`"
+                if self.failures
+                else ""
+            )
             raise UsageError(f"no {kind[:-1]} is named {name!r}", did_you_mean(name, known) + more)
         return known[name]
 

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,7 @@ SCHEMA = 2
 AGREEMENT_FILE = "agreement.jsonl"
 AGREEMENT_TOLERANCE = 0.01  # by which a repeated correlation of the same scores may differ
 MAX_LINE_BYTES = 400_000  # of one record
+MAX_DIAGNOSTICS_BYTES = MAX_LINE_BYTES // 4  # of those of one score, as JSON
 RESULTS_HINT = "name another folder with --results DIR"
 FINAL = ("ok", "not_applicable")  # a record with one of these is done; every other status is tried again
 
@@ -336,16 +338,20 @@ def write_bytes(path: Path, content: bytes, hint: str) -> None:
 
 
 def jsonable(value: Any, where: str) -> Any:
-    """Return a diagnostic as plain JSON values: numpy scalars become numbers, NaN and infinity None.  Raises TypeError
-    that names `where` for what JSON does not hold, such as an array."""
+    """Return a diagnostic as plain JSON values: numpy scalars become numbers, NaN and infinity None, and what
+    is no Unicode is escaped.  Raises TypeError that names `where` for what JSON does not hold, such as an array."""
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         value = value.item()
+    if isinstance(value, Real) and not isinstance(value, Integral):  # a long double is its own item
+        value = float(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, list | tuple):
         return [jsonable(item, where) for item in value]
     if isinstance(value, dict):
-        return {str(name): jsonable(item, where) for name, item in value.items()}
-    raise TypeError(f"{where} holds a {type(value).__name__}; expected numbers, texts, true, false or None")
+        return {jsonable(str(name), where): jsonable(item, where) for name, item in value.items()}
+    raise TypeError(f"{where} holds an object of type {type(value).__name__}")

@@ -17,7 +17,7 @@ from prunebench.executors.choice import Choice
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue
 from prunebench.records import CellRecord, read_results
-from prunebench.registry import Listing, Registry, elsewhere, load_registry
+from prunebench.registry import Listing, Registry, load_registry, not_installed
 from prunebench.remote import working_copy
 from prunebench.schedule import with_processor
 from prunebench.settings import Settings
@@ -50,7 +50,7 @@ def make_request(
         named = [name for name in filters.added if (one.kind, one.name) == ("scorer", registry.method(name).scorer)]
         return [*run_alone(suite, one), *(word for name in named for word in ("--with", name)), *given]
 
-    plugins = replace(plugins, elsewhere=elsewhere(plugins, registry.plugins, arguments))
+    plugins = replace(plugins, not_installed=not_installed(plugins, registry.plugins, arguments))
     made = Settings(str(cache_folder(cache)), data_folders(data_roots), **settings)
     return Request(registry, plugins, suite, filters, made, results)
 
@@ -94,7 +94,7 @@ def with_slots(
     for option, given in {"jobs": jobs, "slots_per_device": per_device, "threads": threads}.items():
         if given is not None and given < 1:
             raise UsageError(f"{option} = {given} is too few", f"write {option} = 1, or more")
-    slots = executor.slots_elsewhere(devices, jobs, cpu_slots) if executor else ()
+    slots = executor.worker_slots(devices, jobs, cpu_slots) if executor else ()
     if not slots:
         peak = 0 if per_device else measured_peak(request)
         jobs = jobs or (executor.jobs if executor else None)

@@ -53,7 +53,8 @@ class Param:
 class PluginSpec:
     """What every kind of plugin declares.
     name: unique slug within its kind.  summary: one sentence.  load: "module:object", imported only where
-    work is done.  params: name to `Param`.  version: default is a digest of the package's source files.
+    work is done.  params: name to `Param`.  version: default is a digest of the code that `load`
+    reaches; set it, and raise it, where results follow from more than code, such as a file that ships with the plugin.
     paper: citation.  differences: where the paper and its released code part, and which is followed here.
     licence: SPDX of the implementation.  api: the number of the plugin API it is written for; a plugin that
     does not say is taken for one of the first."""

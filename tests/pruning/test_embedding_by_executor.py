@@ -15,7 +15,7 @@ from PIL import Image
 from prunebench.contexts import Arch
 from prunebench.errors import CellFailed, UsageError
 from prunebench.plugins import Catalogue, load_plugins
-from prunebench.pruning.embedding import elsewhere, embed, open_network
+from prunebench.pruning.embedding import embed, embedding_executor, open_network
 from prunebench.pruning.gathering import Machine
 from prunebench.pruning.reading import read
 from prunebench.store import Store
@@ -44,7 +44,7 @@ def embedded(photos: Path, cache: Path, executor: str):
     """Return what an executor embeds."""
     pictures = read(photos).pictures
     machine = Machine(cache=cache, device="cpu", workers=1, executor=executor)
-    with elsewhere(partial(machine.started, CATALOGUE), Store(cache), ARCH, None, "random") as there:
+    with embedding_executor(partial(machine.started, CATALOGUE), Store(cache), ARCH, None, "random") as there:
         return embed(pictures, there.network(), cache=cache, workers=1, by=there.compute)
 
 
@@ -98,7 +98,7 @@ def test_a_network_that_no_worker_can_open_is_told_with_its_reason(quick, tmp_pa
     machine = Machine(cache=tmp_path, device="cpu", executor="local:slots=1")
     arch = Arch(name="nowhere", provider="numpy", model="no_such_model")
     start = partial(machine.started, quick)
-    with elsewhere(start, Store(tmp_path), arch, None, "random") as there, pytest.raises(CellFailed) as caught:
+    with embedding_executor(start, Store(tmp_path), arch, None, "random") as there, pytest.raises(CellFailed) as caught:
         there.network()
     assert "1 of 1 shards" in caught.value.message
     assert re.search("no_such_model", caught.value.message)
@@ -108,7 +108,7 @@ def test_pictures_in_memory_are_for_this_process(quick, tmp_path):
     pictures = read(np.zeros((3, 8, 8, 3), np.uint8)).pictures
     machine = Machine(cache=tmp_path, device="cpu", executor="local:slots=1")
     arch = Arch(name="random", provider="numpy", model="random-features")
-    with elsewhere(partial(machine.started, quick), Store(tmp_path), arch, None, "random") as there:
+    with embedding_executor(partial(machine.started, quick), Store(tmp_path), arch, None, "random") as there:
         network = there.network()
         with pytest.raises(UsageError, match="are in memory"):
             embed(pictures, network, cache=tmp_path, by=there.compute)

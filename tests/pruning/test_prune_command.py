@@ -179,7 +179,7 @@ def test_without_labels_a_method_that_reads_them_is_refused_and_clusters_are_mar
     assert "--clusters" in said.stderr
     command("prune", path, "--out", tmp_path / "kept", "--scorer", "moderate", "--clusters", "4", "-q", "--no-prove")
     manifest = json.loads((tmp_path / "kept" / "manifest.json").read_text(encoding="utf-8"))
-    assert any("cluster(s) of the features" in note for note in manifest["notes"])
+    assert any("of the features, not labels" in note for note in manifest["notes"])
     assert {row["class"] for row in rows(tmp_path / "kept" / "ledger.csv")} == {f"cluster {k}" for k in range(4)}
     np.save(path, np.concatenate([digits(200)[0], digits(20)[0]]))
     command("prune", path, "--out", tmp_path / "unique", "--clusters", "4", "--drop-duplicates", "0.9999", "-q")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from prunebench.board.cells import BASELINE, DECIMALS, METHOD, UNPRUNED, WHOLE, groups, label, rounded
+from prunebench.board.cells import BASELINE, DECIMALS, METHOD, UNPRUNED, WHOLE, groups, label, rounded, rounded_bounds
 from prunebench.board.grid import TABLE, Grid
 from prunebench.errors import UsageError
 from prunebench.stats import Gain, Interval, Rank, gains, mean_intervals, ranks
@@ -93,10 +93,13 @@ def _ranks(rows: Mapping[str, Mapping[int, float]], means: Mapping[str, Interval
 
 
 def _numbers(found: Interval | None, gain: Gain | None, place: Rank | None) -> dict[str, Any]:
+    numbers = dict[str, Any]()
+    for name, one in (("accuracy", found), ("gain", gain)):
+        low, high = rounded_bounds(one.low, one.high) if one else (None, None)
+        numbers |= {f"{name}_mean": rounded(one.mean) if one else None, f"{name}_low": low, f"{name}_high": high}
     return {
-        **{f"accuracy_{name}": rounded(getattr(found, name, None)) for name in ("mean", "low", "high")},
+        **numbers,
         "n_observations": found.n if found else 0,
-        **{f"gain_{name}": rounded(getattr(gain, name, None)) for name in ("mean", "low", "high")},
         "gain_n_seeds": gain.n if gain else None,
         "gain_significant": gain is not None and gain.significant,
         **dict(zip(("rank", "rank_low", "rank_high"), place or (None, None, None), strict=True)),

@@ -14,7 +14,7 @@ import pandas as pd
 
 from prunebench.errors import ResultConflict
 from prunebench.records import FINAL, AgreementRecord, CellRecord, Record, complement, encode
-from prunebench.registry import Listing, Standing, standing
+from prunebench.registry import Listing, Trust, trust_in
 
 SECTION = ["suite", "dataset", "protocol", "dataset_fingerprint"]  # results of two sections never share a table
 TRAINING = ["train_arch", "recipe", "recipe_digest"]
@@ -68,12 +68,18 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DECIMALS) + 0.0
 
 
+def rounded_bounds(low: float | None, high: float | None) -> tuple[float | None, float | None]:
+    """Return the interval as the board stores it: none that is narrower than its decimals and would have width 0."""
+    bounds = rounded(low), rounded(high)
+    return bounds if bounds[0] != bounds[1] else (None, None)
+
+
 def tidy(records: Iterable[Record], listings: Mapping[str, Listing] | None) -> pd.DataFrame:
     """Return one row per place with the fields of its record; raises ResultConflict for two results of one place."""
 
     @cache
-    def known(scorer: str, dist: str, version: str) -> Standing:
-        return standing(listings, "scorer", scorer, dist, version) if listings is not None else Standing("core")
+    def known(scorer: str, dist: str, version: str) -> Trust:
+        return trust_in(listings, "scorer", scorer, dist, version) if listings is not None else Trust("core")
 
     rows = []
     for one in _one_per_place(records):

@@ -44,6 +44,7 @@ def correlation_table(every: pd.DataFrame, grid: Grid, registry: Registry | None
         rows += _score_correlations(members[members.backbone_a.notna()], named)
     table = pd.DataFrame([{**BLANK, **row} for row in rows], columns=list(COLUMNS))
     numbers = table[list(NUMBERS)].astype("float64").map(rounded)
+    numbers.loc[numbers.low == numbers.high, ["low", "high"]] = math.nan  # no interval has width 0
     return table.assign(**numbers).astype(dict.fromkeys(INTEGERS, "Int64"))
 
 
@@ -140,8 +141,10 @@ class _Compared:
 
     @cached_property
     def keys(self) -> dict[tuple[str, int], str]:
-        first = {(one.backbone_a, one.seed_a): one.scores_key_a for one in self.rows.record}
-        return first | {(one.backbone_b, one.seed_b): one.scores_key_b for one in self.rows.record}
+        """The keys of scores that were compared; those of a failure are only what would have been."""
+        found = [one for one in self.rows.record if one.status == "ok"]
+        first = {(one.backbone_a, one.seed_a): one.scores_key_a for one in found}
+        return first | {(one.backbone_b, one.seed_b): one.scores_key_b for one in found}
 
     def said(self, pairs: Sequence[Pair]) -> tuple[str, list[str]]:
         """Return what is said against the comparisons of some pairs, and why some of them have no value."""

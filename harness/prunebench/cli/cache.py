@@ -143,4 +143,4 @@ def _size(size: float) -> str:
 
 
 def _date(used: float | None) -> str:
-    return "-" if used is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(used))
+    return "-" if used is None else time.strftime("%Y-%m-%d", time.localtime(used))

@@ -12,9 +12,10 @@ import click
 
 from prunebench.cli import options
 from prunebench.cli.text import PIPE, columns, fitted, table, wrapped
+from prunebench.describe import counted
 from prunebench.errors import PluginContractError, UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry, Failure
-from prunebench.registry import elsewhere, expected_failures, load_registry
+from prunebench.registry import expected_failures, load_registry, not_installed
 from prunebench.request import cache_folder, data_folders
 from prunebench.testing import CheckResult, Examiner, checks_for, count
 from prunebench.testing.checks import all_checks
@@ -56,7 +57,7 @@ def command(
         _list_checks(names)
         return
     found, listings = options.loaded(), load_registry(registry_file).plugins
-    for (kind, name), error in elsewhere(found, listings, lambda one: ("check", one.name)).items():
+    for (kind, name), error in not_installed(found, listings, lambda one: ("check", one.name)).items():
         if {name, f"{kind}:{name}"} & {*names}:
             raise error
     chosen, failures = _chosen(found, names)
@@ -131,9 +132,9 @@ def _as_text(results: Sequence[CheckResult], every: bool) -> Iterator[str]:
 
 
 def _conclude(results: Sequence[CheckResult]) -> None:
-    counted = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in count(results).items() if n)
-    click.echo(f"{len(results)} checks: {counted or 'none'}", err=True)
+    by_status = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in count(results).items() if n)
+    click.echo(f"{counted(len(results), 'check')}: {by_status or 'none'}", err=True)
     if broken := [result for result in results if result.is_bad]:
         dists = ", ".join(sorted({f"{result.origin.distribution} {result.origin.version}" for result in broken}))
         hint = f"prunebench check {broken[0].plugin or broken[0].origin.entry_point} --checks {broken[0].check}"
-        raise PluginContractError(f"{len(broken)} promise(s) broken by {dists}", hint)
+        raise PluginContractError(f"{counted(len(broken), 'promise')} broken by {dists}", hint)

@@ -11,6 +11,7 @@ from prunebench.cli.bar import Bar
 from prunebench.cli.options import (
     GLOBS,
     PATH,
+    Count,
     cache_option,
     data_option,
     registry_option,
@@ -94,7 +95,7 @@ def exhibit(suite: str, **options: Any) -> None:
 @click.argument("name")
 @click.option("--out", type=PATH, metavar="FILE", required=True, help="File to write, in the format of safetensors.")
 @click.option("--suite", help="Suite on whose data it was trained.  [default: the only one that trains it]")
-@click.option("--replicate", type=click.IntRange(min=0), default=0, show_default=True,
+@click.option("--replicate", type=Count(min=0), default=0, show_default=True,
               help="Which of the networks that the seeds of a suite are spread over.")  # fmt: skip
 @registry_option
 @cache_option

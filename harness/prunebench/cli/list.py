@@ -14,7 +14,17 @@ from prunebench.cli.text import columns, definitions, wrapped
 from prunebench.describe import allowed, assigned, plugin_facts
 from prunebench.errors import UsageError, did_you_mean
 from prunebench.plugins import Catalogue, Entry
-from prunebench.registry import Listing, Method, Network, Recipe, Registry, Suite, elsewhere, load_registry, standing
+from prunebench.registry import (
+    Listing,
+    Method,
+    Network,
+    Recipe,
+    Registry,
+    Suite,
+    load_registry,
+    not_installed,
+    trust_in,
+)  # fmt: skip
 from prunebench.request import run_alone
 
 KINDS = {
@@ -66,7 +76,7 @@ def command(what: str | None, registry_file: Path | None, as_json: bool) -> None
 def _tables(found: Catalogue, registry: Registry) -> Mapping[str, list[Row]]:
     """Return all that is known of every name, by kind."""
     plugins = {kind: [_installed(entry, registry) for entry in table.values()] for kind, table in found.entries.items()}
-    for (kind, name), error in elsewhere(found, registry.plugins, partial(run_alone, "SUITE")).items():
+    for (kind, name), error in not_installed(found, registry.plugins, partial(run_alone, "SUITE")).items():
         plugins[f"{kind}s"].append(_listed(registry.plugins[name], error.hint))
     methods = [_method(method, found) for method in registry.methods.values()]
     methods += [row for row in plugins["scorers"] if row["name"] not in registry.methods]
@@ -124,7 +134,7 @@ def _at_rates(method: Method) -> dict[str, str]:
 
 def _installed(entry: Entry[Any], registry: Registry) -> Row:
     spec, origin = entry.spec, entry.origin
-    tier = standing(registry.plugins, spec.kind, spec.name, origin.distribution, origin.version).tier
+    tier = trust_in(registry.plugins, spec.kind, spec.name, origin.distribution, origin.version).tier
     source = {"distribution": origin.distribution, "version": origin.version, "tier": tier, "paper": spec.paper}
     params = {name: {"default": p.default, "allowed": allowed(p), "doc": p.doc, "source": p.source}
               for name, p in spec.params.items()}  # fmt: skip

@@ -44,7 +44,17 @@ class ResultsPlace(Place):
         return folder
 
 
-COUNT = click.IntRange(min=1)
+class Count(click.IntRange):
+    """A whole number from `min` on."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, context)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a whole number of at least {self.min}", param, context)
+
+
+COUNT = Count(min=1)
 
 registry_option = click.option("--registry", "registry_file", type=PATH, metavar="FILE",
     help="registry.toml to read.  [default: the one here, else the one that ships with prunebench]")  # fmt: skip

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from prunebench.cli.options import COUNT, PATH, F, assignments, cache_option
+from prunebench.cli.options import COUNT, PATH, Count, F, assignments, cache_option
 from prunebench.errors import UsageError
 from prunebench.request import data_folders
 
@@ -67,7 +67,7 @@ def pruning_options(function: F) -> F:
         click.option("--projector", default="", help="For scorers that read a projection."),
         click.option("--balance", type=click.Choice(["class", "none"]), default=None,
                      help="Give each class its share, or take the best of all.  [default: as the method says]"),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn."),
+        click.option("--seed", type=Count(min=0), default=0, show_default=True, help="Of all that is drawn."),
         click.option("--protect", type=PATH, metavar="FILE", callback=_lines,
                      help="Ids that are always kept, one per line."),
         click.option("--drop-duplicates", type=float, metavar="COSINE",

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from prunebench.cli.options import BYTES, COUNT, measured, requested, suite_options
+from prunebench.cli.options import BYTES, COUNT, Count, measured, requested, suite_options
 from prunebench.cli.plan import show
 from prunebench.cli.progress import Progress, about, duration
 from prunebench.cli.text import say
+from prunebench.describe import counted
 from prunebench.errors import NotHere, UsageError
 from prunebench.executors.choice import choose
 from prunebench.identify import identified_plan
@@ -34,7 +35,7 @@ from prunebench.store import Store
               callback=lambda _, option, given: _count(option, given),
               help="Workers of each GPU; auto: as many as its memory holds of such trainings by the records, or on the "
               "CPU as the cores and the memory carry.")  # fmt: skip
-@click.option("--cpu-slots", type=click.IntRange(min=0), help="Workers on the processor, beside those of GPUs, for "
+@click.option("--cpu-slots", type=Count(min=0), help="Workers on the processor, beside those of GPUs, for "
               "stages that need no GPU.  [default: the cores that are left, at most 8]")  # fmt: skip
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Threads of each worker.")
 @click.option("--memory", metavar="AMOUNT", help="Main memory that the workers of this machine may take together, such "
@@ -109,12 +110,14 @@ def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool
         say(f"warning: {problem}")
     reasons = [str(cause["reason"]) for cause in report.causes]
     click.echo(json.dumps({**vars(report), "failures": reasons}) if as_json else text)
-    counts = [(len(plan.cells), "cells", report.done_before, report.computed)]
-    counts += [(len(plan.agreements), "comparisons of scores", report.compared_before, report.compared)]
-    did = "; ".join(f"{n} {what}: {before} already done, {now} computed now" for n, what, before, now in counts if n)
+    counts = [(len(plan.cells), "cell", report.done_before, report.computed)]
+    counts += [(len(plan.agreements), "comparison of scores", report.compared_before, report.compared)]
+    did = "; ".join(
+        f"{counted(n, what)}: {before} already done, {now} computed now" for n, what, before, now in counts if n
+    )
     say(did + (f" in {duration(report.seconds)} (runs/{report.run_id})" if report.run_id else ""))
     if report.replaced:
-        say(f"{report.replaced} records of older versions were replaced")
+        say(f"replaced: {counted(report.replaced, 'record')} of other code, data or settings")
     if report.causes:
         failed, first = sum(cause["count"] for cause in report.causes), report.causes[0]
         why = f", for {len(reasons)} reasons" if len(reasons) > 1 else ""

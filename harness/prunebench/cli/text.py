@@ -39,16 +39,18 @@ def fitted(text: str, width: int) -> str:
 
 
 def definitions(rows: Iterable[tuple[str, str]], width: int, indent: int = 2) -> list[str]:
-    """Return a line or more for each name with its text: beside the name, or below it where that is too narrow."""
+    """Return a line or more for each name with its text: beside the name, or below it where that is too narrow for all
+    of them or for a word of its own."""
     rows, margin, lines = list(rows), " " * indent, []
     first = indent + 2 + min(max((len(name) for name, _ in rows), default=0), 32)
     first = first if first <= width // 2 else indent + 4
     for name, text in rows:
-        if len(name) + indent + 2 <= first:
-            lines.append(wrapped(text, width, f"{margin}{name}".ljust(first)))
+        at = first if max(map(len, text.split()), default=0) <= width - first else min(first, indent + 4)
+        if len(name) + indent + 2 <= at:
+            lines.append(wrapped(text, width, f"{margin}{name}".ljust(at)))
         else:
             lines.append(wrapped(name, width, margin, margin + "  "))
-            lines += [wrapped(text, width, " " * first)] if text else []
+            lines += [wrapped(text, width, " " * at)] if text else []
     return lines
 
 

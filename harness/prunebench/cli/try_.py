@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from prunebench.cli.bar import Bar
-from prunebench.cli.options import PATH
+from prunebench.cli.options import PATH, Count
 from prunebench.cli.own_data import data_options, machine_options
 from prunebench.cli.text import columns, fitted, table
 from prunebench.errors import UsageError
@@ -21,7 +21,7 @@ from prunebench.request import cache_folder
 @click.option("--method", "methods", multiple=True, metavar="NAME", help="Method of registry.toml, or scorer. "
               "Repeatable.  [default: a few that are cheap]")  # fmt: skip
 @data_options
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn.")
+@click.option("--seed", type=Count(min=0), default=0, show_default=True, help="Of all that is drawn.")
 @machine_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(

@@ -41,7 +41,7 @@ class Choice:
             raise UsageError(error, f"say what a task takes, such as --executor {named}:memory_gib=8")
         return parse_bytes(text)
 
-    def slots_elsewhere(self, devices: str, jobs: int | None, cpu_slots: int | None) -> tuple[str, ...]:
+    def worker_slots(self, devices: str, jobs: int | None, cpu_slots: int | None) -> tuple[str, ...]:
         """Return the slots of an executor that finds devices by itself: "cuda" for each task at a time on a GPU, and
         "cpu" for those that need none; none for an executor that runs on the devices of this machine."""
         spec, count = self.entry.spec, jobs or self.jobs or self.entry.spec.slots

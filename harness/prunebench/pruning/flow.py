@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import silent
+from prunebench.describe import counted
 from prunebench.errors import DataError, UsageError, did_you_mean
 from prunebench.pruning.cells import inverse
 from prunebench.pruning.choose import check_budgets
@@ -160,7 +161,7 @@ def _evidence(source: Source, clusters: int | None) -> tuple[Evidence, tuple[str
         return Evidence(features=features, labels=labels, class_names=("all",), labelled="", ties=ties), ()
     labels = _clustered(features, clusters)
     names = tuple(f"cluster {number}" for number in range(int(labels.max()) + 1))
-    note = f"classes are {len(names)} cluster(s) of the features, not labels"
+    note = f"classes are {counted(len(names), 'cluster')} of the features, not labels"
     return Evidence(features=features, labels=labels, class_names=names, labelled="clusters", ties=ties), (note,)
 
 

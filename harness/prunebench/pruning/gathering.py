@@ -58,7 +58,7 @@ class Machine:
         """Return the executor, ready to take shards."""
         choice = choose(self.executor, catalogue)
         asked = {"cuda": "auto"}.get(self.device, self.device)
-        slots = choice.slots_elsewhere(asked, None, 0) or slots_for(asked, choice.jobs)
+        slots = choice.worker_slots(asked, None, 0) or slots_for(asked, choice.jobs)
         shared = 1 if choice.entry.spec.slots else max(1, cores() // len(slots))
         settings = Settings(str(self.cache), device=device_of(slots[0]), threads=self.workers or shared)
         return choice.start(settings, slots, logs)
@@ -150,7 +150,7 @@ def _embedded(
     source: Source, network: Network, bench: Bench, machine: Machine, strict: bool, progress: Progress
 ) -> tuple[Source, Mapping[str, Any]]:
     """Return the source with features of the pictures that can be decoded, and what is known of the network."""
-    from prunebench.pruning.embedding import elsewhere, embed, open_network
+    from prunebench.pruning.embedding import embed, embedding_executor, open_network
     from prunebench.pruning.reading.entrance import refused
 
     if source.pictures is None or not len(source):
@@ -163,7 +163,7 @@ def _embedded(
     how: dict[str, Any] = {"cache": bench.store.root, "workers": machine.workers, "progress": progress}
     if machine.executor:
         start = partial(machine.started, bench.catalogue)
-        with elsewhere(start, bench.store, arch, file, weights.source) as there:
+        with embedding_executor(start, bench.store, arch, file, weights.source) as there:
             ready = there.network()
             found = embed(source.pictures, ready, by=there.compute, **how)
     else:

@@ -1,11 +1,11 @@
 """registry.toml: what is official, how it is read, and how it is kept."""
 
 from prunebench.registry.fields import with_noise, without_noise
-from prunebench.registry.governance import Standing, elsewhere, expected_failures, standing
+from prunebench.registry.governance import Trust, expected_failures, not_installed, trust_in
 from prunebench.registry.model import DatasetEntry, Listing, Method, Recipe, Registry, Suite
 from prunebench.registry.networks import Network, Weights
 from prunebench.registry.reader import find_registry, load_registry
 
-__all__ = ["DatasetEntry", "Listing", "Method", "Network", "Recipe", "Registry", "Standing", "Suite", "Weights",
-           "elsewhere", "expected_failures", "find_registry", "load_registry", "standing", "with_noise",
+__all__ = ["DatasetEntry", "Listing", "Method", "Network", "Recipe", "Registry", "Suite", "Trust", "Weights",
+           "expected_failures", "find_registry", "load_registry", "not_installed", "trust_in", "with_noise",
            "without_noise"]  # fmt: skip

@@ -21,24 +21,24 @@ from prunebench.registry.reader import load_registry, make_registry
 from prunebench.registry.toml_lines import Source, registry_error
 
 
-class Standing(NamedTuple):
+class Trust(NamedTuple):
     """How far a plugin is trusted, and what to say about it; `remark` is empty where there is nothing to say."""
 
     tier: Tier | Literal["unregistered"]
     remark: str = ""
 
 
-def standing(listings: Mapping[str, Listing], kind: str, name: str, dist: str, version: str) -> Standing:
-    """Return the standing of a plugin from version `version` of the distribution `dist`."""
+def trust_in(listings: Mapping[str, Listing], kind: str, name: str, dist: str, version: str) -> Trust:
+    """Return how far a plugin is trusted, from version `version` of the distribution `dist`."""
     listing = listings.get(name)
     if listing is None or (listing.kind, listing.dist) != (kind, dist):
-        return Standing("core") if dist == HOST else Standing("unregistered", f"unregistered ({dist} {version})")
+        return Trust("core") if dist == HOST else Trust("unregistered", f"unregistered ({dist} {version})")
     if listing.tier == "quarantine":  # the board separates remarks by semicolons
-        return Standing("quarantine", f"in quarantine: {listing.reason.replace(';', ',')}")
+        return Trust("quarantine", f"in quarantine: {listing.reason.replace(';', ',')}")
     # A development version of prunebench is below every range, and its own plugins are of that version.
     if dist != HOST and not listing.covers(version):
-        return Standing("unregistered", f"unregistered ({dist} {version} is not in the range {listing.version})")
-    return Standing(listing.tier)
+        return Trust("unregistered", f"unregistered ({dist} {version} is not in the range {listing.version})")
+    return Trust(listing.tier)
 
 
 def expected_failures(listings: Mapping[str, Listing], entry: Entry[Any]) -> Mapping[str, str]:
@@ -48,7 +48,7 @@ def expected_failures(listings: Mapping[str, Listing], entry: Entry[Any]) -> Map
     return listing.expected_failures if listing and about else {}
 
 
-def elsewhere(
+def not_installed(
     catalogue: Catalogue, listings: Mapping[str, Listing], arguments: Callable[[Listing], Sequence[str]]
 ) -> Mapping[tuple[str, str], NotHere]:
     """Return what to say of listed plugins that have an environment and are not installed here in the range of
@@ -142,6 +142,24 @@ def unknown_plugins(registry: Registry, catalogue: Catalogue) -> Iterator[Fault]
                 spec.resolve_params({parameter: value})
             except UsageError as error:
                 yield source.fault((*below, parameter), error.message, error.hint)
+
+
+@contextlib.contextmanager
+def all_faults(registry: Registry, catalogue: Catalogue, name: str) -> Iterator[None]:
+    """Turn the refusal of a plugin or parameter into one of all that the tables of the suite `name` name, so that
+    nobody corrects a file one fault at a time.  What somebody asked for beside the registry is refused as it is."""
+    try:
+        yield
+    except UsageError as error:
+        suite = registry.suite(name)
+        trained = [part for pair in (*suite.training, suite.proxy) if pair for part in (pair.arch, pair.recipe)]
+        tables = {name, suite.dataset, suite.baseline, suite.unpruned, *suite.methods, *suite.backbones, *trained,
+                  *suite.agreement.methods, *suite.agreement.backbones}  # fmt: skip
+        faults = [one for one in unknown_plugins(registry, catalogue) if one.key.split(".")[1] in tables]
+        if len(faults) > 1 and error.message in {fault.reason for fault in faults}:
+            together = registry_error(faults)
+            raise UsageError(together.message, together.hint) from error
+        raise
 
 
 _Given = tuple[Key, Mapping[str, Any]]  # the key of a table of parameters, and what is in it

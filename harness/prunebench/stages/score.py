@@ -1,5 +1,6 @@
 """Evidence to one number for each sample, the pseudo-labels before that, and how far two such scores agree."""
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from prunebench.contexts import Dataset, Scores
 from prunebench.plugins import Entry
-from prunebench.records import jsonable
+from prunebench.records import MAX_DIAGNOSTICS_BYTES, jsonable
 from prunebench.stages.bench import Bench, StageResult, array_problem, broken_promise, check_array, guarded
 from prunebench.stages.data import check_rows, dataset
 from prunebench.stages.evidence import score_context
@@ -54,16 +55,22 @@ def scores(bench: Bench, task: Task, inputs: Mapping[str, Artefact]) -> StageRes
         result = returned if isinstance(returned, Scores) else _as_scores(entry, np.asarray(returned), context.n)
         arrays = _checked_arrays(entry, result, context.n)
         try:
-            diagnostics = {str(name): jsonable(x, f"diagnostic {name!r}") for name, x in result.diagnostics.items()}
-        except TypeError as error:
-            expected = "diagnostics that are numbers, texts, true, false or None"
+            told = {name: jsonable(x, f"diagnostic {name!r}") for name, x in dict(result.diagnostics).items()}
+            diagnostics, caveat = jsonable(told, "diagnostics"), str(jsonable(result.caveat, "the caveat"))
+        except (TypeError, ValueError, RecursionError) as error:
+            expected = "diagnostics that are numbers, texts, true, false or None, by name"
             raise broken_promise(entry, expected, str(error)) from error
+        if (size := len(json.dumps(diagnostics))) > MAX_DIAGNOSTICS_BYTES:  # a record with them could not be read
+            raise broken_promise(entry, f"diagnostics of at most {MAX_DIAGNOSTICS_BYTES:,} bytes", f"{size:,}")
     labels = inputs.get("pseudo_labels")
     earlier: Mapping[str, Any] = labels.meta if labels else {"diagnostics": {}, "seconds": 0.0}
-    caveats = (result.caveat, head_caveat(entry.spec, task, inputs, dataset(bench, task)))
+    caveats = (caveat, head_caveat(entry.spec, task, inputs, dataset(bench, task)))
     facts = {"caveat": "; ".join(filter(None, caveats)), "seconds": round(seconds, 3)}
-    told = {**earlier["diagnostics"], **diagnostics}
-    return arrays, {"diagnostics": told, "seconds_labels": earlier["seconds"], **facts}
+    return arrays, {
+        "diagnostics": {**earlier["diagnostics"], **diagnostics},
+        "seconds_labels": earlier["seconds"],
+        **facts,
+    }
 
 
 def _as_scores(entry: Entry[Any], returned: NDArray[Any], n: int) -> Scores:

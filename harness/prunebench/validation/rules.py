@@ -5,6 +5,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from prunebench.describe import counted
 from prunebench.errors import DataError, Fault, PrunebenchError, ResultConflict, SchemaTooNew
 from prunebench.plan import NONE, cell_axes
 from prunebench.plugins import Catalogue
@@ -31,7 +32,7 @@ class Validation(NamedTuple):
 def worst(faults: Sequence[Fault], where: str) -> PrunebenchError | None:
     """Return one error for all faults, of the kind that comes first; None where there is none."""
     kinds = {fault.kind for fault in faults}
-    message = f"{len(faults)} fault(s) in {where}"
+    message = f"{counted(len(faults), 'fault')} in {where}"
     hint = "records are never edited by hand: restore the file, and let `prunebench run` write it"
     return next((kind(message, hint) for kind in (SchemaTooNew, DataError, ResultConflict) if kind in kinds), None)
 

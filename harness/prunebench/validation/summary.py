@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from prunebench.describe import counted
 from prunebench.records import CellRecord
 from prunebench.validation.changes import Changes, Move
 from prunebench.validation.lines import Row
@@ -12,7 +13,7 @@ _MOST, _WIDTH = 50, 160  # rows of a table, characters of a code span
 
 def summary(found: Validation) -> str:
     """Return the faults, what is missing, and what differs from the base, as markdown."""
-    verdict = f"{len(found.faults)} fault(s)" if found.faults else "valid"
+    verdict = counted(len(found.faults), "fault") if found.faults else "valid"
     lines = ["## Results", "", f"{found.n_rows} records, {verdict}. Against {code(found.changes.before)}: "
              f"{found.changes.counts}.", ""]  # fmt: skip
     lines += _table("Faults", "fault", [[code(str(fault))] for fault in found.faults])

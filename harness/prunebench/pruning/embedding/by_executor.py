@@ -56,7 +56,7 @@ def _opened(bench: Bench, described: Mapping[str, Any]) -> Network:
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class EmbeddingExecutor:
     """An executor that embeds pictures with one network, described as the configuration of its tasks has it."""
 
     executor: Executor
@@ -124,16 +124,16 @@ def _place(pictures: Pictures, position: int) -> Mapping[str, Any]:
 
 
 @contextmanager
-def elsewhere(
+def embedding_executor(
     start: Callable[[Path], Executor], store: Store, arch: Arch, weights: Path | None, source: str
-) -> Iterator[Elsewhere]:
+) -> Iterator[EmbeddingExecutor]:
     """Yield what embeds pictures with a network by an executor, which ends with the block.  start: makes the executor,
     with a folder for its logs."""
     described = {"arch": asdict(arch), "weights": str(weights.absolute()) if weights else "", "source": source}
     logs = store.root / "tmp" / "embedding-logs"
     executor, killed = start(logs), True
     try:
-        yield Elsewhere(executor, store, described)
+        yield EmbeddingExecutor(executor, store, described)
         killed = False
     finally:
         executor.close(kill=killed)
