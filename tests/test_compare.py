@@ -16,7 +16,7 @@ from prunebench.cli.compare import command
 from prunebench.errors import DataError, UsageError
 from prunebench.records import Record
 from prunebench.validation.changes import Changes, changes
-from prunebench.validation.lines import read_folder, side
+from prunebench.validation.lines import base_rows, read_folder, side
 from prunebench.validation.summary import told
 
 OLD, NEW = (0.80, 0.81, 0.79, 0.82), (0.83, 0.85, 0.80, 0.86)
@@ -135,3 +135,16 @@ def test_a_folder_without_sound_records_is_refused(folders: Any, tmp_path: Path)
         file.write("{}\n")
     with pytest.raises(DataError, match="line 5"):
         call("before", "after")
+
+
+@pytest.mark.parametrize("content", [b"\x1f\x8b\xff", b"#" * 10_000_001], ids=["packed", "too large"])
+@pytest.mark.parametrize("file", ["s/d/other.jsonl", "s/other.jsonl"])
+def test_a_file_of_records_that_cannot_be_read_is_told_and_never_left_out(file, content, folders):
+    folders(seeds_of("alpha", OLD), seeds_of("alpha", NEW))
+    (spoilt := Path("before") / file).parent.mkdir(parents=True, exist_ok=True)
+    spoilt.write_bytes(content)
+    for compared in (("before", "after"), ("after", "before")):
+        with pytest.raises(DataError, match=f"before: {file}"):
+            call(*compared)
+    with pytest.raises(DataError, match=f"before: {file}"):
+        base_rows(Path("after"), "before")

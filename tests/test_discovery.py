@@ -16,6 +16,7 @@ import pytest
 from conftest import Sandbox
 from prunebench.discovery.first_import import RESULTS, read_results, write_results
 from prunebench.plugins import load_plugins
+from registries import NUMPY_DIGITS, TINY, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent
 REGISTRY = str(ROOT / "registry.toml")  # a copy of the harness has none of its own
@@ -374,3 +375,32 @@ def test_a_number_that_is_none_is_told(sandbox):
         sandbox.install(f"dated-{number.strip(chr(39))}", fine("dated").replace("load=", f"api={number}, load="))
     failures = json.loads(sandbox.call("list", "scorers", "--json").stdout)["failures"]
     assert sorted(f["error"].partition("api = ")[2].partition(",")[0] for f in failures) == ["'1'", "0", "None", "True"]
+
+
+# What is left of a distribution that was half removed, or that a broken tool wrote, beside one that is sound.
+DAMAGED = {
+    "METADATA is missing or damaged": {"METADATA": None}, "it has no name and version": {"METADATA": b""},
+    "it has no name": {"METADATA": b"\xff\xfe\0" * 9},
+    "entry_points.txt cannot be read: UnicodeDecodeError": {"entry_points.txt": b"\xff\xfe[prunebench]"},
+    "entry_points.txt cannot be read: TypeError": {"entry_points.txt": b"[prunebench]\nmodule\n"},
+    "'not a module': expected module": {"entry_points.txt": b"[prunebench]\nx = not a module\n"},
+    "'': expected module, or": {"entry_points.txt": b"[prunebench]\nx =\n"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("told", DAMAGED)
+def test_damaged_metadata_of_a_distribution_are_named_and_the_rest_works(told, sandbox):
+    sandbox.register(NUMPY_DIGITS + TINY + TRAINING)
+    sandbox.install("half-gone", fine("gone"))
+    folder = sandbox.folder / "site" / "half_gone-1.0.dist-info"
+    for name, content in DAMAGED[told].items():
+        (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
+    (folder / "RECORD").write_bytes(b"\xff")
+    listed = sandbox.call("list", "--json")
+    (failure,) = json.loads(listed.stdout)["failures"]
+    assert "half_gone-1.0.dist-info/" in failure["error"]
+    assert told in failure["error"]
+    ran = sandbox.call("run", "tiny", "--quiet")
+    assert ran.returncode == 0, ran.stderr
+    assert "half_gone-1.0.dist-info/" in ran.stderr
+    assert "Traceback" not in listed.stderr + ran.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from prunebench.errors import DataError, ResultConflict, SchemaTooNew, StoreError
+from prunebench.keys import jsonable
 from prunebench.records import (
     AGREEMENT_TOLERANCE,
     decode,
     encode,
-    jsonable,
     merge,
     read_records,
+    read_results,
     update_file,
     write_records,
 )
@@ -158,6 +160,21 @@ def test_a_pipe_or_a_folder_in_place_of_a_file_is_named_at_once(tmp_path):
     for name in ("pipe", "folder"):
         with pytest.raises(DataError, match=rf"{name}\.jsonl is no file that can be read"):
             read_records(tmp_path / f"{name}.jsonl")
+
+
+@pytest.mark.parametrize("copy", ["tiny-backup/d/m.jsonl", "s/d-old/m.jsonl", "s/d/m (1).jsonl"])
+def test_a_copy_in_the_folder_is_named_and_not_counted_a_second_time(tmp_path, copy):
+    for path, accuracy in {"s/d/m.jsonl": 0.3, copy: 0.9}.items():
+        write_records(tmp_path / path, [cell(accuracy=accuracy)])
+    with pytest.raises(DataError, match=re.escape(f"{copy}, line 1: belongs to s/d/m.jsonl")):
+        read_results(tmp_path)
+
+
+def test_two_lines_about_one_cell_are_named_and_not_averaged(tmp_path):
+    path = tmp_path / "s" / "d" / "m.jsonl"
+    write_records(path, [cell(seed=1), cell(accuracy=0.3), cell(accuracy=0.9, keep="0.10")])
+    with pytest.raises(DataError, match=r"m\.jsonl, line 3: is about the same cell as line 2"):
+        read_results(tmp_path)
 
 
 def test_a_record_of_a_newer_schema_asks_for_an_update(tmp_path):

@@ -106,7 +106,8 @@ def test_a_flipped_bit_or_a_cut_anywhere_is_never_read_as_what_was_written(sound
 
 
 @pytest.mark.parametrize(
-    "content", [None, b"", b"[]", b"null", b'{"digests": {"../../x": "1"}}', b'{"digests": 3}', b"[" * 9999, b"\xff"]
+    "content",
+    [None, b"", b"[]", b"{}", b"null", b'{"digests": {"../../x": "1"}}', b'{"digests": 3}', b"[" * 9999, b"\xff"],
 )
 def test_facts_that_are_missing_or_of_another_form_are_set_aside_with_a_word(sound, tmp_path, capsys, content):
     store = spoilt(sound, tmp_path, META, lambda _: content)
@@ -116,6 +117,22 @@ def test_facts_that_are_missing_or_of_another_form_are_set_aside_with_a_word(sou
     assert store.read("scores", KEY) is None
     store.publish("scores", KEY, {"x": np.arange(100.0)}, FACTS)
     assert store.read("scores", KEY) is not None
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda file: Path(file).symlink_to("/dev/zero")])
+@pytest.mark.parametrize("name", [DATA, META, "."])
+def test_what_is_no_file_or_no_folder_is_set_aside_and_not_waited_for(sound, tmp_path, capsys, name, make):
+    store = spoilt(sound, tmp_path, DATA, lambda content: content)
+    if name == ".":
+        shutil.rmtree(store.folder("scores", KEY))
+        store.folder("scores", KEY).write_bytes(b"a file")
+    else:
+        (store.folder("scores", KEY) / name).unlink()
+        make(store.folder("scores", KEY) / name)
+    assert store.read("scores", KEY) is None
+    (place,) = set_aside(store)
+    assert (f"{name} is no file" if name != "." else "cannot be read: Not a directory") in capsys.readouterr().err
+    assert place.name.startswith(KEY)
 
 
 def test_what_another_process_works_on_is_not_set_aside_and_what_it_replaced_stays(sound, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,17 @@ def test_a_pruning_needs_no_locale_of_utf_8(sandbox):
     ids, classes = ast.literal_eval(found.stdout.decode())
     assert sorted(ids) == sorted(f"é日{n}.png" for n in range(12))
     assert classes == ("chât", "dog")
+
+
+def test_folders_whose_names_are_no_utf_8_serve_a_run_by_workers(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    sandbox = Sandbox(folder)
+    sandbox.register(NUMPY_DIGITS + SUITE)
+    ran = sandbox.run("run", "tiny", "--quiet", "--jobs", "1")
+    assert ran.returncode == 0, ran.stderr
+    assert (folder / "results" / "tiny" / "digits" / "random.jsonl").is_file()
+    assert sandbox.run("status").returncode == 0
 
 
 @pytest.mark.parametrize("name", ['it\'s a "quoted" $(touch x)`touch y`;&', "a\nb", "-r", "ü*?[a]%s{}"])

@@ -318,10 +318,13 @@ def test_an_unknown_suite_is_told(contribution):
 
 
 def test_a_file_that_is_too_large_is_not_read(contribution, monkeypatch):
+    base = base_rows(contribution.results, str(contribution.base))
     monkeypatch.setattr(lines, "MAX_BYTES", 1000)
-    found = contribution.validate()
+    found = validate(contribution.results, base, contribution.registry, catalogue())
     assert "the limit is 1,000" in text_of(found)
     assert found.n_rows == 0
+    with pytest.raises(DataError, match="the limit is 1,000"):
+        contribution.validate()  # nor is one of the base
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +31,7 @@ _REASONS = {
 class _Facts(msgspec.Struct):
     """What every stage says of its artefact; names of files are in its own folder."""
 
-    digests: dict[Annotated[str, msgspec.Meta(pattern=r"^\w[\w.-]*$")], str] = {}
+    digests: dict[Annotated[str, msgspec.Meta(pattern=r"^\w[\w.-]*$")], str]
     record: dict[str, Any] = {}
     seconds: float = 0.0
     format: int = 1
@@ -39,6 +40,7 @@ class _Facts(msgspec.Struct):
 def facts_in(file: Path) -> dict[str, Any]:
     """Return the facts of an artefact.  Raises CorruptArtefact where they are damaged, and StoreError for the format of
     a newer prunebench.  The first format had no checksum."""
+    plain_state(file)
     try:
         facts: dict[str, Any] = msgspec.json.decode(file.read_bytes())
         number, checksum = msgspec.convert(facts, _Facts).format, facts.pop("checksum", "")
@@ -50,6 +52,14 @@ def facts_in(file: Path) -> dict[str, Any]:
         text = f"{file.parent} has format {number}, and this prunebench reads formats up to {FORMAT}"
         raise StoreError(text, "update prunebench, or name another cache with --cache DIR")
     return facts
+
+
+def plain_state(file: Path) -> os.stat_result:
+    """Return the state of a file.  Raises CorruptArtefact for what is none: a pipe or a device would be waited for, or
+    read, for ever."""
+    if not stat.S_ISREG((state := file.stat()).st_mode):
+        raise CorruptArtefact(f"{file} is no file", "it is computed again")
+    return state
 
 
 def sealed(facts: Mapping[str, Any]) -> bytes:
@@ -66,8 +76,8 @@ def fault(folder: Path) -> str:
                      if file_digest(folder / name) != expected), "")  # fmt: skip
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
-    except CorruptArtefact:
-        return f"{META} is damaged"
+    except CorruptArtefact as error:
+        return error.message.removeprefix(f"{folder}{os.sep}")
     except StoreError:
         return ""
     except OSError as error:
@@ -85,7 +95,8 @@ def accessed(what: str, instead: str) -> Iterator[None]:
 
 
 def file_digest(path: Path) -> str:
-    """Return the blake2b-128 of a file as hexadecimal digits."""
+    """Return the blake2b-128 of a file as hexadecimal digits; raises CorruptArtefact as `plain_state` does."""
+    plain_state(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 

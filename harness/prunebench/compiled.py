@@ -2,11 +2,11 @@
 
 import hashlib
 import re
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from prunebench.discovery.first_import import package_files
-from prunebench.discovery.registration import GROUP, HOST
+from prunebench.discovery.installed import installed_plugins
+from prunebench.discovery.registration import HOST
 from prunebench.keys import digest
 
 _IMPORT = re.compile(rb"^[ \t]*(import|from)[ \t]+numba\b", re.MULTILINE)
@@ -17,7 +17,7 @@ def numba_folder(cache: Path) -> Path:
 
     numba compiles a function again when its own file has changed, but not when the file of a function that it calls
     has: what is inlined would stay as it was, under the key of the new code."""
-    packages = {HOST, *(point.module.partition(".")[0] for point in entry_points(group=GROUP))}
+    packages = {HOST, *(point.module.partition(".")[0] for point, _ in installed_plugins()[0])}
     paths = sorted(Path(path) for package in packages for path, _, _ in package_files(package) if path.endswith(".py"))
     texts = (text for text in map(Path.read_bytes, paths) if _IMPORT.search(text))
     return cache / "numba" / digest([hashlib.blake2b(text).hexdigest() for text in texts])[:16]

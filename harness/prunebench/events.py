@@ -32,12 +32,15 @@ class EventLog:
         self._file: TextIO | None = None
         self._settings, self._started = settings, set[str]()
         with suppress(OSError):
-            self._file = (folder / FILE).open("a", encoding="utf-8")
+            self._file = (folder / FILE).open("a", encoding="utf-8", errors="replace")
 
     def write(self, event: str, **facts: Any) -> None:
         """Append one event."""
         if self._file is not None:
-            line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts})
+            line = json.dumps(
+                {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts},
+                ensure_ascii=False,
+            )
             with suppress(OSError, ValueError):
                 self._file.write(line + "\n")
                 self._file.flush()

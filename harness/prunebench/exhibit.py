@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from prunebench.errors import DataError
+from prunebench.guard import read_plain
 from prunebench.records import Count, Digest, Name, OptionalDigest, Positive, Text, is_kept_fraction
 
 FILE = "exhibit.json"
@@ -115,9 +116,9 @@ def read_exhibits(results: Path, suite: str = "*") -> list[Exhibit]:
     """Return results/<suite>/<data set>/exhibit.json in order; raises DataError for a file that is none."""
     found = []
     for path in sorted(results.glob(f"{suite}/*/{FILE}")):
+        hint = "write it again with `prunebench export exhibit SUITE`, or remove it"
         try:
-            found.append(decode_exhibit(path.read_bytes(), path.relative_to(results)))
-        except (ValueError, OSError) as error:
-            hint = "write it again with `prunebench export exhibit SUITE`, or remove it"
+            found.append(decode_exhibit(read_plain(path, hint), path.relative_to(results)))
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path}: {error}", hint) from error
     return found

@@ -14,6 +14,7 @@ import msgspec
 
 from prunebench.discovery.first_import import environment_digest
 from prunebench.errors import DataError, Fault, StoreError
+from prunebench.guard import read_plain
 from prunebench.identify import load_registered
 from prunebench.keys import digest
 from prunebench.plan import NONE, Goal, Plan
@@ -85,8 +86,8 @@ def _outputs(network: Network, catalogue: Catalogue, settings: Settings) -> int 
 
 def _kept_outputs(file: Path) -> dict[str, int | None]:
     """Return what providers said before; nothing where the file is not there, or damaged."""
-    with suppress(OSError, UnicodeDecodeError, msgspec.MsgspecError):
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, int | None])
+    with suppress(DataError, UnicodeDecodeError, msgspec.MsgspecError):
+        return msgspec.json.decode(read_plain(file), type=dict[str, int | None])
     return {}
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 
 from prunebench.artefact_files import file_digest
-from prunebench.discovery.first_import import environment_digest, installed_plugins, package_files, plugin_digest
-from prunebench.errors import StoreError
+from prunebench.discovery.first_import import environment_digest, package_files, plugin_digest
+from prunebench.discovery.installed import installed_plugins
+from prunebench.errors import DataError, StoreError
+from prunebench.guard import read_plain
 from prunebench.keys import digest
 from prunebench.plugins import Catalogue
 from prunebench.records import write_text
@@ -35,8 +37,8 @@ def suite_board(results: Path, registry: Registry, catalogue: Catalogue, suite: 
     file = cache / FOLDER / f"{digest([str(results.absolute()), suite])}.json"
     inputs = digest(list(_inputs(results / suite, registry, catalogue)))
     folder = results / suite / "board"
-    with contextlib.suppress(OSError, UnicodeDecodeError, msgspec.MsgspecError):
-        kept = msgspec.json.decode(file.read_bytes(), type=Kept)
+    with contextlib.suppress(OSError, DataError, UnicodeDecodeError, msgspec.MsgspecError):
+        kept = msgspec.json.decode(read_plain(file), type=Kept)
         if kept.inputs == inputs and kept.files and kept.files == _digests(folder):
             return kept.text
     from prunebench.board import update_board
@@ -57,7 +59,7 @@ def _inputs(folder: Path, registry: Registry, catalogue: Catalogue) -> Iterator[
     yield shutil.get_terminal_size((100, 24)).columns
     yield from (str(registry.file.absolute()), str(find_registry().absolute()), registry.text)
     environment = environment_digest()
-    yield [plugin_digest(*one, environment) for one in installed_plugins(os.environ.get("PRUNEBENCH_LOAD_PLUGINS"))]
+    yield [plugin_digest(*one, environment) for one in installed_plugins(os.environ.get("PRUNEBENCH_LOAD_PLUGINS"))[0]]
     yield sorted(package_files("prunebench"))
     yield {kind: sorted(entries) for kind, entries in catalogue.entries.items()}
     yield sorted(page.name for page in (registry.file.absolute().parent / "docs" / "reference").glob("scorer-*.md"))

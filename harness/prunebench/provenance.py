@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from prunebench.discovery.installed import named
 from prunebench.keys import digest
 from prunebench.plugins import Catalogue
 from prunebench.vcs import git_state
@@ -54,8 +55,7 @@ def describe(catalogue: Catalogue, folder: Path, devices: Iterable[str]) -> dict
     """Return all of this and the plugins for a manifest; `folder` is the one whose git state counts.  machine_class: a
     digest of what makes times and numbers comparable: processor or GPU, driver, torch minor."""
     packages, facts = versions(), machine()
-    told = [one.metadata for one in importlib.metadata.distributions()]  # read once: there are hundreds
-    installed = sorted(f"{one['Name']}=={one['Version']}" for one in told)
+    installed = sorted("==".join(one) for one in map(named, importlib.metadata.distributions()) if one)
     origins = [entry.origin for entries in catalogue.entries.values() for entry in entries.values()]
     found = [*((origin, {}) for origin in origins), *((f.origin, {"error": f.error}) for f in catalogue.failures)]
     kind = facts["gpus"] if {*devices} != {"cpu"} and facts["gpus"] else facts["processor"]

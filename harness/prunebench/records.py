@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import math
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -259,8 +257,20 @@ def read_items(path: Path) -> Iterator[Record | Fault]:
 
 
 def read_results(results: Path, suite: str = "*") -> list[Record]:
-    """Return the records of results/<suite>/<dataset>/*.jsonl, in order; raises DataError for a line that is none."""
-    return [record for path in sorted(results.glob(f"{suite}/*/*.jsonl")) for record in read_records(path)]
+    """Return the records of results/<suite>/<dataset>/*.jsonl, in order; raises DataError as `read_in_place` does."""
+    return [record for path in sorted(results.glob(f"{suite}/*/*.jsonl")) for record in read_in_place(path)]
+
+
+def read_in_place(path: Path) -> list[Record]:
+    """Return the records of a file in a results folder.  Raises DataError as `read_records` does, and for a copy, which
+    would count twice: a record of another file, or about the cell of a line above."""
+    records, lines = read_records(path), dict[object, int]()
+    for number, one in enumerate(records, start=1):
+        above, belongs = lines.setdefault(one.place, number), path.parts[-3:] == one.file.parts
+        if above != number or not belongs:
+            reason = f"is about the same cell as line {above}" if belongs else f"belongs to {one.file.as_posix()}"
+            raise DataError(f"{path}, line {number}: {reason}", "remove the copy, or move it out of the results folder")
+    return records
 
 
 def merge(
@@ -335,23 +345,3 @@ def write_bytes(path: Path, content: bytes, hint: str) -> None:
             scratch.replace(path)
         finally:
             scratch.unlink(missing_ok=True)  # a part of it, where the disk is full
-
-
-def jsonable(value: Any, where: str) -> Any:
-    """Return a diagnostic as plain JSON values: numpy scalars become numbers, NaN and infinity None, and what
-    is no Unicode is escaped.  Raises TypeError that names `where` for what JSON does not hold, such as an array."""
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():
-        value = value.item()
-    if isinstance(value, Real) and not isinstance(value, Integral):  # a long double is its own item
-        value = float(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, str):
-        return value.encode(errors="backslashreplace").decode()
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, list | tuple):
-        return [jsonable(item, where) for item in value]
-    if isinstance(value, dict):
-        return {jsonable(str(name), where): jsonable(item, where) for name, item in value.items()}
-    raise TypeError(f"{where} holds an object of type {type(value).__name__}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from prunebench.errors import ResultConflict
 from prunebench.plan import MAX_TEXT, Goal, Plan
-from prunebench.records import FINAL, Record, read_records, update_file
+from prunebench.records import FINAL, Record, read_in_place, update_file
 from prunebench.settings import Settings
 from prunebench.store import Store
 from prunebench.tasks import Task
@@ -26,7 +26,7 @@ class Results:
             self.goals.setdefault(goal.key, []).append(goal)
         places = {goal.place: goal.key for goal in plan.goals}
         files = {folder / file for file in {goal.file for goal in plan.goals}}
-        there = [record for path in sorted(files) if path.exists() for record in read_records(path)]
+        there = [record for path in sorted(files) if path.exists() for record in read_in_place(path)]
         self.records = {record.place: record for record in there if places.get(record.place) == record.key}
         self.replaced = 0
         self.conflicts: list[ResultConflict] = []

@@ -282,4 +282,5 @@ class Run:
 
 
 def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    write_text(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    write_text(folder / "manifest.json", text.encode("utf-8", "replace").decode())  # paths may be no UTF-8

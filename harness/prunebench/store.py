@@ -27,6 +27,7 @@ from prunebench.artefact_files import (
     fault,
     file_digest,
     flush,
+    plain_state,
     sealed,
 )  # fmt: skip
 from prunebench.errors import CorruptArtefact, StoreError
@@ -108,7 +109,7 @@ class Store:
                 self._fetch(stage, key)
             try:
                 return facts_in(folder / META)
-            except (CorruptArtefact, FileNotFoundError):
+            except (CorruptArtefact, FileNotFoundError, NotADirectoryError):
                 if folder.exists():
                     self.set_aside(stage, key)
         return None
@@ -124,7 +125,7 @@ class Store:
         arrays: dict[str, NDArray[Any]] = {}
         try:
             for name, expected in meta.get("digests", {}).items():
-                state = (file := folder / name).stat()
+                state = plain_state(file := folder / name)
                 seen = (file, expected, state.st_ino, state.st_size, state.st_mtime_ns)
                 if seen not in self._verified and file_digest(file) != expected:
                     raise CorruptArtefact(f"{file} does not match its digest", "it is computed again")

@@ -1,13 +1,13 @@
 """A declared spec with its origin as JSON, so that another process can use it without discovering it."""
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import msgspec
 
-from prunebench.plugins import GROUP, KINDS, Entry, Origin
+from prunebench.discovery.installed import installed_plugins
+from prunebench.plugins import KINDS, Entry, Origin
 from prunebench.specs import Param, ParamValue, PluginSpec
 
 CHECKED: Mapping[str, type[PluginSpec]] = {spec.kind: spec for spec in KINDS.values()}
@@ -30,9 +30,9 @@ def from_json(value: Mapping[str, Any]) -> Entry[Any]:
 def entry_of(spec: PluginSpec) -> Entry[Any]:
     """Return an entry for a spec as a hook returns it; its origin is the installed distribution, if there is one."""
     package = spec.load.partition(":")[0].partition(".")[0]
-    for point in importlib.metadata.entry_points(group=GROUP):
-        if point.value.partition(":")[0].partition(".")[0] == package and point.dist is not None:
-            return Entry(spec, Origin(point.name, point.dist.name, point.dist.version))
+    for point, origin in installed_plugins()[0]:
+        if point.module.partition(".")[0] == package:
+            return Entry(spec, origin)
     return Entry(spec, Origin(package, package, spec.version or "local"))
 
 

@@ -167,7 +167,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.reconfigure(line_buffering=True)  # what a task prints before it dies is in its log
     match arguments:
         case ["--serve", settings]:
-            serve(msgspec.json.decode(settings, type=Settings), sys.stdin, answers)
+            serve(msgspec.convert(json.loads(settings), Settings), sys.stdin, answers)  # paths may be no UTF-8
             return 0
         case [file]:
             request = json.loads(Path(file).read_text(encoding="utf-8"))

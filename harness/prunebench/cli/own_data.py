@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from prunebench.cli.options import COUNT, PATH, Count, F, assignments, cache_option
-from prunebench.errors import UsageError
+from prunebench.errors import DataError, UsageError
+from prunebench.guard import read_text
 from prunebench.request import data_folders
 
 _DATA = (
@@ -87,6 +88,6 @@ def _lines(context: click.Context, option: click.Parameter, given: Path | None) 
     if given is None:
         return ()
     try:
-        return tuple(line for line in given.read_text(encoding="utf-8-sig").splitlines() if line)
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"{given} cannot be read: {error}", "name a text file with one id per line") from error
+        return tuple(line for line in read_text(given).splitlines() if line)
+    except DataError as error:
+        raise UsageError(error.message, "name a text file with one id per line") from error

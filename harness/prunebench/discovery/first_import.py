@@ -6,22 +6,22 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from prunebench.code_version import locate
-from prunebench.discovery.registration import GROUP, HOST, Failure, Origin
-from prunebench.errors import StoreError
+from prunebench.discovery.installed import Installed, installed_plugins
+from prunebench.discovery.registration import HOST, Failure, Origin
+from prunebench.errors import DataError, StoreError
+from prunebench.guard import read_plain
 from prunebench.keys import digest
 from prunebench.records import write_text
 from prunebench.specs import API
 from prunebench.store import default_cache
 
-Installed = tuple[EntryPoint, Origin]
 Result = tuple[str, str]  # an error and a hint, both empty where a plugin may be imported
 _Kept = tuple[Literal[3], dict[str, Result]]  # the schema of the file, and the results by key
 _TRYING = "PRUNEBENCH_FIRST_IMPORT"  # set in the process of a first import, where only the own plugins are loaded
@@ -37,28 +37,18 @@ def importable(chosen: str | None, *, retry: bool, time_limit_seconds: float) ->
     """Return the plugins that may be imported here, prunebench's own first, and a failure for each that may not.
     chosen: comma-separated entry-point names; None for all.  retry: try those again that failed before.
     time_limit_seconds: for the import of one plugin."""
-    plugins = installed_plugins(chosen)
+    plugins, damaged = installed_plugins(chosen)
     own, others = ([one for one in plugins if (one[1].distribution == HOST) is bundled] for bundled in (True, False))
     if not others or _TRYING in os.environ:
-        return own, []
+        return own, [] if _TRYING in os.environ else damaged
     environment, known = environment_digest(), read_results(default_cache())
     keyed = {plugin_digest(*one, environment): one for one in others}
     if new := {key: one for key, one in keyed.items() if key not in known or (retry and known[key][0])}:
         results = import_first([point for point, _ in new.values()], time_limit_seconds)
         known = {key: known[key] for key in known if key not in new} | dict(zip(new, results, strict=True))
         write_results(default_cache(), {key: one for key, one in known.items() if not one[0].startswith(_CHANCE)})
-    failures = [Failure(origin, *known[key]) for key, (_, origin) in keyed.items() if known[key][0]]
+    failures = damaged + [Failure(origin, *known[key]) for key, (_, origin) in keyed.items() if known[key][0]]
     return own + [one for key, one in keyed.items() if not known[key][0]], failures
-
-
-def installed_plugins(chosen: str | None) -> list[Installed]:
-    """Return the entry points `chosen` like `importable`'s, prunebench's own first, then by distribution and name."""
-    points = [one for one in entry_points(group=GROUP) if chosen is None or one.name in chosen.split(",")]
-    # Reading metadata parses a mail message: once per distribution, not once per entry point.
-    metadata = cache(lambda dist: dist.metadata if dist else {"Name": "unknown", "Version": "unknown"})
-    found = [(one, Origin(one.name, metadata(one.dist)["Name"], metadata(one.dist)["Version"])) for one in points]
-    # The bundled plugins come first so that on a collision of names they stay.
-    return sorted(found, key=lambda one: (one[1].distribution != HOST, one[1].distribution, one[1].entry_point))
 
 
 def environment_digest() -> str:
@@ -72,7 +62,9 @@ def environment_digest() -> str:
 
 def plugin_digest(point: EntryPoint, origin: Origin, environment: str) -> str:
     """Return the key of a first import: the plugin, its files by path, size and time of change, and the environment."""
-    record = (point.dist.read_text("RECORD") if point.dist else None) or ""
+    record = ""
+    with contextlib.suppress(UnicodeDecodeError):
+        record = (point.dist.read_text("RECORD") if point.dist else None) or ""
     files = sorted(package_files(point.module.partition(".")[0]))
     return digest([environment, str(origin), point.value, record, files])
 
@@ -89,8 +81,8 @@ def package_files(package: str) -> Iterator[tuple[str, int, int]]:
 
 def read_results(cache: Path) -> dict[str, Result]:
     """Return the results by key; none when the file is absent, damaged or of another schema."""
-    with contextlib.suppress(OSError, UnicodeDecodeError, msgspec.MsgspecError):
-        kept: _Kept = msgspec.json.decode((cache / RESULTS).read_bytes(), type=_Kept)
+    with contextlib.suppress(DataError, UnicodeDecodeError, msgspec.MsgspecError):
+        kept: _Kept = msgspec.json.decode(read_plain(cache / RESULTS), type=_Kept)
         return kept[1]
     return {}
 

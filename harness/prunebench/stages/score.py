@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.contexts import Dataset, Scores
+from prunebench.keys import jsonable
 from prunebench.plugins import Entry
-from prunebench.records import MAX_DIAGNOSTICS_BYTES, jsonable
+from prunebench.records import MAX_DIAGNOSTICS_BYTES
 from prunebench.stages.bench import Bench, StageResult, array_problem, broken_promise, check_array, guarded
 from prunebench.stages.data import check_rows, dataset
 from prunebench.stages.evidence import score_context

@@ -87,7 +87,8 @@ def _faults(file: str, content: bytes, rows: list[Row]) -> Iterator[Fault]:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        yield fault(0, f"is not UTF-8: {error.reason} at byte {error.start}")
+        line = content.count(b"\n", 0, error.start) + 1
+        yield fault(line, f"is not UTF-8: {error.reason} at byte {error.start} of the file")
         return
     lines = text.split("\n")
     if lines[-1]:
@@ -113,9 +114,10 @@ def _faults(file: str, content: bytes, rows: list[Row]) -> Iterator[Fault]:
 
 
 def base_rows(results: Path, base: str) -> tuple[str, list[Row]]:
-    """Return the name and the sound records of a folder, a git revision, or by default where HEAD left main."""
+    """Return the name and the records of a folder, a git revision, or by default where HEAD left main.  Raises
+    DataError for a damaged folder, UsageError for what is neither."""
     if base and Path(base).is_dir():
-        return base, read_folder(Path(base))[0]
+        return base, _sound(base)
     folder = results.resolve()
     named = [("rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")]
     for arguments in named if base else [("merge-base", "HEAD", branch) for branch in ("origin/main", "main")]:
@@ -130,16 +132,22 @@ def base_rows(results: Path, base: str) -> tuple[str, list[Row]]:
 def side(results: Path, name: str) -> tuple[str, list[Row]]:
     """Return the name and the records of one side of a comparison: a folder of results, a run whose records are in
     `results`, or a git revision of `results`.  Raises UsageError for anything else, DataError for a damaged folder."""
-    rows, faults = read_folder(Path(name) if Path(name).is_dir() else results)
     if Path(name).is_dir():
-        if damaged := [fault for fault in faults if fault.line]:
-            raise DataError(f"{name}: {damaged[0]}", f"`prunebench validate {name}` says all that is wrong with it")
+        found = name, _sound(name)
     else:
-        rows = [row for row in rows if row.record.run_id == name]
-    found = (name, rows) if rows or Path(name).is_dir() else base_rows(results, name)
+        rows = [row for row in read_folder(results)[0] if row.record.run_id == name]
+        found = (name, rows) if rows else base_rows(results, name)
     if not found[1]:
         raise UsageError(f"{name} holds no records", "name a folder of results, a run, or a revision that has some")
     return found
+
+
+def _sound(folder: str) -> list[Row]:
+    """Return the records of a folder; raises DataError where a file of records is damaged or out of place."""
+    rows, faults = read_folder(Path(folder))
+    if damaged := [fault for fault in faults if fault.file.endswith(".jsonl")]:
+        raise DataError(f"{folder}: {damaged[0]}", f"`prunebench validate {folder}` says all that is wrong with it")
+    return rows
 
 
 def _rows_at(top: Path, folder: str, commit: str) -> list[Row]:

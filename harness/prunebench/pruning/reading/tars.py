@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from prunebench.errors import DataError
+from prunebench.guard import read_plain
 from prunebench.pictures import chosen_split, printable, printable_ids, split_of, visible_folders
 from prunebench.pictures.names import is_hidden
 from prunebench.pictures.signatures import PICTURE_ENDINGS
@@ -111,8 +112,8 @@ def _remembered(path: Path, cache: Path | None) -> _Index:
     place = (os.path.realpath(path), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
     file = None if cache is None else Path(cache) / "shards" / content_digest(repr(place).encode("utf-8", "replace"))
     if file is not None:
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            return msgspec.msgpack.decode(file.read_bytes(), type=_Index)
+        with contextlib.suppress(DataError, msgspec.MsgspecError):
+            return msgspec.msgpack.decode(read_plain(file), type=_Index)
     found = _index(path)
     if file is not None:
         with contextlib.suppress(OSError):

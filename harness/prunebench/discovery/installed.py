@@ -1,0 +1,66 @@
+"""The entry points of installed distributions, read one distribution at a time: a damaged one is named, the rest works.
+
+`importlib.metadata.entry_points` raises for all where the files of one are not UTF-8, lack a line or a name."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
+
+from prunebench.discovery.registration import GROUP, HOST, Failure, Origin
+
+Installed = tuple[EntryPoint, Origin]
+_REINSTALL = "the rest works; reinstall this distribution, or remove what is left of it"
+
+
+def installed_plugins(chosen: str | None = None) -> tuple[list[Installed], list[Failure]]:
+    """Return the entry points of plugins, prunebench's own first, then by distribution and name, and a failure for
+    each that cannot be read.  chosen: comma-separated names of entry points; None for all."""
+    found: list[Installed] = []
+    failures: list[Failure] = []
+    seen: set[str] = set()
+    for dist in distributions():
+        folder = Path(str(getattr(dist, "_path", "") or (named(dist) or ["unknown"])[0])).name
+        if (title := re.sub(r"[-.]", "_", Path(folder).stem.partition("-")[0]).lower()) in seen:
+            continue  # the first on the path counts, as it is what an import finds
+        seen.add(title)
+        for item in _points(dist, folder):
+            point = item.origin.entry_point if isinstance(item, Failure) else item[0].name
+            if chosen is None or point in chosen.split(","):
+                failures.append(item) if isinstance(item, Failure) else found.append(item)
+    # The bundled plugins come first so that on a collision of names they stay.
+    return sorted(found, key=lambda one: (one[1].distribution != HOST, one[1].distribution, one[0].name)), failures
+
+
+def named(dist: Distribution) -> tuple[str, str] | None:
+    """Return name and version of a distribution, None where its metadata are missing or damaged."""
+    with contextlib.suppress(Exception):  # whatever the parsers of mail messages raise
+        metadata = dist.metadata  # parsed at each call
+        if metadata["Name"] and metadata["Version"]:
+            return metadata["Name"], metadata["Version"]
+    return None
+
+
+def _points(dist: Distribution, folder: str) -> Iterator[Installed | Failure]:
+    """Yield the entry points of plugins in one distribution, or what is wrong with them."""
+    title, _, version = Path(folder).stem.partition("-")
+    unknown = Origin(title, title, version or "unknown")
+    try:
+        text = dist.read_text("entry_points.txt") or ""
+        points = [one for one in dist.entry_points if one.group == GROUP] if f"[{GROUP}]" in text else []
+    except Exception as fault:  # bytes that are no text, lines that are no entry points
+        reason = " ".join(str(fault).split())
+        error = f"{folder}/entry_points.txt cannot be read: {type(fault).__name__}: {reason}"
+        yield Failure(unknown, error, _REINSTALL)
+        return
+    name = named(dist) if points else None
+    for point in points:
+        origin = Origin(point.name, *(name or (unknown.distribution, unknown.version)))
+        if name is None:
+            yield Failure(origin, f"{folder}/METADATA is missing or damaged: it has no name and version", _REINSTALL)
+        elif EntryPoint.pattern.match(point.value) is None:
+            text = f"{folder}/entry_points.txt: {point.name} = {point.value!r}: expected module, or module:attribute"
+            yield Failure(origin, text, _REINSTALL)
+        else:
+            yield point, origin
