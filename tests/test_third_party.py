@@ -232,5 +232,5 @@ def test_plugins_whose_dependencies_clash_run_by_the_command_that_is_told_and_th
         assert {(row["method"], row["status"]) for row in csv.DictReader(file)} == {(name, "ok") for name in records}
 
     again = clashing.run("prunebench", "run", "clash", *arguments)
-    assert "1 cells: 1 already done, 0 computed now" in again.stderr
+    assert "1 cell: 1 already done, 0 computed now" in again.stderr
     assert {record["method"] for record in clashing.records()} == set(records)
