@@ -74,10 +74,15 @@ class _Record(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields
     git_dirty: bool = False
 
     @property
-    def file(self) -> Path:
-        """The file that the record belongs to, below the results folder: its method's, or that of all comparisons."""
+    def file_parts(self) -> tuple[str, str, str]:
+        """The folders and the name of the file that the record belongs to: its method's, or that of all comparisons."""
         name = AGREEMENT_FILE if isinstance(self, AgreementRecord) else f"{self.method}.jsonl"
-        return Path(self.suite) / self.dataset / name
+        return self.suite, self.dataset, name
+
+    @property
+    def file(self) -> Path:
+        """The file that the record belongs to, below the results folder."""
+        return Path(*self.file_parts)
 
 
 class CellRecord(_Record, frozen=True, kw_only=True, gc=False, tag="cell"):
@@ -266,7 +271,7 @@ def read_in_place(path: Path) -> list[Record]:
     would count twice: a record of another file, or about the cell of a line above."""
     records, lines = read_records(path), dict[object, int]()
     for number, one in enumerate(records, start=1):
-        above, belongs = lines.setdefault(one.place, number), path.parts[-3:] == one.file.parts
+        above, belongs = lines.setdefault(one.place, number), path.parts[-3:] == one.file_parts
         if above != number or not belongs:
             reason = f"is about the same cell as line {above}" if belongs else f"belongs to {one.file.as_posix()}"
             raise DataError(f"{path}, line {number}: {reason}", "remove the copy, or move it out of the results folder")

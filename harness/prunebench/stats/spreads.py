@@ -81,13 +81,16 @@ def tail(gaps: Floats, squared_errors: Floats) -> Floats:
 
 
 def half_widths(squared_errors: Floats, level: float) -> Floats:
-    """Return half the width of central intervals [m] from draws of squared errors [m, draws], by Newton's method.
-    The tail is convex above 0, so that steps from 0 never go too far."""
-    found = np.zeros(len(squared_errors))
+    """Return half the width of central intervals [m] from draws of squared errors [m, draws], by Newton's method from
+    where one mean error would have it.  The tail is convex above 0, so that a step may fall short, and none that
+    follows goes too far."""
+    from scipy.special import ndtri
+
+    found: Floats = ndtri((1 + level) / 2) * np.sqrt(squared_errors.mean(axis=1))
     for _ in range(50):
         densities = np.exp(-(found[:, None] ** 2) / squared_errors / 2) / np.sqrt(2 * math.pi * squared_errors)
         steps = (tail(found, squared_errors) - (1 - level) / 2) / densities.mean(axis=1)
-        found += steps
+        found = np.maximum(found + steps, 0.0)
         if (np.abs(steps) <= 1e-12 * found).all():
             break
     return found
