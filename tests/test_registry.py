@@ -413,3 +413,11 @@ def test_a_key_that_is_not_written_has_the_line_of_the_table_around_it():
     fault = source.fault(("x", "y", "e", "h", "nothing"), "reason")
     assert (fault.line, fault.key) == (5, "x.y.e.h.nothing")
     assert source.fault(("nothing",), "reason").line == 1
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda file: file.symlink_to("nowhere")], ids=["folder", "broken link"])
+def test_a_registry_of_the_working_folder_that_is_no_file_is_refused_and_not_passed_over(make, sandbox):
+    make(sandbox.folder / "registry.toml")
+    done = sandbox.call("registry", "check")
+    assert done.returncode == 2
+    assert "registry.toml" in done.stderr and "hint: " in done.stderr

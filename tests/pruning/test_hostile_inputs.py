@@ -228,11 +228,13 @@ def test_feature_files_that_would_be_executed_or_hold_no_numbers_are_refused_in_
     np.save(tmp_path / "tokens.npy", np.zeros((20, 3, 4)))
     np.save(tmp_path / "deep.npy", np.zeros((20, 3, 4), dtype=np.uint16))
     (tmp_path / "cut.npy").write_bytes((tmp_path / "nan.npy").read_bytes()[:200])
+    vast = b"{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 512), }".ljust(117) + b"\n"
+    (tmp_path / "vast.npy").write_bytes(b"\x93NUMPY\x01\x00\x76\x00" + vast)
     told = {
         "pickle.npy": "Python objects (a pickle)", "pickle.npz": "Python objects (a pickle)", "nan.npy": "row 3",
         "inf.npy": "row 3", "half.npy": "float16 overflows", "twice.npz": "ids belong to several samples",
         "labels.npz": "19 labels for 20 samples", "tokens.npy": "expected [n, d]", "deep.npy": "expected uint8",
-        "cut.npy": "no readable .npy file", "absent.npy": "is not there",
+        "cut.npy": "no readable .npy file", "vast.npy": "array is too big", "absent.npy": "is not there",
     }  # fmt: skip
     for name, words in told.items():
         assert words in prune(tmp_path / name, "--clusters", "1", "-q", "--no-prove", code=4).stderr

@@ -1,6 +1,7 @@
 """registry.toml is found, checked as a whole, and made into its structs."""
 
 import itertools
+import os
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +33,7 @@ ByRate = TypeVar("ByRate", model.Method, model.Recipe)
 def find_registry(given: Path | None = None) -> Path:
     """Return the file named, else ./registry.toml, else the one that ships with prunebench."""
     packaged = Path(str(resources.files("prunebench"))) / "registry.toml"
-    found = filter(Path.is_file, (Path("registry.toml"), packaged))
+    found = filter(os.path.lexists, (Path("registry.toml"), packaged))  # a folder or a broken link is refused by name
     return given or next(found, packaged.parents[2] / "registry.toml")
 
 

@@ -72,7 +72,8 @@ def _mapped_npy(path: Path) -> NDArray[Any]:
         magic = file.read(6)
     if magic != b"\x93NUMPY":
         raise ValueError(_PICKLE if magic[:1] == b"\x80" else "it does not begin like one")
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    with np.errstate(over="ignore"):  # a size beyond 64 bits is refused by its next line
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 
