@@ -420,4 +420,5 @@ def test_a_registry_of_the_working_folder_that_is_no_file_is_refused_and_not_pas
     make(sandbox.folder / "registry.toml")
     done = sandbox.call("registry", "check")
     assert done.returncode == 2
-    assert "registry.toml" in done.stderr and "hint: " in done.stderr
+    assert "registry.toml" in done.stderr
+    assert "hint: " in done.stderr

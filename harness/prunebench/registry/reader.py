@@ -1,8 +1,8 @@
 """registry.toml is found, checked as a whole, and made into its structs."""
 
 import itertools
-import os
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
