@@ -107,7 +107,7 @@ def test_a_pruning_needs_no_locale_of_utf_8(sandbox):
 
 
 def test_folders_whose_names_are_no_utf_8_serve_a_run_by_workers(tmp_path):
-    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder = tmp_path / os.fsdecode(b"\xe9t\xe9")
     folder.mkdir()
     sandbox = Sandbox(folder)
     sandbox.register(NUMPY_DIGITS + SUITE)
