@@ -4,8 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from prunebench.discovery.first_import import package_files
-from prunebench.discovery.installed import installed_plugins
+from prunebench.discovery.installed import installed_plugins, package_files
 from prunebench.discovery.registration import HOST
 from prunebench.keys import digest
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from prunebench.discovery.first_import import environment_digest
+from prunebench.discovery.installed import environment_digest
 from prunebench.errors import DataError, Fault, StoreError
 from prunebench.guard import read_plain
 from prunebench.identify import load_registered

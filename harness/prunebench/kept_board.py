@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from prunebench.artefact_files import file_digest
-from prunebench.discovery.first_import import environment_digest, package_files, plugin_digest
-from prunebench.discovery.installed import installed_plugins
+from prunebench.discovery.installed import environment_digest, installed_plugins, package_files, plugin_digest
 from prunebench.errors import DataError, StoreError
 from prunebench.guard import read_plain
 from prunebench.keys import digest

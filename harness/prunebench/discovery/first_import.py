@@ -5,21 +5,18 @@ The results are kept in the cache folder, so that only what has changed is impor
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from prunebench.code_version import locate
-from prunebench.discovery.installed import Installed, installed_plugins
-from prunebench.discovery.registration import HOST, Failure, Origin
+from prunebench.discovery.installed import Installed, environment_digest, installed_plugins, plugin_digest
+from prunebench.discovery.registration import HOST, Failure
 from prunebench.errors import DataError, StoreError
 from prunebench.guard import read_plain
-from prunebench.keys import digest
 from prunebench.records import write_text
-from prunebench.specs import API
 from prunebench.store import default_cache
 
 Result = tuple[str, str]  # an error and a hint, both empty where a plugin may be imported
@@ -49,34 +46,6 @@ def importable(chosen: str | None, *, retry: bool, time_limit_seconds: float) ->
         write_results(default_cache(), {key: one for key, one in known.items() if not one[0].startswith(_CHANCE)})
     failures = damaged + [Failure(origin, *known[key]) for key, (_, origin) in keyed.items() if known[key][0]]
     return own + [one for key, one in keyed.items() if not known[key][0]], failures
-
-
-def environment_digest() -> str:
-    """Return the digest of what a plugin's import may depend on: this Python and the installed distributions."""
-    names: set[str] = set()
-    for folder in sys.path:
-        with contextlib.suppress(OSError):
-            names.update(path.name for path in Path(folder).iterdir() if path.suffix in (".dist-info", ".egg-info"))
-    return digest([sys.version, sys.prefix, API, sorted(names)])
-
-
-def plugin_digest(point: EntryPoint, origin: Origin, environment: str) -> str:
-    """Return the key of a first import: the plugin, its files by path, size and time of change, and the environment."""
-    record = ""
-    with contextlib.suppress(UnicodeDecodeError):
-        record = (point.dist.read_text("RECORD") if point.dist else None) or ""
-    files = sorted(package_files(point.module.partition(".")[0]))
-    return digest([environment, str(origin), point.value, record, files])
-
-
-def package_files(package: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the files of code of a package, and of a module its own: path, size and time of change."""
-    file, folders = locate(package)
-    inside = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".so", ".pyd")]
-    for path in inside if folders else [file] if file else []:
-        with contextlib.suppress(OSError):
-            state = path.stat()
-            yield str(path), state.st_size, state.st_mtime_ns
 
 
 def read_results(cache: Path) -> dict[str, Result]:

@@ -1,14 +1,18 @@
-"""The entry points of installed distributions, read one distribution at a time: a damaged one is named, the rest works.
+"""The installed plugins and digests of their state.  Distributions are read one at a time: a damaged one is named.
 
 `importlib.metadata.entry_points` raises for all where the files of one are not UTF-8, lack a line or a name."""
 
 import contextlib
 import re
+import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 
+from prunebench.code_version import locate
 from prunebench.discovery.registration import GROUP, HOST, Failure, Origin
+from prunebench.keys import digest
+from prunebench.specs import API
 
 Installed = tuple[EntryPoint, Origin]
 _REINSTALL = "the rest works; reinstall this distribution, or remove what is left of it"
@@ -64,3 +68,31 @@ def _points(dist: Distribution, folder: str) -> Iterator[Installed | Failure]:
             yield Failure(origin, text, _REINSTALL)
         else:
             yield point, origin
+
+
+def environment_digest() -> str:
+    """Return the digest of what a plugin's import may depend on: this Python and the installed distributions."""
+    names: set[str] = set()
+    for folder in sys.path:
+        with contextlib.suppress(OSError):
+            names.update(path.name for path in Path(folder).iterdir() if path.suffix in (".dist-info", ".egg-info"))
+    return digest([sys.version, sys.prefix, API, sorted(names)])
+
+
+def plugin_digest(point: EntryPoint, origin: Origin, environment: str) -> str:
+    """Return the key of a first import: the plugin, its files by path, size and time of change, and the environment."""
+    record = ""
+    with contextlib.suppress(UnicodeDecodeError):
+        record = (point.dist.read_text("RECORD") if point.dist else None) or ""
+    files = sorted(package_files(point.module.partition(".")[0]))
+    return digest([environment, str(origin), point.value, record, files])
+
+
+def package_files(package: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the files of code of a package, and of a module its own: path, size and time of change."""
+    file, folders = locate(package)
+    inside = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".so", ".pyd")]
+    for path in inside if folders else [file] if file else []:
+        with contextlib.suppress(OSError):
+            state = path.stat()
+            yield str(path), state.st_size, state.st_mtime_ns
