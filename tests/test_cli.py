@@ -286,6 +286,13 @@ def test_help_names_every_verb_with_one_sentence(shell):
         (["list", "--jsn"], "no option is named --jsn", "did you mean '--json'?"),
         (["new", "scorr", "x"], "'scorr' is not one of", "see `prunebench new --help`"),
         (["run", "tiny", "--jobs", "0"], "invalid value for '--jobs'", "see `prunebench run --help`"),
+        (
+            ["run", "tiny", "--jobs", "9" * 20],
+            "is not a whole number from 1 to 1,000,000",
+            "see `prunebench run --help`",
+        ),
+        (["run", "tiny", "--slots-per-device", "9" * 20], "is not understood", "write auto, or a number from 1 to"),
+        (["run", "tiny", "--timeout", "nan"], "'nan' is not a number of seconds", "see `prunebench run --help`"),
         (["registry"], "missing command", "see `prunebench registry --help`"),
         (["registry", "ad"], "no command is named 'ad'", "did you mean 'add'?"),
         (["list", "randm"], "'randm'", "did you mean 'random'?"),

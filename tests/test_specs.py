@@ -33,6 +33,9 @@ def test_defaults_are_filled_in_and_whole_numbers_are_accepted_for_fractions():
         ({"metric": "manhattan"}, "expected one of 'cosine', 'euclidean'"),
         ({"weight": 1.5}, "at most 1"),
         ({"weight": "half"}, "expected float, got str"),
+        ({"weight": float("nan")}, "expected a finite number"),
+        ({"weight": -float("inf")}, "expected a finite number"),
+        ({"k": 10**400}, "expected a finite number"),
     ],
 )
 def test_a_parameter_that_does_not_fit_is_refused(given, words):

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from prunebench.plugins import load_plugins
-from prunebench.registry import load_registry
+from prunebench.registry import load_registry, registry_for_own_data
 
 if TYPE_CHECKING:
     from prunebench.pruning.scoring import Method
@@ -80,7 +80,7 @@ def create_method(scorer: str, *, projector: str = "", seed: int = 0, **params: 
 
     catalogue = load_plugins()
     catalogue.scorer(scorer).spec.resolve_params(params)
-    projector = projector or load_registry().own_data.projector
+    projector = projector or registry_for_own_data().own_data.projector
     if "projection" in catalogue.scorer(scorer).spec.needs:
         catalogue.projector(projector)
     return Method(scorer=scorer, params=params, projector=projector, seed=seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -38,6 +39,8 @@ class Param:
         if self.choices:
             return "" if value in self.choices else f"expected one of {', '.join(map(repr, self.choices))}"
         expected = type(self.default)
+        if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:  # NaN is no number either
+            return "expected a finite number"
         if expected is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if self.default is not None and type(value) is not expected:

@@ -20,6 +20,7 @@ from prunebench.exhibit import read_exhibits
 from prunebench.plugins import load_plugins
 from prunebench.pruning.ledger import COLUMNS
 from prunebench.validation.lines import read_folder
+from registries import NUMPY_DIGITS
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -415,3 +416,18 @@ def test_a_library_that_is_not_installed_is_named_with_the_command_that_installs
         "prune", features, "--search", "fiass", "--out", tmp_path / "out", code=2
     ).stderr  # fmt: skip
     assert not (tmp_path / "out").exists()
+
+
+def test_a_registry_in_the_folder_that_says_nothing_of_own_data_leaves_the_defaults_as_they_are(
+    command: Command, features: Path, sandbox: Sandbox
+) -> None:
+    usual = command("prune", features, "--keep", "0.1", "--out", "usual", "--no-prove", "-q")
+    sandbox.register(NUMPY_DIGITS)
+    command("prune", features, "--keep", "0.1", "--out", "here", "--no-prove", "-q")
+    kept = [(sandbox.folder / out / "kept.csv").read_text(encoding="utf-8") for out in ("usual", "here")]
+    assert usual.returncode == 0
+    assert kept[0] == kept[1]
+    sandbox.register(NUMPY_DIGITS + '\n[own-data]\nscorer = "random"\n')
+    command("prune", features, "--keep", "0.1", "--out", "random", "--no-prove", "-q")
+    manifest = json.loads((sandbox.folder / "random" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["method"]["scorer"]["name"] == "random"

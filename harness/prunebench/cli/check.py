@@ -37,7 +37,7 @@ from prunebench.wire import CHECKED, with_defaults
 )
 @click.option("--expect", "expected", multiple=True, metavar="CHECK=REASON", callback=options.pairs,
               help="A check that must fail. Repeatable.")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds per check.")
+@click.option("--timeout", type=options.Seconds(min=0.1), default=120.0, show_default=True, help="Seconds per check.")
 @click.option("--json", "json_file", type=click.File("w", "utf-8"), help="Write the results as JSON; - is stdout.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check, with what it measured.")
 @options.registry_option

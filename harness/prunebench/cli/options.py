@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -45,16 +46,30 @@ class ResultsPlace(Place):
 
 
 class Count(click.IntRange):
-    """A whole number from `min` on."""
+    """A whole number from `min` on, up to `max` where it is given."""
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
         try:
             return super().convert(value, param, context)
         except click.BadParameter:
-            self.fail(f"{value!r} is not a whole number of at least {self.min}", param, context)
+            expected = f"of at least {self.min}" if self.max is None else f"from {self.min} to {self.max:,}"
+            self.fail(f"{value!r} is not a whole number {expected}", param, context)
 
 
-COUNT = Count(min=1)
+class Seconds(click.FloatRange):
+    """A finite number of seconds, at least `min`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        seconds = math.nan
+        with contextlib.suppress(click.BadParameter):
+            seconds = super().convert(value, param, context)
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is not a number of seconds, at least {self.min:g}", param, context)
+        return seconds
+
+
+MOST = 1_000_000  # workers, threads or seeds: more could not be held, and are a slip of the hand
+COUNT = Count(min=1, max=MOST)
 
 registry_option = click.option("--registry", "registry_file", type=PATH, metavar="FILE",
     help="registry.toml to read.  [default: the one here, else the one that ships with prunebench]")  # fmt: skip

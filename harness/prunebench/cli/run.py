@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from prunebench.cli.options import BYTES, COUNT, Count, measured, requested, suite_options
+from prunebench.cli.options import BYTES, COUNT, MOST, Count, Seconds, measured, requested, suite_options
 from prunebench.cli.plan import show
 from prunebench.cli.progress import Progress, about, duration
 from prunebench.cli.text import say
@@ -35,12 +35,12 @@ from prunebench.store import Store
               callback=lambda _, option, given: _count(option, given),
               help="Workers of each GPU; auto: as many as its memory holds of such trainings by the records, or on the "
               "CPU as the cores and the memory carry.")  # fmt: skip
-@click.option("--cpu-slots", type=Count(min=0), help="Workers on the processor, beside those of GPUs, for "
+@click.option("--cpu-slots", type=Count(min=0, max=MOST), help="Workers on the processor, beside those of GPUs, for "
               "stages that need no GPU.  [default: the cores that are left, at most 8]")  # fmt: skip
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Threads of each worker.")
 @click.option("--memory", metavar="AMOUNT", help="Main memory that the workers of this machine may take together, such "
               "as 8GiB: a task starts when it is expected to fit.")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one task may take.")
+@click.option("--timeout", type=Seconds(min=1), help="Seconds that one task may take.")
 @click.option(
     "--executor",
     default="local",
@@ -48,7 +48,7 @@ from prunebench.store import Store
     metavar="NAME[:OPTION=VALUE,...]",
     help="Where tasks run, such as local:slots=4, ray:address=auto, slurm:gpus=1.",
 )
-@click.option("--grace", "grace_seconds", type=click.FloatRange(min=0), default=30, show_default=True,
+@click.option("--grace", "grace_seconds", type=Seconds(min=0), default=30, show_default=True,
               help="Seconds to wait for what runs after Ctrl-C, or --until.")  # fmt: skip
 @click.option("--until", metavar="TIME", help="Start no cell that would not end by then: 90s, 14m, 2h, or 18:30.")
 @click.option("--max-failures", type=COUNT, help="Stop when so many tasks have failed.")
@@ -100,9 +100,13 @@ def command(
 
 def _count(option: click.Parameter, given: str) -> int | None:
     """Return a number of workers, None for "auto"."""
-    if given != "auto" and not (given.isdecimal() and int(given) > 0):
-        raise UsageError(f"{option.opts[-1]} {given!r} is not understood", "write auto, or a number from 1 on")
-    return None if given == "auto" else int(given)
+    if given == "auto":
+        return None
+    if not given.isdecimal() or len(given) > 9 or not 0 < int(given) <= MOST:
+        raise UsageError(
+            f"{option.opts[-1]} {given!r} is not understood", f"write auto, or a number from 1 to {MOST:,}"
+        )
+    return int(given)
 
 
 def _tell(report: RunReport, plan: Plan, results: Path, text: str, as_json: bool) -> None:

@@ -36,9 +36,9 @@ def command(
     from prunebench.pruning.gathering import Given, Machine, gather
     from prunebench.pruning.progress import part
     from prunebench.pruning.trying import check_judged, try_methods
-    from prunebench.registry import load_registry
+    from prunebench.registry import registry_for_own_data
 
-    registry, catalogue = load_registry(), load_plugins()
+    registry, catalogue = registry_for_own_data(), load_plugins()
     names = methods or registry.own_data.tried
     for name in names:
         catalogue.scorer(registry.method(name).scorer)

@@ -25,7 +25,7 @@ from prunebench.pruning.scoring import Method
 from prunebench.pruning.search import Search, check_search
 from prunebench.pruning.selecting import Balance, Choice
 from prunebench.pruning.source import Source
-from prunebench.registry import load_registry
+from prunebench.registry import registry_for_own_data
 from prunebench.store import Store
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def prune(
     from prunebench.plugins import load_plugins
     from prunebench.store import default_cache
 
-    registry, catalogue = load_registry(), load_plugins()
+    registry, catalogue = registry_for_own_data(), load_plugins()
     usual = registry.own_data
     if method and (scorer or (isinstance(method, Method) and (params or projector or seed))):
         text = "method says the scorer, and with create_method also its parameters, projector and seed"

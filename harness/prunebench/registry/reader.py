@@ -32,14 +32,27 @@ ByRate = TypeVar("ByRate", model.Method, model.Recipe)
 
 def find_registry(given: Path | None = None) -> Path:
     """Return the file named, else ./registry.toml, else the one that ships with prunebench."""
+    here = Path("registry.toml")
+    return given or (here if os.path.lexists(here) else _shipped())  # a folder or a broken link is refused by name
+
+
+def _shipped() -> Path:
     packaged = Path(str(resources.files("prunebench"))) / "registry.toml"
-    found = filter(os.path.lexists, (Path("registry.toml"), packaged))  # a folder or a broken link is refused by name
-    return given or next(found, packaged.parents[2] / "registry.toml")
+    return packaged if packaged.exists() else packaged.parents[2] / "registry.toml"
 
 
 def load_registry(given: Path | None = None) -> model.Registry:
     """Read and check the registry; RegistryError names the key and the line of everything that is wrong with it."""
     return make_registry(read_source(find_registry(given)))
+
+
+def registry_for_own_data() -> model.Registry:
+    """Return the registry of the working folder; what its [own-data] does not say is as in the one that ships."""
+    here, shipped = load_registry(), make_registry(read_source(_shipped()))
+    said = {name: value for name, value in asdict(here.own_data).items() if value}
+    usual = shipped.own_data.backbone
+    networks = {usual: shipped.networks[usual], **here.networks}
+    return replace(here, own_data=replace(shipped.own_data, **said), networks=networks)
 
 
 def make_registry(source: Source) -> model.Registry:
