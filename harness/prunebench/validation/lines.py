@@ -126,7 +126,7 @@ def base_rows(results: Path, base: str) -> tuple[str, list[Row]]:
             top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
             return commit[:12], _rows_at(top, folder.relative_to(top).as_posix(), commit)
     message = f"{base or 'main'} is no folder of results, and no revision of a git repository that holds {results}"
-    raise UsageError(message, "name another revision or folder of results, after --base for `prunebench validate`")
+    raise UsageError(message, "name a folder of results or a revision; `prunebench validate` takes it as --base")
 
 
 def side(results: Path, name: str) -> tuple[str, list[Row]]:
