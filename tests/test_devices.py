@@ -293,7 +293,7 @@ def test_a_run_gives_its_executor_the_visible_gpus(two_gpus, sandbox, monkeypatc
     assert Path(sandbox.folder, "slots").read_text() == "cuda 1 1"
     for option, value, told in (
         ("--devices", "1", "there is no GPU 1: 1 can be seen with CUDA_VISIBLE_DEVICES=1"),
-        ("--slots-per-device", "0", "write auto, or a number from 1 on"),
+        ("--slots-per-device", "0", "write auto, or a number from 1 to"),
     ):
         done = sandbox.call("run", "tiny", option, value)
         assert done.returncode == 2

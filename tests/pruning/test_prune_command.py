@@ -431,3 +431,18 @@ def test_a_registry_in_the_folder_that_says_nothing_of_own_data_leaves_the_defau
     command("prune", features, "--keep", "0.1", "--out", "random", "--no-prove", "-q")
     manifest = json.loads((sandbox.folder / "random" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["method"]["scorer"]["name"] == "random"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--executor", "nope"], "features.npz has features, and an executor embeds pictures"),
+        (["--backbone", "resnet18"], "features.npz has features, and a backbone is for pictures"),
+        (["--device", "cuda:77"], "device 'cuda:77' was asked for"),
+        (["--device", "gpu"], "device 'gpu' was asked for"),
+    ],
+)
+def test_what_was_asked_for_and_cannot_be_used_is_refused_and_not_passed_over(
+    options: list[str], message: str, command: Command, features: Path
+) -> None:
+    assert message in command("prune", features, "--keep", "0.1", "--out", "kept", *options, code=2).stderr

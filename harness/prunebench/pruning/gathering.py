@@ -101,6 +101,8 @@ def gather(
         if given.backbones or given.weights:
             text = f"{source.title} has features, and a backbone is for pictures"
             raise UsageError(text, "leave --backbone and --weights out")
+        if machine.executor:
+            raise UsageError(f"{source.title} has features, and an executor embeds pictures", "leave --executor out")
         if reference is not None and reference.features is None:
             raise DataError(f"{reference.title} is pictures, and {source.title} is features", "give features of both")
         return Gathered(bench=bench, source=source, reference=reference)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from prunebench.contexts import Dataset, silent
-from prunebench.errors import CellFailed, OutOfMemory, PluginContractError, PrunebenchError
+from prunebench.errors import CellFailed, OutOfMemory, PluginContractError, PrunebenchError, UsageError
 from prunebench.plugins import Catalogue, Entry
 from prunebench.settings import Settings
 from prunebench.store import Store
@@ -109,15 +109,19 @@ def check_array(entry: Entry[Any], title: str, found: Any, dtype: Any, *shape: i
 
 def make_bench(settings: Settings, catalogue: Catalogue) -> Bench:
     """Return the bench of this process; its device is "cuda", "mps" or "cpu" for "auto", else what was asked for.
-    Raises CellFailed when the device asked for is not there."""
+    Raises UsageError when the device asked for is not there."""
     device = settings.device
     if device != "cpu":  # which asks for nothing: torch takes seconds to import
         import torch
 
-        best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        if device.startswith("cuda") and best != "cuda":
-            raise CellFailed(f"device {device!r} was asked for, and torch sees no CUDA device", "use --devices cpu")
-        device = best if device == "auto" else device
+        there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+        if device == "auto":
+            device = next(kind for kind, n in there.items() if n)
+        kind, _, index = device.partition(":")
+        if not (index or "0").isdecimal() or int(index or "0") >= there.get(kind, 0):
+            seen = ", ".join(f"{n} {kind}" for kind, n in there.items())
+            hint = "use --device cpu, or --devices cpu for a suite"
+            raise UsageError(f"device {device!r} was asked for, and torch sees {seen}", hint)
     store = Store(Path(settings.cache))
     store.enter()
     return Bench(settings, store, catalogue, device)
