@@ -103,8 +103,9 @@ def test_an_executor_is_chosen_with_its_options():
     [
         ("lokal", "no executor is named 'lokal'"),
         ("local:4", "'4' is no option with a value"),
-        ("local:slots=0", "slots = '0' is no number from 1 on"),
-        ("local:slots=-1", "slots = '-1' is no number from 1 on"),
+        ("local:slots=0", "slots = '0' is no number from 1 to"),
+        ("ray:slots=99999999999999999999", "is no number from 1 to 1,000,000"),
+        ("local:slots=-1", "slots = '-1' is no number from 1 to"),
         ("local:address=auto", "has no parameter 'address'"),
         ("ray:gpus=many", "gpus = 'many'"),
         ("ray:gpus=-1", "expected at least 0"),

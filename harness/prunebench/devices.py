@@ -12,6 +12,7 @@ from prunebench import provenance
 from prunebench.errors import UsageError
 
 OTHER = ("cpu", "mps")  # all other slots are devices of CUDA
+MOST_WORKERS = 1_000_000  # a number above is a slip of the hand, and its slots could not be held
 _MOST_SLOTS = 4  # of one GPU: four trainings at once did 1.2 times the work of one on an H100, and the gain had ended
 _CONTEXT_BYTES = 1 << 30  # of each process on a GPU beside its tensors: the context of CUDA and the kernels
 _FRAGMENTS = 1.25  # the allocator holds somewhat more than the tensors of the peak

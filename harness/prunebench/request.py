@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from prunebench.devices import slots_for
+from prunebench.devices import MOST_WORKERS, slots_for
 from prunebench.errors import UsageError
 from prunebench.executors import device_of
 from prunebench.executors.choice import Choice
@@ -89,11 +89,13 @@ def with_slots(
 ) -> tuple[Request, tuple[str, ...]]:  # fmt: skip
     """Return a request for the devices asked for, and an entry for each worker as `slots_for` has it, with those on the
     processor beside GPUs.  per_device: None for as many workers as fit into memory.  Raises UsageError for devices that
-    are not there and numbers below 1."""
+    are not there and numbers that no machine has."""
     threads = request.settings.threads
     for option, given in {"jobs": jobs, "slots_per_device": per_device, "threads": threads}.items():
-        if given is not None and given < 1:
-            raise UsageError(f"{option} = {given} is too few", f"write {option} = 1, or more")
+        if given is not None and not 1 <= given <= MOST_WORKERS:
+            raise UsageError(
+                f"{option} = {given} is no number from 1 to {MOST_WORKERS:,}", f"write {option} = 1, or more"
+            )
     slots = executor.worker_slots(devices, jobs, cpu_slots) if executor else ()
     if not slots:
         peak = 0 if per_device else measured_peak(request)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from prunebench.cli.text import say
+from prunebench.devices import MOST_WORKERS
 from prunebench.errors import UsageError
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue, load_plugins
@@ -68,8 +69,7 @@ class Seconds(click.FloatRange):
         return seconds
 
 
-MOST = 1_000_000  # workers, threads or seeds: more could not be held, and are a slip of the hand
-COUNT = Count(min=1, max=MOST)
+COUNT = Count(min=1, max=MOST_WORKERS)
 
 registry_option = click.option("--registry", "registry_file", type=PATH, metavar="FILE",
     help="registry.toml to read.  [default: the one here, else the one that ships with prunebench]")  # fmt: skip

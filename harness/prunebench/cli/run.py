@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from prunebench.cli.options import BYTES, COUNT, MOST, Count, Seconds, measured, requested, suite_options
+from prunebench.cli.options import BYTES, COUNT, Count, Seconds, measured, requested, suite_options
 from prunebench.cli.plan import show
 from prunebench.cli.progress import Progress, about, duration
 from prunebench.cli.text import say
 from prunebench.describe import counted
+from prunebench.devices import MOST_WORKERS
 from prunebench.errors import NotHere, UsageError
 from prunebench.executors.choice import choose
 from prunebench.identify import identified_plan
@@ -35,8 +36,8 @@ from prunebench.store import Store
               callback=lambda _, option, given: _count(option, given),
               help="Workers of each GPU; auto: as many as its memory holds of such trainings by the records, or on the "
               "CPU as the cores and the memory carry.")  # fmt: skip
-@click.option("--cpu-slots", type=Count(min=0, max=MOST), help="Workers on the processor, beside those of GPUs, for "
-              "stages that need no GPU.  [default: the cores that are left, at most 8]")  # fmt: skip
+@click.option("--cpu-slots", type=Count(min=0, max=MOST_WORKERS), help="Workers on the processor, beside those of "
+              "GPUs, for stages that need no GPU.  [default: the cores that are left, at most 8]")  # fmt: skip
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Threads of each worker.")
 @click.option("--memory", metavar="AMOUNT", help="Main memory that the workers of this machine may take together, such "
               "as 8GiB: a task starts when it is expected to fit.")  # fmt: skip
@@ -102,9 +103,9 @@ def _count(option: click.Parameter, given: str) -> int | None:
     """Return a number of workers, None for "auto"."""
     if given == "auto":
         return None
-    if not given.isdecimal() or len(given) > 9 or not 0 < int(given) <= MOST:
+    if not given.isdecimal() or len(given) > 9 or not 0 < int(given) <= MOST_WORKERS:
         raise UsageError(
-            f"{option.opts[-1]} {given!r} is not understood", f"write auto, or a number from 1 to {MOST:,}"
+            f"{option.opts[-1]} {given!r} is not understood", f"write auto, or a number from 1 to {MOST_WORKERS:,}"
         )
     return int(given)
 

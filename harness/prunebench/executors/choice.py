@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prunebench.devices import MOST_WORKERS
 from prunebench.errors import UsageError
 from prunebench.executors import Executor
 from prunebench.memory import parse_bytes
@@ -68,8 +69,9 @@ def choose(text: str, catalogue: Catalogue) -> Choice:
             raise UsageError(f"--executor {text!r}: {part!r} is no option with a value", hint)
         given[option] = value
     jobs = given.pop("slots", None)
-    if jobs is not None and not (jobs.isdecimal() and int(jobs) > 0):
-        raise UsageError(f"--executor {text!r}: slots = {jobs!r} is no number from 1 on", f"write {name}:slots=4")
+    if jobs is not None and not (jobs.isdecimal() and len(jobs) < 10 and 0 < int(jobs) <= MOST_WORKERS):
+        expected = f"no number from 1 to {MOST_WORKERS:,}"
+        raise UsageError(f"--executor {text!r}: slots = {jobs!r} is {expected}", f"write {name}:slots=4")
     declared = entry.spec.params
     for option, value in given.items():
         if option in declared and not isinstance(declared[option].default, str):
