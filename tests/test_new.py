@@ -225,7 +225,7 @@ def test_each_way_to_name_a_plugin_means_it(sandbox, third_party):
     for name in ("fine", "scorer:fine", "third_party", "third-party"):
         done = sandbox.call("check", name, "--checks", "check_run_ends_normally")
         assert done.returncode == 0, done.stderr
-        assert "1 checks: 1 passed" in done.stderr
+        assert "1 check: 1 passed" in done.stderr
 
 
 def test_one_distribution_is_a_row_a_plugin(sandbox):

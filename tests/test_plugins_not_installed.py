@@ -11,7 +11,7 @@ import pytest
 from listed_plugin import LISTED, ODD, listing, written
 from prunebench.cli.options import run_alone
 from prunebench.plugins import load_plugins
-from prunebench.registry import elsewhere
+from prunebench.registry import not_installed
 from registries import NETWORK, TRAINING
 
 
@@ -109,8 +109,8 @@ KINDS = {"projector": " --projector odd", "executor": " --executor odd", "datase
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_plugin_of_any_kind_may_be_elsewhere(kind):
-    found = elsewhere(load_plugins(), {"odd": listing(kind=kind, environment=("old<2",))}, partial(run_alone, "s"))
+def test_a_plugin_of_any_kind_may_be_not_installed(kind):
+    found = not_installed(load_plugins(), {"odd": listing(kind=kind, environment=("old<2",))}, partial(run_alone, "s"))
     assert found[kind, "odd"].message == f"{kind} 'odd' of odd-one >=1,<2 is not installed here"
     assert found[kind, "odd"].hint.endswith(f"--with 'old<2' prunebench run s{KINDS[kind]}")
 
@@ -134,6 +134,6 @@ def test_the_command_takes_prunebench_from_where_it_was_installed(place, tmp_pat
     if text:
         (tmp_path / "direct_url.json").write_text(text, encoding="utf-8")
     monkeypatch.setattr("importlib.metadata.distribution", lambda name: PathDistribution(tmp_path))
-    found = elsewhere(load_plugins(), {"odd": listing(environment=("odd-one",))}, lambda one: ["check", one.name])
+    found = not_installed(load_plugins(), {"odd": listing(environment=("odd-one",))}, lambda one: ["check", one.name])
     required = "--with 'odd-one>=1,<2' --with odd-one"
     assert found["scorer", "odd"].hint == f"uv run {options} {required} prunebench check odd"
