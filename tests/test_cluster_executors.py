@@ -99,6 +99,7 @@ def session(request, tmp_path):
         one.executor.close(kill=True)
 
 
+@pytest.mark.thorough
 def test_slurm_keeps_the_promises_of_executors(slurm):
     conformant("slurm")
 

@@ -129,6 +129,7 @@ def test_new_plugins_are_typed(started):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.thorough
 def test_the_tests_of_new_plugins_pass(started):
     # The conformance tests were made by `prunebench check`, above: here that they are collected.
     done = subprocess.run(
