@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 import warnings
 from functools import partial
@@ -238,6 +239,37 @@ def test_a_local_ray_cluster_is_started_for_the_run_and_ends_with_it(session, mo
     assert at_work.end() == {0: "ok"}
     at_work.executor.close()
     assert not ray.is_initialized()
+
+
+OTHERS = """
+import sys
+from ray.cluster_utils import Cluster
+options = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
+made = Cluster(initialize_head=True, head_node_args=options)
+print(made.address, flush=True)
+sys.stdin.read()
+made.shutdown()
+"""
+
+
+@pytest.mark.thorough
+def test_a_run_without_an_address_has_a_cluster_of_its_own_where_another_is_at_work(session, monkeypatch):
+    import ray
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_agent_register_timeout_ms", "120000")
+    ray.shutdown()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", OTHERS], text=True, **pipes) as other:
+        theirs = other.stdout.readline().strip()
+        at_work = patiently(partial(session, "ray", ["cpu"]))
+        assert theirs
+        assert ray.get_runtime_context().gcs_address != theirs
+        at_work.submit(0)
+        assert at_work.end() == {0: "ok"}
+        at_work.executor.close()
+        other.stdin.close()
+        assert other.wait(60) == 0
 
 
 def test_a_ray_cluster_that_is_not_there_is_named(session):

@@ -192,4 +192,5 @@ def _connect(ray: Any, address: str) -> None:
             text = f"executor ray: no cluster answers at {address}: {_first_line(error)}"
             raise PrunebenchError(text, "check the address, or start a cluster with `ray start --head`") from error
     else:
-        ray.init(include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
+        # "local": one of its own, also where another is at work on this machine.
+        ray.init("local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
