@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from prunebench import stats
 from prunebench.errors import DataError
+from prunebench.stats.levels import TO_ALL_ALIKE, WANTED, levels
 from prunebench.stats.moderated import holm, sample_variance, variance_prior
-from prunebench.stats.spreads import half_widths, residual_variances, tail, variance_draws
+from prunebench.stats.spreads import half_widths, residual_variances, spread_posterior, tail, variance_draws
 
 Table = dict[str, dict[int, float]]
 
@@ -125,21 +126,25 @@ def test_an_exactly_equal_method_has_no_gain_and_no_interval() -> None:
     assert found == stats.Gain(0.0, None, None, 2, None, False)
 
 
-@pytest.mark.parametrize("width", [0.0, 0.8])
-def test_draws_of_variances_have_the_posterior_of_log_normal_spreads(width: float) -> None:
+@pytest.mark.parametrize(("width", "within"), [(0.0, 0.5), (0.8, 0.25)])  # 400 methods leave a small width open
+def test_draws_of_variances_have_the_posterior_of_log_normal_spreads(width: float, within: float) -> None:
     rng = np.random.default_rng(4)
     measured = np.exp(2 * width * rng.normal(size=400)) * rng.chisquare(2, 400) / 2
     log_sd = np.linspace(-4, 4, 4001)
     prior = scipy.stats.norm.pdf(log_sd, 0, width) if width else (np.abs(log_sd) < 1e-9).astype(float)
-    for variance, draws in zip(measured[:20], variance_draws(measured, np.full(400, 2.0)), strict=False):
+    for variance, draws in zip(
+        measured[:20], variance_draws(*spread_posterior(measured, np.full(400, 2.0))), strict=False
+    ):
         density = prior * scipy.stats.chi2.pdf(2 * variance / np.exp(2 * log_sd), 2) / np.exp(2 * log_sd)
         for gap in (1.0, 2.0, 5.0):
             expected = float(density @ scipy.stats.norm.sf(gap / np.exp(log_sd)) / density.sum())
-            assert tail(np.array([gap]), draws[None])[0] == pytest.approx(expected, rel=0.25, abs=2e-3)
+            assert tail(np.array([gap]), draws[None])[0] == pytest.approx(expected, rel=within, abs=2e-3)
 
 
 def test_a_spread_that_was_not_measured_is_like_those_of_the_others() -> None:
-    draws = variance_draws(np.array([0.9, 1.0, 1.1, 1.0, 0.9, 0.0, 5.0]), np.array([40.0] * 6 + [0.0]))
+    draws = variance_draws(
+        *spread_posterior(np.array([0.9, 1.0, 1.1, 1.0, 0.9, 0.0, 5.0]), np.array([40.0] * 6 + [0.0]))
+    )
     assert np.median(draws, axis=1)[-2:] == pytest.approx(1, rel=0.1)
 
 
@@ -165,6 +170,49 @@ def test_a_method_is_told_from_a_group_whose_members_are_not_told_from_it_alone(
     found = stats.ranks(table_of(values))
     assert [found[f"m{row:02}"].rank for row in (0, 15, 29, 30)] == [1, 1, 1, 31]
     assert found["m00"].high == 31
+
+
+LOG_SD = np.arange(-4.5, 4.6, 0.15)
+
+
+def spreads_near(log_sd: np.ndarray, width: float) -> np.ndarray:
+    """Return how probable each of LOG_SD is for methods with these log standard deviations, give or take `width`."""
+    chances = np.exp(-(((LOG_SD - log_sd[:, None]) / width) ** 2) / 2)
+    found: np.ndarray = chances / chances.sum(axis=1, keepdims=True)
+    return found
+
+
+def test_levels_add_up_and_methods_of_equal_spread_have_equal_ones() -> None:
+    found = levels(LOG_SD, spreads_near(np.zeros(20), 0.4), np.full(20, 3.0), 0.04)
+    assert found == pytest.approx(0.04 / 20)
+    unequal = levels(LOG_SD, spreads_near(np.linspace(-1.5, 1.5, 50), 0.5), np.full(50, 3.0), 0.04)
+    assert unequal.sum() == pytest.approx(0.04)
+    assert unequal.min() >= TO_ALL_ALIKE * 0.04 / 50
+    assert unequal[-10:].max() < 0.04 / 50 < unequal[20:30].min()
+    fewer = levels(LOG_SD, spreads_near(np.zeros(20), 0.4), np.array([3.0] * 19 + [2.0]), 0.04)
+    assert fewer[-1] != pytest.approx(fewer[0], rel=0.01)
+
+
+def test_no_other_levels_of_the_same_sum_find_more_of_the_methods_that_are_worse() -> None:
+    rng = np.random.default_rng(2)
+    chances, n = spreads_near(0.8 * rng.normal(size=30), 0.5), rng.integers(2, 5, 30).astype(float)
+    errors = np.exp(LOG_SD) / np.sqrt(n)[:, None]
+    usual = math.exp((chances * np.log(errors)).sum(axis=1).mean())
+    gaps = np.linspace(0, 60, 3001) * usual
+
+    def found(at: np.ndarray) -> float:
+        """Return how many methods are found on average, where one with level `at` has to have a gap of that chance."""
+        total = 0.0
+        for level, chance, error in zip(at, chances, errors, strict=True):
+            gap = gaps[np.argmin(np.abs(scipy.stats.norm.sf(gaps[:, None] / error) @ chance - level))]
+            total += float(chance @ scipy.stats.norm.sf((gap - WANTED * usual) / error))
+        return total
+
+    best = (levels(LOG_SD, chances, n, 0.04) - TO_ALL_ALIKE * 0.04 / 30) / (1 - TO_ALL_ALIKE)
+    assert found(best) > 1.1 * found(np.full(30, 0.04 / 30))
+    for _ in range(20):
+        other = best * np.exp(0.5 * rng.normal(size=30))
+        assert found(other * 0.04 / other.sum()) <= found(best) * 1.002
 
 
 @given(st.lists(st.floats(0, 0.2) | st.just(math.nan), min_size=1, max_size=7))

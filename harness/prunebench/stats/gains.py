@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunebench.stats.moderated import EQUAL_DECIMALS, MIN_ROWS, Floats, Interval, holm, p_values, spreads
-from prunebench.stats.spreads import half_widths, residual_variances, tail, variance_draws
+from prunebench.stats.spreads import half_widths, residual_variances, spread_posterior, tail, variance_draws
 
 Accuracies = Mapping[int, float]  # by seed
 
@@ -29,7 +29,7 @@ def _squared_errors(table: Mapping[str, Accuracies], reference: Accuracies, n: F
     variances = residual_variances(values)
     if (variances > 0).sum() < MIN_ROWS:
         return None
-    draws = variance_draws(variances, (~np.isnan(values)).sum(axis=1) - 1.0)
+    draws = variance_draws(*spread_posterior(variances, (~np.isnan(values)).sum(axis=1) - 1.0))
     found: Floats = (draws[0] + draws[1:]) / n[:, None]
     return found
 

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunebench.errors import DataError
+from prunebench.stats.levels import levels
 from prunebench.stats.moderated import EQUAL_DECIMALS, MIN_ROWS, Floats, holm, p_values
-from prunebench.stats.spreads import residual_variances, tail, variance_draws, without_seed_effects
+from prunebench.stats.spreads import residual_variances, spread_posterior, tail, variance_draws, without_seed_effects
 
-FOR_PAIRS = 0.1  # of the familywise level; the tests against groups, which are fewer and see more, have the rest
+FOR_PAIRS = 0.2  # of the familywise level; the tests against groups, which are fewer and see more, have the rest
 
 
 class Rank(NamedTuple):
@@ -45,8 +46,14 @@ class _Noise:
     """What seeds leave open of the means of a table of methods, from the best down."""
 
     values: Floats  # [m, seeds], NaN for holes
-    draws: Floats  # [m, draws], of the variance of each method
+    grid: Floats  # [k], of log standard deviations
+    posterior: Floats  # [m, k], how probable each is for each method
     familywise: float
+
+    @cached_property
+    def draws(self) -> Floats:
+        """What the variance of each method may be [m, draws]."""
+        return variance_draws(self.grid, self.posterior)
 
     @cached_property
     def shared(self) -> Floats:
@@ -67,6 +74,11 @@ class _Noise:
         return worse
 
     @cached_property
+    def levels(self) -> Floats:
+        """At which level each method is tested against a group [m]."""
+        return levels(self.grid, self.posterior, self.shared.diagonal(), (1 - FOR_PAIRS) * self.familywise)
+
+    @cached_property
     def adjusted(self) -> Floats:
         found: Floats = np.nanmean(without_seed_effects(self.values), axis=1)
         return found
@@ -81,8 +93,7 @@ class _Noise:
         weights /= weights.sum()
         gap = weights @ self.adjusted[group] - self.adjusted[row]
         error = squared[row] + weights**2 @ squared[group]
-        level = (1 - FOR_PAIRS) * self.familywise / 2 / (len(self.values) - 1)
-        return bool(tail(gap[None], error[None]) <= level)
+        return bool(tail(gap[None], error[None]) <= self.levels[row])
 
 
 def _worse_among_few(values: Floats, familywise: float) -> NDArray[np.bool_]:
@@ -116,7 +127,7 @@ def ranks(table: Mapping[str, Mapping[int, float]], familywise: float = 0.05) ->
     names, means, values = _matrix(table)
     variances, noise = residual_variances(values), None
     if (variances > 0).sum() >= MIN_ROWS:
-        noise = _Noise(values, variance_draws(variances, (~np.isnan(values)).sum(axis=1) - 1.0), familywise)
+        noise = _Noise(values, *spread_posterior(variances, (~np.isnan(values)).sum(axis=1) - 1.0), familywise)
     worse = (noise.pairs() if noise else _worse_among_few(values, familywise)) & (means[:, None] > means)
     starts = np.flatnonzero(np.concatenate([[True], means[1:] < means[:-1]])).tolist()
     rank, first = np.ones(len(names), dtype=np.int64), 0

@@ -8,7 +8,7 @@ from prunebench.stats.moderated import EQUAL_DECIMALS, Floats
 
 DRAWS = 2000
 STEP = 0.15  # of the grid of log standard deviations
-USUAL_WIDTH = 0.6  # standard deviation of log standard deviations, by which the tables in results/ are 0 to 1.3
+USUAL_WIDTH = 0.5  # scale of Maxwell's distribution, which the standard deviation of log standard deviations has
 
 
 def without_seed_effects(values: Floats) -> Floats:
@@ -29,8 +29,12 @@ def residual_variances(values: Floats) -> Floats:
     return np.where(variances > 10.0 ** (-2 * EQUAL_DECIMALS), variances, 0.0)
 
 
-def _posterior(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
-    """Return a grid of log standard deviations [k], and how probable each is for each method [m, k]."""
+def spread_posterior(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
+    """Return a grid of log standard deviations [k], and how probable each is for each method [m, k].
+    variances, df: float64 [m], as measured, with their degrees of freedom; one without a spread says nothing of it.
+    Standard deviations of methods are taken as log-normal about a common one (Hwang and Liu 2010), whose centre and
+    width are known no better than the table tells: it is over all of them.  Smyth's prior has heavier tails, which
+    costs power far out, where a correction for many tests looks.  Needs a method with a spread."""
     from scipy.special import polygamma
 
     known = (variances > 0) & (df > 0)
@@ -45,18 +49,14 @@ def _posterior(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
     priors = np.exp(-(((grid - logs.mean() - centres[:, None]) / widths[:, None]) ** 2) / 2)
     priors /= priors.sum(axis=1, keepdims=True)
     marginal = np.maximum(likelihood @ priors.T, 1e-300)
-    weights = np.log(marginal).sum(axis=0) - (widths / USUAL_WIDTH) ** 2 / 2
+    weights = np.log(marginal).sum(axis=0) + 2 * np.log(widths) - (widths / USUAL_WIDTH) ** 2 / 2
     found = likelihood * ((np.exp(weights - weights.max()) / marginal) @ priors)
     return grid, found / found.sum(axis=1, keepdims=True)
 
 
-def variance_draws(variances: Floats, df: Floats) -> Floats:
+def variance_draws(grid: Floats, posterior: Floats) -> Floats:
     """Return what the variance of each method may be, equally probable draws [m, DRAWS], independent over methods.
-    variances, df: float64 [m], as measured, with their degrees of freedom; one without a spread says nothing of it.
-    Standard deviations of methods are taken as log-normal about a common one (Hwang and Liu 2010), whose centre and
-    width are known no better than the table tells: draws are over all of them.  Smyth's prior has heavier tails, which
-    costs power far out, where a correction for many tests looks.  Needs a method with a spread."""
-    grid, posterior = _posterior(variances, df)
+    grid, posterior: those of `spread_posterior`."""
     middles = posterior.cumsum(axis=1) - posterior / 2
     return np.exp([2 * np.interp(_strata(at), row, grid) for at, row in enumerate(middles)])
 
