@@ -126,8 +126,9 @@ def test_an_exactly_equal_method_has_no_gain_and_no_interval() -> None:
     assert found == stats.Gain(0.0, None, None, 2, None, False)
 
 
-@pytest.mark.parametrize(("width", "within"), [(0.0, 0.5), (0.8, 0.25)])  # 400 methods leave a small width open
-def test_draws_of_variances_have_the_posterior_of_log_normal_spreads(width: float, within: float) -> None:
+@pytest.mark.parametrize("width", [0.0, 0.8])
+@pytest.mark.parametrize("power", [0, 1])
+def test_draws_of_variances_have_the_posterior_of_log_normal_spreads(width: float, power: int) -> None:
     rng = np.random.default_rng(4)
     measured = np.exp(2 * width * rng.normal(size=400)) * rng.chisquare(2, 400) / 2
     log_sd = np.linspace(-4, 4, 4001)
@@ -138,7 +139,7 @@ def test_draws_of_variances_have_the_posterior_of_log_normal_spreads(width: floa
         density = prior * scipy.stats.chi2.pdf(2 * variance / np.exp(2 * log_sd), 2) / np.exp(2 * log_sd)
         for gap in (1.0, 2.0, 5.0):
             expected = float(density @ scipy.stats.norm.sf(gap / np.exp(log_sd)) / density.sum())
-            assert tail(np.array([gap]), draws[None])[0] == pytest.approx(expected, rel=within, abs=2e-3)
+            assert tail(np.array([gap]), draws[None])[0] == pytest.approx(expected, rel=0.25, abs=2e-3)
 
 
 def test_a_spread_that_was_not_measured_is_like_those_of_the_others() -> None:

@@ -14,7 +14,7 @@ from prunebench.stats.levels import levels
 from prunebench.stats.moderated import EQUAL_DECIMALS, MIN_ROWS, Floats, holm, p_values
 from prunebench.stats.spreads import residual_variances, spread_posterior, tail, variance_draws, without_seed_effects
 
-FOR_PAIRS = 0.2  # of the familywise level; the tests against groups, which are fewer and see more, have the rest
+FOR_PAIRS = 0.1  # of the familywise level; the tests against groups, which are fewer and see more, have the rest
 
 
 class Rank(NamedTuple):
@@ -127,7 +127,7 @@ def ranks(table: Mapping[str, Mapping[int, float]], familywise: float = 0.05) ->
     names, means, values = _matrix(table)
     variances, noise = residual_variances(values), None
     if (variances > 0).sum() >= MIN_ROWS:
-        noise = _Noise(values, *spread_posterior(variances, (~np.isnan(values)).sum(axis=1) - 1.0), familywise)
+        noise = _Noise(values, *spread_posterior(variances, (~np.isnan(values)).sum(axis=1) - 1.0, power=1), familywise)
     worse = (noise.pairs() if noise else _worse_among_few(values, familywise)) & (means[:, None] > means)
     starts = np.flatnonzero(np.concatenate([[True], means[1:] < means[:-1]])).tolist()
     rank, first = np.ones(len(names), dtype=np.int64), 0

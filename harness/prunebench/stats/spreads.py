@@ -8,7 +8,7 @@ from prunebench.stats.moderated import EQUAL_DECIMALS, Floats
 
 DRAWS = 2000
 STEP = 0.15  # of the grid of log standard deviations
-USUAL_WIDTH = 0.5  # scale of Maxwell's distribution, which the standard deviation of log standard deviations has
+USUAL_WIDTH = 0.6  # standard deviation of log standard deviations, by which the tables in results/ are 0 to 1.3
 
 
 def without_seed_effects(values: Floats) -> Floats:
@@ -29,12 +29,14 @@ def residual_variances(values: Floats) -> Floats:
     return np.where(variances > 10.0 ** (-2 * EQUAL_DECIMALS), variances, 0.0)
 
 
-def spread_posterior(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
+def spread_posterior(variances: Floats, df: Floats, power: int = 0) -> tuple[Floats, Floats]:
     """Return a grid of log standard deviations [k], and how probable each is for each method [m, k].
     variances, df: float64 [m], as measured, with their degrees of freedom; one without a spread says nothing of it.
     Standard deviations of methods are taken as log-normal about a common one (Hwang and Liu 2010), whose centre and
     width are known no better than the table tells: it is over all of them.  Smyth's prior has heavier tails, which
-    costs power far out, where a correction for many tests looks.  Needs a method with a spread."""
+    costs power far out, where a correction for many tests looks.  power: the prior of the width w is
+    w^power exp(-(w / USUAL_WIDTH)^2 / 2); 1 for tests that look that far out, where a width that is taken for too small does
+    most harm.  Needs a method with a spread."""
     from scipy.special import polygamma
 
     known = (variances > 0) & (df > 0)
@@ -49,7 +51,7 @@ def spread_posterior(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
     priors = np.exp(-(((grid - logs.mean() - centres[:, None]) / widths[:, None]) ** 2) / 2)
     priors /= priors.sum(axis=1, keepdims=True)
     marginal = np.maximum(likelihood @ priors.T, 1e-300)
-    weights = np.log(marginal).sum(axis=0) + 2 * np.log(widths) - (widths / USUAL_WIDTH) ** 2 / 2
+    weights = np.log(marginal).sum(axis=0) + power * np.log(widths) - (widths / USUAL_WIDTH) ** 2 / 2
     found = likelihood * ((np.exp(weights - weights.max()) / marginal) @ priors)
     return grid, found / found.sum(axis=1, keepdims=True)
 

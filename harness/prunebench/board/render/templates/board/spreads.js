@@ -1,6 +1,6 @@
 // How much methods vary from seed to seed, as the board computes it (prunebench.stats.spreads).
 
-const DRAWS = 2000, STEP = 0.15, USUAL_WIDTH = 0.5;
+const DRAWS = 2000, STEP = 0.15, USUAL_WIDTH = 0.6;
 const steps = (from, to, step) => Array.from({ length: Math.ceil((to - from) / step) }, (_, i) => from + i * step);
 const total = (values) => values.reduce((sum, one) => sum + one, 0);
 
@@ -88,8 +88,7 @@ function posterior(variances, df) {
     for (let k = 0; k < grid.length; k++) sum += own[k] * row[k];
     return Math.max(sum, 1e-300);
   }));
-  const weights = priors.map(({ width }, j) => total(marginal.map((row) => Math.log(row[j]))) + 2 * Math.log(width)
-    - (width / USUAL_WIDTH) ** 2 / 2);
+  const weights = priors.map(({ width }, j) => total(marginal.map((row) => Math.log(row[j]))) - (width / USUAL_WIDTH) ** 2 / 2);
   const most = Math.max(...weights);
   const found = likelihood.map((own, i) => {
     const sums = new Float64Array(grid.length);
