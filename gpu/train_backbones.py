@@ -1,7 +1,7 @@
 """Train networks of other families on all of CIFAR-10 and write their weights in pieces: a step of `gpu/run.py`.
 
-`cat NAME.safetensors.* > NAME.safetensors` puts the pieces together; NAME.json says how it was trained, what it
-reaches, and the SHA-256 of the whole for the registry.
+`cat NAME.safetensors.* > NAME.safetensors` puts the pieces together; its line of backbones.jsonl says how it was
+trained, what it reaches, and the SHA-256 of the whole for the registry.  All networks make eight files with the log.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from prunebench.contexts import Arch, DataContext, Dataset, TrainContext
+from prunebench.errors import PrunebenchError
 from prunebench.plugins import load_plugins
 
 PIECE_BYTES = 15 * 2**20
@@ -47,12 +48,12 @@ BACKBONES = {
         model="vgg16_bn", image_size=32, epochs=60, known_percent=93.0, kwargs={"mlp_ratio": 1 / 32},
         params={"learning_rate": 0.05},
     ),
-    "densenet121": Backbone(model="densenet121", image_size=64, epochs=30, known_percent=93.0),
     "vit_tiny": Backbone(
         model="vit_tiny_patch16_224", image_size=32, epochs=100, known_percent=80.0,
         kwargs={"img_size": 32, "patch_size": 4},
         params={"optimiser": "adamw", "learning_rate": 1e-3, "weight_decay": 0.05},
     ),
+    "densenet121": Backbone(model="densenet121", image_size=64, epochs=30, known_percent=93.0),
 }  # fmt: skip
 
 
@@ -97,11 +98,12 @@ def write(content: bytes, facts: Mapping[str, Any], out: Path) -> None:
     """Write the pieces and the facts."""
     for number, start in enumerate(range(0, len(content), PIECE_BYTES)):
         (out / f"{facts['name']}.safetensors.{number}").write_bytes(content[start : start + PIECE_BYTES])
-    (out / f"{facts['name']}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    with (out / "backbones.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(facts) + "\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Train one network after the other; the smallest weights come first."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train one network after the other, the longest last; one that fails is reported, and the next begins."""
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -112,12 +114,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=50_000)
     options = parser.parse_args(arguments)
     data = load_plugins().dataset("cifar10").load()(DataContext(roots=(options.data,)))
+    failed = False
     for name in options.only or BACKBONES:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        content, facts = train(name, data, device, options.epochs, options.images)
+        try:
+            content, facts = train(name, data, device, options.epochs, options.images)
+        except PrunebenchError as error:
+            print(f"{name}: {error}")  # noqa: T201
+            failed = True
+            continue
         write(content, facts, options.out)
         print(f"{name}: {facts['accuracy']:.2%} in {facts['seconds']} s, {len(content) / 2**20:.1f} MiB")  # noqa: T201
+    return int(failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -97,6 +97,17 @@ def test_an_exported_network_is_registered_by_the_lines_that_are_printed_and_has
         trained.registry()
 
 
+def test_a_network_that_is_exported_again_is_the_same_file(trained):
+    found = set()
+    for number in range(3):
+        out = trained.bench.folder / f"again-{number}.safetensors"
+        assert trained.bench.call("export", "backbone", "own", "--out", str(out)).returncode == 0
+        found.add(out.read_bytes())
+        with safe_open(out, "np") as file:
+            assert file.metadata()["network"] == "own"
+    assert len(found) == 1
+
+
 FAULTS = {
     "an unknown network": (["owm"], 2, "no network is named 'owm'", "'own'"),
     "a network that is not trained here": (["untrained", "--suite", "s"], 2, "are not trained here: random", "train ="),

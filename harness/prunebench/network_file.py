@@ -85,13 +85,24 @@ def _written(out: Path, task: Task, trained: Artefact, data: Dataset, facts: Map
     metadata = {title: value if isinstance(value, str) else json.dumps(value) for title, value in known.items()}
     # The dynamics are in a group of their own: they are no weights.
     weights = {title: array for title, array in trained.arrays.items() if "/" not in title}
-    content = save(weights, metadata)
+    content = _in_one_order(save(weights, metadata))
     write_bytes(out, content, hint="name another file with --out FILE")
     sha256 = hashlib.sha256(content).hexdigest()
     table = {**model, **how, **({"kwargs": dict(arch["kwargs"])} if arch["kwargs"] else {})}
     keys = "".join(f"{title} = {_toml(value)}\n" for title, value in table.items())
     named = f"[backbone.{facts['dataset']}-{facts['network']}]\n{keys}"
     return ExportedBackbone(sha256, f"{named}weights = {_toml({'file': out.name, 'sha256': sha256})}\n", metadata)
+
+
+def _in_one_order(content: bytes) -> bytes:
+    """Return a safetensors file with its facts sorted, which the library writes in another order each time: one network
+    has one SHA-256."""
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:begin])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[begin:]
 
 
 def _toml(value: Any) -> str:

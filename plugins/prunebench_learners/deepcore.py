@@ -33,7 +33,8 @@ def train(ctx: TrainContext) -> TrainResult:
 
     Mean cross-entropy, cosine learning rate per iteration, all samples in every pass.  Where memory runs out
     training starts again with half the micro-batch and accumulated gradients, so that a result depends on
-    `batch_size_used` and not on the moment of the failure.  With `record_dynamics`, row [e, i] holds the
+    `batch_size_used` and not on the moment of the failure: the gradient is that of the whole batch, but batch
+    normalisation sees each micro-batch alone.  With `record_dynamics`, row [e, i] holds the
     probabilities of sample i as it was last seen up to epoch e, in train mode and augmented; NaN where a
     first, partial pass has not reached it.  Same seed, same bytes on a processor.
 

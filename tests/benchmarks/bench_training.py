@@ -121,7 +121,10 @@ def rate_of_products(device: str, seconds: float = 0.5) -> float:
 
 
 def processes_rate(options: argparse.Namespace, together: int) -> Row:
-    """Return the rate of several processes that train at once, each by the last row of the engine."""
+    """Return the rate of several processes that train at once, each by the last row of the engine; nan where one fails.
+
+    A library may print before a process is ready, and between its two lines.
+    """
     command = [sys.executable, __file__, "--child", "--device", options.device, "--images", str(options.images)]
     command += ["--seconds", str(options.seconds), *(f"--data={root}" for root in options.data)]
     children = [
@@ -130,12 +133,16 @@ def processes_rate(options: argparse.Namespace, together: int) -> Row:
     try:
         for child in children:
             assert child.stdout is not None
-            child.stdout.readline()  # it has compiled, captured and trained once
+            while child.stdout.readline() not in ("ready\n", ""):  # it has compiled, captured and trained once
+                pass
         for child in children:
             assert child.stdin is not None
             child.stdin.write("go\n")
             child.stdin.flush()
-        rates = [float(child.communicate(timeout=600)[0]) for child in children]
+        rates = [float(child.communicate(timeout=600)[0].splitlines()[-1]) for child in children]
+    except (OSError, IndexError, ValueError) as error:
+        print(f"{together} processes: {type(error).__name__}: {error}", file=sys.stderr)
+        rates = [math.nan]
     finally:
         for child in children:
             child.kill()

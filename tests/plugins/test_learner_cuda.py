@@ -17,13 +17,23 @@ from prunebench_learners import deepcore, echo
 from prunebench_learners.deepcore import train_with
 from prunebench_learners.switches import REFERENCE, Switches
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode"),  # torch says so of what a rehearsal looks for
+]
 CROPPED = {"augment": "crop_flip", "crop_padding": 2, "batch_size": 32, "learning_rate": 0.05}
+
+
+def captured(_: float, text: str) -> None:
+    """Refuse a training that goes on without the graph or the compiler that its switches ask for."""
+    assert "without graphs" not in text, text
 
 
 def cuda_context(seed: int, build: Callable[[], nn.Module] = conv_net, **params: Any) -> TrainContext:
     chosen = {**CROPPED, "epochs": 20, **params}
-    return image_context(1000, build, n_test=700, device="cuda", seed=seed, keep_weights=True, params=chosen)
+    ctx = image_context(1000, build, n_test=700, device="cuda", seed=seed, keep_weights=True, params=chosen)
+    return replace(ctx, progress=captured)
 
 
 FAST = Switches(
