@@ -144,8 +144,13 @@ class StaleBoard(PrunebenchError, exit_code=7):
     Hint: Write it again with the command that the message names, and commit it."""
 
 
+MOST_LISTED = 100  # methods are fewer; ids of a data set are not
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint that names the nearest of `known` names, or lists them when none is near."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(names) if names else "none is known"
+    rest = f" and {len(names) - MOST_LISTED:,} more" if len(names) > MOST_LISTED else ""
+    listed = "known: " + ", ".join(names[:MOST_LISTED]) + rest if names else "none is known"
+    return f"did you mean {near[0]!r}?" if near else listed

@@ -79,6 +79,8 @@ def test_what_is_no_budget_is_refused(written):
 
 def test_a_budget_below_what_is_protected_and_one_that_is_there_twice_are_refused():
     assert check_budgets(["0.1", "5"], 100, 5) == {"0.1": 10, "5": 5}
+    with pytest.raises(UsageError, match="no budget is given"):
+        check_budgets([], 100, 0)
     with pytest.raises(UsageError, match="11 samples are protected"):
         check_budgets(["0.1"], 100, 11)
     with pytest.raises(UsageError, match="twice"):

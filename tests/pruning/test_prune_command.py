@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import csv
+import hashlib
 import io
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 from PIL import Image
+from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
 from conftest import Sandbox
@@ -158,6 +162,60 @@ def test_a_pruning_is_exported_whatever_its_folder_is_called(command, sandbox, f
     assert len((sandbox.folder / "ids" / "kept-5.txt").read_text(encoding="utf-8").splitlines()) == 5
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links that anybody may make")
+def test_a_link_to_a_folder_is_written_through_and_stays_a_link(command, features, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "kept").symlink_to("far")
+    for seed in (0, 1):
+        command("prune", features, "--out", tmp_path / "kept", "--seed", seed, "--no-prove", "-q")
+        assert (tmp_path / "kept").is_symlink()
+        assert json.loads((tmp_path / "far" / "manifest.json").read_text())["method"]["seed"] == seed
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_nothing_is_placed_in_the_folder_that_was_pruned(command, photos, tmp_path):
+    base = ("prune", photos, "--keep", "0.5", "--backbone", "digits-untrained", "--no-prove", "-q", "--out")
+    for option in ("--copy-to", "--symlink-to"):
+        said = command(*base, tmp_path / "kept", option, photos / "new" / "part", code=2)
+        assert "would be there twice" in said.stderr
+    assert not (tmp_path / "kept").exists()
+    command(*base, tmp_path / "kept")
+    said = command("export", tmp_path / "kept", "--link-to", photos / "part", code=2)
+    assert "would be there twice" in said.stderr
+    assert not (photos / "part").exists()
+    command("export", tmp_path / "kept", "--link-to", tmp_path / "photos part")
+
+
+@pytest.mark.parametrize(
+    "option", ["--out", "--copy-to", "--labels", "--protect", "--weights", "--reference", "--cache"]
+)
+def test_a_path_that_is_too_long_is_one_sentence(sandbox, features, tmp_path, option):
+    out = () if option == "--out" else ("--out", str(tmp_path / "kept"))
+    said = sandbox.call("prune", str(features), *out, option, str(tmp_path / ("a" * 300)), "--no-prove", "-q")
+    assert said.returncode in (2, 4, 5)
+    assert said.stderr.startswith("error: ")
+    assert "hint: " in said.stderr
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_network_of_the_registry_has_its_weights_from_a_data_root(command, sandbox, photos, tmp_path):
+    (tmp_path / "root" / "weights").mkdir(parents=True)
+    path = tmp_path / "root" / "weights" / "mine.safetensors"
+    save_file(timm.create_model("test_resnet", pretrained=False).state_dict(), path)
+    base = ("prune", photos, "--keep", "0.5", "--no-prove", "-q", "--out")
+    for digest in (hashlib.sha256(path.read_bytes()).hexdigest(), "0" * 64):
+        weights = f'{{ file = "mine.safetensors", sha256 = "{digest}" }}'
+        sandbox.register(f'{NUMPY_DIGITS}\n[backbone.mine]\ntimm = "test_resnet"\nweights = {weights}\n')
+        good = digest != "0" * 64
+        said = command(*base, tmp_path / "a", "--backbone", "mine", "--data", tmp_path / "root", code=0 if good else 4)
+        assert good or "is expected" in said.stderr
+        assert (
+            "was not found" in command(*base, tmp_path / "c", "--backbone", "mine", "--data", tmp_path, code=4).stderr
+        )
+    command(*base, tmp_path / "b", "--backbone", "test_resnet", "--weights", path)
+    assert (tmp_path / "a" / "ledger.csv").read_bytes() == (tmp_path / "b" / "ledger.csv").read_bytes()
+
+
 def test_protected_samples_are_kept_and_count(command, features, tmp_path):
     wanted = ["sample 3", "sample 77", "sample 299"]
     protect = tmp_path / "ids.txt"
@@ -170,6 +228,9 @@ def test_protected_samples_are_kept_and_count(command, features, tmp_path):
     assert "3 samples are protected" in said.stderr
     protect.write_text("sample 3000\n", encoding="utf-8")
     assert "sample 300" in command("prune", features, "--out", tmp_path / "x", "--protect", protect, code=2).stderr
+    protect.write_text("0123456789\n", encoding="utf-8")
+    said = command("prune", features, "--out", tmp_path / "x", "--protect", protect, code=2)
+    assert said.stderr.rstrip().endswith("and 200 more")
 
 
 def test_without_labels_a_method_that_reads_them_is_refused_and_clusters_are_marked(command, tmp_path):
@@ -199,6 +260,9 @@ def test_samples_that_are_in_the_test_set_too_are_told(command, features, tmp_pa
     assert (found["sample 5"], found["sample 9"]) == ("a", "b")
     manifest = json.loads((tmp_path / "kept" / "manifest.json").read_text(encoding="utf-8"))
     assert any("near-duplicates of a sample of test.npz" in note for note in manifest["notes"])
+    np.savez(path, features=values[:, :5])
+    said = command("prune", features, "--out", tmp_path / "other", "--reference", path, "--no-prove", code=4)
+    assert f"have {values.shape[1]} dimensions, and those of test.npz 5" in said.stderr
 
 
 def test_a_folder_that_holds_anything_else_is_refused_before_anything_is_read(command, features, tmp_path):

@@ -183,6 +183,33 @@ def test_ids_have_to_be_unique_and_as_many_as_samples(form: str, tmp_path: Path)
     assert "the id of row 1 is empty" in refusal(written(tmp_path, form, id=["u", "", "a", "b", "c", "d"]))
     assert "2 ids for 6 samples" in refusal(written(tmp_path, "npy"), ids=["a", "b"])
     assert read(written(tmp_path, form), ids=IDS).ids == tuple(IDS)
+    assert "the id of row 1 is empty" in refusal(written(tmp_path, form), ids=["u", None, *IDS[2:]])
+    assert "the id of row 0 is empty" in refusal(written(tmp_path, form), ids=[float("nan"), *IDS[1:]])
+    assert "ids are str, expected one value for each sample" in refusal(written(tmp_path, form), ids="uvwxyz")
+
+
+@pytest.mark.parametrize("name", ["labels", "ids", "class_names"])
+@pytest.mark.parametrize(("shape", "said"), [((), "[]"), ((6, 1), "[6, 1]")])
+def test_what_a_file_says_of_samples_is_one_value_for_each(
+    name: str, shape: tuple[int, ...], said: str, tmp_path: Path
+) -> None:
+    more = {"labels": np.zeros(6, int), name: np.zeros(shape, int)}
+    message = refusal(written(tmp_path, "npz", **more))
+    assert f"the values of {name} have shape {said}, expected [n]" in message
+
+
+def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "npz", labels=[0, 1, 2, 0, 1, 2], class_names=["a", "a", "b"])
+    assert "two classes are named 'a'" in refusal(path)
+
+
+def test_pictures_and_lists_of_a_table_are_no_ids_and_no_labels(tmp_path: Path) -> None:
+    bytes_ = [b"\x89PNG"] * 6
+    for image in ([{"bytes": one, "path": None} for one in bytes_], bytes_):
+        assert read(written(tmp_path, "parquet", image=image)).ids == tuple("012345")
+    assert read(written(tmp_path, "parquet", image=bytes_, key=IDS)).ids == tuple(IDS)
+    assert read(written(tmp_path, "parquet", id=[name.encode() for name in IDS])).ids == tuple(IDS)
+    assert "6 labels are missing or no class" in refusal(written(tmp_path, "parquet", label=[[0]] * 6))
 
 
 def test_arrays_that_may_all_be_features_are_named(tmp_path: Path) -> None:
@@ -266,7 +293,10 @@ def test_labels_of_any_kind_are_numbered(tmp_path: Path) -> None:
     ("given", "message"),
     [(["a", None, "a", "b", "b", "a"], "1 labels are missing or no class (row 1"),
      ([0.5, 1, 1, 1, 1, np.nan], "2 labels are missing or no class (row 0, 5"), ([0, 1], "2 labels for 6 samples"),
-     (np.eye(6), "6 labels are missing or no class")],
+     (np.eye(6), "labels have shape [6, 6], expected [n]"), ([[0]] * 6, "6 labels are missing"),
+     (np.int8(3), "labels have shape [], expected [n]"), (3, "labels are int, expected one value for each sample"),
+     (dict.fromkeys(range(6), 0), "labels are dict"), (set(range(6)), "labels are set"),
+     ([*LABELS[:5], {"a": 1}], "the first is {'a': 1}")],
 )  # fmt: skip
 def test_labels_that_are_none_are_refused(given: Any, message: str, tmp_path: Path) -> None:
     assert message in refusal(written(tmp_path, "npy"), labels=given)

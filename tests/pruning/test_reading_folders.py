@@ -338,12 +338,29 @@ def test_rows_that_do_not_fit_are_skipped_with_their_reasons(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [("", "has no rows"), ("x,y\nu,v\n", "no row names a sample"), ("id,label\na.png,cat,dog\nb.png,cat\n", "columns"),
-     ("a,b,c\n1,2,3\n", "none named label"), ('id,label\n"a.png,cat\n', "is no csv file")],
+     ("a,b,c\n1,2,3\n", "none named label"), ('id,label\n"a.png,cat\n', "is no csv file"),
+     ("id,label,label\na.png,cat,dog\n", "line 1: 2 columns are named label"),
+     ("file,label,file\na.png,cat,b.png\n", "line 1: 2 columns are named file"),
+     ("id,label\na.png,cat\0\n", "line 2: it is no text")],
 )  # fmt: skip
 def test_label_files_that_do_not_fit_are_refused_in_one_sentence(content: str, message: str, tmp_path: Path) -> None:
     put(tmp_path / "a.png")
     (tmp_path / "labels.csv").write_text(content)
     assert message in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_a_label_file_in_an_encoding_that_nothing_tells_is_no_text(encoding: str, tmp_path: Path) -> None:
+    put(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_bytes("id,label\na.png,cat\n".encode(encoding))
+    assert "it is no text" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("letter", ["\x85", "\u2028", "\x0b", "\x0c", "\x1c"])
+def test_only_line_ends_end_the_line_of_a_label_file(letter: str, tmp_path: Path) -> None:
+    put(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text(f"id,label\na.png,c{letter}t\n", encoding="utf-8", newline="")
+    assert len(labels_of(read(tmp_path))) == 1
 
 
 def test_labels_may_be_given_in_the_order_of_the_paths(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import datasets
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import torch
 from PIL import Image
 
@@ -284,6 +285,16 @@ def test_an_array_of_its_owner_stays_writeable() -> None:
 @pytest.mark.parametrize("given", [np.ones((3, 2)), torch.ones(3, 2), [[1.0, 1.0]] * 3, [np.ones(2, np.float32)] * 3])
 def test_features_in_memory(given: Any) -> None:
     assert np.array_equal(np.asarray(from_python(given).features), np.ones((3, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"features": np.ones((3, 2))}, "data of type dict are not understood"), (None, "NoneType are not understood"),
+     (scipy.sparse.csr_matrix(np.ones((3, 2))), "features are a sparse matrix")],
+)  # fmt: skip
+def test_what_has_no_samples_in_an_order_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        from_python(given)
 
 
 def test_a_table_of_features_has_its_index_as_ids() -> None:

@@ -22,6 +22,8 @@ from torchvision.datasets import ImageFolder
 import prunebench
 from prunebench import DataError, Pruned, Subset, SubsetSampler, TarSubset
 from prunebench.errors import UsageError
+from prunebench.pruning.folders import open_folder
+from prunebench.pruning.output import place_files
 
 SIZE = 24
 
@@ -275,6 +277,7 @@ def test_indices_masks_and_ids_are_taken_as_they_are():
         ([0.5], r"kept is an array float64 \[1\]"),
         (["a"], "not all of the 1 ids, such as 'a', are known"),
         ([[1, 2]], r"kept is an array int64 \[1, 2\]"),
+        (None, "what is kept is of type NoneType"),
     ],
 )
 def test_what_cannot_be_an_index_is_refused(kept, message):
@@ -428,6 +431,13 @@ def test_kept_members_of_tar_shards_are_read_by_their_offset(workers, pruned_sha
     assert labels == [number % 2 for number in numbers]
     assert 2 not in numbers
     assert len(TarSubset(pruned_shards, 3)) == 3
+
+
+def test_members_of_shards_that_are_copied_have_the_ending_of_a_picture(pruned_shards, tmp_path):
+    kept = open_folder(pruned_shards.save(tmp_path / "kept")["manifest"].parent)
+    place_files(kept.files, pruned_shards.ids, tmp_path / "cl" / "copies", "copy", lambda *_: None)
+    names = [Path(path).stem for path, _ in ImageFolder(tmp_path / "cl").samples]
+    assert sorted(names) == sorted(pruned_shards.ids)
 
 
 def test_only_the_kept_bytes_of_a_shard_are_read(pruned_shards, shards, tmp_path):

@@ -6,11 +6,12 @@ import os
 import sys
 import traceback
 from keyword import iskeyword
+from typing import NoReturn
 
 import click
 
 from prunebench.cli.text import Context, columns, guarded, say
-from prunebench.errors import PrunebenchError, UsageError, did_you_mean
+from prunebench.errors import DataError, PrunebenchError, UsageError, did_you_mean
 from prunebench.plugins import load_plugins
 
 VERBS = (
@@ -62,12 +63,7 @@ def _main(given: list[str]) -> None:
         code = cli.main(given, "prunebench", standalone_mode=False, obj=found, terminal_width=columns())
         sys.exit(code if isinstance(code, int) else 0)
     except (PrunebenchError, click.ClickException) as error:
-        is_ours = isinstance(error, PrunebenchError)
-        if is_ours and ("--traceback" in given or os.environ.get("PRUNEBENCH_TRACEBACK") == "1"):
-            traceback.print_exc()
-        message, hint = _told(error)
-        say(f"error: {message}" + (f"\nhint: {hint}" if hint else ""))
-        sys.exit(error.exit_code if is_ours else UsageError.exit_code)
+        _end(given, error)
     except (click.Abort, KeyboardInterrupt):
         say("interrupted")
         sys.exit(130)
@@ -75,6 +71,19 @@ def _main(given: list[str]) -> None:
         # The reader of our output (head, say) has gone: point standard output elsewhere and stop quietly.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # of a path that was typed, such as one whose name is too long
+        where = f"{error.filename}: " if error.filename else ""
+        _end(given, DataError(f"{where}{error.strerror or error}", "check the path, the disk and the rights"))
+
+
+def _end(given: list[str], error: PrunebenchError | click.ClickException) -> NoReturn:
+    """Say what is wrong, and exit with its code."""
+    is_ours = isinstance(error, PrunebenchError)
+    if is_ours and ("--traceback" in given or os.environ.get("PRUNEBENCH_TRACEBACK") == "1"):
+        traceback.print_exc()
+    message, hint = _told(error)
+    say(f"error: {message}" + (f"\nhint: {hint}" if hint else ""))
+    sys.exit(error.exit_code if is_ours else UsageError.exit_code)
 
 
 def _told(error: PrunebenchError | click.ClickException) -> tuple[str, str]:

@@ -139,8 +139,8 @@ def _export_suite(out: Path, form: str, options: dict[str, Any]) -> None:
 def _export_pruning(
     folder: Path, keep: tuple[str, ...], out: Path | None, form: str, copy_to: Path | None, link_to: Path | None
 ) -> None:
-    from prunebench.pruning.folders import open_folder
-    from prunebench.pruning.output import place_files
+    from prunebench.pruning.folders import input_folder, open_folder
+    from prunebench.pruning.output import check_place, place_files
 
     targets = [target for target in (out, copy_to, link_to) if target]
     if len(targets) != 1 or len(keep) > 1:
@@ -153,6 +153,7 @@ def _export_pruning(
         return
     with Bar() as progress:
         how: Literal["copy", "link"] = "copy" if copy_to else "link"
+        check_place(targets[0], how, input_folder(written))
         count = place_files(written.files, written.at(budget), targets[0], how, progress)
     say(f"{count:,} files in {targets[0]}")
     click.echo(json.dumps({"files": count, "folder": str(targets[0])}))

@@ -17,7 +17,7 @@ _DATA = (
         multiple=True,
         metavar="DIR",
         callback=lambda _, __, given: data_folders(given),
-        help="Folder with the files of data sets that DATA names by their name in registry.toml. Repeatable.",
+        help="Folder with the files of data sets and weights that registry.toml names. Repeatable.",
     ),
     click.option("--labels", type=PATH, metavar="CSV", help="Labels: columns id and label."),
     click.option("--split", metavar="NAME", help="Which of several splits to read, such as train."),

@@ -48,12 +48,14 @@ def command(
     Hugging Face data set saved on disk, or a folder of tar shards. It is never changed."""
     from prunebench.pruning.api import prune
     from prunebench.pruning.folders import moved, open_folder
-    from prunebench.pruning.output import MANIFEST, check_replaceable, place_files
+    from prunebench.pruning.output import MANIFEST, check_place, check_replaceable, place_files
 
     check_replaceable(out)
     earlier = open_folder(out) if (out / MANIFEST).is_file() else None
     if copy_to and symlink_to:
         raise UsageError("--copy-to and --symlink-to are both given", "choose one")
+    if place := copy_to or symlink_to:
+        check_place(place, "copy" if copy_to else "link", data)
     with Bar(quiet) as progress:
         pruned = prune(
             data,
@@ -67,9 +69,8 @@ def command(
             **options,
         )
         files = pruned.save(out, form)
-        for folder, how in ((copy_to, "copy"), (symlink_to, "link")):
-            if folder:
-                place_files(open_folder(out).files, pruned.ids, folder, how, progress)  # type: ignore[arg-type]
+        if place:
+            place_files(open_folder(out).files, pruned.ids, place, "copy" if copy_to else "link", progress)
     _tell(pruned, files, as_json)
     if earlier is not None:
         say(moved(earlier, open_folder(out)))

@@ -35,3 +35,9 @@ _COMPILED = tuple((name, re.compile(pattern, re.DOTALL)) for name, pattern in _S
 def format_of(head: bytes) -> str:
     """Return the format of a picture by the first bytes of its file, such as "JPEG"; empty where it is none."""
     return next((name for name, pattern in _COMPILED if pattern.match(head)), "")
+
+
+def ending_of(head: bytes) -> str:
+    """Return the ending of the name of a picture by the first bytes of its file, such as ".png", empty for none."""
+    form = format_of(head[:HEAD_BYTES])
+    return {"": "", "JPEG": ".jpg", "JPEG2000": ".jp2"}.get(form, f".{form.lower()}")

@@ -175,8 +175,8 @@ def prune(
         method = Method(scorer=name, params=dict(params or {}), projector=drawer, seed=seed)
     choice = Choice(selector=selector, params=dict(selector_params or {}), balance=balance)
     wanted = Wanted(
-        keep=budgets_of(keep), method=method, choice=choice, protect=tuple(protect), drop_duplicates=drop_duplicates,
-        clusters=clusters, search=search,
+        keep=budgets_of(keep), method=method, choice=choice, protect=tuple(map(str, protect)),
+        drop_duplicates=drop_duplicates, clusters=clusters, search=search,
     )  # fmt: skip
     check_search(search)
     check_names(catalogue, wanted)

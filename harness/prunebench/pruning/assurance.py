@@ -153,6 +153,7 @@ def across(
 def texts(found: Assurance, width: int = 80) -> list[str]:
     """Return what a person should read of them, in lines of at most `width` characters."""
     told = [proof_text(found.proof, width)] if found.proof else []
-    told += [stability_text(found.stability)] if found.stability else []
-    told += [backbone_text(name, one) for name, one in found.backbones.items()]
-    return told + (["\n".join(textwrap.wrap(found.board.text(), width, break_on_hyphens=False))] if found.board else [])
+    plain = [stability_text(found.stability)] if found.stability else []
+    plain += [backbone_text(name, one) for name, one in found.backbones.items()]
+    plain += [found.board.text()] if found.board else []
+    return told + ["\n".join(textwrap.wrap(text, width, break_on_hyphens=False)) for text in plain]

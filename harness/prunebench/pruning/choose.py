@@ -91,6 +91,8 @@ def check_budgets(keeps: Sequence[str], n: int, n_protected: int) -> dict[str, i
     """Return the number of samples of each budget as it was written, in that order.  Raises UsageError for a budget
     that is no number, is there twice, or is smaller than what is protected."""
     budgets = {keep.strip(): budget(keep, n) for keep in keeps}
+    if not budgets:
+        raise UsageError("no budget is given", "keep = 0.1 keeps 10 %, 500 keeps 500 samples")
     if len(budgets) < len(keeps):
         raise UsageError(f"a budget is there twice: {', '.join(keeps)}", "name each once")
     for keep, count in budgets.items():

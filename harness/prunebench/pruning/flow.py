@@ -239,6 +239,9 @@ def _leaks(like: Likeness, reference: Source, cosine: float) -> dict[int, tuple[
     """Return for each row that nearly equals a reference sample the id of the most similar one, and the cosine."""
     if reference.features is None or not len(reference):
         raise DataError(f"{reference.title} has no sample to compare with", "look at what was skipped, and why")
+    if (d := like.evidence.features.shape[1]) != (other := reference.features.shape[1]):
+        text = f"features of the data have {d} dimensions, and those of {reference.title} {other}"
+        raise DataError(text, "compute both with the same network")
     found = like.leaks(reference.features, cosine)
     pairs = zip(*(found[name].tolist() for name in ("train", "reference", "cosines")), strict=True)
     return {row: (reference.ids[other], cosine) for row, other, cosine in pairs}

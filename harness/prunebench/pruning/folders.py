@@ -102,6 +102,14 @@ class Written:
         return read_csv(path, kinds, kinds, _AGAIN)
 
 
+def input_folder(written: Written) -> Path | None:
+    """Return the folder of images that was pruned, None for other data, or where it cannot be told from the files."""
+    if written.manifest["data"]["reading"].get("kind") != "image folder" or not len(written.files):
+        return None
+    path, name = written.files.iloc[0][["path", "id"]]
+    return Path(path.removesuffix(f"/{name}")) if path.endswith(f"/{name}") else None
+
+
 def open_folder(folder: Path) -> Written:
     """Return what is in a folder; raises DataError for one that no pruning wrote, or that lacks a part."""
     ledgers = [path for form in ("csv", "parquet") if (path := folder / f"{LEDGER}.{form}").is_file()]

@@ -23,6 +23,7 @@ from prunebench.pruning.source import Source
 from prunebench.registry import Network, Registry, Weights
 from prunebench.settings import Settings
 from prunebench.stages.bench import Bench, make_bench
+from prunebench.stages.embed import find_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,7 @@ def gather(
         return Gathered(bench=bench, source=source, reference=reference)
     if reference is not None and reference.features is not None:
         raise DataError(f"{reference.title} is features, and {source.title} is pictures", "give pictures of both")
-    networks = _networks(registry, given.backbones, given.weights)
+    networks = _networks(registry, given)
     ends = np.linspace(0.1, 1.0, len(networks) + (reference is not None) + 1)
     steps = [part(progress, start, stop) for start, stop in itertools.pairwise(ends.tolist())]
     embedded = [
@@ -123,19 +124,19 @@ def gather(
     return Gathered(bench=bench, source=source, reference=reference, network=facts, others=named)
 
 
-def _networks(registry: Registry, backbones: Sequence[str], weights: Sequence[str | Path]) -> dict[str, Network]:
+def _networks(registry: Registry, asked: Given) -> dict[str, Network]:
     """Return networks by the names of the backbones, of which there is at least one."""
-    names = [*backbones] or [""]
+    names, weights = [*asked.backbones] or [""], asked.weights
     if len({*names}) < len(names) or len(weights) > len(names):
         text = f"{len(names)} backbones ({', '.join(names)}) with {len(weights)} files of weights"
         raise UsageError(text, "name each backbone once, and at most one file for each, in the same order")
     given: Iterable[tuple[str, str | Path | None]] = itertools.zip_longest(names, weights)
-    return {name: _network(registry, name, file) for name, file in given}
+    return {name: _network(registry, name, file, asked.roots) for name, file in given}
 
 
-def _network(registry: Registry, backbone: str, weights: str | Path | None) -> Network:
+def _network(registry: Registry, backbone: str, weights: str | Path | None, roots: tuple[str, ...]) -> Network:
     """Return a network of the registry, or the model of that name by the provider of the usual one ("provider:model" by
-    another).  weights: a file that takes the place of what the registry says."""
+    another).  weights: a file that takes the place of what the registry says; roots: where its files are looked for."""
     usual = registry.networks.get(registry.own_data.backbone)
     provider, _, model = backbone.rpartition(":")
     if backbone in registry.networks or not backbone:
@@ -145,6 +146,8 @@ def _network(registry: Registry, backbone: str, weights: str | Path | None) -> N
         found = Network(Arch(name=backbone, provider=provider, model=model), Weights(source="hub"))
     if found is None or not found.arch.provider:
         raise UsageError("the registry names no backbone for own data", "add backbone = NAME to [own-data]")
+    if not weights and (own := found.weights).file:
+        weights, _ = find_weights(own.file, own.sha256, roots, own.package)
     return Network(found.arch, Weights(file=str(weights))) if weights else found
 
 

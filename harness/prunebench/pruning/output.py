@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Collection, Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from prunebench.errors import DataError, UsageError
+from prunebench.pictures.signatures import PICTURE_ENDINGS, ending_of
 from prunebench.pruning.flow import Outcome
 from prunebench.pruning.progress import Progress
 
@@ -111,8 +113,10 @@ def require(package: str, what: str) -> None:
 
 @contextlib.contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """Yield a folder beside `folder` that takes its place at the end; nothing is left of it after an error."""
-    scratch = folder.absolute().parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
+    """Yield a folder beside `folder` that takes its place at the end; nothing is left of it after an error.  Where
+    `folder` is a link, what it leads to is replaced."""
+    folder = Path(os.path.realpath(folder))
+    scratch = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
     try:
         scratch.mkdir(parents=True)
         yield scratch
@@ -149,26 +153,40 @@ def file_index(outcome: Outcome) -> pd.DataFrame | None:
     return table
 
 
+def check_place(folder: Path, how: Literal["copy", "link"], data: Path | None = None) -> None:
+    """Raise UsageError for a folder that is not empty, or that lies in the folder of the data, of which it would become
+    a part."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty", f"name a new folder to {how} to")
+    if data is not None and data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
+        text = f"{folder} is inside {data}: what is kept would be there twice the next time"
+        raise UsageError(text, f"name a new folder beside it to {how} to")
+
+
 def place_files(
     files: pd.DataFrame, ids: Collection[str], folder: Path, how: Literal["copy", "link"], progress: Progress
 ) -> int:
     """Copy files of a file index into a new folder, or link to them there, under their ids; return how many.
+    An id without the ending of a picture gets that of its file.
 
     ids: which of them.  A member of a tar file is always copied.  Raises UsageError for a folder that is not empty,
     DataError for a file that is not there any more."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty", f"name a new folder to {how} to")
+    check_place(folder, how)
     wanted = files[files["id"].isin(list(ids))].to_dict("records")
     with replaced(folder) as scratch:
         for number, row in enumerate(wanted):
             source, target = Path(row["path"]), scratch / inside(row["id"])
             if not source.is_file():
                 raise DataError(f"{source} is not there any more", "the data moved: prune them again")
-            target.parent.mkdir(parents=True, exist_ok=True)
             if "offset" in row:
                 with source.open("rb") as file:
                     file.seek(row["offset"])
-                    target.write_bytes(file.read(row["length"]))
+                    content = file.read(row["length"])
+            if target.suffix.lower() not in PICTURE_ENDINGS:  # which trainers know pictures by
+                target = target.with_name(target.name + (ending_of(content) if "offset" in row else source.suffix))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if "offset" in row:
+                target.write_bytes(content)
             elif how == "copy":
                 shutil.copy2(source, target)
             else:

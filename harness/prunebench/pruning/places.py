@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Protocol
@@ -113,6 +113,9 @@ def positions_in(dataset: Any, kept: Any, keep: str | float | None = None) -> In
         return _of_pruning(dataset, chosen(kept, keep))
     if keep is not None:
         raise UsageError("keep names a budget of a pruning, and indices or ids were given", "leave keep out")
+    if not isinstance(kept, Iterable):
+        text = f"what is kept is of type {type(kept).__name__}"
+        raise UsageError(text, "give indices, a mask, ids, what prunebench.prune returned, or its folder")
     given = np.asarray(kept if hasattr(kept, "__array__") else list(kept))
     if given.dtype.kind in "UO" and given.ndim == 1 and all(isinstance(one, str) for one in given):
         return _by_name(dataset, given.tolist())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
+
+from prunebench.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,6 +64,10 @@ class Source:
     positions: NDArray[np.int64] | None = None
     size: int | None = None
     decoded: Mapping[int, Sequence[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if twice := [name for name, count in Counter(self.class_names).items() if count > 1]:
+            raise DataError(f"{self.title}: two classes are named {twice[0]!r}", "give each class a name of its own")
 
     def __len__(self) -> int:
         return len(self.ids)

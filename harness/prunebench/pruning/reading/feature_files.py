@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prunebench.devices import available_bytes
 from prunebench.errors import DataError
 from prunebench.pictures import printable
-from prunebench.pruning.reading.label_files import ID_COLUMNS, LABEL_COLUMNS
+from prunebench.pruning.reading.label_files import ID_COLUMNS, LABEL_COLUMNS, check_flat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,12 +148,15 @@ def _chosen(arrays: Mapping[str, NDArray[Any]], where: str) -> Table:
             raise DataError(text, "name the one with the features features, with shape [n, d]")
         name = wide[0]
 
-    def found(known: Iterable[str]) -> NDArray[Any] | None:
-        return next((arrays[lower[key]] for key in known if key in lower and lower[key] != name), None)
+    def found(known: Iterable[str]) -> list[Any] | None:
+        key = next((lower[key] for key in known if key in lower and lower[key] != name), None)
+        if key is None:
+            return None
+        check_flat(arrays[key], f"the values of {printable(key)}", where)
+        return list(arrays[key].tolist())
 
     labels = found(key for key in LABEL_COLUMNS if key not in CLASS_NAMES)
-    plain = [None if array is None else array.tolist() for array in (labels, found(ID_COLUMNS), found(CLASS_NAMES))]
-    return Table(arrays[name], *plain)
+    return Table(arrays[name], labels, found(ID_COLUMNS), found(CLASS_NAMES))
 
 
 def _parquet(path: Path, where: str) -> Table:
@@ -178,9 +181,13 @@ def _parquet(path: Path, where: str) -> Table:
         if column is None:
             text = f"{where} has no embedding column among {', '.join(map(printable, schema.names[:8]))}"
             raise DataError(text, "name a column of lists of numbers embedding")
-        scalar = {name.lower(): name for name in schema.names if name not in lists}
-        label = next((scalar[known] for known in LABEL_COLUMNS if known in scalar), None)
-        key = next((scalar[known] for known in ID_COLUMNS if known in scalar and scalar[known] != label), None)
+        others = {field.name.lower(): field for field in schema if field.name != column}
+        label = next((others[known].name for known in LABEL_COLUMNS if known in others), None)
+        # A picture is called image, too: bytes, or a structure of them, and no id.
+        pictures = [name for name in ("image", "img") if name in others and "binary" in str(others[name].type)]
+        nested = [name for name, field in others.items() if types.is_nested(field.type)]
+        names = [name for name in ID_COLUMNS if name in others and name not in {*pictures, *nested}]
+        key = next((others[name].name for name in names if others[name].name != label), None)
         values: NDArray[Any] | None = None
         labels: list[Any] = []
         ids: list[Any] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prunebench.errors import DataError
 from prunebench.pictures import printable, printable_ids
 from prunebench.pruning.reading.feature_files import Table
-from prunebench.pruning.reading.label_files import encode, labelled, read_labels
+from prunebench.pruning.reading.label_files import check_flat, encode, labelled, read_labels
 from prunebench.pruning.reading.options import Options
 from prunebench.pruning.reading.picture_files import content_digest
 from prunebench.pruning.source import Skipped, Source
@@ -81,11 +81,19 @@ def _named(
 def _ids(given: Sequence[Any] | None, n: int, where: str) -> tuple[str, ...] | None:
     if given is None:
         return None
-    texts = [value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value) for value in given]
+    check_flat(given, "ids", where)
+    texts = list(map(id_text, given))
     if len(texts) != n:
         raise DataError(f"{where}: {len(texts):,} ids for {n:,} samples", "give each sample one id")
     check_distinct(texts, where)
     return printable_ids(texts)
+
+
+def id_text(value: Any) -> str:
+    """Return an id as text, "" for one that is missing."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    return "" if value is None or value != value else str(value)  # NaN is not itself
 
 
 def check_distinct(ids: Sequence[str], where: str) -> None:

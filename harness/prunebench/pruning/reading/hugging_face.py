@@ -13,7 +13,7 @@ from prunebench.guard import read_plain
 from prunebench.pictures import Unreadable, chosen_split, decode, printable, printable_ids
 from prunebench.pictures.decoding import MAX_BYTES
 from prunebench.pruning.reading.feature_files import FEATURE_COLUMNS, Table
-from prunebench.pruning.reading.features import check_distinct, features_source
+from prunebench.pruning.reading.features import check_distinct, features_source, id_text
 from prunebench.pruning.reading.folders import match_labels
 from prunebench.pruning.reading.label_files import ID_COLUMNS, LABEL_COLUMNS, encode
 from prunebench.pruning.reading.options import Options
@@ -147,7 +147,7 @@ def _pictures(
     import datasets
     import numpy as np
 
-    names = [str(row) for row in range(len(data))] if ids is None else [str(name) for name in ids]
+    names = [str(row) for row in range(len(data))] if ids is None else [id_text(name) for name in ids]
     check_distinct(names, title)
     skipped: list[Skipped] = []
     rows, numbers = list(range(len(names))), None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import DataError
 from prunebench.guard import read_plain
-from prunebench.pictures import printable
+from prunebench.pictures import printable, printable_ids
 from prunebench.pruning.source import Skipped
 
 if TYPE_CHECKING:
@@ -27,25 +28,28 @@ ID_COLUMNS = (
 )  # fmt: skip
 LABEL_COLUMNS = (
     "label", "labels", "class", "classes", "class_name", "target", "targets", "category", "y", "cls", "class_id",
-    "label_name", "ground_truth", "train_labels", "y_train",
+    "label_name", "ground_truth", "train_labels", "y_train", "fine_label",
 )  # fmt: skip
 
 
 def encode(values: Iterable[Any], where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Number the classes: labels int64 [n] and the class names, whole numbers by value and names by their bytes.
-    Raises DataError for a label that is missing (None, NaN, an empty name) or a fraction."""
+    Raises DataError for a label that is missing (None, NaN, an empty name), a fraction, or a row of numbers."""
     import numpy as np
 
-    texts = [_label(value) for value in _plain(values)]
+    check_flat(values, "labels", where)
+    given = _plain(values)
+    texts = [_label(value) for value in given]
     if None in texts:
         rows = [str(row) for row, text in enumerate(texts) if text is None]
         text = f"{where}: {len(rows)} labels are missing or no class (row {', '.join(rows[:5])}, counted from 0)"
+        text += f", the first is {printable(repr(given[int(rows[0])]))[:60]}"
         raise DataError(text, "give every sample a whole number or a name as its class")
     distinct = {text for text in texts if text is not None}
     names = sorted(distinct, key=int if all(map(_is_number, distinct)) else _bytes)
     number = {name: position for position, name in enumerate(names)}
     labels = np.fromiter((number[str(text)] for text in texts), dtype=np.int64, count=len(texts))
-    return labels, tuple(map(printable, names))
+    return labels, printable_ids(names)
 
 
 def _bytes(name: str) -> bytes:
@@ -55,8 +59,19 @@ def _bytes(name: str) -> bytes:
         return name.encode("utf-8", "surrogatepass")
 
 
+def check_flat(values: Any, what: str, where: str) -> None:
+    """Raise DataError for what is not one value for each sample in their order, such as a number, a dictionary, one-hot
+    rows or a column [n, 1]."""
+    shape = list(getattr(values, "shape", [0]))
+    if len(shape) != 1:
+        raise DataError(f"{where}: {what} have shape {shape}, expected [n]", "give one value for each sample")
+    if isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
+        text = f"{where}: {what} are {type(values).__name__}, expected one value for each sample"
+        raise DataError(text, "give a list or an array in the order of the samples")
+
+
 def _plain(values: Any) -> list[Any]:
-    """Return labels as a flat list of Python values; one-hot rows and nested lists are refused."""
+    """Return labels as a list of Python values."""
     values = values.tolist() if hasattr(values, "tolist") else list(values)
     return [value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else value for value in values]
 
@@ -99,6 +114,9 @@ def read_labels(path: Path) -> LabelFile:
         text = f"{printable(str(path))}, line {wrong[0]}: {len(wrong)} lines do not have {width} columns"
         raise DataError(text, "quote fields that contain the separator")
     header = [cell.strip().lower() for cell in rows[0][1]]
+    if twice := [name for name in header if name in (*ID_COLUMNS, *LABEL_COLUMNS) and header.count(name) > 1]:
+        text = f"{printable(str(path))}, line {rows[0][0]}: {header.count(twice[0])} columns are named {twice[0]}"
+        raise DataError(text, "give each column a name of its own")
     if (label := _position(header, LABEL_COLUMNS)) is not None or _position(header, ID_COLUMNS) is not None:
         name = next((p for p in (_position(header, ID_COLUMNS),) if p is not None and p != label), None)
         if width == 2:  # the other column is named as its author likes
@@ -124,9 +142,12 @@ def _csv_rows(path: Path) -> list[tuple[int, list[str]]]:
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     # Names of files need not be UTF-8, and are matched as the file system gives them.
     text = data.decode(encoding, "surrogateescape" if encoding == "utf-8-sig" else "replace")
+    if (at := text.find("\0")) >= 0:
+        where = f"{printable(str(path))}, line {text.count(chr(10), 0, at) + 1}"
+        raise DataError(f"{where}: it is no text: it has a byte 0", "save it as csv in UTF-8")
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:

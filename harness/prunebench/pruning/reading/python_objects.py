@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from prunebench.errors import DataError
 from prunebench.pictures import Unreadable, printable, printable_ids
 from prunebench.pruning.reading.feature_files import Table
-from prunebench.pruning.reading.features import check_distinct, features_source
+from prunebench.pruning.reading.features import check_distinct, features_source, id_text
 from prunebench.pruning.reading.folders import match_labels
+from prunebench.pruning.reading.label_files import check_flat
 from prunebench.pruning.reading.options import Options
 from prunebench.pruning.reading.picture_files import PictureFiles, content_digest, memory_below
 from prunebench.pruning.source import Pictures, Skipped, Source
@@ -142,6 +143,8 @@ def read_object(data: Any, options: Options) -> Source:
         return features_source(Table(data.to_numpy(), ids=ids), "features", options)
     if isinstance(data, list | tuple) and data and all(isinstance(one, str | os.PathLike) for one in data):
         return _files([os.fspath(one) for one in data], options)
+    if hasattr(data, "toarray"):
+        raise DataError("features are a sparse matrix", "give them as an array, such as by toarray()")
     if hasattr(data, "detach"):
         data = data.detach().cpu().numpy()
     if isinstance(data, list | tuple) and data and _is_vector(data[0]):
@@ -151,7 +154,7 @@ def read_object(data: Any, options: Options) -> Source:
             raise DataError(f"rows of features differ: {error}", "give each sample as many numbers") from error
     if isinstance(data, np.ndarray):
         return read_array(data, "arrays", options)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, Mapping):
         return _items(data, options)
     text = f"data of type {type(data).__name__} are not understood"
     raise DataError(text, "give a path, an array [n, h, w, c] or [n, d], or a data set with a length and items")
@@ -193,7 +196,9 @@ def read_array(array: NDArray[Any], title: str, options: Options, class_names: S
 
 
 def _names(options: Options, n: int, title: str) -> list[str]:
-    names = [str(row) for row in range(n)] if options.ids is None else [str(name) for name in options.ids]
+    if options.ids is not None:
+        check_flat(options.ids, "ids", title)
+    names = [str(row) for row in range(n)] if options.ids is None else [id_text(name) for name in options.ids]
     if len(names) != n:
         raise DataError(f"{title}: {len(names):,} ids for {n:,} samples", "give each sample one id")
     check_distinct(names, title)
