@@ -127,7 +127,7 @@ def test_an_exactly_equal_method_has_no_gain_and_no_interval() -> None:
 
 
 @pytest.mark.parametrize("width", [0.0, 0.8])
-@pytest.mark.parametrize("power", [0, 1])
+@pytest.mark.parametrize("power", [0, 2])
 def test_draws_of_variances_have_the_posterior_of_log_normal_spreads(width: float, power: int) -> None:
     rng = np.random.default_rng(4)
     measured = np.exp(2 * width * rng.normal(size=400)) * rng.chisquare(2, 400) / 2

@@ -127,7 +127,7 @@ def ranks(table: Mapping[str, Mapping[int, float]], familywise: float = 0.05) ->
     names, means, values = _matrix(table)
     variances, noise = residual_variances(values), None
     if (variances > 0).sum() >= MIN_ROWS:
-        noise = _Noise(values, *spread_posterior(variances, (~np.isnan(values)).sum(axis=1) - 1.0, power=1), familywise)
+        noise = _Noise(values, *spread_posterior(variances, (~np.isnan(values)).sum(axis=1) - 1.0, power=2), familywise)
     worse = (noise.pairs() if noise else _worse_among_few(values, familywise)) & (means[:, None] > means)
     starts = np.flatnonzero(np.concatenate([[True], means[1:] < means[:-1]])).tolist()
     rank, first = np.ones(len(names), dtype=np.int64), 0

@@ -35,7 +35,7 @@ def spread_posterior(variances: Floats, df: Floats, power: int = 0) -> tuple[Flo
     Standard deviations of methods are taken as log-normal about a common one (Hwang and Liu 2010), whose centre and
     width are known no better than the table tells: it is over all of them.  Smyth's prior has heavier tails, which
     costs power far out, where a correction for many tests looks.  power: the prior of the width w is
-    w^power exp(-(w / USUAL_WIDTH)^2 / 2); 1 for tests that look that far out, where a width that is taken for too
+    w^power exp(-(w / USUAL_WIDTH)^2 / 2); 2 for tests that look that far out, where a width that is taken for too
     small does most harm.  Needs a method with a spread."""
     from scipy.special import polygamma
 
