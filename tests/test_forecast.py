@@ -154,10 +154,16 @@ def test_what_a_provider_said_of_a_network_is_kept_for_the_next_plan(plan, sandb
     assert "untrained predicts 7 classes" in " ".join(told[0].split())
     assert told[1] == told[0]
     assert asked.read_text(encoding="utf-8") == "one;"
-    (sandbox.folder / "cache" / OUTPUTS).write_text('{"spoilt', encoding="utf-8")
+    kept = sandbox.folder / "cache" / OUTPUTS
+    kept.write_text('{"spoilt', encoding="utf-8")
     assert plan(other, ('"moderate"]', '"entropy"]')) == told[0]
     plan(('timm = "test_resnet"', 'provider = "other"\nmodel = "two"'))
     assert asked.read_text(encoding="utf-8") == "one;one;two;"
+    os.truncate(kept, 10 << 30)  # takes no place on the disk, and would take all memory
+    assert plan(other, ('"moderate"]', '"entropy"]')) == told[0]
+    kept.unlink()
+    os.mkfifo(kept)  # reading it would wait for a writer
+    assert plan(other, ('"moderate"]', '"entropy"]')) == told[0]
 
 
 def test_a_method_that_needs_more_samples_does_not_apply(plan, sandbox):

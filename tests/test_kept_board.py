@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,11 @@ def test_what_is_kept_of_a_board_may_be_damaged_or_not_writable(kept, sandbox):
     for content in (b"", b"\xff", b"{}", b'{"inputs": "", "files": {}, "text": 3}'):
         file.write_bytes(content)
         assert kept()
+    os.truncate(file, 10 << 30)  # takes no place on the disk, and would take all memory
+    assert kept()
+    file.unlink()
+    os.mkfifo(file)  # reading it would wait for a writer
+    assert kept()
     file.unlink()
     file.parent.rmdir()
     file.parent.write_text("no folder", encoding="utf-8")
