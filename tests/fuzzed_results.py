@@ -130,6 +130,7 @@ def _published() -> list[bytes]:
 
 
 def _read_published(path: Path) -> None:
+    from prunebench.board import make_board
     from prunebench.board.comparison import compare
     from prunebench.board.published import load_published
 
@@ -138,7 +139,8 @@ def _read_published(path: Path) -> None:
     assert published is not None
     for table in published.table:
         [table.number(text) for row in table.rows.values() for text in row]
-    compare([cell(method="a", recipe="probe", dataset="digits")], published, _known()[0], frozenset())
+    board = make_board([cell(method="a", recipe="probe", dataset="digits")], _known()[0])
+    compare(board, published, _known()[0])
 
 
 def _run_manifest() -> list[bytes]:

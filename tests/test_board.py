@@ -141,20 +141,10 @@ def test_two_versions_of_a_method_in_one_row_are_shown_marked_and_not_ranked(cha
         assert "2 versions in one row" in text.replace("\n", " ")
 
 
-def test_a_finished_record_wins_over_a_failure_of_the_same_place() -> None:
-    failed = cell(accuracy=None)
-    for records in ([failed, cell(accuracy=0.7)], [cell(accuracy=0.7), failed]):
-        board = make_board([*records, cell(seed=1)])
-        assert find(board, method="alpha")["n_failed"] == 0
-        assert board.failures.empty
-
-
-def test_attempts_of_one_cell_are_averaged_and_a_repeated_record_counts_once() -> None:
-    again = [cell(accuracy=0.7), cell(accuracy=0.72, attempt=2), cell(accuracy=0.7)]
-    assert find(make_board(again), method="alpha")["accuracy_mean"] == 0.71
-
-
-def test_two_different_results_of_one_place_are_a_conflict() -> None:
+def test_two_records_of_one_place_are_a_conflict() -> None:
+    for other in (cell(accuracy=None), cell(accuracy=0.72, attempt=2), cell(accuracy=0.7)):
+        with pytest.raises(ResultConflict, match="two records claim one place on the board: alpha in core/digits"):
+            make_board([cell(accuracy=0.7), other])
     keys = sorted([digest("old"), digest("new")])
     with pytest.raises(ResultConflict, match=f"keys {keys[0]} and {keys[1]}"):
         make_board([cell(key=digest("old")), cell(key=digest("new"))])

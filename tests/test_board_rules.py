@@ -79,7 +79,7 @@ def test_a_number_stands_only_for_all_the_cells_that_it_names_and_lies_in_its_in
 
 @st.composite
 def comparisons(draw: st.DrawFn) -> list[Record]:
-    """Comparisons of up to 3 methods, 3 backbones and 3 seeds, some deterministic, some lacking, some twice."""
+    """Comparisons of up to 3 methods, 3 backbones and 3 seeds, some deterministic, some lacking."""
     records: list[Record] = []
     n_seeds, names = draw(st.integers(1, 3)), draw(st.sampled_from(["ab", "abc"]))
     for method in draw(st.sampled_from(["x", "xy", "xyz"])):
@@ -94,7 +94,7 @@ def comparisons(draw: st.DrawFn) -> list[Record]:
                     records.append(constant(first, second, value=value, method=method))
                 else:
                     records.append(agreement(*first, *second, draw(st.floats(-1, 1)), method=method))
-    return records + records[: draw(st.integers(0, 2))] or [agreement("a", 0, "b", 0, 0.5)]
+    return records or [agreement("a", 0, "b", 0, 0.5)]
 
 
 @given(comparisons())

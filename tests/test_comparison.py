@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from boards import SUITE, registry_with, seeds_of, write_results
-from prunebench.board import check_board, update_board
+from prunebench.board import check_board, make_board, update_board
 from prunebench.board.comparison import BlockView, LineView, TableView, compare
 from prunebench.board.published import FILE, Published, PublishedTable, load_published
 from prunebench.errors import DataError
@@ -65,6 +65,10 @@ def trained(registry: Registry, method: str, values: tuple[float, ...], **change
 def table_of(published: Published, title: str) -> PublishedTable:
     (found,) = [one for one in published.table if one.title == title]
     return found
+
+
+def compared(records: list[Record], published: Published, registry: Registry) -> list[BlockView]:
+    return compare(make_board(records, registry, needs_data={"cifar10"}), published, registry)
 
 
 def view(blocks: list[BlockView], title: str) -> TableView:
@@ -156,7 +160,7 @@ def test_rows_are_mapped_to_methods_that_exist(published: Published, registry: R
 def test_records_of_the_published_recipe_fill_their_cells(
     published: Published, registry: Registry, h100: list[Record]
 ) -> None:
-    found = view(compare(h100, published, registry), TABLE_1)
+    found = view(compared(h100, published, registry), TABLE_1)
     assert (found.n_cells, found.n_compared) == (25, 3)
     (line,) = lines(found, "Random")
     assert (line.ours, line.trained) == ("random", "by deepcore-200")
@@ -177,7 +181,7 @@ def test_records_of_the_published_recipe_fill_their_cells(
 def test_a_figure_that_may_be_misread_widens_the_interval(
     published: Published, registry: Registry, h100: list[Record]
 ) -> None:
-    found = view(compare(h100, published, registry), "DUAL, figure of its README: CIFAR-10")
+    found = view(compared(h100, published, registry), "DUAL, figure of its README: CIFAR-10")
     (line,) = lines(found, "Random")
     assert line.trained == "by deepcore-200, another recipe"
     assert (found.n_compared, found.n_other) == (0, 2), "random and d2, by another recipe"
@@ -194,13 +198,13 @@ def test_a_figure_that_may_be_misread_widens_the_interval(
     ids=["network", "data", "budget", "data set"],
 )
 def test_only_like_is_compared_with_like(published: Published, registry: Registry, changes: dict[str, str]) -> None:
-    found = compare(trained(registry, "random", H100["random"], **changes), published, registry)
+    found = compared(trained(registry, "random", H100["random"], **changes), published, registry)
     assert all(table.n_compared == 0 for block in found for table in block.tables)
     assert view(found, TABLE_1).others == (["lenet"] if "train_arch" in changes else [])
 
 
 def test_a_single_seed_has_a_difference_without_an_interval(published: Published, registry: Registry) -> None:
-    (line,) = lines(view(compare(trained(registry, "random", (0.74,)), published, registry), TABLE_1), "Random")
+    (line,) = lines(view(compared(trained(registry, "random", (0.74,)), published, registry), TABLE_1), "Random")
     assert line.cells[-1].difference is not None
     assert line.cells[-1].difference.mean == pytest.approx(0.74 - 0.767)
     assert line.cells[-1].difference.low is None
@@ -208,20 +212,20 @@ def test_a_single_seed_has_a_difference_without_an_interval(published: Published
 
 
 def test_what_is_said_against_records_is_on_the_page(published: Published, registry: Registry) -> None:
-    found = view(compare(trained(registry, "d2", H100["d2"], caveat="of old code"), published, registry), TABLE_1)
+    found = view(compared(trained(registry, "d2", H100["d2"], caveat="of old code"), published, registry), TABLE_1)
     assert "d2: of old code" in found.notes
     assert any(note.startswith("D2: the release sets") for note in found.notes)
 
 
 def test_the_full_set_stands_beside_the_published_one(published: Published, registry: Registry) -> None:
     records = trained(registry, "full", (0.952, 0.953), role="unpruned", keep="1")
-    (line,) = view(compare(records, published, registry), TABLE_I).unpruned
+    (line,) = view(compared(records, published, registry), TABLE_I).unpruned
     assert line.cells[0].difference is not None
     assert line.cells[0].difference.mean == pytest.approx(0.9525 - 0.956)
 
 
 def test_holes_name_the_command_that_fills_them(published: Published, registry: Registry, h100: list[Record]) -> None:
-    blocks = compare(h100, published, registry, {"cifar10"})
+    blocks = compared(h100, published, registry)
     assert view(blocks, TABLE_1).fill.command == "prunebench run cifar10-table1 --data DIR"
     assert view(blocks, TABLE_1).fill.lacking == []
     assert view(blocks, TABLE_I).fill.command == "prunebench run echo-table1 --data DIR"

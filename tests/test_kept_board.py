@@ -9,7 +9,10 @@ import pytest
 
 from boards import registry_with, seeds_of, write_results
 from prunebench.kept_board import FOLDER, suite_board
+from prunebench.plan import Filters
 from prunebench.plugins import load_plugins
+from prunebench.request import Request
+from prunebench.settings import Settings
 from registries import DIGITS
 
 PLUGIN = """
@@ -34,8 +37,9 @@ def kept(sandbox):
         page = sandbox.folder / "results" / "core" / "board" / "index.html"
         before = page.stat().st_mtime_ns if page.exists() else 0
         with sandbox.entered():
+            cache = Settings(str(sandbox.folder / "cache"))
             registry = registry_with(sandbox.folder, (sandbox.folder / "tables.toml").read_text("utf-8"))
-            text = suite_board(Path("results"), registry, load_plugins(), "core", sandbox.folder / "cache")
+            text = suite_board(Request(registry, load_plugins(), "core", Filters(), cache, Path("results")))
         assert "core on digits" in text
         return page.stat().st_mtime_ns != before
 

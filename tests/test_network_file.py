@@ -17,6 +17,7 @@ from prunebench.identify import identified_plan, load_registered
 from prunebench.plan import Filters
 from prunebench.plugins import load_plugins
 from prunebench.registry import load_registry
+from prunebench.request import Request
 from prunebench.settings import Settings
 from prunebench.stages.bench import make_bench
 from prunebench.stages.embed import find_weights
@@ -60,7 +61,7 @@ class Trained:
         with self.bench.entered():
             catalogue, registry = load_plugins(), load_registry()
             settings = Settings(str(self.bench.folder / "cache"), roots, device="cpu")
-            plan = identified_plan(registry, catalogue, suite, Filters(), settings)
+            plan = identified_plan(Request(registry, catalogue, suite, Filters(), settings, Path("results")))
             tasks = [t for t in plan.tasks() if t.stage == "features" and t.config["arch"]["model"] == "test_vit"]
             return [ensure(make_bench(settings, catalogue), task).arrays["train_features"].copy() for task in tasks]
 

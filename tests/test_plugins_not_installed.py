@@ -9,9 +9,9 @@ from importlib.metadata import PathDistribution
 import pytest
 
 from listed_plugin import LISTED, ODD, listing, written
-from prunebench.cli.options import run_alone
 from prunebench.plugins import load_plugins
 from prunebench.registry import not_installed
+from prunebench.request import run_alone
 from registries import NETWORK, TRAINING
 
 

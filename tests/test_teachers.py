@@ -16,6 +16,7 @@ from prunebench.plan import Filters, make_plan
 from prunebench.planner import Contents
 from prunebench.plugins import Entry, load_plugins
 from prunebench.registry import load_registry
+from prunebench.request import Request
 from prunebench.stages.bench import Bench
 from prunebench.stages.data import load_dataset
 from prunebench.stages.networks import teacher
@@ -117,7 +118,7 @@ def test_the_file_of_a_teacher_is_looked_at_once_for_all_its_students(tmp_path, 
     asked = []
     monkeypatch.setattr(identify, "find_weights", lambda *given: (asked.append(given), (Path("file"), "ab" * 32))[1])
     registry, settings = load_registry(tmp_path / "registry.toml"), Settings(str(tmp_path), device="cpu")
-    plan = identify.identified_plan(registry, load_plugins(), "taught", Filters(), settings)
+    plan = identify.identified_plan(Request(registry, load_plugins(), "taught", Filters(), settings, tmp_path))
     assert [given[0] for given in asked] == ["teacher.safetensors"]
     assert {cell.task.config["weights"]["sha256"] for cell in cells(plan, "taught")} == {"ab" * 32}
 

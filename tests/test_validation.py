@@ -22,7 +22,7 @@ from prunebench.records import CellRecord, Record, encode, write_records
 from prunebench.registry import Registry, load_registry
 from prunebench.validation import lines
 from prunebench.validation.lines import MAX_FAULTS, MAX_LINE, base_rows, read_folder, read_lines
-from prunebench.validation.rules import Validation, validate
+from prunebench.validation.rules import Validation, validate, worst
 from prunebench.validation.summary import code, plain, summary
 from registries import HEAD, NETWORK
 
@@ -119,7 +119,7 @@ def text_of(found: Validation) -> str:
 def test_nothing_changed_is_valid(contribution):
     found = contribution.validate()
     assert (found.faults, found.changes.any, found.changes.changed) == ((), False, ())
-    assert found.error() is None
+    assert worst(found.faults, "here") is None
     assert "valid. Against" in summary(found)
 
 
@@ -307,7 +307,7 @@ def test_a_contribution_that(fault, contribution):
     edit(contribution)
     found = contribution.validate()
     assert expected in text_of(found)
-    assert type(found.error()) is kind
+    assert type(worst(found.faults, "here")) is kind
     assert "### Faults" in summary(found)
 
 

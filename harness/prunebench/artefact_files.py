@@ -1,7 +1,5 @@
 """The files of an artefact: facts with a checksum, digests of data, and what the system refuses, said in a sentence."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

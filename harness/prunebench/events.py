@@ -1,7 +1,5 @@
 """What happens in a run, as it happens: one JSON object per line of runs/ID/events.jsonl, for people and programs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -13,10 +11,11 @@ from typing import Annotated, Any, TextIO
 import msgspec
 
 from prunebench.executors import Event
-from prunebench.locks import file_lock
+from prunebench.locks import free_lock
 from prunebench.records import FINAL
 from prunebench.schedule import RunState
 from prunebench.settings import Settings
+from prunebench.tasks import Task
 
 FILE, ALIVE = "events.jsonl", "running.lock"
 
@@ -47,36 +46,31 @@ class EventLog:
 
     def observe(self, state: RunState, event: Event | None) -> None:
         """Note which tasks were started since the last call, and how the one of the event ended."""
-        for key in state.running:
+        ended = {event.key: event.outcome} if event is not None and event.outcome is not None else {}
+        for key in dict.fromkeys((*state.running, *ended)):  # one may have ended before anybody looked
             if key not in self._started:
-                self._begun(state, key)
-        if event is not None and event.outcome is not None:
-            if event.key not in self._started:  # it ended before anybody looked
-                self._begun(state, event.key)
-            self._started.discard(event.key)
-            self._ended(state, event.key, event.outcome)
+                self._started.add(key)
+                self._tell("task_started", state.tasks[key])
+        for key, outcome in ended.items():
+            self._started.discard(key)
+            self._ended(state.tasks[key], outcome)
 
-    def _begun(self, state: RunState, key: str) -> None:
-        self._started.add(key)
-        self.write("task_started", key=key, stage=state.tasks[key].stage, title=title_of(state.tasks[key].kind))
+    def _tell(self, event: str, task: Task, **facts: Any) -> None:
+        """Append an event of a task; its title: the plugin, the network and the fraction to keep."""
+        self.write(event, key=task.key, stage=task.stage, title=" ".join(filter(None, task.kind[1:])), **facts)
 
-    def _ended(self, state: RunState, key: str, outcome: Mapping[str, Any]) -> None:
+    def _ended(self, task: Task, outcome: Mapping[str, Any]) -> None:
         what = "task_finished" if outcome["status"] in FINAL else "worker_died" if "lost" in outcome else "task_failed"
         facts = {name: outcome[name] for name in ("status", "seconds", "reason", "hint", "device", "peak_bytes")
                  if outcome.get(name) not in (None, "")}  # fmt: skip
-        if (log := self._settings.log_of(key)) and Path(log).is_file():
+        if (log := self._settings.log_of(task.key)) and Path(log).is_file():
             facts["log"] = log
-        self.write(what, key=key, stage=state.tasks[key].stage, title=title_of(state.tasks[key].kind), **facts)
+        self._tell(what, task, **facts)
 
     def close(self) -> None:
         """Write no more."""
         if self._file is not None:
             self._file.close()
-
-
-def title_of(kind: tuple[str, ...]) -> str:
-    """Return what a task works on, in a few words: the plugin, the network and the fraction to keep."""
-    return " ".join(part for part in kind[1:] if part)
 
 
 class _Line(msgspec.Struct):
@@ -131,11 +125,5 @@ def is_alive(folder: Path) -> bool:
     """Tell whether the process of a run holds its lock; a run on another machine may be seen as ended."""
     if not (folder / ALIVE).exists():
         return False
-    lock = file_lock(folder / ALIVE)
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except TimeoutError:
-        return True
-    except OSError:
-        return True  # nobody can tell
+    with free_lock(folder / ALIVE) as is_free:
+        return not is_free

@@ -1,7 +1,5 @@
 """Exhibits: a sample of a data set as pictures and points, and what every method of a suite thinks of it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

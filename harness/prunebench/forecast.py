@@ -15,12 +15,13 @@ import msgspec
 from prunebench.discovery.installed import environment_digest
 from prunebench.errors import DataError, Fault, StoreError
 from prunebench.guard import read_plain
-from prunebench.identify import load_registered
+from prunebench.identify import data_of
 from prunebench.keys import digest
 from prunebench.plan import NONE, Goal, Plan
 from prunebench.plugins import Catalogue
 from prunebench.records import CellRecord, Record, read_items, write_text
-from prunebench.registry import Network, Registry
+from prunebench.registry import Network
+from prunebench.request import Request
 from prunebench.settings import Settings
 from prunebench.stages.embed import find_weights
 from prunebench.store import Store
@@ -32,9 +33,7 @@ _TRAINED = ("train_arch", "recipe", "keep")
 _SCORING = ("score_backbone", "backbone_a", "backbone_b")  # the axes of a goal that name networks that score
 
 
-def obstacles(
-    plan: Plan, registry: Registry, catalogue: Catalogue, settings: Settings, missing: Iterable[Task]
-) -> list[str]:
+def obstacles(plan: Plan, asked: Request, missing: Iterable[Task]) -> list[str]:
     """Return what will keep networks from being built and methods from being applied, a sentence for each.  missing:
     tasks to compute; what only the others need is not looked at.  Providers of networks are imported, unless the cache
     holds what they said."""
@@ -46,7 +45,7 @@ def obstacles(
     problems, outputs = list[str](), dict[str, int | None]()
     for name in sorted(names - {NONE}):
         try:
-            outputs[name] = _outputs(registry.network(name), catalogue, settings)
+            outputs[name] = _outputs(asked.registry.network(name), asked.plugins, asked.settings)
         except DataError as error:
             problems.append(f"network {name} cannot be had: {error.message}: {error.hint}")
 
@@ -54,12 +53,12 @@ def obstacles(
     def size() -> tuple[int, int] | None:
         """The number of training samples and of classes; None where the data are not here."""
         with suppress(DataError):
-            data = load_registered(registry.datasets[plan.suite.dataset], catalogue, settings.data_roots)
+            data = data_of(asked)
             return len(data.train), data.n_classes
         return None
 
     for goal in goals:
-        reasons = _reasons(goal, catalogue, outputs, size)
+        reasons = _reasons(goal, asked.plugins, outputs, size)
         problems += [f"{goal.axes['method']} will not apply: {reason}" for reason in reasons]
     return list(dict.fromkeys(problems))
 

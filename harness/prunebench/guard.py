@@ -10,7 +10,7 @@ import stat
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from prunebench.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+S = TypeVar("S", bound=msgspec.Struct)
 MAX_BYTES = 1 << 28  # of a file that is read whole
 _RESTORE = "restore the file, or remove it"
 _DAMAGED = (ValueError, RecursionError, OverflowError, csv.Error)  # what decoders of text raise
@@ -139,6 +140,15 @@ def checked_table(
             raise DataError(text, hint)
         table[name] = numbers
     return table
+
+
+def read_toml(path: Path, kind: type[S], hint: str) -> S | None:
+    """Return a file of at most 1 MB as a struct, None where there is no such file; raises DataError with what is
+    wrong."""
+    if not path.is_file():
+        return None
+    with told(path, hint):
+        return msgspec.toml.decode(bounded_toml(read_text(path, hint, 1_000_000)), type=kind)
 
 
 def bounded_toml(text: str) -> str:

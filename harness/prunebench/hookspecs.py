@@ -4,15 +4,13 @@ from __future__ import annotations
 
 # mypy: disable-error-code="empty-body"
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import pluggy
 
 from prunebench import specs
-
-if TYPE_CHECKING:
-    from prunebench.records import AgreementRecord, CellRecord
+from prunebench.records import AgreementRecord, CellRecord
 
 hookspec: pluggy.HookspecMarker = pluggy.HookspecMarker("prunebench")
 hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker("prunebench")

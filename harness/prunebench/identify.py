@@ -8,15 +8,14 @@ from functools import partial
 from prunebench.contexts import Dataset
 from prunebench.devices import half_precision
 from prunebench.errors import StoreError, UsageError
-from prunebench.plan import Filters, Plan, make_plan
+from prunebench.plan import Plan, make_plan
 from prunebench.planner import Contents
 from prunebench.plugins import Catalogue
-from prunebench.registry import DatasetEntry, Registry, Weights
+from prunebench.registry import DatasetEntry, Weights
 from prunebench.registry.governance import all_faults
-from prunebench.settings import Settings
+from prunebench.request import Request
 from prunebench.stages.data import check_fingerprint, fingerprint, load_dataset, remarks, share
 from prunebench.stages.embed import find_weights
-from prunebench.store import Store
 
 
 def load_registered(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[str]) -> Dataset:
@@ -26,27 +25,31 @@ def load_registered(entry: DatasetEntry, catalogue: Catalogue, roots: Iterable[s
     return load_dataset(plugin, plugin.spec.resolve_params(entry.params), roots, per_class)
 
 
-def identified_plan(
-    registry: Registry, catalogue: Catalogue, suite: str, filters: Filters, settings: Settings,
-    tolerated: tuple[type[UsageError], ...] = (), shared: Store | None = None,
-) -> Plan:  # fmt: skip
+def data_of(asked: Request) -> Dataset:
+    """Load and validate the data set of a suite that is asked for, whatever its content."""
+    entry = asked.registry.datasets[asked.registry.suite(asked.suite).dataset]
+    return load_registered(entry, asked.plugins, asked.settings.data_roots)
+
+
+def identified_plan(asked: Request, tolerated: tuple[type[UsageError], ...] = (), *, shares: bool = False) -> Plan:
     """Look at the content of the suite's data and weights, then plan: what is computed is named by its content.  Raises
-    DataError where they are missing, or are not the registered ones.  tolerated: that of `make_plan`.  shared: where
-    large data are written, for workers to map instead of loading them again."""
-    entry, roots = registry.datasets[registry.suite(suite).dataset], settings.data_roots
+    DataError where they are missing, or are not the registered ones.  tolerated: that of `make_plan`.  shares: write
+    large data below the cache, for workers to map instead of loading them again."""
+    registry, catalogue, suite, roots = asked.registry, asked.plugins, asked.suite, asked.settings.data_roots
+    entry = registry.datasets[registry.suite(suite).dataset]
     planned = partial(make_plan, registry, catalogue, suite, tolerated=tolerated)
     # Faults of names come first. Of the seeds two show all that there is to see.
-    few = replace(filters, seeds=2 if filters.seeds is None else min(filters.seeds, 2))
+    few = replace(asked.filters, seeds=min(asked.filters.seeds or 2, 2))
     with all_faults(registry, catalogue, suite):
         sketch = planned(few, Contents({entry.name: "0" * 32}))
     is_half = any(network.arch.dtype != "float32" for network in registry.networks.values())
-    half = half_precision(settings.device) if is_half else ""
-    loaded = load_registered(entry, catalogue, roots)
+    half = half_precision(asked.settings.device) if is_half else ""
+    loaded = data_of(asked)
     datasets, notes = {entry.name: fingerprint(loaded)}, remarks(loaded)
     check_fingerprint(entry.name, entry.fingerprint, datasets[entry.name])
-    if shared is not None:
+    if shares:
         with suppress(StoreError):  # a cache may only be read; whoever has to compute says so
-            share(shared, datasets[entry.name], loaded)
+            share(asked.store, datasets[entry.name], loaded)
     del loaded  # images are the largest thing in memory
     named = [task for task in sketch.tasks() if "weights_file" in task.locators]
     files = {
@@ -57,4 +60,4 @@ def identified_plan(
         Weights(file=name, package=package).place: find_weights(name, sha256, roots, package)[1]
         for name, package, sha256 in sorted(files)
     }
-    return replace(planned(filters, Contents(datasets, weights, half)), notes=notes)
+    return replace(planned(asked.filters, Contents(datasets, weights, half)), notes=notes)

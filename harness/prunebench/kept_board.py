@@ -14,9 +14,9 @@ from prunebench.discovery.installed import environment_digest, installed_plugins
 from prunebench.errors import DataError, StoreError
 from prunebench.guard import read_plain
 from prunebench.keys import digest
-from prunebench.plugins import Catalogue
 from prunebench.records import write_text
-from prunebench.registry import Registry, find_registry
+from prunebench.registry import find_registry
+from prunebench.request import Request
 
 FOLDER = "boards"  # below the cache folder
 
@@ -30,19 +30,18 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-def suite_board(results: Path, registry: Registry, catalogue: Catalogue, suite: str, cache: Path) -> str:
+def suite_board(asked: Request) -> str:
     """Return the text of a suite's board, and see that results/<suite>/board/ holds it: written by an earlier run from
     the same records with the same code, or by `update_board` now.  Raises what that raises."""
-    file = cache / FOLDER / f"{digest([str(results.absolute()), suite])}.json"
-    inputs = digest(list(_inputs(results / suite, registry, catalogue)))
-    folder = results / suite / "board"
+    file = asked.store.root / FOLDER / f"{digest([str(asked.results.absolute()), asked.suite])}.json"
+    inputs, folder = digest(list(_inputs(asked))), asked.results / asked.suite / "board"
     with contextlib.suppress(OSError, DataError, UnicodeDecodeError, msgspec.MsgspecError):
         kept = msgspec.json.decode(read_plain(file), type=Kept)
         if kept.inputs == inputs and kept.files and kept.files == _digests(folder):
             return kept.text
     from prunebench.board import update_board
 
-    text = update_board(results, registry, catalogue, suite=suite)
+    text = update_board(asked.results, asked.registry, asked.plugins, suite=asked.suite)
     with contextlib.suppress(StoreError, OSError):  # a cache that cannot be written is no error
         write_text(file, msgspec.json.encode(Kept(inputs, _digests(folder), text)).decode())
     return text
@@ -52,15 +51,16 @@ def _digests(folder: Path) -> dict[str, str]:
     return {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
 
 
-def _inputs(folder: Path, registry: Registry, catalogue: Catalogue) -> Iterator[Any]:
+def _inputs(asked: Request) -> Iterator[Any]:
     """Yield all that a board follows from: the terminal, the registry, the code and the packages that are installed,
     and what lies in the folder of the suite's results."""
+    registry, folder = asked.registry, asked.results / asked.suite
     yield shutil.get_terminal_size((100, 24)).columns
     yield from (str(registry.file.absolute()), str(find_registry().absolute()), registry.text)
     environment = environment_digest()
     yield [plugin_digest(*one, environment) for one in installed_plugins(os.environ.get("PRUNEBENCH_LOAD_PLUGINS"))[0]]
     yield sorted(package_files("prunebench"))
-    yield {kind: sorted(entries) for kind, entries in catalogue.entries.items()}
+    yield {kind: sorted(entries) for kind, entries in asked.plugins.entries.items()}
     yield sorted(page.name for page in (registry.file.absolute().parent / "docs" / "reference").glob("scorer-*.md"))
     for path in sorted(folder.glob("*/*")):
         if path.is_file() and path.parent.name != "board":

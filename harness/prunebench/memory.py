@@ -1,7 +1,5 @@
 """A bound on main memory: what tasks are expected to take, by what such tasks took, and which fit beside others."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,26 +1,23 @@
 """A network that was trained here, as a file that others register: the next slice starts from it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from safetensors.numpy import save
+
+from prunebench.contexts import Dataset
 from prunebench.errors import DataError, UsageError, did_you_mean
-from prunebench.identify import load_registered
+from prunebench.identify import data_of
 from prunebench.planner import Contents, Planner
 from prunebench.records import write_bytes
+from prunebench.request import Request
 from prunebench.stages.data import check_fingerprint, fingerprint
-from prunebench.store import Store
-
-if TYPE_CHECKING:
-    from prunebench.contexts import Dataset
-    from prunebench.request import Request
-    from prunebench.store import Artefact
-    from prunebench.tasks import Task
+from prunebench.store import Artefact
+from prunebench.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -54,10 +51,10 @@ def export_backbone(asked: Request, name: str, out: Path, replicate: int = 0) ->
         text = f"the weights of {name} are not trained here: {network.weights.file or network.weights.source}"
         raise UsageError(text, "name a network with weights = { train = RECIPE }")
     entry = registry.datasets[suite.dataset]
-    data = load_registered(entry, asked.plugins, settings.data_roots)
+    data = data_of(asked)
     check_fingerprint(entry.name, entry.fingerprint, found := fingerprint(data))
     task = Planner(registry, asked.plugins, suite, Contents({entry.name: found})).pretrain(name, recipe, replicate)
-    if (trained := Store(Path(settings.cache)).read(task.stage, task.key)) is None:
+    if (trained := asked.store.read(task.stage, task.key)) is None:
         text = f"{name} was not trained on {entry.name} yet, or the cache {settings.cache} is another"
         only = f" --backbone {name}" if name in suite.backbones else ""
         raise DataError(text, f"train it with `prunebench run {suite.name}{only}`")
@@ -66,8 +63,6 @@ def export_backbone(asked: Request, name: str, out: Path, replicate: int = 0) ->
 
 
 def _written(out: Path, task: Task, trained: Artefact, data: Dataset, facts: Mapping[str, str]) -> ExportedBackbone:
-    from safetensors.numpy import save
-
     assert data.train.images is not None  # a network was trained on them
     arch = task.config["arch"]
     how = {

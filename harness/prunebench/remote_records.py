@@ -3,8 +3,6 @@
 No object is written by two processes, so nothing can be overwritten.  Whoever reads merges all objects: of the records
 of one cell with one key the first stays, by the time at which its run started."""
 
-from __future__ import annotations
-
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping

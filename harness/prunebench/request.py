@@ -1,14 +1,15 @@
 """A suite as somebody asks for it: which part of it, by which plugins, and where its files are."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import platformdirs
 
 from prunebench.devices import MOST_WORKERS, slots_for
 from prunebench.errors import UsageError
@@ -21,7 +22,7 @@ from prunebench.registry import Listing, Registry, load_registry, not_installed
 from prunebench.remote import working_copy
 from prunebench.schedule import with_processor
 from prunebench.settings import Settings
-from prunebench.store import default_cache
+from prunebench.store import Store, default_cache
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Request:
     filters: Filters
     settings: Settings
     results: Path
+
+    @cached_property
+    def store(self) -> Store:
+        """The cache."""
+        return Store(Path(self.settings.cache))
 
 
 def make_request(
@@ -72,8 +78,6 @@ def cache_folder(given: Path | None) -> Path:
 
 def data_folders(given: Sequence[Path]) -> tuple[str, ...]:
     """Return the folders to look for data in: given, from PRUNEBENCH_DATA, ./data, and the user's data folder."""
-    import platformdirs
-
     # A colon before two slashes is that of a URL.
     parts = re.split(f"{os.pathsep}(?!//)", os.environ.get("PRUNEBENCH_DATA", ""))
     named = [working_copy(part) for part in parts if part]

@@ -1,7 +1,5 @@
 """The records of one plan: those that are there, those that a run adds, and why some are failures."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,16 +17,15 @@ from typing import Any
 from prunebench import __version__, provenance
 from prunebench.events import ALIVE, EventLog
 from prunebench.executors import Event, Executor
-from prunebench.executors.choice import choose
+from prunebench.executors.choice import Choice
 from prunebench.forecast import measured_seconds
 from prunebench.keys import digest
-from prunebench.locks import file_lock
+from prunebench.locks import free_lock
 from prunebench.memory import MemoryBound, measured_peaks
 from prunebench.plan import Plan
-from prunebench.plugins import Catalogue
 from prunebench.records import FINAL, Record, write_text
-from prunebench.registry import Registry
 from prunebench.remote_records import remote_records
+from prunebench.request import Request
 from prunebench.results import Outcomes, Results, causes
 from prunebench.schedule import RunState, for_processor, missing_tasks, run_tasks
 from prunebench.settings import Settings
@@ -81,13 +80,10 @@ class Run:
     time, waits for what is running.  observe: is told what happens.  notice: takes messages for the user.
     memory_bytes: the bound on main memory, 0 for none."""
 
+    asked: Request
     plan: Plan
-    registry: Registry
-    catalogue: Catalogue
-    settings: Settings
     slots: tuple[str, ...]
-    results_folder: Path
-    executor: str = "local"
+    executor: Choice
     supersede: str = ""
     max_failures: int | None = None
     grace_seconds: float = 30.0
@@ -103,13 +99,13 @@ class Run:
         """Compute the missing cells; the record of each is in the results folder when it ends.  Raises StoreError when
         the cache or the results cannot be written and ResultConflict when a repeat differs."""
         plan = self.plan
-        self.store = store = Store(Path(self.settings.cache))
+        self.store = store = self.asked.store
         store.enter()
-        tolerance = {name: recipe.tolerance for name, recipe in self.registry.recipes.items()}
-        self.shared = shared = remote_records(self.results_folder)
+        tolerance = {name: recipe.tolerance for name, recipe in self.asked.registry.recipes.items()}
+        self.shared = shared = remote_records(self.asked.results)
         if shared is not None:
             shared.pull()
-        self.results = results = Results(plan, self.results_folder, tolerance, self.supersede)
+        self.results = results = Results(plan, self.asked.results, tolerance, self.supersede)
         results.add(results.left(), store, {})  # those that ended unseen before
         tasks = missing_tasks((goal.task for goal in plan.goals), store, results.done())
         # An artefact without a record is damaged, or was written just now by another run.
@@ -150,16 +146,13 @@ class Run:
         """Run the tasks and return their outcomes; the manifest is written before and after."""
         report, manifest = self.report, self._manifest(tasks)
         report.run_id = manifest["run_id"]
-        folder = self.results_folder.absolute().parent / "runs" / report.run_id  # of the manifest and the logs
+        folder = self.asked.results.absolute().parent / "runs" / report.run_id  # of the manifest and the logs
         self.store.clear_scratch()
         _write_manifest(folder, manifest)
-        alive = file_lock(folder / ALIVE)
-        with suppress(OSError, TimeoutError):
-            alive.acquire(timeout=0)
-        self.ending.callback(alive.release)
+        self.ending.enter_context(free_lock(folder / ALIVE))
         named = {name: manifest[name] for name in ("run_id", "started", "machine_class", "prunebench_version")}
         git = {f"git_{name}": manifest["git"][name] for name in ("commit", "dirty") if manifest["git"]}
-        settings = replace(self.settings, provenance={**named, **git}, logs=str(folder / "logs"))
+        settings = replace(self.asked.settings, provenance={**named, **git}, logs=str(folder / "logs"))
         state, started = self._state(tasks, manifest["machine_class"]), time.monotonic()
         self.events = EventLog(folder, settings)
         self.ending.callback(self.events.close)
@@ -176,7 +169,7 @@ class Run:
         _write_manifest(folder, manifest)
         self.events.write("run_finished", tasks_by_status=dict(counts), **ended)
         self.ending.close()
-        report.problems += self.catalogue.notify("prunebench_run_finished", manifest=manifest)
+        report.problems += self.asked.plugins.notify("prunebench_run_finished", manifest=manifest)
         return state.outcomes
 
     def _work(self, state: RunState, settings: Settings, logs: Path) -> None:
@@ -186,7 +179,7 @@ class Run:
         self.memory = None
         if self.memory_bytes:
             peaks = measured_peaks(self.plan, self.store)
-            self.memory = MemoryBound(self.memory_bytes, self.store, self.catalogue, peaks, self.notice)
+            self.memory = MemoryBound(self.memory_bytes, self.store, self.asked.plugins, peaks, self.notice)
         try:
             with stop.on_signals(self.notice):
                 run_tasks(
@@ -208,15 +201,15 @@ class Run:
     def _state(self, tasks: Mapping[str, Task], machine_class: str) -> RunState:
         """Return what is known before the first task: which run on the processor beside GPUs, and usual times."""
         on_processor = self.slots.count("cpu")
-        apart = for_processor(tasks, self.catalogue) if 0 < on_processor < len(self.slots) else set[str]()
+        apart = for_processor(tasks, self.asked.plugins) if 0 < on_processor < len(self.slots) else set[str]()
         known: Mapping[str, float] = {}
         if self.until < math.inf:
-            known = measured_seconds(self.plan, tasks, self.store, self.results_folder, machine_class)
+            known = measured_seconds(self.plan, tasks, self.store, self.asked.results, machine_class)
         return RunState(tasks, known_seconds=known, beside=apart, beside_slots=on_processor)
 
     def _executors(self, settings: Settings, logs: Path) -> tuple[Executor, Executor | None]:
         """Return the executor of all tasks, or that of GPUs and the one beside it on the processor."""
-        load = choose(self.executor, self.catalogue).start
+        load = self.executor.start
         gpus = tuple(slot for slot in self.slots if slot != "cpu")
         if len(gpus) in (0, len(self.slots)):
             return load(settings, self.slots, logs), None
@@ -250,7 +243,7 @@ class Run:
         began, fresh = time.monotonic(), [*islice(state.outcomes, self.published, None)]
         self.published = len(state.outcomes)
         for record in self.results.add(fresh, self.store, state.outcomes):
-            self.report.problems += self.catalogue.notify("prunebench_cell_finished", record=record)
+            self.report.problems += self.asked.plugins.notify("prunebench_cell_finished", record=record)
         if fresh and time.monotonic() - self.trimmed_at > _TRIM_SECONDS:
             self._trim()
         if fresh and self.shared is not None:
@@ -266,18 +259,18 @@ class Run:
 
     def _manifest(self, tasks: Mapping[str, Task]) -> dict[str, Any]:
         """Return the manifest before the run starts."""
-        plan, now = self.plan, datetime.now(UTC)
+        asked, plan, now = self.asked, self.plan, datetime.now(UTC)
         return {
             "schema": 1, "run_id": f"{now:%Y%m%dT%H%M%S}-{plan.suite.name}-{uuid.uuid4().hex[:4]}",
             "started": now.isoformat(timespec="seconds"), "command": sys.argv[1:], "suite": plan.suite.name,
-            "results": str(self.results_folder.absolute()), "protocol": plan.protocol,
-            "suite_digest": digest([goal.key for goal in plan.goals]), "registry_digest": digest(self.registry.text),
+            "results": str(asked.results.absolute()), "protocol": plan.protocol,
+            "suite_digest": digest([goal.key for goal in plan.goals]), "registry_digest": digest(asked.registry.text),
             "cells": {cell.key: "planned" if cell.key in tasks else "done" for cell in plan.cells},
             "comparisons": {pair.key: "planned" if pair.key in tasks else "done" for pair in plan.agreements},
-            "devices": list(self.slots), "threads_per_slot": self.settings.threads, "prunebench_version": __version__,
+            "devices": list(self.slots), "threads_per_slot": asked.settings.threads, "prunebench_version": __version__,
             "datasets": {goal.axes["dataset"]: goal.axes["dataset_fingerprint"] for goal in plan.goals},
             "notes": list(plan.notes),
-            **provenance.describe(self.catalogue, self.registry.file.resolve().parent, self.slots),
+            **provenance.describe(asked.plugins, asked.registry.file.resolve().parent, self.slots),
         }  # fmt: skip
 
 

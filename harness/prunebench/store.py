@@ -73,11 +73,8 @@ class Store:
         return Path(self.root, stage, key[:2], key)
 
     def has(self, stage: str, key: str) -> bool:
-        """Tell whether a complete artefact is there (its content is checked when it is read)."""
-        return self.touch(stage, key)
-
-    def touch(self, stage: str, key: str) -> bool:
-        """Say that an artefact is used now, and tell whether it is there: those used last are removed last."""
+        """Tell whether a complete artefact is there (its content is checked when it is read), and mark it as used now:
+        those used last are removed last."""
         file = f"{self.root}/{stage}/{key[:2]}/{key}/{META}"  # no Path: a plan asks for very many
         with self._accessed():
             try:
@@ -118,7 +115,7 @@ class Store:
         """Return an artefact, or None when there is none or it is damaged (which sets it aside).  The digests of its
         files are computed once per process, and again where a file has changed since."""
         self.enter()
-        self.touch(stage, key)
+        self.has(stage, key)
         meta, folder = self.meta(stage, key), self.folder(stage, key)
         if meta is None:
             return None

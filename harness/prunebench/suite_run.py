@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
+import msgspec
+
 from prunebench.contexts import silent
 from prunebench.errors import DataError, NotHere, UsageError
 from prunebench.executors import Event
@@ -21,14 +23,13 @@ from prunebench.kept_board import suite_board
 from prunebench.plan import Filters
 from prunebench.plugins import load_plugins
 from prunebench.pruning.choose import budgets_of
-from prunebench.records import Record, read_results
+from prunebench.records import AgreementRecord, CellRecord, Record, read_results
 from prunebench.remote import working_copy
 from prunebench.remote_records import remote_records
 from prunebench.request import make_request, will_not_run, with_slots
 from prunebench.run import Run, RunReport
 from prunebench.schedule import RunState
 from prunebench.stopping import seconds_until
-from prunebench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,19 +87,17 @@ def run_suite(
     per_device = None if slots_per_device == "auto" else slots_per_device
     chosen = choose(executor, asked.plugins)
     asked, slots = with_slots(asked, devices, jobs, per_device, cpu_slots, chosen)
-    store = Store(Path(asked.settings.cache))
-    plan = identified_plan(asked.registry, asked.plugins, suite, filters, asked.settings, (NotHere,), store)
+    plan = identified_plan(asked, (NotHere,), shares=True)
     run = Run(
-        plan, asked.registry, asked.plugins, asked.settings, slots, asked.results, executor, supersede, max_failures,
-        until=end, observe=lambda state, event: _tell(progress, state, event), notice=_notice,
-        memory_bytes=chosen.memory_bytes(memory),
+        asked, plan, slots, chosen, supersede, max_failures, until=end, notice=_notice,
+        observe=lambda state, event: _tell(progress, state, event), memory_bytes=chosen.memory_bytes(memory),
     )  # fmt: skip
     report = run.execute()
     report.problems += [f"plugin {one.origin} was left out: {one.error}" for one in catalogue.failures]
     report.problems += will_not_run(plan.faults)
     page = None
     if report.n_records:
-        suite_board(asked.results, asked.registry, asked.plugins, suite, store.root)
+        suite_board(asked)
         page = asked.results / suite / "board" / "index.html"
     return SuiteRun(report, tuple(run.results.records.values()), page)
 
@@ -138,10 +137,7 @@ def load_results(results: Folder, suite: str = "*", *, as_frame: bool = False) -
 
 def frame_of(records: Sequence[Record]) -> pd.DataFrame:
     """Return records as a DataFrame, one row each, in their order; fields that a kind of record lacks are missing."""
-    import msgspec
     import pandas as pd
-
-    from prunebench.records import AgreementRecord, CellRecord
 
     fields = [one.name for kind in (CellRecord, AgreementRecord) for one in msgspec.structs.fields(kind)]
     table = pd.DataFrame(map(msgspec.to_builtins, records), columns=["kind", *dict.fromkeys(fields)])

@@ -1,9 +1,7 @@
 """What a cache folder holds, what of it may go, and whether it is what was written; safe while others compute in it.
 
 A process that uses the cache shows since when, by a locked file (`Store.enter`), and marks what it uses
-(`Store.touch`).  What was used since the first of these processes came is in use."""
-
-from __future__ import annotations
+(`Store.has`).  What was used since the first of these processes came is in use."""
 
 import contextlib
 import math

@@ -98,7 +98,7 @@ def proof() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    return page_of(outcome(pictures=Drawings(60)), MANIFEST, proof())
+    return page_of(outcome(pictures=Drawings(60)), {**MANIFEST, "proof": proof()})
 
 
 def test_the_counts_of_the_page_are_those_of_the_ledger() -> None:
@@ -154,7 +154,7 @@ def test_the_page_loads_nothing(page: Page) -> None:
 
 def test_the_same_input_gives_the_same_bytes_whatever_the_number_of_threads() -> None:
     found = outcome(pictures=Drawings(60))
-    pages = {render(found, MANIFEST, proof(), workers=workers) for workers in (1, 2, 4)}
+    pages = {render(found, {**MANIFEST, "proof": proof()}, workers=workers) for workers in (1, 2, 4)}
     assert len(pages) == 1
 
 
@@ -205,7 +205,7 @@ def test_hostile_names_are_text_everywhere() -> None:
         "keep": HOSTILE[:2],
         "versions": {"<b>": "<i>"},
     }
-    text = render(found, manifest, {**proof(), "verdict": HOSTILE[0]}, command=HOSTILE[1], board_row=HOSTILE[0])
+    text = render(found, {**manifest, "proof": {**proof(), "verdict": HOSTILE[0]}}, board_row=HOSTILE[0])
     text.encode()
     page = Page(text)
     assert (page.problems, page.open) == ([], [])
@@ -304,17 +304,19 @@ def test_without_a_proof_the_page_says_that_nothing_was_tested() -> None:
     text = " ".join(page_of(outcome(), MANIFEST).texts)
     assert "there is no proof on this page" in text
     assert "This was not tested." in text
-    text = " ".join(page_of(outcome(), MANIFEST, {"verdict": "Nothing to prove: there is one class."}).texts)
+    text = " ".join(
+        page_of(outcome(), {**MANIFEST, "proof": {"verdict": "Nothing to prove: there is one class."}}).texts
+    )
     assert text.count("Nothing to prove: there is one class.") == 2
 
 
 def test_stabilities_stand_beside_chance_one_row_for_each_change() -> None:
     one = {"overlap": 0.7, "least": 0.6, "chance": 0.1, "deterministic": False, "selections": 5, "samples": 6}
-    text = " ".join(" ".join(page_of(outcome(), MANIFEST, None, one).texts).split())
+    text = " ".join(" ".join(page_of(outcome(), {**MANIFEST, "stability": one}).texts).split())
     assert "another seed 70.0 % 60.0 % 10.0 % 5" in text
-    several = {"another seed": one, "another backbone": {"overlap": 0.4, "chance": 0.1}}
-    text = " ".join(" ".join(page_of(outcome(), MANIFEST, None, several).texts).split())
-    assert "another backbone 40.0 % - 10.0 % -" in text
+    several = {**MANIFEST, "stability": one, "backbones": {"odd": {"overlap": 0.4, "chance": 0.1}}}
+    text = " ".join(" ".join(page_of(outcome(), several).texts).split())
+    assert "another backbone, odd 40.0 % - 10.0 % -" in text
 
 
 def test_samples_that_are_in_the_reference_too_are_listed_the_most_similar_first() -> None:
@@ -371,7 +373,8 @@ def test_a_sample_that_runs_do_not_agree_on_says_how_often_it_is_kept() -> None:
     found = outcome(pictures=Drawings(60))
     often = np.concatenate([np.full(4, 1.0), np.full(4, 0.6), np.zeros(52)])
     shared = {"overlap": 0.8, "least": 0.7, "chance": 0.1, "selections": 5, "samples": 6, "deterministic": False}
-    page = Page(render(replace(found, ledger=found.ledger.assign(keep_probability=often)), MANIFEST, stability=shared))
+    drawn = replace(found, ledger=found.ledger.assign(keep_probability=often))
+    page = Page(render(drawn, {**MANIFEST, "stability": shared}))
     assert not page.problems
     text = " ".join(" ".join(page.texts).split())
     assert "100 % of runs 4 4 60 % of runs 4 2" in text  # six are kept here

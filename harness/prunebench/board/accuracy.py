@@ -1,9 +1,6 @@
 """The numbers of a table of accuracies: means with intervals, paired gains over the baseline, ranks."""
 
-from __future__ import annotations
-
 import math
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from prunebench.board.cells import BASELINE, DECIMALS, METHOD, UNPRUNED, WHOLE, groups, label, rounded, rounded_bounds
-from prunebench.board.grid import TABLE, Grid
+from prunebench.board.grid import TABLE, Grid, by_row_and_seed
 from prunebench.errors import UsageError
 from prunebench.stats import Gain, Interval, Rank, gains, mean_intervals, ranks
 
@@ -38,7 +35,7 @@ def accuracy_table(grid: Grid) -> pd.DataFrame:
                 f"{found.suite.iloc[0]} on {found.dataset.iloc[0]} has two baselines, {names[0]} and {names[1]}",
                 "a gain needs one reference: give the role 'baseline' to one method of the suite",
             )
-    accuracy, observed = _by_row(grid.seeds.accuracy.dropna()), _by_row(grid.seeds.observation)
+    accuracy, observed = by_row_and_seed(grid.seeds.accuracy.dropna()), by_row_and_seed(grid.seeds.observation)
     reference = {place: found.index[0] for place, found in groups(baselines, [*TABLE, "keep"])}
     numbers: dict[int, dict[str, Any]] = {}
     for place, column in groups(rows.assign(column=rows.score_backbone.mask(whole, "")), [*TABLE, "keep", "column"]):
@@ -47,14 +44,6 @@ def accuracy_table(grid: Grid) -> pd.DataFrame:
     table = rows.assign(accuracy_best_mean=best).join(pd.DataFrame.from_dict(numbers, orient="index"))
     # A table without rows has these types too.
     return table.reindex(columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64") | {"status_reason": "str"})
-
-
-def _by_row(seeds: pd.Series[Any]) -> dict[int, dict[int, Any]]:
-    """Return the values by row and seed."""
-    found: dict[int, dict[int, Any]] = defaultdict(dict)
-    for (row, seed), value in zip(seeds.index, seeds, strict=True):
-        found[row][seed] = value
-    return found
 
 
 def _column(column: pd.DataFrame, accuracy: Values, observed: Names, baseline: int | None) -> dict[int, dict[str, Any]]:

@@ -1,8 +1,7 @@
 """Records as one tidy table: one row per record, one record per place on the board."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import chain
 from operator import attrgetter
@@ -13,7 +12,7 @@ import msgspec
 import pandas as pd
 
 from prunebench.errors import ResultConflict
-from prunebench.records import FINAL, AgreementRecord, CellRecord, Record, complement, encode
+from prunebench.records import AgreementRecord, CellRecord, Record, complement
 from prunebench.registry import Listing, Trust, trust_in
 
 SECTION = ["suite", "dataset", "protocol", "dataset_fingerprint"]  # results of two sections never share a table
@@ -75,14 +74,14 @@ def rounded_bounds(low: float | None, high: float | None) -> tuple[float | None,
 
 
 def tidy(records: Iterable[Record], listings: Mapping[str, Listing] | None) -> pd.DataFrame:
-    """Return one row per place with the fields of its record; raises ResultConflict for two results of one place."""
+    """Return one row per place with the fields of its record; raises ResultConflict for two records of one place."""
 
     @cache
     def known(scorer: str, dist: str, version: str) -> Trust:
         return trust_in(listings, "scorer", scorer, dist, version) if listings is not None else Trust("core")
 
     rows = []
-    for one in _one_per_place(records):
+    for one in _in_order(records):
         # Who is in quarantine is decided when the board is written, not when the record was.
         dist, _, version = one.scorer_dist.rpartition(" ")
         tier, remark = known(one.scorer, dist, version)
@@ -109,35 +108,20 @@ def cells_in(every: pd.DataFrame) -> pd.DataFrame:
     known = cells[cells.recipe_digest != ""].groupby(same).recipe_digest.agg(["nunique", "first"])
     found = cells[same].merge(known, how="left", on=same).set_axis(cells.index)
     cells.loc[(cells.recipe_digest == "") & (found["nunique"] == 1), "recipe_digest"] = found["first"]
-    return cells.drop_duplicates([*same, "recipe_digest", *METHOD, "score_backbone", "keep", "seed"], keep="last")
+    return cells
 
 
-def _one_per_place(records: Iterable[Record]) -> list[Record]:
-    """Return one record per place, sorted by place: a finished one over a failure, attempts of one key averaged."""
-    places: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+def _in_order(records: Iterable[Record]) -> list[Record]:
+    """Return records sorted by place; raises ResultConflict for two of one place, where each would count."""
+    places: dict[tuple[Any, ...], Record] = {}
     section = attrgetter(*SECTION)
     for one in records:
-        places[(*section(one), *one.place, getattr(one, "recipe_digest", ""))].append(one)
-    found = (places[place] for place in sorted(places))
-    return [same[0] if len(same) == 1 else _merged(_in_order(same)) for same in found]
-
-
-def _in_order(attempts: Iterable[Record]) -> list[Record]:
-    """Return attempts in an order that does not depend on where they were read, equal ones once."""
-    by_text = {encode(one): one for one in attempts}
-    return [by_text[text] for text in sorted(by_text)]
-
-
-def _merged(attempts: Sequence[Record]) -> Record:
-    finished = [one for one in attempts if one.status == "ok"]
-    first = (finished or [one for one in attempts if one.status in FINAL] or attempts)[0]
-    if len(keys := sorted({one.key for one in finished})) > 1:
-        raise ResultConflict(
-            f"two finished records claim one place on the board: {first.method} in {first.file}, "
-            f"{', '.join(map(str, first.place[2:]))} (keys {' and '.join(keys)})",
-            "give variants of a method names of their own, or remove the record of the older version",
-        )
-    if len(finished) < 2:
-        return first
-    names = ("accuracy", "accuracy_best") if isinstance(first, CellRecord) else CORRELATIONS
-    return msgspec.structs.replace(first, **{name: mean(getattr(one, name) for one in finished) for name in names})
+        place = (*section(one), *one.place, getattr(one, "recipe_digest", ""))
+        if (other := places.get(place)) is not None:
+            raise ResultConflict(
+                f"two records claim one place on the board: {one.method} in {one.file}, "
+                f"{', '.join(map(str, one.place[2:]))} (keys {' and '.join(sorted([one.key, other.key]))})",
+                "give variants of a method names of their own, or remove the record of the older version",
+            )
+        places[place] = one
+    return [places[place] for place in sorted(places)]

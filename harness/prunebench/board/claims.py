@@ -3,16 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self
 
-import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from prunebench.board.cells import NONE
 from prunebench.errors import DataError, did_you_mean
-from prunebench.guard import bounded_toml, read_text, told
+from prunebench.guard import read_toml
 from prunebench.registry import Registry, Suite
 
-FILE, MAX_BYTES = "claims.toml", 1_000_000
+FILE = "claims.toml"
 Text = Annotated[str, Meta(min_length=1)]
 Labels = tuple[Text, ...]  # methods, as "topocore + umap"; "@name" stands for those of a group that a suite has
 Keep = Annotated[str, Meta(pattern=r"^0?\.[0-9]+$")]
@@ -146,11 +145,9 @@ def split(label: str) -> tuple[str, str]:
 def load_claims(registry: Registry) -> Claims | None:
     """Return the claims beside a registry, or None where it has none; raises DataError with what is wrong."""
     file = registry.file.parent / FILE
-    if not file.is_file():
+    found = read_toml(file, Claims, f"the head of {FILE} says what a claim looks like")
+    if found is None:
         return None
-    hint = f"the head of {FILE} says what a claim looks like"
-    with told(file, hint):
-        found = msgspec.toml.decode(bounded_toml(read_text(file, hint, MAX_BYTES)), type=Claims)
     for claim in found.claim:
         labels = {label[1:] for test in claim.test for label in (*test.a, *test.b) if label[0] == "@"}
         for kind, named, known in (("source", {claim.source}, found.source), ("group", labels, found.groups)):

@@ -2,7 +2,6 @@
 
 import math
 import re
-import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -10,10 +9,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 from msgspec import UNSET
 
-from prunebench.board.cells import METHOD, SECTION, TRAINING, WHOLE, cells_in, groups, label, tidy
-from prunebench.board.grid import TABLE, Grid, make_grid
+from prunebench.board.cells import METHOD, SECTION, TRAINING, WHOLE, groups, label
+from prunebench.board.facts import command_of
+from prunebench.board.grid import TABLE, Grid
 from prunebench.board.published import Number, Published, PublishedRecipe, PublishedTable
-from prunebench.records import CellRecord, Record, complement
+from prunebench.board.table import Board
+from prunebench.records import CellRecord, complement
 from prunebench.registry import Registry, Suite
 from prunebench.stats import Interval, mean_intervals
 from prunebench.stats.unpaired import Sample, difference, samples
@@ -113,34 +114,28 @@ class BlockView(NamedTuple):
     tables: list[TableView]
 
 
-def compare(
-    records: Iterable[Record], published: Published, registry: Registry, needs_data: Collection[str] = ()
-) -> list[BlockView]:
-    """Return all published tables beside what the records say; needs_data: data sets of a folder of the user's."""
-    cells = [one for one in records if isinstance(one, CellRecord) and same_data(one, registry)]
-    ours = _measured(cells, published, registry)
+def compare(board: Board, published: Published, registry: Registry) -> list[BlockView]:
+    """Return all published tables beside what the records of a board say."""
+    cells, ours = of_known_data(board.cells, registry), _measured(board.grid, published, registry)
     return [
-        BlockView(name, recipe, [_table(one, published, registry, ours, cells, needs_data) for one in tables])
+        BlockView(name, recipe, [_table(one, published, registry, ours, cells, board.needs_data) for one in tables])
         for name, tables in published.blocks.items()
         for recipe in [published.recipe[name]]
     ]
 
 
-def same_data(record: Record, registry: Registry) -> bool:
-    """Tell whether a record is of the images that the registry knows under the name of its data set."""
-    known = registry.datasets.get(record.dataset)
-    return known is not None and known.fingerprint in ("", record.dataset_fingerprint)
+def of_known_data(rows: pd.DataFrame, registry: Registry) -> pd.DataFrame:
+    """Return the rows about the images that the registry knows under the name of their data set."""
+    known = {name: entry.fingerprint for name, entry in registry.datasets.items()}
+    places = zip(rows.dataset, rows.dataset_fingerprint, strict=True)
+    return rows.loc[[known.get(name, "unknown") in ("", found) for name, found in places]]
 
 
-def _measured(cells: Sequence[CellRecord], published: Published, registry: Registry) -> list[Trained]:
+def _measured(grid: Grid, published: Published, registry: Registry) -> list[Trained]:
     """Return what was trained on the data sets and networks of the published tables."""
     wanted = {(one.dataset, one.network) for one in published.table}
-    mine = [one for one in cells if (one.dataset, one.train_arch) in wanted]
-    if not mine:
-        return []
-    named = {name: suite.backbones for name, suite in registry.suites.items()}
-    grid = make_grid(cells_in(tidy(mine, registry.plugins)), named)
-    rows = grid.rows[grid.rows.score_backbone.isin(WHOLE)]
+    rows = of_known_data(grid.rows[grid.rows.score_backbone.isin(WHOLE)], registry)
+    rows = rows.loc[[place in wanted for place in zip(rows.dataset, rows.train_arch, strict=True)]]
     found: dict[tuple[Any, ...], Trained] = {}
     for place, column in groups(rows, [*TABLE, "keep"]):
         for row, measured in _column(grid, column).items():
@@ -182,7 +177,7 @@ def _iterations(records: Iterable[Any]) -> int | None:
 
 def _table(
     table: PublishedTable, published: Published, registry: Registry, ours: Sequence[Trained],
-    cells: Sequence[CellRecord], needs_data: Collection[str],
+    cells: pd.DataFrame, needs_data: Collection[str],
 ) -> TableView:  # fmt: skip
     recipe = published.recipe[table.recipe]
     mine = [one for one in ours if (one.place["dataset"], one.place["train_arch"]) == (table.dataset, table.network)]
@@ -201,7 +196,7 @@ def _table(
         sum(table.number(text).mean is not None for texts in table.rows.values() for text in texts),
         len(compared), sum(cell.beyond for cell in compared.values()), len(other.keys() - compared.keys()),
         _fill(table, recipe, published, registry, {place[0] for place in compared}, needs_data),
-        sorted({one.train_arch for one in cells if one.dataset == table.dataset} - {table.network}),
+        sorted({*cells.train_arch[cells.dataset == table.dataset]} - {table.network}),
     )  # fmt: skip
 
 
@@ -267,7 +262,6 @@ def _fill(
     if not fit:
         return Fill("", [], f"no suite trains {table.network} on {table.dataset} by {' or '.join(recipe.ours)}")
     best = max(fit, key=covered)
-    more = [methods[0] for methods in rows.values() if not {*methods} & {*best.methods}]
-    parts = ["prunebench", "run", best.name, *(part for method in more for part in ("--with", method))]
-    command = " ".join(map(shlex.quote, parts)) + (" --data DIR" if table.dataset in needs_data else "")
+    more = [("--with", methods[0]) for methods in rows.values() if not {*methods} & {*best.methods}]
+    command = command_of(best.name, more, table.dataset in needs_data)
     return Fill(command, [rate for rate in table.pruning_rates if complement(rate) not in best.keeps])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -65,13 +65,23 @@ def _listed(records: pd.DataFrame, *names: str) -> str:
 def run_command(records: pd.DataFrame, suite: Suite | None, registry_file: str | None, data: bool) -> str:
     """Return the command that computes the records: no budget and no seed that they do not have."""
     keeps = sorted({plain(keep) for keep in _values(records[records.role != UNPRUNED], "keep")}, key=Decimal)
-    parts = ["prunebench", "run", records.suite.iloc[0], "--seeds", str(max(_values(records, *PLACES["seeds "])) + 1)]
-    parts += [part for keep in reversed(keeps) for part in ("--keep", keep)]
-    if suite is not None:
-        known = {*suite.methods, *suite.agreement.methods, suite.unpruned, suite.baseline}
-        parts += [part for method in sorted(_values(records, "method") - known) for part in ("--with", method)]
-    parts += ["--registry", registry_file] if registry_file else []
-    return " ".join(map(shlex.quote, parts)) + (" --data DIR" if data else "")
+    options = [("--seeds", str(max(_values(records, *PLACES["seeds "])) + 1))]
+    options += [("--keep", keep) for keep in reversed(keeps)]
+    options += adding(_values(records, "method"), suite) if suite else []
+    options += [("--registry", registry_file)] if registry_file else []
+    return command_of(records.suite.iloc[0], options, data)
+
+
+def adding(methods: Collection[str], suite: Suite) -> list[tuple[str, str]]:
+    """Return the options that add to a suite those of some methods that it does not have."""
+    known = {*suite.methods, *suite.agreement.methods, suite.unpruned, suite.baseline}
+    return [("--with", method) for method in sorted({*methods} - known)]
+
+
+def command_of(suite: str, options: Iterable[tuple[str, str]], data: bool) -> str:
+    """Return a command that runs a suite; data: whether its data lie in a folder of the user's."""
+    words = (word for option in options for word in option)
+    return shlex.join(["prunebench", "run", suite, *words]) + (" --data DIR" if data else "")
 
 
 def table_facts(cells: pd.DataFrame) -> pd.DataFrame:

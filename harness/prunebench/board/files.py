@@ -60,15 +60,15 @@ def load_board(
     methods = _methods(records, registry, catalogue, results / suite / FOLDER)
     board = replace(board, methods=methods, exhibits=exhibits)
     published = None if suite else load_published(registry)
-    compared = compare(records, published, registry, data) if published else []
+    compared = compare(board, published, registry) if published else []
     pages = board_files(board, compared, published.left_out if published else "")
     files = {results / suite / FOLDER / name: text for name, text in pages.items()}
     beside = registry.file.resolve().parent
     claims = load_claims(registry) if not suite and results.resolve().parent == beside else None
     if claims is None:
         return board, files
-    judged = judge(claims, records, board, registry, data)
-    return board, files | {beside / name: text for name, text in verdict_files(claims, judged, board).items()}
+    verdict = verdict_files(claims, judge(claims, board, registry), board)
+    return board, files | {beside / name: text for name, text in verdict.items()}
 
 
 def _methods(records: Sequence[Record], registry: Registry, catalogue: Catalogue, board: Path) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """The rows of the tables of accuracies: every method at every budget, with the cells that its mean is over."""
 
+from __future__ import annotations
+
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -42,6 +44,14 @@ class Grid(NamedTuple):
     rows: pd.DataFrame  # what is known of a row before its statistics
 
 
+def by_row_and_seed(seeds: pd.Series[Any]) -> dict[int, dict[int, Any]]:
+    """Return the values of a column of `Grid.seeds` by row and seed."""
+    found: dict[int, dict[int, Any]] = defaultdict(dict)
+    for (row, seed), value in zip(seeds.index, seeds, strict=True):
+        found[row][seed] = value
+    return found
+
+
 def make_grid(cells: pd.DataFrame, named: Mapping[str, Sequence[str]], by_rate: Collection[str] = ()) -> Grid:
     """Return every method at every budget; a mean is over the backbones `named` by the suite and any others seen.
     by_rate: methods whose parameters the registry sets by pruning rate."""
@@ -51,12 +61,10 @@ def make_grid(cells: pd.DataFrame, named: Mapping[str, Sequence[str]], by_rate: 
     by_row: dict[int, list[Cell]] = defaultdict(list)
     for cell in zip(found.index, found.backbone, found.record, strict=True):
         by_row[cell[0]].append(cell)
-    best, by = defaultdict[int, list[float]](list), seeds.groupby("row")
-    for (row, _), value in zip(seeds.index, seeds.accuracy_best.tolist(), strict=True):
-        best[row].append(value)
-    counts = by.agg(
+    best = {row: mean(values.values()) for row, values in by_row_and_seed(seeds.accuracy_best).items()}
+    counts = seeds.groupby("row").agg(
         n_seeds=("accuracy", "count"), n_seeds_expected=("accuracy", "size"), n_observed=("observation", "nunique")
-    ).assign(accuracy_best_mean=pd.Series({row: mean(values) for row, values in best.items()}, dtype="float64"))
+    ).assign(accuracy_best_mean=pd.Series(best, dtype="float64"))  # fmt: skip
     rows = pd.DataFrame([place.row for place in places], columns=ROW).join(counts).join(_lines(places, cells, by_rate))
     rows["complete"] = rows.n_seeds == rows.n_seeds_expected
     rows["deterministic"] = rows.complete & (rows.n_seeds > 1) & (rows.n_observed == 1)

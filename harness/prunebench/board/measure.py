@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from prunebench.board.cells import BASELINE, MEAN, NONE, UNPRUNED, WHOLE, cells_in, groups, label, mean, tidy
+from prunebench.board.cells import BASELINE, MEAN, NONE, UNPRUNED, WHOLE, groups, label, mean
 from prunebench.board.claims import Accuracy, Agreement, Cost, Diagnostic, Measurement, Order, Pair
-from prunebench.board.comparison import same_data
+from prunebench.board.comparison import of_known_data
 from prunebench.board.correlation import CONTROL, CROSS, MEASURES, Run, more_of, place_of
-from prunebench.board.grid import TABLE, Grid, make_grid
+from prunebench.board.grid import TABLE
 from prunebench.board.table import Board
 from prunebench.records import AgreementRecord, CellRecord, Record
 from prunebench.registry import Registry, Suite, without_noise
@@ -62,22 +62,14 @@ class Sample(NamedTuple):
 
 
 class Tables:
-    """The records of the suites that claims name, on the data of the registry, and the board."""
+    """A board, its records by suite, and the rows of its grid, both on the data of the registry."""
 
-    def __init__(self, records: Iterable[Record], board: Board, registry: Registry, suites: Collection[str]) -> None:
-        self.board, self.registry, self._grids = board, registry, dict[str, Grid]()
-        self.records: dict[str, list[Record]] = {name: [] for name in suites}
-        for one in records:
-            if one.suite in suites and same_data(one, registry):
+    def __init__(self, board: Board, registry: Registry) -> None:
+        self.board, self.registry, self.rows = board, registry, of_known_data(board.grid.rows, registry)
+        self.records = defaultdict[str, list[Record]](list)
+        for frame in (board.cells, board.comparisons):
+            for one in of_known_data(frame, registry).record:
                 self.records[one.suite].append(one)
-
-    def grid(self, suite: Suite) -> Grid:
-        """Return the grid of the cells of a suite."""
-        if suite.name not in self._grids:
-            cells = [one for one in self.records[suite.name] if isinstance(one, CellRecord)]
-            rows = cells_in(tidy(cells, self.registry.plugins))
-            self._grids[suite.name] = make_grid(rows, {suite.name: suite.backbones})
-        return self._grids[suite.name]
 
 
 def measure(test: Measurement, suite: Suite, tables: Tables) -> list[Sample | Lack]:
@@ -208,13 +200,14 @@ def _beside(test: Agreement, suite: Suite, tables: Tables) -> Iterator[float | N
 
 
 def _accuracies(test: Accuracy, suite: Suite, tables: Tables) -> Iterator[Sample | Lack]:
-    grid, names, networks = tables.grid(suite), (*test.a, *test.b), tables.registry.networks
+    rows, seeds = tables.rows[tables.rows.suite == suite.name], tables.board.grid.seeds
+    names, networks = (*test.a, *test.b), tables.registry.networks
     others = {name for name in suite.backbones if name in networks and not networks[name].control}
-    for (*_, arch, recipe, _), table in groups(grid.rows, TABLE):
+    for (*_, arch, recipe, _), table in groups(rows, TABLE):
         rows = table[(table.keep == test.keep) & table.complete]
         labels = [label(row) for row in rows.to_dict("records")]
         found = {
-            name: _column(rows[[one == name for one in labels]], grid, test.read, others - {arch}) for name in names
+            name: _column(rows[[one == name for one in labels]], seeds, test.read, others - {arch}) for name in names
         }
         if lacking := [name for name, column in found.items() if column.empty]:
             yield Lack(f"not run or incomplete: {', '.join(lacking)}")
@@ -229,20 +222,20 @@ def _accuracies(test: Accuracy, suite: Suite, tables: Tables) -> Iterator[Sample
             yield Sample(a, b, over, strata, spread, where=where)
             continue
         whole = table[table.complete & table.score_backbone.isin(WHOLE) & table.keep.isin(["1", test.keep])]
-        beside = (mean(grid.seeds.accuracy.loc[list(whole.index[whole.role == role])]) for role in (UNPRUNED, BASELINE))
+        beside = (mean(seeds.accuracy.loc[list(whole.index[whole.role == role])]) for role in (UNPRUNED, BASELINE))
         yield Sample(a, b, over, strata, average, False, where, *beside)
 
 
-def _column(rows: pd.DataFrame, grid: Grid, read: str, others: Collection[str]) -> pd.DataFrame:
+def _column(rows: pd.DataFrame, seeds: pd.DataFrame, read: str, others: Collection[str]) -> pd.DataFrame:
     """Return accuracy and observation of one method, by seed, or with "other" by the networks `others`."""
     own = rows[rows.score_backbone == NONE]
     if read != OTHER:
         chosen = rows[rows.score_backbone == read] if own.empty else own
-        found: pd.DataFrame = grid.seeds.loc[list(chosen.index)].droplevel(0)  # one row, or none
+        found: pd.DataFrame = seeds.loc[list(chosen.index)].droplevel(0)  # one row, or none
         return found
     mine = dict(zip(rows.score_backbone, rows.index, strict=True))
     known = {name: mine.get(name, mine.get(NONE)) for name in sorted(others)}
-    values = {name: mean(grid.seeds.accuracy.loc[[row]]) for name, row in known.items() if row is not None}
+    values = {name: mean(seeds.accuracy.loc[[row]]) for name, row in known.items() if row is not None}
     return pd.DataFrame({"accuracy": values, "observation": {name: name for name in values}})
 
 

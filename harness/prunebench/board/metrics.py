@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from prunebench.board.cells import METHOD, UNPRUNED, mean
-from prunebench.board.grid import TABLE, Grid
+from prunebench.board.grid import TABLE, Grid, by_row_and_seed
 from prunebench.errors import PrunebenchError
 from prunebench.plugins import Catalogue
 from prunebench.records import CellRecord
@@ -95,10 +95,7 @@ def _by_seed(grid: Grid) -> tuple[Cells, Names]:
     cells: dict[int, dict[int, list[CellRecord]]] = defaultdict(lambda: defaultdict(list))
     for row, seed, record in zip(grid.cells.index, grid.cells.seed, grid.cells.record, strict=True):
         cells[row][seed].append(record)
-    names: dict[int, dict[int, str]] = defaultdict(dict)
-    for (row, seed), name in zip(grid.seeds.index, grid.seeds.observation, strict=True):
-        names[row][seed] = name
-    return cells, names
+    return cells, by_row_and_seed(grid.seeds.observation)
 
 
 def _mean_over_seeds(rows: Sequence[int], cells: Cells, names: Names, metric: Metric) -> float | None:

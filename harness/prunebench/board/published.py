@@ -4,14 +4,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
-import msgspec
 from msgspec import Meta, Struct
 
-from prunebench.guard import bounded_toml, read_text, told
+from prunebench.guard import read_toml
 from prunebench.registry import Registry
 
 FILE = "published.toml"
-MAX_BYTES = 1_000_000
 _NUMBER = r"\d+(?:\.\d+)?"
 _CELL = re.compile(rf"({_NUMBER})(?:±({_NUMBER}))?")
 Cell = Annotated[str, Meta(pattern=rf"^(-|<{_NUMBER}|{_NUMBER}(±{_NUMBER})?)$")]
@@ -107,9 +105,4 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_published(registry: Registry) -> Published | None:
     """Return the tables beside a registry, or None where it has none; raises DataError with the key that is wrong."""
-    file = registry.file.parent / FILE
-    if not file.is_file():
-        return None
-    hint = f"the head of {FILE} says what a table looks like"
-    with told(file, hint):
-        return msgspec.toml.decode(bounded_toml(read_text(file, hint, MAX_BYTES)), type=Published)
+    return read_toml(registry.file.parent / FILE, Published, f"the head of {FILE} says what a table looks like")

@@ -1,6 +1,6 @@
 """The board: a few tidy tables from typed records, pure, and blind to the order of the records."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,7 +10,7 @@ from prunebench.board.accuracy import accuracy_table
 from prunebench.board.cells import cells_in, tidy
 from prunebench.board.correlation import correlation_table
 from prunebench.board.facts import failures, section_facts, table_facts
-from prunebench.board.grid import make_grid
+from prunebench.board.grid import Grid, make_grid
 from prunebench.board.metrics import Metric, with_metrics
 from prunebench.errors import UsageError
 from prunebench.exhibit import Exhibit
@@ -30,10 +30,12 @@ class Board:
     tables: pd.DataFrame  # one row per training of a section, with what its seeds moved
     sections: pd.DataFrame  # one row per section, with the command that computes it
     cells: pd.DataFrame  # one row per record of a cell
+    grid: Grid  # what the rows of `accuracy` are made of
     comparisons: pd.DataFrame  # one row per record of a comparison of scores
     metrics: tuple[Metric, ...] = ()
     problems: tuple[str, ...] = ()
     missing: Missing = "show"
+    needs_data: Collection[str] = ()  # data sets that lie in a folder of the user's
     methods: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per scorer, with what its plugin declares
     exhibits: tuple[Exhibit, ...] = ()
 
@@ -41,7 +43,7 @@ class Board:
 def make_board(
     records: Iterable[Record], registry: Registry | None = None, metrics: Sequence[Metric] = (),
     problems: Sequence[str] = (), *, missing: Missing = "show", registry_file: str | None = None,
-    needs_data: frozenset[str] = frozenset(),
+    needs_data: Collection[str] = (),
 ) -> Board:  # fmt: skip
     """Return the board of some records.
     registry: its suites say which backbones a mean is over, its plugins who is in quarantine; None to know neither.
@@ -58,7 +60,8 @@ def make_board(
     return Board(
         _without_holes(accuracy, missing), correlation_table(every, grid, registry), failures(every),
         table_facts(cells), section_facts(every, suites, registry_file, needs_data), cells,
-        every[every.backbone_a.notna()], metrics=kept, problems=(*problems, *failed), missing=missing,
+        grid, every[every.backbone_a.notna()], metrics=kept, problems=(*problems, *failed), missing=missing,
+        needs_data=needs_data,
     )  # fmt: skip
 
 

@@ -1,14 +1,12 @@
 """The claims beside the records: what was measured of each, and whether it holds, from the numbers alone."""
 
 import math
-import shlex
-from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
 from prunebench.board.claims import Claim, Claims, Measurement, Order, split
+from prunebench.board.facts import adding, command_of
 from prunebench.board.measure import Lack, Sample, Tables, measure, spread
 from prunebench.board.table import Board
-from prunebench.records import Record
 from prunebench.registry import Registry, Suite
 from prunebench.stats import Interval
 from prunebench.stats.jackknife import jackknife
@@ -66,14 +64,10 @@ class Judged(NamedTuple):
         return list(dict.fromkeys(one.command for one in self.findings))
 
 
-def judge(
-    claims: Claims, records: Iterable[Record], board: Board, registry: Registry, needs_data: Collection[str] = ()
-) -> list[Judged]:
+def judge(claims: Claims, board: Board, registry: Registry) -> list[Judged]:
     """Return all claims with what the records say of them.  The intervals of one claim hold together: each has the
     level 1 - 0.05 / n for the n measurements that have a number (Bonferroni)."""
-    named = {name for claim in claims.claim for test in claim.test for name in test.suites}
-    tables = Tables(records, board, registry, named)
-    judged = []
+    tables, judged = Tables(board, registry), []
     for claim in claims.claim:
         measured = [
             (suite, test, sample)
@@ -83,21 +77,19 @@ def judge(
         ]
         n = sum(isinstance(sample, Sample) for *_, sample in measured)
         judged.append(Judged(claim, [
-            _finding(test, suite, sample, 1 - (1 - LEVEL) / max(1, n), _command(board, suite, test, sample, needs_data))
+            _finding(test, suite, sample, 1 - (1 - LEVEL) / max(1, n), _command(board, suite, test, sample))
             for suite, test, sample in measured
         ]))  # fmt: skip
     return judged
 
 
-def _command(board: Board, suite: Suite, test: Measurement, sample: Sample | Lack, needs_data: Collection[str]) -> str:
+def _command(board: Board, suite: Suite, test: Measurement, sample: Sample | Lack) -> str:
     """Return the command that computes a finding: that of the board where it has one, or one for what is lacking."""
     known = board.sections[(board.sections.suite == suite.name) & (board.sections.dataset == suite.dataset)].command
     if isinstance(sample, Sample) and len(known):
         return str(known.iloc[0])
     methods = set[str]() if isinstance(test, Order) else {split(one)[0] for one in (*test.a, *test.b)}
-    more = sorted(methods - {*suite.methods, *suite.agreement.methods, suite.baseline, suite.unpruned})
-    parts = ["prunebench", "run", suite.name, *(part for name in more for part in ("--with", name))]
-    return " ".join(map(shlex.quote, parts)) + (" --data DIR" if suite.dataset in needs_data else "")
+    return command_of(suite.name, adding(methods, suite), suite.dataset in board.needs_data)
 
 
 def _finding(test: Measurement, suite: Suite, sample: Sample | Lack, level: float, command: str) -> Finding:

@@ -10,7 +10,7 @@ import click
 
 from prunebench.artefact_files import fault
 from prunebench.cli.bar import Bar
-from prunebench.cli.options import BYTES, F, cache_option, json_option, measured
+from prunebench.cli.options import BYTES, cache_option, json_option, measured, together
 from prunebench.cli.text import say, table
 from prunebench.errors import UsageError
 from prunebench.request import cache_folder
@@ -19,10 +19,7 @@ from prunebench.upkeep import Item, check_folder, chosen, items, remove, split_b
 
 _DAYS = {"H": 1 / 24, "D": 1.0, "W": 7.0}
 _dry = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-
-
-def _options(function: F) -> F:
-    return cache_option(json_option(function))
+_options = together(cache_option, json_option)
 
 
 @click.group()

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import click
+import msgspec
 
 from prunebench.cli.options import json_option, results_option
+from prunebench.validation.changes import changes
+from prunebench.validation.lines import side
+from prunebench.validation.summary import told
 
 
 @click.command()
@@ -17,12 +21,6 @@ def command(before: str, after: str, results: Path, as_json: bool, fail_on_chang
     """Show which numbers moved between A and B, by how much: two folders of results, git revisions, or runs.
 
     Of a revision the folder --results is read as it was then; of a run, the records in --results that it made."""
-    import msgspec
-
-    from prunebench.validation.changes import changes
-    from prunebench.validation.lines import side
-    from prunebench.validation.summary import told
-
     found = changes(side(results, before), side(results, after))
     click.echo(msgspec.json.encode(found.facts).decode() if as_json else told(found), nl=as_json)
     return int(fail_on_change and found.any)

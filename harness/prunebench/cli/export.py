@@ -80,15 +80,13 @@ def exhibit(suite: str, **options: Any) -> None:
 
     The suite must have been computed here, for its first seed at the least. Pictures are written where the registry
     names a licence that lets others show them."""
-    from prunebench.identify import identified_plan, load_registered
+    from prunebench.identify import data_of, identified_plan
     from prunebench.pruning.exhibits import export_exhibit
-    from prunebench.store import Store
 
-    asked = requested({**options, "suite": suite, **dict.fromkeys((*GLOBS, "added"), ()), "seeds": 1})
-    plan = identified_plan(asked.registry, asked.plugins, asked.suite, asked.filters, asked.settings)
-    entry = asked.registry.datasets[plan.suite.dataset]
-    data = load_registered(entry, asked.plugins, asked.settings.data_roots)
-    click.echo(export_exhibit(plan, data, Store(Path(asked.settings.cache)), options["results"], entry.licence))
+    asked = requested({**options, "suite": suite, "seeds": 1})
+    plan = identified_plan(asked)
+    licence = asked.registry.datasets[plan.suite.dataset].licence
+    click.echo(export_exhibit(plan, data_of(asked), asked.store, asked.results, licence))
 
 
 @command.command()
@@ -107,8 +105,7 @@ def backbone(name: str, out: Path, suite: str | None, replicate: int, **options:
     there. It says what it was trained on, and how."""
     from prunebench.network_file import export_backbone, suites_of
 
-    given = {**options, **dict.fromkeys((*GLOBS, "added"), ()), "seeds": None, "results": Path("results")}
-    asked = requested({**given, "suite": suite or ""})
+    asked = requested({**options, "results": Path("results"), "suite": suite or ""})
     suites = [suite] if suite else suites_of(asked, name)
     data = {asked.registry.suite(one).dataset for one in suites}
     if len(data) > 1:
@@ -121,17 +118,14 @@ def backbone(name: str, out: Path, suite: str | None, replicate: int, **options:
 
 
 def _export_suite(out: Path, form: str, options: dict[str, Any]) -> None:
-    from prunebench.identify import identified_plan, load_registered
+    from prunebench.identify import data_of, identified_plan
     from prunebench.pruning.suites import export_selections, selections
-    from prunebench.store import Store
 
     asked = requested(options)
-    registry = asked.registry
-    plan = identified_plan(registry, asked.plugins, asked.suite, asked.filters, asked.settings)
+    plan = identified_plan(asked)
     if not plan.cells:
         raise UsageError(f"suite {asked.suite!r} trains on no selection", "name a suite with training")
-    data = load_registered(registry.datasets[plan.suite.dataset], asked.plugins, asked.settings.data_roots)
-    found = list(selections(plan, data, Store(Path(asked.settings.cache))))
+    found = list(selections(plan, data_of(asked), asked.store))
     for path in export_selections(found, plan, out, form):  # type: ignore[arg-type]
         click.echo(path)
 

@@ -5,6 +5,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,6 @@ from prunebench.plugins import Catalogue, load_plugins
 from prunebench.remote import working_copy
 from prunebench.remote_records import remote_records
 from prunebench.request import Request, make_request
-from prunebench.request import run_alone as run_alone
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
@@ -85,20 +85,24 @@ GLOBS = {"scorer": "Method or scorer", "projector": "Projector", "backbone": "Sc
          "arch": "Training architecture", "keep": "Fraction to keep, such as 0.1"}  # fmt: skip
 
 
-def suite_options(function: F) -> F:
-    """Add the suite, what of it is meant, and its folders: what `requested` takes."""
-    globs = [click.option(f"--{n}", multiple=True, metavar="GLOB", help=f"{GLOBS[n]}. Repeatable.") for n in GLOBS]
-    added = click.option("--with", "added", multiple=True, metavar="METHOD", help="Add a method. Repeatable.")
-    seeds = click.option("--seeds", type=COUNT, help="Only the first N seeds.")
-    folders = (registry_option, results_option, cache_option, data_option)
-    for add in reversed([click.argument("suite"), seeds, added, *globs, *folders]):
-        function = add(function)
-    return function
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that adds some options, in their order on the page of help."""
+    return lambda function: reduce(lambda made, add: add(made), reversed(options), function)
+
+
+# The suite, what of it is meant, and its folders: what `requested` takes.
+suite_options = together(
+    click.argument("suite"),
+    click.option("--seeds", type=COUNT, help="Only the first N seeds."),
+    click.option("--with", "added", multiple=True, metavar="METHOD", help="Add a method. Repeatable."),
+    *(click.option(f"--{n}", multiple=True, metavar="GLOB", help=f"{GLOBS[n]}. Repeatable.") for n in GLOBS),
+    registry_option, results_option, cache_option, data_option,
+)  # fmt: skip
 
 
 def requested(options: dict[str, Any], strict: bool = False, **settings: Any) -> Request:
     """Return what the options of `suite_options` ask for; with `strict`, a broken plugin is an error."""
-    filters = Filters(**{name: options[name] for name in (*GLOBS, "added", "seeds")})
+    filters = Filters(**{name: options[name] for name in (*GLOBS, "added", "seeds") if name in options})
     folders = {name: options[name] for name in ("registry_file", "results", "cache", "data_roots")}
     return make_request(options["suite"], filters, catalogue(strict), **folders, **settings)
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
-from prunebench.cli.options import COUNT, PATH, Count, F, assignments, cache_option
+from prunebench.cli.options import COUNT, PATH, Count, assignments, cache_option, together
 from prunebench.errors import DataError, UsageError
 from prunebench.guard import read_text
 from prunebench.request import data_folders
 
-_DATA = (
+# What says how to read data, and how to embed pictures.
+data_options = together(
     click.option(
         "--data",
         "roots",
@@ -35,53 +36,13 @@ _DATA = (
     click.option("--strict", is_flag=True, help="Stop where a sample cannot be read."),
 )
 
-
-def data_options(function: F) -> F:
-    """Add what says how to read data, and how to embed pictures."""
-    for add in reversed(_DATA):
-        function = add(function)
-    return function
-
-
-def machine_options(function: F) -> F:
-    """Add where it is computed, and whether progress is shown."""
-    options = (
-        cache_option,
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."),
-        click.option("--workers", type=COUNT, help="Threads that decode pictures.  [default: one for each core]"),
-        click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
-    )
-    for add in reversed(options):
-        function = add(function)
-    return function
-
-
-def pruning_options(function: F) -> F:
-    """Add what says how to read data, and how to choose from them."""
-    options = (
-        click.option("--scorer", default="", help="Method: see `prunebench list`.  [default: that of registry.toml]"),
-        click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", callback=assignments,
-                     help="Parameter of the scorer. Repeatable."),
-        click.option("--selector", default="", help="How to choose from scores.  [default: the scorer's own]"),
-        click.option("--selector-param", "selector_params", multiple=True, metavar="NAME=VALUE", callback=assignments,
-                     help="Parameter of the selector. Repeatable."),
-        click.option("--projector", default="", help="For scorers that read a projection."),
-        click.option("--balance", type=click.Choice(["class", "none"]), default=None,
-                     help="Give each class its share, or take the best of all.  [default: as the method says]"),
-        click.option("--seed", type=Count(min=0), default=0, show_default=True, help="Of all that is drawn."),
-        click.option("--protect", type=PATH, metavar="FILE", callback=_lines,
-                     help="Ids that are always kept, one per line."),
-        click.option("--drop-duplicates", type=float, metavar="COSINE",
-                     help="Remove near-duplicates first: 0.95 is usual."),
-        click.option("--clusters", type=COUNT, metavar="K", help="Pseudo-classes for data without labels."),
-        click.option("--reference", type=PATH, metavar="DATA",
-                     help="Tell near-duplicates of these, such as a test set."),
-        click.option("--search", default="auto", show_default=True, metavar="HOW",
-                     help="For neighbours over all classes: exact, clusters, pynndescent, faiss; auto: exact if few."),
-    )  # fmt: skip
-    for add in reversed((*_DATA, *options)):
-        function = add(function)
-    return function
+# Where it is computed, and whether progress is shown.
+machine_options = together(
+    cache_option,
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."),
+    click.option("--workers", type=COUNT, help="Threads that decode pictures.  [default: one for each core]"),
+    click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
+)
 
 
 def _lines(context: click.Context, option: click.Parameter, given: Path | None) -> tuple[str, ...]:
@@ -91,3 +52,28 @@ def _lines(context: click.Context, option: click.Parameter, given: Path | None) 
         return tuple(line for line in read_text(given).splitlines() if line)
     except DataError as error:
         raise UsageError(error.message, "name a text file with one id per line") from error
+
+
+# What says how to read data, and how to choose from them.
+pruning_options = together(
+    data_options,
+    click.option("--scorer", default="", help="Method: see `prunebench list`.  [default: that of registry.toml]"),
+    click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", callback=assignments,
+                 help="Parameter of the scorer. Repeatable."),
+    click.option("--selector", default="", help="How to choose from scores.  [default: the scorer's own]"),
+    click.option("--selector-param", "selector_params", multiple=True, metavar="NAME=VALUE", callback=assignments,
+                 help="Parameter of the selector. Repeatable."),
+    click.option("--projector", default="", help="For scorers that read a projection."),
+    click.option("--balance", type=click.Choice(["class", "none"]), default=None,
+                 help="Give each class its share, or take the best of all.  [default: as the method says]"),
+    click.option("--seed", type=Count(min=0), default=0, show_default=True, help="Of all that is drawn."),
+    click.option("--protect", type=PATH, metavar="FILE", callback=_lines,
+                 help="Ids that are always kept, one per line."),
+    click.option("--drop-duplicates", type=float, metavar="COSINE",
+                 help="Remove near-duplicates first: 0.95 is usual."),
+    click.option("--clusters", type=COUNT, metavar="K", help="Pseudo-classes for data without labels."),
+    click.option("--reference", type=PATH, metavar="DATA",
+                 help="Tell near-duplicates of these, such as a test set."),
+    click.option("--search", default="auto", show_default=True, metavar="HOW",
+                 help="For neighbours over all classes: exact, clusters, pynndescent, faiss; auto: exact if few."),
+)  # fmt: skip

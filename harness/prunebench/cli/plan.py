@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Container
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,7 +18,6 @@ from prunebench.request import Request, will_not_run
 from prunebench.results import Results
 from prunebench.schedule import missing_tasks
 from prunebench.stages import STAGE_ORDER
-from prunebench.store import Store
 
 
 @click.command()
@@ -34,10 +32,9 @@ def command(as_json: bool, **options: Any) -> None:
 
 def show(asked: Request, as_json: bool = False) -> None:
     """Print the plan of a suite: its size, what is done, how long the rest takes, and what will not work."""
-    settings, store = asked.settings, Store(Path(asked.settings.cache))
     registry, notes = asked.registry, list[str]()
     try:
-        plan = identified_plan(registry, asked.plugins, asked.suite, asked.filters, settings, (UsageError,))
+        plan = identified_plan(asked, (UsageError,))
     except DataError as error:
         if not registry.datasets[registry.suite(asked.suite).dataset].fingerprint:
             raise
@@ -45,15 +42,15 @@ def show(asked: Request, as_json: bool = False) -> None:
         notes.append(f"a run would stop at its data: {error.message}: {error.hint}")
     notes = [*will_not_run(plan.faults), *plan.notes, *notes]
     done = Results(plan, asked.results).done()
-    missing = missing_tasks((goal.task for goal in plan.goals), store, done)
-    notes += obstacles(plan, registry, asked.plugins, settings, missing.values())
+    missing = missing_tasks((goal.task for goal in plan.goals), asked.store, done)
+    notes += obstacles(plan, asked, missing.values())
     if as_json:
         rows = [{"key": c.key, "state": "planned" if c.key in missing else "done", **c.axes} for c in plan.cells]
         click.echo(json.dumps(rows, indent=1))
         for note in notes:
             say(note)
         return
-    seconds, unknown = expected_seconds(plan, missing, store, asked.results)
+    seconds, unknown = expected_seconds(plan, missing, asked.store, asked.results)
     lines = _size(plan, missing) + ([] if missing else ["everything is done"])
     lines += [f"expected: {about(seconds)} of one worker, from times that were measured"] if seconds else []
     if untold := ", ".join(f"{stage} ({count})" for stage, count in unknown.items()):

@@ -23,7 +23,6 @@ from prunebench.plan import Plan
 from prunebench.request import will_not_run, with_slots
 from prunebench.run import Run, RunReport
 from prunebench.stopping import seconds_until
-from prunebench.store import Store
 
 
 @click.command()
@@ -75,27 +74,22 @@ def command(
     chosen = choose(executor, asked.plugins)
     asked, slots = with_slots(asked, devices, jobs, slots_per_device, cpu_slots, chosen)
     memory_bytes = chosen.memory_bytes(memory)
-    registry, plugins, results = asked.registry, asked.plugins, asked.results
     if dry_run:
         show(asked)
         return
-    plan = identified_plan(
-        registry, plugins, asked.suite, asked.filters, asked.settings, (NotHere,), Store(Path(asked.settings.cache))
-    )
+    plan = identified_plan(asked, (NotHere,), shares=True)
     for reason in will_not_run(plan.faults):
         say(f"warning: {reason}")
     for note in plan.notes:
         say(f"note: {note}")
     with Progress(len(slots) - (slots.count("cpu") if slots[0] != "cpu" else 0), quiet) as progress:
         report = Run(
-            plan, registry, plugins, asked.settings, slots, results, executor, supersede, max_failures, grace_seconds,
-            end, None if cache_limit is None else int(cache_limit), observe=progress, notice=progress.notice,
+            asked, plan, slots, chosen, supersede, max_failures, grace_seconds, end,
+            None if cache_limit is None else int(cache_limit), observe=progress, notice=progress.notice,
             memory_bytes=memory_bytes,
         ).execute()  # fmt: skip
-    text = "no cell is finished yet"
-    if report.n_records:
-        text = suite_board(results, registry, plugins, plan.suite.name, Path(asked.settings.cache))
-    _tell(report, plan, results, text, as_json)
+    text = suite_board(asked) if report.n_records else "no cell is finished yet"
+    _tell(report, plan, asked.results, text, as_json)
     raise SystemExit(report.exit_code)
 
 

@@ -1,7 +1,5 @@
 """prunebench status."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -1,7 +1,5 @@
 """Which executor, as `--executor NAME:option=value,...` chooses it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re

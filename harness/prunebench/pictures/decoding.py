@@ -9,15 +9,16 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Images
+from PIL import ImageOps, UnidentifiedImageError
+from PIL.Image import Image
+from PIL.ImageFile import ImageFile
 
 from prunebench.pictures.signatures import HEAD_BYTES, format_of
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL.Image import Image
-    from PIL.ImageFile import ImageFile
 
 MAX_BYTES = 1 << 29  # of one encoded picture
 # Pillow knows more formats: one of them, EPS, is a program that it would run.
@@ -63,13 +64,10 @@ def decode(data: bytes) -> Image:
     if len(data) > MAX_BYTES:
         raise Unreadable("too-many-bytes", f"it has {len(data):,} bytes, and at most {MAX_BYTES:,} are decoded")
     notes: list[str] = []
-    with _decoder_faults(data):
-        from PIL import Image
-
-        with Image.open(io.BytesIO(data), formats=_known_formats()) as file:
-            if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":  # a photo with a preview beside it
-                notes.append("first-frame")
-            image = _rgb(_upright(_full_depth(file, data, notes)), notes)
+    with _decoder_faults(data), Images.open(io.BytesIO(data), formats=_known_formats()) as file:
+        if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":  # a photo with a preview beside it
+            notes.append("first-frame")
+        image = _rgb(_upright(_full_depth(file, data, notes)), notes)
     return noted(image, notes)
 
 
@@ -95,10 +93,8 @@ def _ranges(image: Image) -> list[tuple[float, float]]:
 
 @cache
 def _known_formats() -> tuple[str, ...]:
-    from PIL import Image
-
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
+    Images.init()
+    return tuple(name for name in _FORMATS if name in Images.OPEN)
 
 
 class _Silence:
@@ -130,14 +126,12 @@ _SILENCE = _Silence()
 @contextmanager
 def _decoder_faults(data: bytes) -> Iterator[None]:
     """Turn what decoders raise for a damaged file, which is anything, into Unreadable."""
-    from PIL import Image, UnidentifiedImageError
-
     try:
         with _SILENCE:
             yield
     except Unreadable:
         raise
-    except Image.DecompressionBombError as error:
+    except Images.DecompressionBombError as error:
         raise Unreadable("too-many-pixels", f"{error}".split(", could")[0]) from error
     except UnidentifiedImageError as error:
         raise _unidentified(data) from error
@@ -159,8 +153,6 @@ def _unidentified(data: bytes) -> Unreadable:
 
 
 def _upright(image: Image) -> Image:
-    from PIL import ImageOps
-
     with suppress(Exception):  # metadata that cannot be read say nothing of the orientation
         ImageOps.exif_transpose(image, in_place=True)
     return image
@@ -168,24 +160,21 @@ def _upright(image: Image) -> Image:
 
 def _full_depth(file: ImageFile, data: bytes, notes: list[str]) -> Image:
     """Return the picture decoded, with at most 8 bits in each channel."""
-    import numpy as np
-    from PIL import Image
-
     rawmode = _rawmode(file)
     file.load()
     if file.mode.startswith("I") or file.mode == "F":
         declared = 65535 if file.format == "PPM" else 0  # Pillow has scaled it from the range that the file declares
-        return _turned(file, Image.fromarray(_eight_bits(np.asarray(file), declared, notes)))
+        return _turned(file, Images.fromarray(_eight_bits(np.asarray(file), declared, notes)))
     if rawmode[-4:] not in _OTHER_BYTE or max(high for _, high in _ranges(file)[:3]) >= 16:
         return file
     # Of 16 bits in several channels Pillow keeps the upper 8, and 12 bits would be nearly black: read the lower ones.
-    with Image.open(io.BytesIO(data), formats=_known_formats()) as lower:
+    with Images.open(io.BytesIO(data), formats=_known_formats()) as lower:
         lower.tile = [(*tile[:3], _other_byte(tile[3])) for tile in lower.tile]  # type: ignore[misc]
         lower.load()
         values = (np.asarray(file).astype(np.uint16) << 8) | np.asarray(lower)
     colours = _eight_bits(values[..., :3], 0, notes)
     alpha = np.asarray(file)[..., 3:]
-    return _turned(file, Image.fromarray(np.concatenate([colours, alpha], axis=2)))
+    return _turned(file, Images.fromarray(np.concatenate([colours, alpha], axis=2)))
 
 
 def _rawmode(file: ImageFile) -> str:
@@ -209,8 +198,6 @@ def _turned(file: Image, pixels: Image) -> Image:
 
 
 def _eight_bits(values: NDArray[Any], declared: int, notes: list[str]) -> NDArray[np.uint8]:
-    import numpy as np
-
     low, high = float(values.min()), float(values.max())
     floating = values.dtype.kind == "f"
     limits = (1, 255, 65535) if floating else (255, 4095, 65535)
@@ -227,8 +214,6 @@ def _eight_bits(values: NDArray[Any], declared: int, notes: list[str]) -> NDArra
 
 
 def _rgb(image: Image, notes: list[str]) -> Image:
-    from PIL import Image as Images
-
     if image.mode == "RGB" and "transparency" not in image.info:
         return image.copy()  # an image, and no longer a file
     if not image.has_transparency_data:

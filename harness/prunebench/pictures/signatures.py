@@ -1,7 +1,5 @@
 """Which files are pictures: by their ending, and by their first bytes where the ending does not say."""
 
-from __future__ import annotations
-
 import re
 
 HEAD_BYTES = 32  # enough for every signature below

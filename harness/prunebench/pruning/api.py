@@ -102,17 +102,10 @@ class Pruned:
 
     def report(self) -> str:
         """Return the page about it, HTML in one piece that needs no network."""
-        from prunebench.pruning.board_row import nearest_board_row
         from prunebench.pruning.report import render
 
-        method = self.manifest["method"]
-        projector = method.get("projector", {}).get("name", "")
-        share = len(self.indices) / len(self.outcome.source)
-        row = nearest_board_row(method["scorer"]["name"], share, projector=projector)
-        return render(
-            self.outcome, self.manifest, self.assurance.proof, self.assurance.stabilities,
-            board_row=row.text() if row else "", store=self.store,
-        )  # fmt: skip
+        board = self.assurance.board
+        return render(self.outcome, self.manifest, board_row=board.text() if board else "", store=self.store)
 
 
 def prune(

@@ -41,12 +41,6 @@ class Assurance:
     board: BoardRow | None = None
     backbones: Mapping[str, Stability] = field(default_factory=dict)
 
-    @property
-    def stabilities(self) -> dict[str, Stability]:
-        """How the choice agrees with others, by what was changed."""
-        seeds = {"another seed": self.stability} if self.stability else {}
-        return seeds | {f"another backbone, {name}": found for name, found in self.backbones.items()}
-
     def as_json(self) -> dict[str, Any]:
         """Return them for a manifest."""
         several = {name: found.as_json() for name, found in self.backbones.items()}

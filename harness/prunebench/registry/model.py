@@ -62,12 +62,16 @@ class DatasetEntry(Table, frozen=True):
     test_per_class: Annotated[int, Meta(ge=0, description=FIRST)] = 0
 
 
-def _rates_twice(given: Mapping[str, Any]) -> Iterator[Broken]:
-    """Yield the settings at a rate that is there already, such as "0.90" after "0.9"."""
-    rates = list(given.get("at") or {})
-    for place, rate in enumerate(rates):
-        if complement(rate) in map(complement, rates[:place]):
-            yield ("at", rate), f"the pruning rate {rate} is there twice", "remove one"
+class _ByRate(Table, frozen=True):
+    """A table with settings of its own at some pruning rates."""
+
+    @staticmethod
+    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
+        """Yield the settings at a rate that is there already, such as "0.90" after "0.9"."""
+        rates = list(given.get("at") or {})
+        for place, rate in enumerate(rates):
+            if complement(rate) in map(complement, rates[:place]):
+                yield ("at", rate), f"the pruning rate {rate} is there twice", "remove one"
 
 
 class RecipeAtRate(Table, frozen=True):
@@ -76,7 +80,7 @@ class RecipeAtRate(Table, frozen=True):
     params: Annotated[Mapping[str, Any], _PARAMS] = {}
 
 
-class Recipe(Table, frozen=True):
+class Recipe(_ByRate, frozen=True):
     """How to train."""
 
     name: str  # once it is read, the rates of `at` are without trailing zeros
@@ -94,10 +98,6 @@ class Recipe(Table, frozen=True):
         """Return the parameters where the fraction `keep` is kept, a decimal string."""
         return {**self.params, **self.at.get(complement(keep), RecipeAtRate()).params}
 
-    @staticmethod
-    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
-        yield from _rates_twice(given)
-
 
 class AtRate(Table, frozen=True):
     """Parameters of a method at one pruning rate; those that are not written are the method's own."""
@@ -106,7 +106,7 @@ class AtRate(Table, frozen=True):
     selector_params: Annotated[Mapping[str, Any], _PARAMS] = {}
 
 
-class Method(Table, frozen=True):
+class Method(_ByRate, frozen=True):
     """A row of the board: a scorer with parameters, and the selector that picks from its scores."""
 
     name: str  # once it is read, the rates of `at` are without trailing zeros
@@ -122,10 +122,6 @@ class Method(Table, frozen=True):
         own = self.at.get(complement(keep), AtRate())
         chosen = {**self.selector_params, **own.selector_params}
         return replace(self, params={**self.params, **own.params}, selector_params=chosen, at={})
-
-    @staticmethod
-    def broken(given: Mapping[str, Any]) -> Iterator[Broken]:
-        yield from _rates_twice(given)
 
 
 class Pair(Table, frozen=True):

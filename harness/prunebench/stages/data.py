@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from prunebench.contexts import DataContext, Dataset, Split
 from prunebench.devices import cores
@@ -58,8 +59,6 @@ def _arrays(split: Split) -> dict[str, NDArray[Any]]:
 
 def share(store: Store, key: str, data: Dataset) -> None:
     """Write a data set below the cache, where it is large: one file for each split, for all processes to map."""
-    from safetensors.numpy import save_file
-
     if sum(array.nbytes for split in _splits(data).values() for array in _arrays(split).values()) < _SHARED_BYTES:
         return
     if store.has(_STAGE, key):

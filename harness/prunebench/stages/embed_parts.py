@@ -1,7 +1,5 @@
 """Features of one split, part by part: what is done is on disk, and is not computed again after an interruption."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Promises of executors: what becomes of tasks that end well, fail, die, take too long, or are interrupted."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 import time

@@ -1,7 +1,5 @@
 """A task that computes nothing, to see how an executor or the harness itself runs tasks."""
 
-from __future__ import annotations
-
 import os
 import platform
 import signal

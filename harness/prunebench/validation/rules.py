@@ -24,13 +24,9 @@ class Validation(NamedTuple):
     changes: Changes
     missing: Mapping[str, tuple[str, ...]]
 
-    def error(self) -> PrunebenchError | None:
-        """Return the error to end with, or None: a schema too new comes before bad data, and that before conflicts."""
-        return worst(self.faults, f"the results, compared with {self.changes.before}")
-
 
 def worst(faults: Sequence[Fault], where: str) -> PrunebenchError | None:
-    """Return one error for all faults, of the kind that comes first; None where there is none."""
+    """Return one error for all faults, or None: a schema too new comes before bad data, and that before conflicts."""
     kinds = {fault.kind for fault in faults}
     message = f"{counted(len(faults), 'fault')} in {where}"
     hint = "records are never edited by hand: restore the file, and let `prunebench run` write it"

@@ -19,12 +19,9 @@ Row = dict[Hashable, Any]
 
 
 class Line(NamedTuple):
-    """One method, or one of its scoring backbones, over the pruning rates of a table."""
+    """One method over the pruning rates of a table."""
 
     label: str
-    score_backbone: str
-    role: str
-    style: int  # index of its look, the same in every chart of a section
     rows: dict[str, Row]
 
     @property
@@ -36,21 +33,19 @@ class Line(NamedTuple):
         return all(row["hole"] == "not run" for row in self.rows.values())
 
     @property
-    def place(self) -> tuple[int, float, str, str]:
+    def place(self) -> tuple[int, float, str]:
         """Sort key: lines without a hole first, by falling mean over the rates."""
         values = [row["accuracy_mean"] for row in self.rows.values() if row["accuracy_mean"] is not None]
         mean = sum(sorted(values)) / max(len(values), 1)
-        return len(self.rows) - len(values), -mean, self.label, self.score_backbone
+        return len(self.rows) - len(values), -mean, self.label
 
 
 class TrainingView(NamedTuple):
     """One table of accuracies; `unpruned` is None where the full set was not trained on."""
 
     facts: Row
-    slug: str
     rates: list[str]
     lines: list[Line]
-    details: list[Line]
     not_run: list[str]
     unpruned: Row | None
     baseline: str
@@ -88,7 +83,6 @@ class SectionView(NamedTuple):
     """All that the board shows of one section."""
 
     facts: Row
-    slug: str
     trainings: list[TrainingView]
     archs: list[tuple[Row, Row]]
     scores: list[ScoreLine]
@@ -146,14 +140,10 @@ def sections(board: Board) -> list[SectionView]:
     found: list[SectionView] = []
     for facts in records(board.sections):
         rows, correlations, tables, failed = (_of(rows, facts, SECTION) for rows in everything)
-        names = sorted({label(row) for row in rows if row["role"] == "method"})
-        styles = {name: index for index, name in enumerate(names)}
-        slug = _slug(facts["title"], [view.slug for view in found])
-        trainings = [_training(board, table, _of(rows, table, TRAINING), styles, f"{slug}-{n}")
-                     for n, table in enumerate(tables, start=1)]  # fmt: skip
+        trainings = [_training(board, table, _of(rows, table, TRAINING)) for table in tables]
         tau, rho = ([row for row in correlations if row["quantity"] == name] for name in ("method_tau", "method_rho"))
         scores = _score_lines([row for row in correlations if row["comparison"] != "archs"])
-        found.append(SectionView(facts, slug, trainings, list(zip(tau, rho, strict=True)), scores, failed))
+        found.append(SectionView(facts, trainings, list(zip(tau, rho, strict=True)), scores, failed))
     return found
 
 
@@ -161,16 +151,9 @@ def _of(rows: Iterable[Row], facts: Row, names: Sequence[str]) -> list[Row]:
     return [row for row in rows if all(row[name] == facts[name] for name in names)]
 
 
-def _slug(title: str, taken: Sequence[str]) -> str:
-    """Return a readable fragment that no other section has."""
-    base = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-").lower() or "section"
-    return next(s for n in range(len(taken) + 1) if (s := base if n == 0 else f"{base}-{n + 1}") not in taken)
-
-
-def _training(board: Board, table: Row, rows: list[Row], styles: dict[str, int], slug: str) -> TrainingView:
+def _training(board: Board, table: Row, rows: list[Row]) -> TrainingView:
     pruned = [row for row in rows if row["role"] != UNPRUNED]
-    lines = _lines([row for row in pruned if row["score_backbone"] in WHOLE], styles)
-    details = _lines([row for row in pruned if row["score_backbone"] not in WHOLE], styles)
+    lines = _lines(row for row in pruned if row["score_backbone"] in WHOLE)
     rates = sorted({row["pruning_rate"] for row in pruned}, key=Decimal)
     columns = []
     for metric in board.metrics:
@@ -181,20 +164,17 @@ def _training(board: Board, table: Row, rows: list[Row], styles: dict[str, int],
     ranks = {rate: [line.rows[rate]["rank"] for line in lines if rate in line.rows] for rate in rates}
     firsts = {rate: (found.count(1), sum(rank is not None for rank in found)) for rate, found in ranks.items()}
     return TrainingView(
-        table, slug, rates, [line for line in lines if not line.not_run],
-        [line for line in details if not line.not_run], [line.label for line in lines if line.not_run],
+        table, rates, [line for line in lines if not line.not_run], [line.label for line in lines if line.not_run],
         next((row for row in rows if row["role"] == UNPRUNED and row["score_backbone"] in WHOLE), None),
         next((label(row) for row in rows if row["role"] == BASELINE), ""), columns, firsts,
     )  # fmt: skip
 
 
-def _lines(rows: Iterable[Row], styles: dict[str, int]) -> list[Line]:
-    """Return one line per method and backbone."""
-    found: dict[tuple[str, str], Line] = {}
+def _lines(rows: Iterable[Row]) -> list[Line]:
+    """Return one line per method."""
+    found: dict[str, Line] = {}
     for row in rows:
-        name, backbone = label(row), row["score_backbone"]
-        line = found.setdefault((name, backbone), Line(name, backbone, row["role"], styles.get(name, 0), {}))
-        line.rows[row["pruning_rate"]] = row
+        found.setdefault(label(row), Line(label(row), {})).rows[row["pruning_rate"]] = row
     return sorted(found.values(), key=lambda line: line.place)
 
 

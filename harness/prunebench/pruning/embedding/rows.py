@@ -56,7 +56,7 @@ class Rows:
         use with them, as a folder that grows needs them."""
         found = self.store.read("picture-features", self._joined_key(pictures))
         for shard in found.meta.get("shards", ()) if found else ():
-            self.store.touch(self._stage, shard)
+            self.store.has(self._stage, shard)
         return found
 
     def join(self, pictures: Sequence[str], places: Mapping[str, Place]) -> Artefact:

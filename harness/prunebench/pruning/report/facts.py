@@ -7,15 +7,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from prunebench.pruning.folders import REASONS
 from prunebench.pruning.source import Skipped
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LISTED, GROUPS, MEMBERS, CLEAREST, PAIRS, SKIPPED = 16, 12, 6, 24, 12, 200
 APART = ("schema", "versions", "notes", "proof", "stability", "backbones")  # of the manifest: elsewhere on the page
@@ -88,14 +86,10 @@ def classes(ledger: pd.DataFrame, columns: Sequence[str]) -> Classes | None:
     More than 40 classes are folded; those of which the first budget keeps the smallest and the largest share stay."""
     if not ledger["class"].any():
         return None
-    frame = ledger.groupby("class", sort=False)
-    kept = frame[list(columns)].sum()
     doubted = ledger["suspected_class"] if "suspected_class" in ledger else ledger["class"].str.slice(0, 0)
-    suspected = doubted.fillna("").ne("").groupby(ledger["class"], sort=False).sum()
-    sizes = frame.size()
+    counted = ledger[list(columns)].assign(suspected=doubted.fillna("") != "", samples=1).groupby(ledger["class"]).sum()
     rows = [
-        ClassRow(str(name), int(sizes[name]), tuple(map(int, kept.loc[name])), int(suspected[name]))
-        for name in sorted(sizes.index)
+        ClassRow(str(name), samples, tuple(kept), suspected) for name, *kept, suspected, samples in counted.itertuples()
     ]
     largest = max(row.samples for row in rows)
     if len(rows) <= FEW_CLASSES:

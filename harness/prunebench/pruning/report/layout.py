@@ -1,9 +1,9 @@
 """Where samples lie on the map: their principal components, moved until neighbours are side by side."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from prunebench.pruning.neighbours import nearest
 
@@ -19,9 +19,6 @@ def layout(features: NDArray[np.floating], seed: int = 0) -> Floats:
     The 50 first principal components of features of unit length; the first two are the start, and then each sample is
     pulled to its 10 neighbours and pushed away from 20 drawn samples, by the forces of t-SNE's Student kernel.
     Neighbours are told; distances between far groups mean nothing."""
-    from sklearn.decomposition import PCA
-    from threadpoolctl import threadpool_limits
-
     n = len(features)
     if n < 3:
         return np.stack([np.linspace(0.25, 0.75, n), np.full(n, 0.5)], axis=1)

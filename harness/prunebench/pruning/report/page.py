@@ -6,22 +6,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from numpy.typing import NDArray
 
-from prunebench.contexts import silent
+from prunebench.board.render import charts
+from prunebench.board.render.view import percent
 from prunebench.pruning.flow import DUPLICATE_COSINE, Outcome
-from prunebench.pruning.progress import Progress
 from prunebench.pruning.report import facts
 from prunebench.pruning.report.layout import layout
 from prunebench.pruning.report.thumbnails import TILE, Sheet, thumbnails, without_sheet
 from prunebench.store import Store
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from jinja2 import Environment
 
 POINTS, POINTS_WITH_PICTURES = 4000, 2000
 WIDTH, HEIGHT = 1000, 640  # of the map, in its own units
@@ -39,22 +38,11 @@ class Drawn:
 
 
 def render(
-    outcome: Outcome,
-    manifest: Form,
-    proof: Any = None,
-    stability: Any = None,
-    *,
-    board_row: str = "",
-    command: str = "",
-    store: Store | None = None,
-    workers: int = 2,
-    progress: Progress = silent,
+    outcome: Outcome, manifest: Form, *, board_row: str = "", store: Store | None = None, workers: int = 2
 ) -> str:
     """Return the page about a pruning, HTML of at most about 3 MB that loads nothing.
 
-    proof: a Proof, or its JSON-able form.  stability: a Stability or its JSON-able form, or several by what was changed
-    ("another backbone").  board_row: the nearest row of the board, in words.  command: the one that was given, instead
-    of what follows from the manifest.  store: remembers thumbnails.  workers: threads that decode
+    board_row: the nearest row of the board, in words.  store: remembers thumbnails.  workers: threads that decode
     pictures; the page does not depend on them."""
     ledger = outcome.ledger.iloc[: len(outcome.source)].reset_index(drop=True)
     columns = [f"kept_{keep}" for keep in outcome.kept] if len(outcome.kept) > 1 else ["kept"]
@@ -62,18 +50,16 @@ def render(
     uris: dict[int, str] = {}
     sheet: Sheet | None = None
     if pictures is not None:
-        uris, sheet = thumbnails(
-            pictures, listed.rows(), drawn.rows.tolist(), store=store, workers=workers, progress=progress
-        )
+        uris, sheet = thumbnails(pictures, listed.rows(), drawn.rows.tolist(), store, workers)
     originals = _originals(outcome, ledger, listed, workers)
     page = _environment().get_template("report.html.j2").render(
         outcome=outcome, manifest=manifest, samples=_Samples(ledger, uris), listed=listed, sheet=sheet,
         budgets={keep: len(outcome.indices(keep)) for keep in outcome.kept}, columns=columns,
         classes=facts.classes(ledger, columns), reasons=facts.reasons(ledger),
         skipped=facts.skipped(outcome.source.skipped), settings=facts.settings(manifest),
-        command=command or facts.command(manifest), dots=_points(ledger, drawn, sheet), proof=_form(proof),
+        command=facts.command(manifest), dots=_points(ledger, drawn, sheet), proof=manifest.get("proof"),
         originals=originals, probabilities=facts.probabilities(ledger),
-        stability=_several(_form(stability)), board_row=board_row,
+        stability=_stabilities(manifest), board_row=board_row,
     )  # fmt: skip
     return page.encode("utf-8", "backslashreplace").decode()  # a lone surrogate in a name is no text
 
@@ -85,8 +71,6 @@ class _Samples:
         self._ledger, self._uris = ledger, uris
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        import pandas as pd
-
         values = {name: self._ledger[name].iloc[row] for name in map(str, self._ledger.columns)}
         known = {name: None if pd.isna(value) else value for name, value in values.items()}
         return {**known, "image": self._uris.get(row, ""), "id": _short(values["id"])}
@@ -115,14 +99,12 @@ def _drawn(outcome: Outcome) -> Drawn:
 def _points(ledger: pd.DataFrame, drawn: Drawn, sheet: Sheet | None) -> dict[str, Any]:
     """Return what the page needs to say of each point, as columns for JSON."""
     shown = ledger.iloc[drawn.rows]
-    names = sorted(set(shown["class"]))
-    number = {name: place for place, name in enumerate(names)}
-    reasons = sorted(set(shown["reason"]))
+    classes, names = pd.factorize(shown["class"], sort=True)
+    whys, reasons = pd.factorize(shown["reason"], sort=True)
     return {
         "x": drawn.places[:, 0].tolist(), "y": drawn.places[:, 1].tolist(), "ids": [_short(one) for one in shown["id"]],
         "kept": shown["kept"].tolist(), "classes": [_short(name) for name in names],
-        "class": [number[name] for name in shown["class"]],
-        "reasons": reasons, "reason": [reasons.index(one) for one in shown["reason"]],
+        "class": classes.tolist(), "reasons": reasons.tolist(), "reason": whys.tolist(),
         "rank": [None if rank != rank else int(rank) for rank in shown["rank"].astype(float)],
         "often": facts.shares(shown),
         "for": [_short(one) for one in shown["kept_neighbour"]] if "kept_neighbour" in shown else [],
@@ -131,20 +113,10 @@ def _points(ledger: pd.DataFrame, drawn: Drawn, sheet: Sheet | None) -> dict[str
     }  # fmt: skip
 
 
-def _form(found: Any) -> Form | None:
-    """Return a proof or a stability as a mapping."""
-    if found is None or isinstance(found, Mapping):
-        return found
-    form: Form = found.as_json()
-    return form
-
-
-def _several(stability: Form | None) -> dict[str, Form]:
-    """Return stabilities by what was changed; a single one is that of the seed."""
-    if not stability:
-        return {}
-    several = {"another seed": stability} if "overlap" in stability else stability
-    return {name: form for name, one in several.items() if (form := _form(one))}
+def _stabilities(manifest: Form) -> dict[str, Form]:
+    """Return how the choice agrees with others, by what was changed."""
+    seeds = {"another seed": known} if (known := manifest.get("stability")) else {}
+    return seeds | {f"another backbone, {name}": one for name, one in manifest.get("backbones", {}).items()}
 
 
 def _sample(row: int, samples: _Samples) -> dict[str, Any]:
@@ -157,11 +129,6 @@ def _short(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    from prunebench.board.render import charts
-    from prunebench.board.render.view import percent
-
     environment = Environment(
         loader=ChoiceLoader([PackageLoader("prunebench.pruning.report"), PackageLoader("prunebench.board.render")]),
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True,
@@ -174,7 +141,5 @@ def _environment() -> Environment:
 
 def _json(value: Any) -> Any:
     """Return JSON that can stand inside a script element, or as text of the page."""
-    from markupsafe import Markup
-
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

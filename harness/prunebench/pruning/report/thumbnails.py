@@ -7,20 +7,18 @@ import io
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Images
+from PIL import ImageOps
+from PIL.Image import Image
 
-from prunebench.contexts import silent
 from prunebench.keys import digest
 from prunebench.pruning.parallel import in_order
-from prunebench.pruning.progress import Progress
 from prunebench.pruning.source import Pictures
 from prunebench.store import Store
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 EDGE, TILE = 112, 48  # pixels; the blocks of a JPEG have 16, so no tile runs into its neighbour
 SHEET_BYTES = 900_000
@@ -38,32 +36,29 @@ class Sheet:
 
 
 def thumbnails(
-    pictures: Pictures, listed: Collection[int], mapped: Sequence[int], *, store: Store | None = None, workers: int = 2,
-    progress: Progress = silent,
-) -> tuple[dict[int, str], Sheet | None]:  # fmt: skip
+    pictures: Pictures, listed: Collection[int], mapped: Sequence[int], store: Store | None, workers: int
+) -> tuple[dict[int, str], Sheet | None]:
     """Return data URIs of the listed pictures by position, and the sheet of those on the map, None without any.
 
     A picture that cannot be decoded any more has no thumbnail.  store: remembers those of the map by their content."""
-    small = _stored(store, pictures, mapped, workers, progress) if store else {}
-    small |= _encoded(pictures, sorted({*listed, *mapped} - small.keys()), workers, progress)
+    small = _stored(store, pictures, mapped, workers) if store else {}
+    small |= _encoded(pictures, sorted({*listed, *mapped} - small.keys()), workers)
     tiles = {row: _tile(small[row]) for row in mapped if small[row]}
     return {row: _uri(small[row]) for row in sorted(listed) if small[row]}, _sheet(tiles) if tiles else None
 
 
-def without_sheet(pictures: Pictures, rows: Collection[int], workers: int = 2) -> dict[int, str]:
+def without_sheet(pictures: Pictures, rows: Collection[int], workers: int) -> dict[int, str]:
     """Return data URIs of pictures by position, without those that cannot be decoded."""
-    found = _encoded(pictures, sorted(rows), workers, silent)
+    found = _encoded(pictures, sorted(rows), workers)
     return {row: _uri(file) for row, file in found.items() if file}
 
 
-def _stored(
-    store: Store, pictures: Pictures, rows: Sequence[int], workers: int, progress: Progress
-) -> dict[int, bytes]:
+def _stored(store: Store, pictures: Pictures, rows: Sequence[int], workers: int) -> dict[int, bytes]:
     """Return JPEG files by position, from the store where the same pictures were made small before."""
     key = digest({"thumbnails": VERSION, "edge": EDGE, "pictures": [_identity(pictures, row) for row in rows]})
     with store.lock(key):
         if (known := store.read("thumbnails", key)) is None:
-            files = list(_encoded(pictures, rows, workers, progress).values())
+            files = list(_encoded(pictures, rows, workers).values())
             ends = np.cumsum([len(file) for file in files], dtype=np.int64)
             arrays: dict[str, NDArray[Any]] = {
                 "ends": ends,
@@ -84,7 +79,7 @@ def _identity(pictures: Pictures, row: int) -> str:
         return ""
 
 
-def _encoded(pictures: Pictures, rows: Sequence[int], workers: int, progress: Progress) -> dict[int, bytes]:
+def _encoded(pictures: Pictures, rows: Sequence[int], workers: int) -> dict[int, bytes]:
     """Return pictures with edges of at most EDGE pixels as JPEG files, by position; empty for what is no picture."""
 
     def small(row: int) -> bytes:
@@ -95,25 +90,17 @@ def _encoded(pictures: Pictures, rows: Sequence[int], workers: int, progress: Pr
         image.thumbnail((EDGE, EDGE), reducing_gap=2.0)
         return _jpeg(image, 70)
 
-    found = {}
-    for number, file in enumerate(in_order(small, rows, workers)):
-        progress(number / len(rows), "thumbnails")
-        found[rows[number]] = file
-    return found
+    return dict(zip(rows, in_order(small, rows, workers), strict=True))
 
 
 def _tile(file: bytes) -> Image:
-    from PIL import Image, ImageOps
-
-    with Image.open(io.BytesIO(file)) as image:
+    with Images.open(io.BytesIO(file)) as image:
         return ImageOps.fit(image, (TILE, TILE))
 
 
 def _sheet(tiles: dict[int, Image]) -> Sheet:
-    from PIL import Image
-
     columns = math.ceil(math.sqrt(len(tiles)))
-    sheet = Image.new("RGB", (columns * TILE, math.ceil(len(tiles) / columns) * TILE))
+    sheet = Images.new("RGB", (columns * TILE, math.ceil(len(tiles) / columns) * TILE))
     for place, tile in enumerate(tiles.values()):
         sheet.paste(tile, (place % columns * TILE, place // columns * TILE))
     found = (_jpeg(sheet, quality) for quality in _QUALITIES)
