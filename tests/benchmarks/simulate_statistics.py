@@ -17,6 +17,7 @@ import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -147,19 +148,20 @@ def agreement_lines(rng: np.random.Generator, methods: int, seeds: int, tau: flo
 
 
 def main(tables: int, *only: str) -> None:
-    """Print a table of bars for each kind that is named in `only`: records, accuracy, agreement; all where none is."""
-    rng = np.random.default_rng(0)
-    for name, methods, seeds, unequal in recorded_spreads() if not only or "records" in only else ():
-        print(f"records: {name}: {methods} methods, {seeds} seeds, spread {unequal:.2f}")
+    """Print the bars of what is named in `only`: records, accuracy, agreement, or numbers of methods; all by default.
+    Each case has a seed of its own, so that its numbers do not depend on what else is printed."""
     kinds = {
         "accuracy": (accuracy_lines, 10, (0.0, 0.4, 0.8), 1),
         "agreement": (agreement_lines, 9, (1.0, 0.8, 0.4), 2),
     }
-    for lines, few, truths, times in (kind for name, kind in kinds.items() if not only or name in only):
+    named, sizes = {*only} - {"9", "10", "50"}, {*only} & {"9", "10", "50"}
+    for name, methods, seeds, unequal in recorded_spreads() if not named or "records" in named else ():
+        print(f"records: {name}: {methods} methods, {seeds} seeds, spread {unequal:.2f}")
+    for lines, few, truths, times in (kind for name, kind in kinds.items() if not named or name in named):
         for methods, count in ((few, times * tables), (50, times * tables // 4)):
-            for seeds in (3, 5):
-                for truth in truths:
-                    print(*lines(rng, methods, seeds, truth, count), sep="\n", flush=True)
+            for seeds, truth in product((3, 5), truths) if not sizes or str(methods) in sizes else ():
+                rng = np.random.default_rng([methods, seeds, round(10 * truth)])
+                print(*lines(rng, methods, seeds, truth, count), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

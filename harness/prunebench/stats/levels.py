@@ -8,7 +8,7 @@ from prunebench.stats.moderated import Floats
 
 WANTED = 4 * math.sqrt(2)  # how much worse a method to find is, in usual standard errors of a mean
 TO_ALL_ALIKE = 0.2  # share of the level, so that no method is out of reach
-GAPS = np.concatenate([np.arange(0, 12, 0.2), 12 * 1.1 ** np.arange(40)])  # in usual standard errors of a mean
+GAPS = np.concatenate([np.arange(0, 12, 0.05), 12 * 1.05 ** np.arange(80)])  # in usual standard errors of a mean
 
 
 def levels(grid: Floats, posterior: Floats, n: Floats, level: float) -> Floats:
@@ -20,12 +20,14 @@ def levels(grid: Floats, posterior: Floats, n: Floats, level: float) -> Floats:
     they do with Bonferroni's equal levels.  Source: Genovese, Roeder and Wasserman 2006."""
     from scipy.special import ndtr
 
-    errors = np.exp(grid) / np.sqrt(n)[:, None]
-    usual = math.exp((posterior * np.log(errors)).sum(axis=1).mean())
+    usual = math.exp((posterior @ grid - np.log(n) / 2).mean())
 
     def chances(worse_by: float) -> Floats:
         """Return how probable a gap between two of GAPS is [m, len(GAPS) - 1]."""
-        above = np.stack([(posterior * ndtr((worse_by - gap) * usual / errors)).sum(axis=1) for gap in GAPS], axis=1)
+        above = np.empty((len(n), len(GAPS)))
+        for count in np.unique(n):
+            tails = ndtr((worse_by - GAPS) * usual * math.sqrt(count) / np.exp(grid)[:, None])
+            above[n == count] = posterior[n == count] @ tails
         return -np.diff(above, axis=1)
 
     equal = chances(0.0)

@@ -14,7 +14,7 @@ from prunebench.stats.levels import levels
 from prunebench.stats.moderated import EQUAL_DECIMALS, MIN_ROWS, Floats, holm, p_values
 from prunebench.stats.spreads import residual_variances, spread_posterior, tail, variance_draws, without_seed_effects
 
-FOR_PAIRS = 0.1  # of the familywise level; the tests against groups, which are fewer and see more, have the rest
+FOR_PAIRS = 0.2  # of the familywise level; the tests against groups, which are fewer and see more, have the rest
 
 
 class Rank(NamedTuple):
