@@ -117,7 +117,12 @@ def test_clear_leaves_nothing_of_any_kind(sandbox, filled):
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("--max-bytes", "much"), ("--max-bytes", "-1"), ("--older-than", "3x"), ("--older-than", "nan")]
+    "arguments",
+    [
+        (),
+        *(("--max-bytes", text) for text in ("much", "-1", "9" * 400)),
+        *(("--older-than", text) for text in ("3x", "nan", "", "9" * 400)),
+    ],
 )
 def test_gc_without_a_measure_it_can_read_says_how_to_give_one(sandbox, filled, arguments):
     done = sandbox.call("cache", "gc", *arguments)

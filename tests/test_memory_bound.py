@@ -27,13 +27,22 @@ GIB = 2**30
 
 @pytest.mark.parametrize(
     ("text", "n_bytes"),
-    [("8GiB", 8 * GIB), ("8G", 8 * GIB), ("8 gb", 8 * GIB), ("1.5g", 3 * GIB // 2), ("512M", GIB // 2), ("100", 100)],
+    [
+        ("8GiB", 8 * GIB),
+        ("8G", 8 * GIB),
+        ("8 gb", 8 * 10**9),
+        ("20GB", 2 * 10**10),
+        ("1 kib", 1024),
+        ("1.5g", 3 * GIB // 2),
+        ("512M", GIB // 2),
+        ("100", 100),
+    ],
 )
 def test_amounts_of_memory_are_read(text, n_bytes):
     assert parse_bytes(text) == n_bytes
 
 
-@pytest.mark.parametrize("text", ["", "GiB", "-1G", "0", "0G", "8 Q", "1e9", "nan", "8GiBs", "٨G "])
+@pytest.mark.parametrize("text", ["", "GiB", "-1G", "0", "0G", "8 Q", "1e9", "nan", "8GiBs", "٨G ", "9" * 400])
 def test_what_is_no_amount_is_refused(text):
     if text == "٨G ":
         assert parse_bytes(text) == 8 * GIB  # a digit is a digit

@@ -16,15 +16,18 @@ from prunebench.tasks import Task
 
 _IDLE_BYTES = 1 << 29  # of a warm worker between tasks: its libraries
 _COPIES = 2  # of its inputs, that a task is expected to make where none like it was measured
-_UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
+_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-def parse_bytes(text: str) -> int:
-    """Return the bytes that "8GiB", "8G", "512 MB" or "1.5g" mean, in powers of 1,024; UsageError for anything else."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip(), re.IGNORECASE)
-    if not found or not float(found[1]):
-        raise UsageError(f"--memory {text!r} is no amount of memory", "write a number and a unit, such as 8GiB")
-    return int(float(found[1]) * 2 ** _UNITS[found[2].lower()])
+def parse_bytes(text: str, option: str = "--memory", least: int = 1) -> int:
+    """Return the bytes that an amount means, at least so many; UsageError for anything else.
+    GB is 10^9 bytes; GiB and G are 2^30, as clusters have it."""
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)(i?b)?", text.strip(), re.IGNORECASE)
+    power = _UNITS[found[2].lower()] if found else 0
+    unit = 1000**power if found and (found[3] or "").lower() == "b" else 1024**power
+    if not found or (n_bytes := int(float(found[1]) * unit)) < least:
+        raise UsageError(f"{option} {text!r} is no amount of memory", "write a number and a unit, such as 8GiB")
+    return n_bytes
 
 
 def gib(n_bytes: float) -> str:

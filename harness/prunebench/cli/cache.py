@@ -1,6 +1,7 @@
 """prunebench cache."""
 
 import json
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,16 +11,23 @@ import click
 
 from prunebench.artefact_files import fault
 from prunebench.cli.bar import Bar
-from prunebench.cli.options import BYTES, cache_option, json_option, measured, together
+from prunebench.cli.options import amount, cache_option, json_option, together
 from prunebench.cli.text import say, table
 from prunebench.errors import UsageError
 from prunebench.request import cache_folder
 from prunebench.store import Store
 from prunebench.upkeep import Item, check_folder, chosen, items, remove, split_by_use
 
-_DAYS = {"H": 1 / 24, "D": 1.0, "W": 7.0}
+_DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0, "": 1.0}
 _dry = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 _options = together(cache_option, json_option)
+
+
+def _days(_: click.Context, __: click.Parameter, given: str | None) -> float | None:
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([hdw]?)", (given or "").strip(), re.IGNORECASE)
+    if given is not None and not found:
+        raise UsageError(f"--older-than {given!r} cannot be read", "write it such as 30d, 12h or 2w")
+    return float(found[1]) * _DAYS[found[2].lower()] if found else None
 
 
 @click.group()
@@ -45,18 +53,17 @@ def ls(cache: Path | None, as_json: bool) -> None:
 
 @command.command()
 @_options
-@click.option("--max-bytes", metavar="N", callback=measured(BYTES, "B", "20GB or 500MB"),
-              help="Remove until so much is left, such as 20GB.")  # fmt: skip
-@click.option("--older-than", metavar="D", callback=measured(_DAYS, "D", "30d, 12h or 2w"),
+@click.option("--max-bytes", metavar="N", callback=amount, help="Remove until so much is left, such as 20GB.")
+@click.option("--older-than", metavar="D", callback=_days,
               help="Remove what was not used for so long, such as 30d.")  # fmt: skip
 @_dry
-def gc(cache: Path | None, as_json: bool, max_bytes: float | None, older_than: float | None, dry_run: bool) -> None:
+def gc(cache: Path | None, as_json: bool, max_bytes: int | None, older_than: float | None, dry_run: bool) -> None:
     """Remove what was used least recently; what a running process may hold stays."""
     if max_bytes is None and older_than is None:
         raise UsageError("gc needs to know what may go", "give --max-bytes N, --older-than D, or both")
     root, found = _opened(cache)
     before = None if older_than is None else time.time() - 86400 * older_than
-    wanted = chosen(found, max_bytes=None if max_bytes is None else int(max_bytes), before=before)
+    wanted = chosen(found, max_bytes=max_bytes, before=before)
     _remove(root, found, wanted, dry_run, as_json)
 
 
@@ -135,8 +142,8 @@ def _told(found: list[Item]) -> str:
 
 
 def _size(size: float) -> str:
-    unit = next((unit for unit in ("B", "KB", "MB", "GB") if size < 1000 * BYTES[unit]), "TB")
-    return f"{size / BYTES[unit]:.{0 if unit == 'B' else 1}f} {unit}"
+    power = next((power for power in range(4) if size < 1000 ** (power + 1)), 4)
+    return f"{size / 1000**power:.{1 if power else 0}f} {('B', 'KB', 'MB', 'GB', 'TB')[power]}"
 
 
 def _date(used: float | None) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ import click
 from prunebench.cli.text import say
 from prunebench.devices import MOST_WORKERS
 from prunebench.errors import UsageError
+from prunebench.memory import parse_bytes
 from prunebench.plan import Filters
 from prunebench.plugins import Catalogue, load_plugins
 from prunebench.remote import working_copy
@@ -22,9 +23,6 @@ from prunebench.request import Request, make_request
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
-
-BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-BYTES |= {f"{unit[0]}IB": 1 << 10 * power for power, unit in enumerate(("KB", "MB", "GB", "TB"), 1)}
 
 
 class Place(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
@@ -141,20 +139,6 @@ def assignments(context: click.Context, option: click.Parameter, given: tuple[st
     return found
 
 
-def measured(units: Mapping[str, float], usual: str, example: str) -> Callable[..., float | None]:
-    """Return what reads a number with a unit, such as 20GB, for an option."""
-
-    def read(_: click.Context, option: click.Parameter, given: str | None) -> float | None:
-        if given is None:
-            return None
-        number = given.strip().upper().rstrip("BDHIKMGTW")
-        unit = given.strip().upper()[len(number) :]
-        try:
-            value = float(number) * units[unit if unit in units else f"{unit}B" if unit else usual]
-        except (ValueError, KeyError):
-            value = -1.0
-        if not 0 <= value < float("inf"):
-            raise UsageError(f"{option.opts[-1]} {given!r} cannot be read", f"write it such as {example}")
-        return value
-
-    return read
+def amount(_: click.Context, option: click.Parameter, given: str | None) -> int | None:
+    """Return the bytes of an option such as 20GB."""
+    return None if given is None else parse_bytes(given, option.opts[-1], least=0)

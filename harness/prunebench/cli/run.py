@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from prunebench.cli.options import BYTES, COUNT, Count, Seconds, measured, requested, suite_options
+from prunebench.cli.options import COUNT, Count, Seconds, amount, requested, suite_options
 from prunebench.cli.plan import show
 from prunebench.cli.progress import Progress, about, duration
 from prunebench.cli.text import say
@@ -53,7 +53,7 @@ from prunebench.stopping import seconds_until
 @click.option("--until", metavar="TIME", help="Start no cell that would not end by then: 90s, 14m, 2h, or 18:30.")
 @click.option("--max-failures", type=COUNT, help="Stop when so many tasks have failed.")
 @click.option("--cache-limit", metavar="N", envvar="PRUNEBENCH_CACHE_LIMIT", show_envvar=True,
-              callback=measured(BYTES, "B", "20GB or 500MiB"), help="Remove from the cache what was used least "
+              callback=amount, help="Remove from the cache what was used least "
               "recently, and is not needed by a run, until so much is left, such as 20GiB.")  # fmt: skip
 @click.option("--supersede", default="", metavar="REASON", help="Replace results that a repeat contradicts.")
 @click.option("--strict-plugins", is_flag=True, help="Stop when an installed plugin is broken.")
@@ -61,7 +61,7 @@ from prunebench.stopping import seconds_until
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     dry_run: bool, devices: str, jobs: int | None, slots_per_device: int | None, cpu_slots: int | None, threads: int,
-    memory: str | None, timeout: float | None, cache_limit: float | None, executor: str, grace_seconds: float,
+    memory: str | None, timeout: float | None, cache_limit: int | None, executor: str, grace_seconds: float,
     until: str | None,
     max_failures: int | None, supersede: str, strict_plugins: bool, quiet: bool, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
