@@ -14,7 +14,7 @@ from prunebench.stats.levels import levels
 from prunebench.stats.moderated import EQUAL_DECIMALS, MIN_ROWS, Floats, holm, p_values
 from prunebench.stats.spreads import residual_variances, spread_posterior, tail, variance_draws, without_seed_effects
 
-FOR_PAIRS = 0.2  # of the familywise level; the tests against groups, which are fewer and see more, have the rest
+FOR_PAIRS = 0.1  # of the familywise level; the tests against groups, which are fewer and see more, have the rest
 
 
 class Rank(NamedTuple):
@@ -75,8 +75,10 @@ class _Noise:
 
     @cached_property
     def levels(self) -> Floats:
-        """At which level each method is tested against a group [m]."""
-        return levels(self.grid, self.posterior, self.shared.diagonal(), (1 - FOR_PAIRS) * self.familywise)
+        """At which level each method is tested against a group [m].  One part of m + 1 is for the head of the table: a
+        best method that stands out opens a group as well."""
+        level = (1 - FOR_PAIRS) * self.familywise * len(self.values) / (len(self.values) + 1)
+        return levels(self.grid, self.posterior, self.shared.diagonal(), level)
 
     @cached_property
     def adjusted(self) -> Floats:
