@@ -279,11 +279,16 @@ def test_help_names_every_verb_with_one_sentence(shell):
     assert sandbox.call().stdout == text
 
 
+def test_the_help_of_a_group_has_whole_sentences(sandbox):
+    for group in ("cache", "export", "registry"):
+        assert "..." not in sandbox.call(group, "--help").stdout.split("Commands:")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
         (["plan"], "missing argument 'SUITE'", "see `prunebench plan --help`"),
-        (["list", "--jsn"], "no option is named --jsn", "did you mean '--json'?"),
+        (["list", "--jsn"], "no option is named --jsn", "did you mean '--json'? (see `prunebench list --help`)"),
         (["new", "scorr", "x"], "'scorr' is not one of", "see `prunebench new --help`"),
         (["run", "tiny", "--jobs", "0"], "invalid value for '--jobs'", "see `prunebench run --help`"),
         (

@@ -154,6 +154,27 @@ def test_a_run_that_was_killed_is_not_said_to_run(sandbox):
     assert json.loads(sandbox.call("status", "--json").stdout)["state"] == "killed"
 
 
+def test_the_status_of_a_run_that_an_error_ended_has_the_error(sandbox):
+    sandbox.install(
+        "no-place",
+        """
+from prunebench import DataError, ExecutorSpec, hookimpl
+
+@hookimpl
+def prunebench_executors():
+    return [ExecutorSpec(name="nowhere", summary="A place that is gone.", load="no_place:start")]
+
+def start(settings, slots, log_folder):
+    raise DataError("the place is gone", "look for it")
+""",
+    )
+    sandbox.register(NUMPY_DIGITS + suite("small"))
+    sandbox.call("run", "small", "--executor", "nowhere", "--devices", "cpu")
+    state = json.loads(sandbox.call("status", "--json").stdout)["state"]
+    assert state.startswith("error: "), state
+    assert "the place is gone" in state
+
+
 def test_lines_of_events_that_are_damaged_are_passed_over(tmp_path):
     begun = '{"time": "2026-01-01T00:00:00.000+00:00", "event": "task_started", "key": "a"}\n'
     timeless = '{"event": "task_started", "key": "b"}\n'

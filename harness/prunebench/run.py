@@ -7,7 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from prunebench import __version__, provenance
+from prunebench.errors import PrunebenchError
 from prunebench.events import ALIVE, EventLog
 from prunebench.executors import Event, Executor
 from prunebench.executors.choice import Choice
@@ -157,7 +158,12 @@ class Run:
         self.events = EventLog(folder, settings)
         self.ending.callback(self.events.close)
         self.events.write("run_started", run_id=report.run_id, suite=self.plan.suite.name, tasks=len(tasks))
-        self._work(state, settings, folder / "logs")
+        try:
+            self._work(state, settings, folder / "logs")
+        except PrunebenchError as error:
+            with suppress(OSError, PrunebenchError):
+                _write_manifest(folder, {**manifest, "finished": {"exit_reason": f"error: {error.message}"}})
+            raise
         report.causes = causes(self.plan.goals, state.outcomes, settings)
         usual, left = state.usual_seconds(), {key: task for key, task in tasks.items() if key not in state.outcomes}
         report.seconds = round(time.monotonic() - started, 1)

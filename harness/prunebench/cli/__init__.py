@@ -34,12 +34,8 @@ class _Verbs(click.Group):
         command = ours or super().get_command(ctx, cmd_name)
         for one in (command, *getattr(command, "commands", {}).values()) if command else ():
             one.context_class, one.no_args_is_help = Context, False  # no arguments are a usage error like any other
+            one.short_help = one.get_short_help_str(200)  # click would cut it off at the end of the line
         return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in commands.items() if one])
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,7 +91,7 @@ def _told(error: PrunebenchError | click.ClickException) -> tuple[str, str]:
     hint = f"see `{context.command_path if context else 'prunebench'} --help`"
     if isinstance(error, click.NoSuchOption):
         known = [flag for option in context.command.params for flag in option.opts] if context else []
-        return f"no option is named {error.option_name}", f"{did_you_mean(error.option_name, known)}; {hint}"
+        return f"no option is named {error.option_name}", f"{did_you_mean(error.option_name, known)} ({hint})"
     if context and isinstance(context.command, click.Group) and error.message.startswith("No such command"):
         name = error.message.split("'")[1]
         return f"no command is named {name!r}", did_you_mean(name, context.command.list_commands(context))

@@ -158,7 +158,7 @@ def _named(what: str, tables: Mapping[str, list[Row]]) -> list[Row]:
     if not rows:
         near = did_you_mean(name, {*KINDS, *map(_NAME, every)})
         hint = f"kinds: {', '.join(KINDS)}; `prunebench list` shows all names" if near.startswith("known") else near
-        raise UsageError(f"no kind and nothing else is named {what!r}", hint)
+        raise UsageError(f"nothing is named {what!r}", hint)
     return rows
 
 

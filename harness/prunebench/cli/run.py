@@ -33,8 +33,8 @@ from prunebench.stopping import seconds_until
 @click.option("--jobs", type=COUNT, help="Workers at a time.  [default: one for each core or GPU]")
 @click.option("--slots-per-device", default="1", show_default=True, metavar="N|auto",
               callback=lambda _, option, given: _count(option, given),
-              help="Workers of each GPU; auto: as many as its memory holds of such trainings by the records, or on the "
-              "CPU as the cores and the memory carry.")  # fmt: skip
+              help="Workers for each GPU; auto: as many as fit into its memory, by the peaks in the records; on the "
+              "CPU, as many as cores and memory allow.")  # fmt: skip
 @click.option("--cpu-slots", type=Count(min=0, max=MOST_WORKERS), help="Workers on the processor, beside those of "
               "GPUs, for stages that need no GPU.  [default: the cores that are left, at most 8]")  # fmt: skip
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Threads of each worker.")
@@ -53,8 +53,8 @@ from prunebench.stopping import seconds_until
 @click.option("--until", metavar="TIME", help="Start no cell that would not end by then: 90s, 14m, 2h, or 18:30.")
 @click.option("--max-failures", type=COUNT, help="Stop when so many tasks have failed.")
 @click.option("--cache-limit", metavar="N", envvar="PRUNEBENCH_CACHE_LIMIT", show_envvar=True,
-              callback=amount, help="Remove from the cache what was used least "
-              "recently, and is not needed by a run, until so much is left, such as 20GiB.")  # fmt: skip
+              callback=amount, help="Size of the cache, such as 20GiB: above it, what was used least recently and no "
+              "run needs is removed.")  # fmt: skip
 @click.option("--supersede", default="", metavar="REASON", help="Replace results that a repeat contradicts.")
 @click.option("--strict-plugins", is_flag=True, help="Stop when an installed plugin is broken.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
