@@ -155,20 +155,20 @@ def test_a_changed_record_changes_the_sentence(verdict: Any, alpha: float, said:
     effects = (-0.012, -0.004, 0.004, 0.012)
     records = [*pairs("alpha", additive(NETWORKS[:4], alpha, effects)),
                *pairs("beta", additive(NETWORKS[:4], 0.4, (0.0,) * 4))]  # fmt: skip
-    assert f"**{said}.** {numbers[:1].upper()}{numbers[1:]}." in verdict(AGREE + 'b = ["beta"]\n', records)
+    assert f"**{said}.** {numbers}." in verdict(AGREE + 'b = ["beta"]\n', records)
 
 
 def test_two_networks_have_a_number_and_decide_nothing(verdict: Any) -> None:
     records = [*pairs("alpha", {("a1", "a2"): 0.9}), *pairs("beta", {("a1", "a2"): 0.1})]
     text = verdict(AGREE + 'b = ["beta"]\n', records)
-    assert "**Not decided.** Alpha: 0.90; beta: 0.10; +0.80 (no interval over 2 networks)." in text
+    assert "**Not decided.** alpha: 0.90; beta: 0.10; +0.80 (no interval over 2 networks)." in text
 
 
 def test_networks_of_two_kinds_are_two_samples(verdict: Any) -> None:
     names = {pair: 0.2 + 0.1 * len({pair[0][0], pair[1][0]}) for pair in itertools.combinations(NETWORKS, 2)}
     values = {pair: value + 0.01 * int(pair[0][1]) for pair, value in names.items()}
     text = verdict(AGREE + 'between = ["b*", "b*"]\nbeside = ["a*", "b*"]\nclaims = "less"\n', pairs("alpha", values))
-    assert "**Holds.** Alpha: 0.31; alpha: 0.42; -0.11" in text
+    assert r"**Holds.** alpha, b\* and b\*: 0.31; a\* and b\*: 0.42; -0.11" in text
     assert "over 6 networks" in text
 
 
@@ -193,9 +193,9 @@ def test_an_agreement_can_be_taken_as_a_share_of_its_ceiling(verdict: Any) -> No
     assert "**Not decided.** No number: no ceiling: beta." in verdict(asked, records)
     records += [agreement(name, 0, name, 1, 1.0, method="beta", scorer="beta") for name in NETWORKS[:3]]
     text = verdict(asked, records)
-    assert "**Holds.** Alpha: 0.80; beta: 0.62; +0.18" in text  # of raw agreement alpha has less
+    assert "**Holds.** alpha: 0.80; beta: 0.62; +0.18" in text  # of raw agreement alpha has less
     assert "Measured: share of the ceiling, of Spearman within class between networks" in text
-    assert "**Does not hold here.** Alpha: 0.40; beta: 0.62; -0.22" in verdict(AGREE + 'b = ["beta"]\n', records)
+    assert "**Does not hold here.** alpha: 0.40; beta: 0.62; -0.22" in verdict(AGREE + 'b = ["beta"]\n', records)
 
 
 def test_accuracies_are_compared_at_equal_seeds_and_the_intervals_of_a_claim_hold_together(verdict: Any) -> None:
@@ -249,7 +249,7 @@ def test_orders_of_methods_and_diagnostics_are_measured(verdict: Any) -> None:
     )
     assert "keep 0.1: 1.00; keep 0.5: -1.00; +2.00" in verdict(tests, records).lower()
     tests = '[[claim.test]]\nrule = "diagnostic"\nsuites = ["core"]\na = ["gamma"]\nname = "gate"\nbar = 0.9\n'
-    assert "**Not decided.** Gamma: 0.70" in verdict(tests, records)
+    assert "**Not decided.** gamma: 0.70" in verdict(tests, records)
 
 
 @pytest.mark.parametrize(

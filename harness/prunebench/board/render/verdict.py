@@ -53,8 +53,7 @@ def measured(one: Finding) -> str:
             noise = f"under noise of {comparison.removeprefix('noise_')} standard deviations"
             how = f"{QUANTITIES.get(quantity, of_kept)} {COMPARISONS.get(comparison, noise)}"
             how = f"share of the ceiling, of {how}" if share else how
-            how += f", {' and '.join(between)}" if between else ""
-            how += f" less {' and '.join(beside)}" if beside else ""
+            how += f", {' and '.join(between)}" if between and not beside else ""
         case Accuracy(keep=keep, read=read, statistic=statistic):
             spread = "spread over seeds of the " if statistic == "spread" else ""
             others = {"mean": "", "other": ", scored by other networks than the trained one"}
@@ -80,16 +79,25 @@ def _named(test: Measurement) -> str:
     return "".join(f"; {called}: {', '.join(side)}" for called, side in sides if side and called != ", ".join(side))
 
 
+def _sides(test: Measurement) -> tuple[str, str]:
+    """Return what the sides are called; with the networks where each side is measured between others."""
+    a, b = test.called
+    if isinstance(test, Agreement) and test.beside:
+        own = " and ".join(test.between or ("all networks",))
+        return f"{a}, {own}", ", ".join(filter(None, (b, " and ".join(test.beside))))
+    return a, b
+
+
 def claimed(one: Finding) -> str:
     """Return what the claim says of the number."""
     test, (_, unit) = one.test, units(one.test)
-    a, b = one.test.called
+    a, b = _sides(test)
     bar = with_unit(shown(test.bar, unit), unit)
     if unit == "times":
         return f"{a} {test.claims} than {bar} {b}" if test.bar != 1 else f"{a} {test.claims} than {b}"
     by = f" by {test.claims} than {bar}" if test.bar else ""
-    if b or (isinstance(test, Agreement) and test.beside):
-        return f"{a} {test.claims} than {b or 'the same'}{by}"
+    if b:
+        return f"{a} {test.claims} than {b}{by}"
     return f"{a} {test.claims} than {bar}"
 
 
@@ -106,10 +114,10 @@ def result(one: Finding) -> str:
     if one.found is None or one.sample is None:
         return f"no number: {one.reason}"
     of_a, of_found = units(one.test)
-    a, b = one.test.called
+    a, b = _sides(one.test)
     text = f"{a}: {with_unit(shown(one.a, of_a), of_a)}"
     if one.sample.b:
-        text += f"; {b or a}: {with_unit(shown(one.b, of_a), of_a)}; "
+        text += f"; {b}: {with_unit(shown(one.b, of_a), of_a)}; "
         text += with_unit(shown(one.found.mean, of_found, signed=of_found != "times"), of_found)
     return f"{text} ({interval(one)})"
 
@@ -122,7 +130,7 @@ def sentence(one: Judged) -> str:
              ("open", counts["not decided"]), ("not run", len(one.findings) - counts.total()))  # fmt: skip
     told = ", ".join(f"{count} {name}" for name, count in named if count)
     text += f" Of {len(one.findings)} measurements: {told}." if len(one.findings) > 1 else ""
-    return text[:1].upper() + text[1:]
+    return text.replace("no number", "No number", 1) if text.startswith("no number") else text
 
 
 def fragment(title: str) -> str:
