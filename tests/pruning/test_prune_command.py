@@ -20,9 +20,11 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
 from conftest import Sandbox
+from prunebench.errors import DataError
 from prunebench.exhibit import read_exhibits
 from prunebench.plugins import load_plugins
 from prunebench.pruning.ledger import COLUMNS
+from prunebench.pruning.output import check_replaceable
 from prunebench.validation.lines import read_folder
 from registries import NUMPY_DIGITS
 
@@ -510,3 +512,36 @@ def test_what_was_asked_for_and_cannot_be_used_is_refused_and_not_passed_over(
     options: list[str], message: str, command: Command, features: Path
 ) -> None:
     assert message in command("prune", features, "--keep", "0.1", "--out", "kept", *options, code=2).stderr
+
+
+@pytest.mark.parametrize("option", ["--copy-to", "--symlink-to"])
+def test_what_has_no_files_is_not_asked_to_copy_them_after_all_the_work(option, command, features, tmp_path):
+    said = command("prune", features, "--out", tmp_path / "kept", option, tmp_path / "files", code=2).stderr
+    assert "holds no files of pictures" in said
+    assert not (tmp_path / "kept").exists()
+
+
+def test_the_output_does_not_lie_in_the_data_of_which_it_would_be_a_part(command, photos):
+    assert "would be a part of the data" in command("prune", photos, "--out", photos / "kept", code=2).stderr
+    assert not (photos / "kept").exists()
+
+
+def test_another_class_and_other_content_are_said_where_a_selection_moved(command, tmp_path):
+    values, labels = digits(200)
+    path, out = tmp_path / "features.npz", tmp_path / "kept"
+    base = ("prune", path, "--keep", "20", "--no-prove", "--out", out, "-q")
+    np.savez(path, features=values, labels=labels)
+    command(*base)
+    labels[:3] = (labels[:3] + 1) % 10
+    np.savez(path, features=values, labels=labels)
+    assert "0 samples are new, 0 are gone, 3 have another class; of" in command(*base).stderr
+    values[7] = values[70]
+    np.savez(path, features=values, labels=labels)
+    assert "0 samples are new, 0 are gone, some have other content; of" in command(*base).stderr
+    assert "0 are gone; of what was kept 20 stay and 0 leave" in command(*base).stderr
+
+
+def test_a_place_that_may_not_be_written_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda place, mode: Path(place) != tmp_path)
+    with pytest.raises(DataError, match="kept cannot be written: permission denied"):
+        check_replaceable(tmp_path / "new" / "kept")

@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from prunebench.errors import DataError
-from prunebench.pruning.reading import feature_files, features, read
+from prunebench.pruning.reading import feature_files, features, from_python, read
 from prunebench.pruning.source import Source
 
 FEATURES = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
@@ -301,3 +301,20 @@ def test_labels_of_any_kind_are_numbered(tmp_path: Path) -> None:
 def test_labels_that_are_none_are_refused(given: Any, message: str, tmp_path: Path) -> None:
     assert message in refusal(written(tmp_path, "npy"), labels=given)
     assert "no file of labels" in refusal(written(tmp_path, "npy"), labels=tmp_path / "nowhere.csv")
+
+
+def test_whole_numbers_that_a_table_wrote_as_decimals_are_whole_numbers() -> None:
+    values = np.eye(4, dtype=np.float32)
+    source = from_python(values, labels=["3.0", "10.0", "3", "10"])
+    assert source.class_names == ("3", "10")
+    assert source.labels is not None
+    assert source.labels.tolist() == [0, 1, 0, 1]
+    assert from_python(values, labels=["1.0", "1.5", "1.0", "2"]).class_names == ("1.0", "1.5", "2")
+
+
+def test_what_is_under_a_mask_is_no_value() -> None:
+    values = np.ma.array(np.eye(4), mask=False)
+    assert len(from_python(values)) == 4
+    values[2, 1] = np.ma.masked
+    with pytest.raises(DataError, match="1 values are masked"):
+        from_python(values)

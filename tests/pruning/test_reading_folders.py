@@ -414,3 +414,25 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -
 def test_reading_is_the_same_wherever_the_folder_is(tmp_path: Path) -> None:
     here, there = (read(classes(tmp_path / place / "mine", "bee", "ant")) for place in ("here", "there"))
     assert (here.ids, here.settings, here.title) == (there.ids, there.settings, there.title)
+
+
+def test_flat_splits_beside_other_folders_cannot_be_told_from_classes(tmp_path: Path) -> None:
+    classes(tmp_path, "train", "test", "cat", "dog")
+    assert "the folders test, train look like splits, not classes, and cat, dog beside them do not" in refusal(tmp_path)
+    assert read(tmp_path, split=".").class_names == ("cat", "dog", "test", "train")
+    assert read(tmp_path, split="train").ids == ("train/0.png", "train/1.png")
+
+
+def test_all_that_lies_beside_the_split_that_is_read_is_said(tmp_path: Path) -> None:
+    classes(tmp_path / "train", "cat", "dog")
+    classes(tmp_path, "cat", "test")
+    assert read(tmp_path).notes == ("read the folder train; cat, test beside it is not read",)
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "shards/a.tgz", "photos.ZIP"])
+def test_packed_files_are_to_be_unpacked(name: str, tmp_path: Path) -> None:
+    file = put(tmp_path / name, b"\x1f\x8b")
+    for place in (file, file.parent):
+        with pytest.raises(DataError) as caught:
+            read(place)
+        assert "unpack" in (caught.value.hint or "")

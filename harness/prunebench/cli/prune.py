@@ -48,14 +48,19 @@ def command(
     Hugging Face data set saved on disk, or a folder of tar shards. It is never changed."""
     from prunebench.pruning.api import prune
     from prunebench.pruning.folders import moved, open_folder
-    from prunebench.pruning.output import MANIFEST, check_place, check_replaceable, place_files
+    from prunebench.pruning.output import MANIFEST, check_outside, check_place, check_replaceable, place_files
+    from prunebench.pruning.reading.feature_files import FEATURE_ENDINGS
+    from prunebench.pruning.reading.hugging_face import is_saved
 
     check_replaceable(out)
+    check_outside(out, data, "name a folder beside it with --out")
     earlier = open_folder(out) if (out / MANIFEST).is_file() else None
     if copy_to and symlink_to:
         raise UsageError("--copy-to and --symlink-to are both given", "choose one")
     if place := copy_to or symlink_to:
         check_place(place, "copy" if copy_to else "link", data)
+        if data.suffix.lower() in FEATURE_ENDINGS or is_saved(data):
+            raise UsageError(f"{data} holds no files of pictures", "leave --copy-to out: kept.csv has the ids")
     with Bar(quiet) as progress:
         pruned = prune(
             data,

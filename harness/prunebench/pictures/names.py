@@ -88,6 +88,12 @@ def splits_among(root: Path) -> tuple[str, ...]:
     training = [name for name in names if split_of(name) == "train" and classes[name]]
     if training and len(named) > 1:
         return named
+    roles = {split_of(name) for name in named}
+    if "train" in roles and len(roles) > 1:
+        rest = ", ".join(printable(name) for name in names if name not in named)
+        text = f"{printable(str(root))}: the folders {', '.join(map(printable, named))} look like splits, not classes"
+        hint = "name the split to read, such as train; '.' says that they are classes"
+        raise DataError(f"{text}, and {rest} beside them do not", hint)
     like = training or [name for name in names if classes[name] and set(_words(name)) & set(_ROLE_OF)]
     for name in like:
         if other := _sibling(name, classes):

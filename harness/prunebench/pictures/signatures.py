@@ -15,6 +15,9 @@ PICTURE_ENDINGS = frozenset(
 RAW_ENDINGS = frozenset({".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"})
 """Raw photographs: TIFF by their first bytes, of which a decoder would see the thumbnail alone."""
 
+PACKED_ENDINGS = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar")
+"""Archives and packed files, which are not read: a sample in them has no place of its own."""
+
 _SIGNATURES = (
     ("PNG", rb"\x89PNG\r\n\x1a\n"),
     ("JPEG", rb"\xff\xd8\xff"),

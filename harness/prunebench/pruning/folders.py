@@ -216,6 +216,11 @@ def moved(earlier: Written, now: Written) -> str:
     before, after = set(earlier.ledger["id"]), set(now.ledger["id"])
     stayed, left, came = len(earlier.kept & now.kept), len(earlier.kept - now.kept), len(now.kept - earlier.kept)
     samples = f"{len(after - before):,} samples are new, {len(before - after):,} are gone"
+    classes, was = (dict(zip(one.ledger["id"], one.ledger["class"], strict=True)) for one in (now, earlier))
+    if relabelled := sum(classes[name] != was[name] for name in before & after):
+        samples += f", {relabelled:,} have another class"
+    elif before == after and earlier.manifest["data"]["fingerprint"] != now.manifest["data"]["fingerprint"]:
+        samples += ", some have other content"
     kept = f"of what was kept {stayed:,} stay and {left:,} leave, and {came:,} come in"
     return f"since the earlier pruning in {now.folder}: {samples}; {kept}"
 

@@ -59,7 +59,11 @@ def write_folder(
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raise UsageError for a place that holds something else than an earlier output."""
+    """Raise UsageError for a place that holds something else than an earlier output, DataError for one that may not be
+    written."""
+    above = next(one for one in Path(os.path.realpath(folder)).parents if one.exists())
+    if above.is_dir() and not os.access(above, os.W_OK | os.X_OK):
+        raise DataError(f"{folder} cannot be written: permission denied", "name another folder with --out")
     if folder.is_dir() and (not any(folder.iterdir()) or (folder / MANIFEST).is_file()):
         return
     if folder.exists() or folder.is_symlink():
@@ -158,9 +162,14 @@ def check_place(folder: Path, how: Literal["copy", "link"], data: Path | None = 
     a part."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty", f"name a new folder to {how} to")
-    if data is not None and data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
-        text = f"{folder} is inside {data}: what is kept would be there twice the next time"
-        raise UsageError(text, f"name a new folder beside it to {how} to")
+    if data is not None:
+        check_outside(folder, data, f"name a new folder beside it to {how} to")
+
+
+def check_outside(folder: Path, data: Path, hint: str) -> None:
+    """Raise UsageError for a folder to write in that of the data, which is never changed, and is read as a whole."""
+    if data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
+        raise UsageError(f"{folder} is inside {data}, and would be a part of the data the next time", hint)
 
 
 def place_files(

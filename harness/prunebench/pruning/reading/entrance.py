@@ -12,6 +12,7 @@ from typing import Any
 from prunebench.contexts import silent
 from prunebench.errors import DataError
 from prunebench.pictures import chosen_split, printable, visible_folders
+from prunebench.pictures.signatures import PACKED_ENDINGS
 from prunebench.pruning.reading.options import Options
 from prunebench.pruning.source import Source
 
@@ -113,6 +114,8 @@ def _from_path(path: Path, options: Options) -> Source:
         raise DataError(f"{where} cannot be read: permission denied", "allow reading it") from error
     if not path.exists():
         raise DataError(f"{where} is not there", "check the path")
+    if path.name.lower().endswith(PACKED_ENDINGS):
+        raise DataError(f"{where} is packed", "unpack it, and name the folder or the .tar file")
     endings = ", ".join((*feature_files.FEATURE_ENDINGS, ".tar"))
     raise DataError(f"{where} is no folder, and its ending is none of {endings}", "name a folder or one of these files")
 

@@ -20,7 +20,7 @@ from prunebench.pictures import (
     visible_folders,
 )
 from prunebench.pictures.names import same_split
-from prunebench.pictures.signatures import PICTURE_ENDINGS
+from prunebench.pictures.signatures import PACKED_ENDINGS, PICTURE_ENDINGS
 from prunebench.pruning.reading.label_files import encode, labelled, read_labels
 from prunebench.pruning.reading.options import Options
 from prunebench.pruning.reading.picture_files import PictureFiles, memory_below
@@ -52,7 +52,9 @@ def read_folder(root: Path, options: Options) -> Source:
     found = find_pictures(root / place.base, options.progress)
     found = _below(found, place.base)
     if not found.names and not found.unread:
-        raise DataError(f"{printable(str(root / place.base))} has no pictures", _what_there_is(found))
+        raise DataError(
+            f"{printable(str(root / place.base))} has no pictures", _what_there_is(root / place.base, found)
+        )
     skipped = [Skipped(id=printable(one.name), code=one.code, reason=one.reason) for one in found.unread]
     notes = [*place.notes, *found.sentences()]
     if options.labels is not None:
@@ -80,7 +82,7 @@ def _place(root: Path, split: str | None, *, classes: bool) -> _Place:
         folders = visible_folders(here)
         if splits := _splits(here, folders, split):
             name = chosen_split(splits, split, printable(str(here)))
-            others = ", ".join(printable(other) for other in splits if other != name)
+            others = ", ".join(printable(other) for other in folders if other != name)
             note = f"read the folder {printable(name)}" + (f"; {others} beside it is not read" if others else "")
             return _Place(f"{base}{name}/", (note,))
         if len(folders) != 1 or not visible_folders(here / folders[0]) or not classes or holds_pictures(here):
@@ -113,7 +115,9 @@ def _below(found: Found, base: str) -> Found:
     )
 
 
-def _what_there_is(found: Found) -> str:
+def _what_there_is(folder: Path, found: Found) -> str:
+    if packed := sorted(name for name in os.listdir(folder) if name.lower().endswith(PACKED_ENDINGS)):  # noqa: PTH208
+        return f"unpack {printable(packed[0])} and files like it"
     files = found.left_out.get("not-an-image", 0)
     return f"it has {files:,} other files: name a folder of pictures, a feature file or tar shards"
 

@@ -46,6 +46,9 @@ def encode(values: Iterable[Any], where: str) -> tuple[NDArray[np.int64], tuple[
         text += f", the first is {printable(repr(given[int(rows[0])]))[:60]}"
         raise DataError(text, "give every sample a whole number or a name as its class")
     distinct = {text for text in texts if text is not None}
+    if all(re.fullmatch(r"-?[0-9]{1,100}([.]0+)?", text) for text in distinct):  # "3.0", as a table writes 3
+        texts = [(text or "").partition(".")[0] for text in texts]
+        distinct = {*map(str, texts)}
     names = sorted(distinct, key=int if all(map(_is_number, distinct)) else _bytes)
     number = {name: position for position, name in enumerate(names)}
     labels = np.fromiter((number[str(text)] for text in texts), dtype=np.int64, count=len(texts))

@@ -153,6 +153,9 @@ def read_object(data: Any, options: Options) -> Source:
         except ValueError as error:
             raise DataError(f"rows of features differ: {error}", "give each sample as many numbers") from error
     if isinstance(data, np.ndarray):
+        if np.ma.is_masked(data):
+            text = f"{np.ma.count_masked(data):,} values are masked"  # type: ignore[no-untyped-call]
+            raise DataError(f"arrays: {text}, and what is under a mask is no value", "fill them, or leave rows out")
         return read_array(data, "arrays", options)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, Mapping):
         return _items(data, options)
